@@ -1,0 +1,1 @@
+"""The world as it is: equations, processes and parameters."""

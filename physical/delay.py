@@ -1,0 +1,82 @@
+"""Random delays of links and of the twin's decisions, drawn by inversion: one uniform number, one delay."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BeforeValidator, Field, model_validator
+from scipy.special import ndtri
+
+from physical.params import Params
+from physical.quantity import Seconds
+
+_NonNegative = Annotated[Seconds, Field(ge=0)]
+
+
+class ConstantDelay(Params):
+    """Always `value_s`."""
+
+    kind: Literal["constant"] = "constant"
+    value_s: _NonNegative = 0.0
+
+    def quantile(self, probability: Any) -> Any:
+        """Return the delay, s, that is not exceeded with `probability`."""
+        return np.full(np.shape(probability), self.value_s)
+
+
+class UniformDelay(Params):
+    """Uniform between `low_s` and `high_s`."""
+
+    kind: Literal["uniform"] = "uniform"
+    low_s: _NonNegative
+    high_s: _NonNegative
+
+    @model_validator(mode="after")
+    def _check(self) -> UniformDelay:
+        if self.low_s > self.high_s:
+            raise ValueError(f"low_s {self.low_s} is above high_s {self.high_s}")
+        return self
+
+    def quantile(self, probability: Any) -> Any:
+        """Return the delay, s, that is not exceeded with `probability`."""
+        return self.low_s + (self.high_s - self.low_s) * probability
+
+
+class ExponentialDelay(Params):
+    """Exponential with mean `mean_s`."""
+
+    kind: Literal["exponential"] = "exponential"
+    mean_s: _NonNegative
+
+    def quantile(self, probability: Any) -> Any:
+        """Return the delay, s, that is not exceeded with `probability`."""
+        return -self.mean_s * np.log1p(-probability)
+
+
+class LognormalDelay(Params):
+    """Log-normal with median `median_s` and standard deviation `sigma` of the logarithm."""
+
+    kind: Literal["lognormal"] = "lognormal"
+    median_s: _NonNegative
+    sigma: Annotated[float, Field(ge=0)]
+
+    def quantile(self, probability: Any) -> Any:
+        """Return the delay, s, that is not exceeded with `probability`."""
+        # A uniform number can be exactly 0; its quantile would be -inf, whose exponential is a fine 0.
+        return (
+            self.median_s * np.exp(self.sigma * ndtri(probability)) if self.sigma else self.median_s + 0 * probability
+        )
+
+
+def _constant(value: object) -> object:
+    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        return {"kind": "constant", "value_s": value}
+    return value
+
+
+Delay = Annotated[
+    Annotated[ConstantDelay | UniformDelay | ExponentialDelay | LognormalDelay, Field(discriminator="kind")],
+    BeforeValidator(_constant),
+]
+"""A duration, or a table with ``kind`` constant, uniform, exponential or lognormal."""

@@ -1,0 +1,1 @@
+"""The physical world as SimPy processes: vehicles, base station and edge server."""

@@ -1,0 +1,157 @@
+"""Work of a task in CPU cycles, and the delays of its local and edge parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from physical.model.arrays import Array, namespace
+
+if TYPE_CHECKING:
+    from physical.params import TaskOrder
+
+
+def local_cycles(size_bytes: Array, cycles_per_byte: Array, offloading_ratio: Array) -> Array:
+    """Return the work that stays in the vehicle: ``(1 - omega) D c``.
+
+    Parameters
+    ----------
+    size_bytes : [..., N, K], bytes
+    cycles_per_byte : [K], cycles/byte
+    offloading_ratio : [..., N, K], no unit, in [0, 1]
+
+    Returns
+    -------
+    [..., N, K], cycles
+
+    **Source** paper 'dtecn', numerator of eq. 7. The text says "per bit"; Table I gives c per byte, and D is in bytes.
+
+    >>> local_cycles(1000.0, 4.0, 0.25)
+    3000.0
+    """
+    return (1.0 - offloading_ratio) * (size_bytes * cycles_per_byte)
+
+
+def edge_cycles(size_bytes: Array, cycles_per_byte: Array, offloading_ratio: Array) -> Array:
+    """Return the work that goes to the server: ``omega D c``.
+
+    Parameters
+    ----------
+    size_bytes : [..., N, K], bytes
+    cycles_per_byte : [K], cycles/byte
+    offloading_ratio : [..., N, K], no unit, in [0, 1]
+
+    Returns
+    -------
+    [..., N, K], cycles
+
+    **Source** paper 'dtecn', numerator of the second term of eq. 9.
+
+    >>> edge_cycles(1000.0, 4.0, 0.25)
+    1000.0
+    """
+    return offloading_ratio * (size_bytes * cycles_per_byte)
+
+
+def execution_delay_s(cycles: Array, frequency_hz: Array) -> Array:
+    """Return how long work takes: ``cycles / f``; 0 without work, infinite with work but no CPU.
+
+    Gradients are finite everywhere, also at ``cycles = 0`` and ``f = 0``.
+
+    Parameters
+    ----------
+    cycles : [...], cycles, >= 0
+    frequency_hz : [...], Hz, >= 0
+
+    Returns
+    -------
+    [...], s
+
+    **Source** paper 'dtecn', eq. 7 and the second term of eq. 9; the paper leaves 0 / 0 open.
+
+    >>> import numpy as np
+    >>> execution_delay_s(np.array([0.0, 6.0, 6.0]), np.array([0.0, 0.0, 3.0])).tolist()
+    [0.0, inf, 2.0]
+    """
+    xp = namespace(cycles, frequency_hz)
+    runs = frequency_hz > 0.0
+    running_s = cycles / xp.where(runs, frequency_hz, 1.0)
+    return xp.where(runs, running_s, xp.where(cycles > 0.0, xp.inf, 0.0 * running_s))
+
+
+def edge_frequency_hz(compute_allocation_hz: Array, estimation_bias_hz: Array) -> Array:
+    """Return the frequency at which the server really runs: ``y = max(x + bias, 0)`` where x > 0, else 0.
+
+    Parameters
+    ----------
+    compute_allocation_hz : [..., N, K], Hz, allocation x = alpha f_E, >= 0
+    estimation_bias_hz : Hz, a number or [..., N, K]
+
+    Returns
+    -------
+    [..., N, K], Hz
+
+    **Source** paper 'dtecn', eqs. 8 and 9: load / x plus the delay error of eq. 8 is load / (x + bias). The paper does
+    not say what happens without an allocation, or when the bias exceeds it: here nothing runs.
+
+    >>> import numpy as np
+    >>> edge_frequency_hz(np.array([0.0, 1e9, 3e9]), -2e9).tolist()
+    [0.0, 0.0, 1000000000.0]
+    """
+    biased_hz = compute_allocation_hz + estimation_bias_hz
+    xp = namespace(biased_hz)
+    return xp.where((compute_allocation_hz > 0.0) & (biased_hz > 0.0), biased_hz, 0.0 * biased_hz)
+
+
+def estimation_delay_s(cycles: Array, compute_allocation_hz: Array, estimation_bias_hz: Array) -> Array:
+    """Return the delay error that the estimation bias causes: ``-W bias / (x (x + bias))``.
+
+    The simulator does not use it: it runs at `edge_frequency_hz`, which gives the same delay.
+
+    Parameters
+    ----------
+    cycles : [..., N, K], cycles, offloaded work W
+    compute_allocation_hz : [..., N, K], Hz, allocation x > 0
+    estimation_bias_hz : Hz, a number or [..., N, K], > -x
+
+    Returns
+    -------
+    [..., N, K], s, negative for a positive bias
+
+    **Source** paper 'dtecn', eq. 8, literal.
+
+    >>> estimation_delay_s(12.0, 2.0, 1.0)
+    -2.0
+    """
+    biased_hz = compute_allocation_hz + estimation_bias_hz
+    return -cycles * estimation_bias_hz / (compute_allocation_hz * biased_hz)
+
+
+def task_delay_s(local_delay_s: Array, upload_delay_s: Array, edge_delay_s: Array, order: TaskOrder) -> Array:
+    """Return the delay of a whole task: ``local + upload + edge``, or ``max(local, upload + edge)`` in parallel.
+
+    Parameters
+    ----------
+    local_delay_s : [..., N, K], s
+    upload_delay_s : [..., N, K], s
+    edge_delay_s : [..., N, K], s, execution only
+    order : "sequential" or "parallel"
+
+    Returns
+    -------
+    [..., N, K], s
+
+    Raises
+    ------
+    ValueError : an unknown `order`, with its value
+
+    **Source** paper 'dtecn', eq. 10 (sequential, its t_edge is upload plus execution); "parallel" is ours.
+
+    >>> task_delay_s(3.0, 1.0, 1.5, "sequential"), float(task_delay_s(3.0, 1.0, 1.5, "parallel"))
+    (5.5, 3.0)
+    """
+    remote_delay_s = upload_delay_s + edge_delay_s
+    if order == "sequential":
+        return local_delay_s + remote_delay_s
+    if order == "parallel":
+        return namespace(local_delay_s, remote_delay_s).maximum(local_delay_s, remote_delay_s)
+    raise ValueError(f"task order {order!r} is not one of sequential, parallel")

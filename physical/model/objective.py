@@ -1,0 +1,63 @@
+"""The per-slot objective P2: drift plus penalty."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from physical.model.arrays import Array, namespace
+
+if TYPE_CHECKING:
+    from physical.params import Objective
+
+
+def drift(backlog_bytes: Array, arrivals_bytes: Array, service_bytes: Array, backlog_unit_bytes: float) -> Array:
+    """Return the drift term: ``sum_k (q_k / Q0) ((Z_k - phi_k) / Q0)``.
+
+    Parameters
+    ----------
+    backlog_bytes : [..., K], bytes
+    arrivals_bytes : [..., K], bytes
+    service_bytes : [..., K], bytes
+    backlog_unit_bytes : bytes, unit Q0 of the backlog; mean arrivals of one class in a slot
+
+    Returns
+    -------
+    [...], no unit
+
+    **Source** paper 'dtecn', sum of eq. 24a. The paper adds bytes squared to joules; here backlog is counted in Q0.
+
+    >>> import numpy as np
+    >>> float(drift(np.array([20.0, 0.0]), np.array([30.0, 9.0]), np.array([10.0, 0.0]), 10.0))
+    4.0
+    """
+    growth = (arrivals_bytes - service_bytes) / backlog_unit_bytes
+    return namespace(growth).sum(backlog_bytes / backlog_unit_bytes * growth, axis=-1)
+
+
+def p2(drift: Array, qos: Array, energy_j: Array, miss_ratio: Array, weights: Objective) -> Array:
+    """Return the objective to minimise: ``beta drift - w_U qos + w_E E + P_m miss``.
+
+    A weight of 0 removes its term, also where the term is infinite (an offloaded task without any CPU).
+
+    Parameters
+    ----------
+    drift : [...], no unit
+    qos : [...], no unit, of the system
+    energy_j : [...], J, of the system
+    miss_ratio : [...], no unit, share of late tasks
+    weights : beta, w_U, w_E (1/J), P_m
+
+    Returns
+    -------
+    [...], no unit
+
+    **Source** paper 'dtecn', eq. 24, which has w_U = w_E = 1 and P_m = 0; deadlines (24b) become a price P_m.
+
+    >>> from physical.params import Objective
+    >>> p2(0.5, 0.75, 2.0, 0.25, Objective(energy_weight=0.5, deadline_price=4.0, beta=0.5))
+    1.5
+    """
+    cost = weights.beta * drift + weights.energy_weight * energy_j
+    if weights.qos_weight:
+        cost = cost - weights.qos_weight * qos
+    return cost + weights.deadline_price * miss_ratio

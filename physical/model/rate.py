@@ -1,0 +1,111 @@
+"""Uplink: noise, rate, and how long an upload takes."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from physical.model.arrays import Array, namespace
+from physical.model.units import BITS_PER_BYTE, dbm_to_w
+
+if TYPE_CHECKING:
+    from physical.params import UploadRule
+
+_BITS_PER_NAT = 1.0 / math.log(2.0)
+
+
+def noise_power_w(density_dbm_hz: Array, bandwidth_hz: Array, noise_figure_db: Array = 0.0) -> Array:
+    """Return the noise power on a bandwidth: ``10^((N0 + NF - 30) / 10) w``.
+
+    Parameters
+    ----------
+    density_dbm_hz : [...], dBm/Hz, -174 for thermal noise at 290 K
+    bandwidth_hz : [...], Hz
+    noise_figure_db : [...], dB, of the receiver
+
+    Returns
+    -------
+    [...], W
+
+    **Source** standard link budget; paper 'dtecn', Table I gives one noise power (-110 dBm) whatever the bandwidth.
+
+    >>> round(noise_power_w(-170.0, 1e6) * 1e14, 9)
+    1.0
+    """
+    return dbm_to_w(density_dbm_hz + noise_figure_db) * bandwidth_hz
+
+
+def uplink_rate_bps(bandwidth_hz: Array, transmit_power_w: Array, channel_gain: Array, noise_w: Array) -> Array:
+    """Return the uplink rate: ``r = w log2(1 + p g / noise)``.
+
+    Parameters
+    ----------
+    bandwidth_hz : [..., N], Hz
+    transmit_power_w : [..., N], W
+    channel_gain : [..., N], linear power ratio, no unit
+    noise_w : [...], W, on that bandwidth
+
+    Returns
+    -------
+    [..., N], bit/s
+
+    **Source** paper 'dtecn', eq. 2. Evaluated as log1p / ln 2: exact for a weak signal too, never 0 by rounding.
+
+    >>> import numpy as np
+    >>> uplink_rate_bps(20e6, 0.2, np.array([1.5e-13]), 1e-14).round(3).tolist()
+    [40000000.0]
+    """
+    snr = transmit_power_w * channel_gain / noise_w
+    return bandwidth_hz * (namespace(snr).log1p(snr) * _BITS_PER_NAT)
+
+
+def upload_bytes(size_bytes: Array, offloading_ratio: Array, rule: UploadRule) -> Array:
+    """Return the bytes charged to the uplink: ``omega D`` (proportional), ``D [omega > 0]`` (whole) or ``D`` (always).
+
+    Parameters
+    ----------
+    size_bytes : [..., N, K], bytes, size D of the task
+    offloading_ratio : [..., N, K], no unit, omega in [0, 1]
+    rule : "proportional", "whole" or "always"
+
+    Returns
+    -------
+    [..., N, K], bytes
+
+    Raises
+    ------
+    ValueError : an unknown `rule`, with its value
+
+    **Source** paper 'dtecn', first term of eq. 9. "always" is literal: a task at ratio 0 still pays its whole upload.
+
+    >>> import numpy as np
+    >>> [upload_bytes(np.array([1000.0]), np.array([0.0]), rule).item() for rule in ("proportional", "whole", "always")]
+    [0.0, 0.0, 1000.0]
+    """
+    if rule == "proportional":
+        return offloading_ratio * size_bytes
+    if rule == "whole":
+        return namespace(size_bytes, offloading_ratio).where(offloading_ratio > 0.0, size_bytes, 0.0 * size_bytes)
+    if rule == "always":
+        return size_bytes
+    raise ValueError(f"upload rule {rule!r} is not one of proportional, whole, always")
+
+
+def upload_delay_s(upload_bytes: Array, rate_bps: Array) -> Array:
+    """Return the time on the uplink: ``8 bytes / r``.
+
+    Parameters
+    ----------
+    upload_bytes : [...], bytes
+    rate_bps : [...], bit/s, > 0
+
+    Returns
+    -------
+    [...], s
+
+    **Source** paper 'dtecn', first term of eq. 9; the K tasks of one vehicle do not share the uplink there, nor here.
+
+    >>> upload_delay_s(1250.0, 1e7)
+    0.001
+    """
+    return BITS_PER_BYTE * upload_bytes / rate_bps

@@ -1,0 +1,127 @@
+"""One slot of the `dtecn` system: what a decision leads to, by the paper's closed form without waiting in queues."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from physical.model import computing, energy, objective, qos, queueing, rate
+from physical.model.arrays import Array, namespace
+
+if TYPE_CHECKING:
+    from physical.system import System
+
+
+class SlotOutcome(NamedTuple):
+    """What one slot brings; N vehicles, K classes, leading batch axes.
+
+    local_delay_s : [..., N, K], s, eq. 7
+    upload_delay_s : [..., N, K], s, first term of eq. 9
+    edge_delay_s : [..., N, K], s, execution at the server only (the paper's t_edge includes the upload)
+    delay_s : [..., N, K], s, eq. 10
+    missed : [..., N, K], 0 or 1, whether the deadline is missed
+    qos : [...], no unit, eq. 13
+    energy_local_j : [...], J, eq. 14
+    energy_edge_j : [...], J, eq. 15 times the slot; by the rule "power" the number of W that the paper adds to J
+    arrivals_bytes : [..., K], bytes, Z of eq. 5
+    service_bytes : [..., K], bytes, phi of eq. 5
+    backlog_next_bytes : [..., K], bytes, eq. 5
+    drift : [...], no unit
+    objective : [...], no unit, eq. 24
+    """
+
+    local_delay_s: Array
+    upload_delay_s: Array
+    edge_delay_s: Array
+    delay_s: Array
+    missed: Array
+    qos: Array
+    energy_local_j: Array
+    energy_edge_j: Array
+    arrivals_bytes: Array
+    service_bytes: Array
+    backlog_next_bytes: Array
+    drift: Array
+    objective: Array
+
+
+def slot_step(
+    system: System,
+    size_bytes: Array,
+    rate_bps: Array,
+    offloading_ratio: Array,
+    compute_allocation_hz: Array,
+    backlog_bytes: Array,
+    estimation_bias_hz: Array = 0.0,
+) -> SlotOutcome:
+    """Return what a decision leads to in one slot: eqs. 5 to 16 and the objective P2.
+
+    Nothing is clipped or repaired: capacity is the business of whoever decides. Backlog enters the objective and the
+    next backlog, never a delay. Gradients with respect to the decision are finite also at ratio 0 and allocation 0.
+
+    Parameters
+    ----------
+    system : constants; its arrays from the same library as the others (`System.map_arrays`)
+    size_bytes : [..., N, K], bytes
+    rate_bps : [..., N], bit/s, > 0
+    offloading_ratio : [..., N, K], no unit, in [0, 1]
+    compute_allocation_hz : [..., N, K], Hz, >= 0
+    backlog_bytes : [..., K], bytes, at the start of the slot
+    estimation_bias_hz : Hz, a number or [..., N, K]
+
+    Returns
+    -------
+    SlotOutcome
+
+    **Source** paper 'dtecn', eqs. 5-16 and 24. ``system.model`` chooses between the literal equations and the corrected
+    ones; by the capacity rule "effective" phi counts true frequencies x + bias, by "alloc" allocations x (literal).
+    """
+    model, cpu_hz = system.model, system.cpu_hz[..., None]
+    local_work = computing.local_cycles(size_bytes, system.cycles_per_byte, offloading_ratio)
+    edge_work = computing.edge_cycles(size_bytes, system.cycles_per_byte, offloading_ratio)
+    edge_hz = computing.edge_frequency_hz(compute_allocation_hz, estimation_bias_hz)
+
+    local_delay_s = computing.execution_delay_s(local_work, cpu_hz)
+    sent_bytes = rate.upload_bytes(size_bytes, offloading_ratio, model.upload_rule)
+    upload_delay_s = rate.upload_delay_s(sent_bytes, rate_bps[..., None])
+    edge_delay_s = computing.execution_delay_s(edge_work, edge_hz)
+    delay_s = computing.task_delay_s(local_delay_s, upload_delay_s, edge_delay_s, model.order)
+    missed = qos.deadline_missed(delay_s, system.deadline_s)
+    system_qos = qos.system_qos(qos.qos(delay_s, system.deadline_s))
+
+    local_j = energy.local_energy_j(local_work, cpu_hz, system.kappa_vehicle[..., None])
+    energy_local_j = _sum_tasks(local_j)
+    power_w = energy.edge_power_w(_sum_tasks(compute_allocation_hz), system.server.num_core, system.server.kappa)
+    energy_edge_j = energy.edge_energy(power_w, system.slot_duration_s, model.edge_energy_rule)
+
+    counted_hz = edge_hz if model.capacity_rule == "effective" else compute_allocation_hz
+    arrivals_bytes = queueing.arrivals_bytes(size_bytes, offloading_ratio)
+    service_bytes = queueing.service_bytes(counted_hz, system.cycles_per_byte, system.slot_duration_s)
+    drift = objective.drift(backlog_bytes, arrivals_bytes, service_bytes, system.backlog_unit_bytes)
+    return SlotOutcome(
+        local_delay_s=local_delay_s,
+        upload_delay_s=upload_delay_s,
+        edge_delay_s=edge_delay_s,
+        delay_s=delay_s,
+        missed=missed,
+        qos=system_qos,
+        energy_local_j=energy_local_j,
+        energy_edge_j=energy_edge_j,
+        arrivals_bytes=arrivals_bytes,
+        service_bytes=service_bytes,
+        backlog_next_bytes=queueing.next_backlog_bytes(backlog_bytes, arrivals_bytes, service_bytes),
+        drift=drift,
+        objective=objective.p2(
+            drift, system_qos, energy_local_j + energy_edge_j, _mean_tasks(missed), system.objective
+        ),
+    )
+
+
+def _sum_tasks(values: Array) -> Array:
+    """Sum [..., N, K] over classes, then vehicles: a fixed order, so blocks and single slots give the same bits."""
+    xp = namespace(values)
+    return xp.sum(xp.sum(values, axis=-1), axis=-1)
+
+
+def _mean_tasks(values: Array) -> Array:
+    xp = namespace(values)
+    return xp.mean(xp.mean(values, axis=-1), axis=-1)

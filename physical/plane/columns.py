@@ -1,0 +1,134 @@
+"""Task rows as columns: one row per task, appended block by block, handed out when finished."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from physical.plane.ticks import NEVER, Floats, Ints
+
+
+class Outcome(IntEnum):
+    """How a task ended; `LATE` is a completion after its deadline."""
+
+    IN_FLIGHT = 0
+    COMPLETED = 1
+    LATE = 2
+    DROPPED_UPLINK = 3
+    DROPPED_RESULT = 4
+
+
+_COLUMNS: dict[str, tuple[type, float]] = {
+    # identity and inputs
+    "slot": (np.int32, 0),
+    "vehicle": (np.int32, 0),
+    "task_class": (np.int32, 0),
+    "flow": (np.int64, 0),
+    "size_bytes": (np.float64, 0),
+    # what was decided; NaN while the task is held
+    "offloading_ratio": (np.float64, np.nan),
+    # stages, in ticks
+    "start": (np.int64, NEVER),
+    "local_end": (np.int64, NEVER),
+    "upload_end": (np.int64, NEVER),
+    "arrive": (np.int64, NEVER),
+    "serve": (np.int64, NEVER),
+    "served": (np.int64, NEVER),
+    "done": (np.int64, NEVER),
+    "outcome": (np.int8, 0),
+    # work in progress
+    "edge_cycles": (np.float64, 0),
+    "upload_left_bytes": (np.float64, 0),
+    "upload_since": (np.int64, 0),
+    "next": (np.int64, -1),
+    # what the network does to this task, drawn when its slot begins
+    "uplink_latency": (np.int64, 0),
+    "result_latency": (np.int64, 0),
+    "uplink_lost": (np.bool_, 0),
+    "result_lost": (np.bool_, 0),
+}
+RECORDED = tuple(_COLUMNS)[:14]
+
+
+class TaskColumns:
+    """Growable columns; a row's index is stable until `compact`."""
+
+    slot: NDArray[np.int32]
+    vehicle: NDArray[np.int32]
+    task_class: NDArray[np.int32]
+    flow: Ints
+    size_bytes: Floats
+    offloading_ratio: Floats
+    start: Ints
+    local_end: Ints
+    upload_end: Ints
+    arrive: Ints
+    serve: Ints
+    served: Ints
+    done: Ints
+    outcome: NDArray[np.int8]
+    edge_cycles: Floats
+    upload_left_bytes: Floats
+    upload_since: Ints
+    next: Ints
+    uplink_latency: Ints
+    result_latency: Ints
+    uplink_lost: NDArray[np.bool_]
+    result_lost: NDArray[np.bool_]
+
+    def __init__(self, num_vehicle: int, num_class: int) -> None:
+        self.num_vehicle = num_vehicle
+        self.num_class = num_class
+        self.num_row = 0
+        self._capacity = 0
+        self._reserve(1)
+
+    def append_slots(self, first_slot: int, size_bytes: Floats) -> int:
+        """Append the tasks of a block of slots, `size_bytes` : [B, N, K]; return the first row."""
+        num_slot = size_bytes.shape[0]
+        per_slot = self.num_vehicle * self.num_class
+        begin, end = self.num_row, self.num_row + num_slot * per_slot
+        self._reserve(end)
+        flow = np.arange(per_slot)
+        rows = slice(begin, end)
+        for name, (_, empty) in _COLUMNS.items():
+            getattr(self, name)[rows] = empty
+        self.slot[rows] = np.repeat(np.arange(first_slot, first_slot + num_slot), per_slot)
+        self.flow[rows] = np.tile(flow, num_slot)
+        self.vehicle[rows] = np.tile(flow // self.num_class, num_slot)
+        self.task_class[rows] = np.tile(flow % self.num_class, num_slot)
+        self.size_bytes[rows] = size_bytes.reshape(-1)
+        self.num_row = end
+        return begin
+
+    def take(self, rows: NDArray[np.bool_]) -> dict[str, NDArray[np.generic]]:
+        """Return copies of the recorded columns of the rows in the mask, in row order."""
+        return {name: getattr(self, name)[: self.num_row][rows] for name in RECORDED}
+
+    def compact(self, keep: NDArray[np.bool_]) -> Ints:
+        """Drop all rows but those in the mask; return the new index of every old row (-1: dropped).
+
+        The last entry is -1 and stands for "no row", so that ``renumbered[next]`` works for links of -1.
+        """
+        renumbered = np.full(self.num_row + 1, -1, dtype=np.int64)
+        left = int(np.count_nonzero(keep))
+        renumbered[:-1][keep] = np.arange(left)
+        if left:
+            for name in _COLUMNS:
+                column = getattr(self, name)
+                column[:left] = column[: self.num_row][keep]
+            self.next[:left] = renumbered[self.next[:left]]
+        self.num_row = left
+        return renumbered
+
+    def _reserve(self, num_row: int) -> None:
+        if num_row <= self._capacity:
+            return
+        self._capacity = max(num_row, 2 * self._capacity)
+        for name, (dtype, _) in _COLUMNS.items():
+            column = np.empty(self._capacity, dtype=dtype)
+            if self.num_row:
+                column[: self.num_row] = getattr(self, name)[: self.num_row]
+            setattr(self, name, column)

@@ -1,0 +1,194 @@
+"""All vehicles as one: their state, the tasks that wait for a command, and the commands on their way.
+
+This is the small interface between the processes (vehicles, base station, world) and the columns of the data plane.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from physical.plane.plane import DataPlane
+from physical.plane.ticks import NEVER, Floats, Ints
+
+MissingCommand = Literal["previous", "local", "wait"]
+
+
+@dataclass(frozen=True)
+class VehicleStates:
+    """True states of vehicles at the start of a slot; arrays [N] unless noted, read-only."""
+
+    x_m: Floats
+    y_m: Floats
+    speed_mps: Floats
+    heading_rad: Floats
+    large_scale_gain: Floats
+    channel_gain: Floats
+    uplink_rate_bps: Floats
+    size_bytes: Floats  # [N, K]
+
+
+@dataclass
+class CommandCohort:
+    """The commands of one decision on their way to all vehicles.
+
+    arrive : [N] or one for all, ticks; NEVER for a lost one
+    offloading_ratio : [N, K]
+    """
+
+    slot: int
+    arrive: Ints | int
+    offloading_ratio: Floats
+
+
+class Fleet:
+    """The vehicles' second plane.
+
+    Parameters
+    ----------
+    plane : task columns
+    missing_command : what a vehicle does when its patience ends: the previous command, everything local, or wait on
+    patience : ticks that a vehicle waits for the command of a slot
+    """
+
+    def __init__(self, plane: DataPlane, missing_command: MissingCommand, patience: int) -> None:
+        shape = (plane.system.num_vehicle, plane.system.num_class)
+        self.plane = plane
+        self.states: VehicleStates
+        self.reporting: list[int] = []
+        self._missing_command = missing_command
+        self._patience = patience
+        self._held: list[_HeldSlot] = []
+        self._cohorts: list[CommandCohort] = []
+        self._ratio = np.zeros(shape)
+        self._command_slot = np.full(shape[0], -1)
+        self._shape = shape
+        self._next_row = 0
+
+    def begin_slot(self, slot: int, now: int, states: VehicleStates) -> None:
+        """Move to the states of `slot` at ticks `now`; its tasks, the next rows of the plane, are held from now on."""
+        self.states = states
+        self.plane.set_uplink_rate(now, states.uplink_rate_bps)
+        self._held.append(_HeldSlot(slot, now + self._patience, self._next_row, self._shape))
+        self._next_row += self._shape[0] * self._shape[1]
+
+    def report(self, vehicle: int) -> None:
+        """Let a vehicle's state be part of the reports of this instant."""
+        self.reporting.append(vehicle)
+
+    def take_reporting(self) -> list[int]:
+        """Return the vehicles that have reported since the last call, in order."""
+        reporting, self.reporting = self.reporting, []
+        return reporting
+
+    def command(self, cohort: CommandCohort) -> None:
+        """Send commands on their way; they take effect when they arrive."""
+        self._cohorts.append(cohort)
+
+    def advance(self, now: int) -> None:
+        """Bring commands, impatience and tasks up to `now` (ticks)."""
+        if self._missing_command != "wait":
+            for held in [held for held in self._held if held.patience_ends <= now]:
+                self._obey(held.patience_ends)
+                self._lose_patience(held)
+        self._obey(now)
+        self.plane.advance(now)
+
+    def _obey(self, now: int) -> None:
+        """Apply the commands that arrive by `now`."""
+        if not self._cohorts:
+            return
+        if len(self._cohorts) == 1 and len(self._held) == 1 and self._obey_at_once(now):
+            return
+        arrivals = [np.broadcast_to(np.asarray(cohort.arrive), self._command_slot.shape) for cohort in self._cohorts]
+        arrived = [arrive <= now for arrive in arrivals]
+        for held in self._held:
+            first = np.full(self._command_slot.shape, NEVER)
+            ratio = self._ratio.copy()
+            for cohort, arrive, has_arrived in zip(self._cohorts, arrivals, arrived, strict=True):
+                earlier = has_arrived & (arrive <= first) & held.waiting
+                if cohort.slot >= held.slot and earlier.any():
+                    first[earlier] = arrive[earlier]
+                    ratio[earlier] = cohort.offloading_ratio[earlier]
+            self._release(held, first <= now, first, ratio)
+        for cohort, has_arrived in zip(self._cohorts, arrived, strict=True):
+            newer = has_arrived & (cohort.slot > self._command_slot)
+            self._ratio[newer] = cohort.offloading_ratio[newer]
+            self._command_slot[newer] = cohort.slot
+        self._held = [held for held in self._held if held.waiting.any()]
+        still = [bool((~has & (at < NEVER)).any()) for has, at in zip(arrived, arrivals, strict=True)]
+        self._cohorts = [cohort for cohort, pending in zip(self._cohorts, still, strict=True) if pending]
+
+    def _obey_at_once(self, now: int) -> bool:
+        """Handle the common case: one slot is held by all, and its command reaches all at the same time."""
+        held, cohort = self._held[0], self._cohorts[0]
+        rows = held.slice_of_all()
+        if not isinstance(cohort.arrive, int) or cohort.slot < held.slot or rows is None:
+            return False
+        if cohort.arrive <= now:
+            self.plane.start(rows, cohort.arrive, cohort.offloading_ratio.reshape(-1))
+            self._ratio = cohort.offloading_ratio.copy()
+            self._command_slot[:] = cohort.slot
+            self._held.clear()
+            self._cohorts.clear()
+        return True
+
+    def _lose_patience(self, held: _HeldSlot) -> None:
+        ratio = self._ratio if self._missing_command == "previous" else np.zeros_like(self._ratio)
+        at = np.full(self._command_slot.shape, held.patience_ends)
+        self._release(held, held.waiting, at, ratio)
+        self._held = [other for other in self._held if other is not held]
+
+    def _release(self, held: _HeldSlot, released: NDArray[np.bool_], at: Ints, ratio: Floats) -> None:
+        vehicle = np.flatnonzero(released & held.waiting)
+        if vehicle.size:
+            start = np.repeat(at[vehicle], self._shape[1])
+            self.plane.start(held.take(vehicle), start, ratio[vehicle].reshape(-1))
+
+    def take_finished(self, now: int) -> dict[str, NDArray[np.generic]]:
+        """Hand out the tasks that have ended by `now` (ticks)."""
+        rows, renumbered = self.plane.take_finished(now)
+        for held in self._held:
+            held.renumber(renumbered)
+        self._next_row = self.plane.columns.num_row - (len(renumbered) - 1 - self._next_row)
+        return rows
+
+    def take_unfinished(self) -> dict[str, NDArray[np.generic]]:
+        """Hand out what is in flight or held at the end of a run."""
+        return self.plane.take_unfinished(self._next_row)
+
+
+class _HeldSlot:
+    """Tasks of one slot that wait for a command at the vehicles in `waiting`, [N]."""
+
+    def __init__(self, slot: int, patience_ends: int, first_row: int, shape: tuple[int, int]) -> None:
+        self.slot = slot
+        self.patience_ends = patience_ends
+        self.waiting = np.ones(shape[0], dtype=np.bool_)
+        self._shape = shape
+        self._first_row = first_row
+        # While all vehicles wait, their rows are one slice; the index is made when the first one goes.
+        self._rows: Ints | None = None
+
+    def slice_of_all(self) -> slice | None:
+        """Return the rows if all vehicles wait."""
+        if self._rows is not None:
+            return None
+        return slice(self._first_row, self._first_row + self._shape[0] * self._shape[1])
+
+    def take(self, vehicle: Ints) -> Ints:
+        """Return the rows of some vehicles, which wait no longer."""
+        if self._rows is None:
+            self._rows = self._first_row + np.arange(self._shape[0] * self._shape[1]).reshape(self._shape)
+        self.waiting[vehicle] = False
+        return self._rows[vehicle].reshape(-1)
+
+    def renumber(self, renumbered: Ints) -> None:
+        """Follow rows that moved."""
+        if self._rows is None:
+            self._first_row = int(renumbered[self._first_row])
+        else:
+            self._rows = renumbered[self._rows]

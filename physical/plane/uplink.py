@@ -1,0 +1,67 @@
+"""Uploads in progress: every task of a vehicle has its whole rate r_n (eq. 9), which changes from slot to slot."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from physical.model import rate
+from physical.plane.columns import TaskColumns
+from physical.plane.ticks import Floats, Ints, seconds, ticks_from_s
+
+_NO_ROWS = np.empty(0, dtype=np.int64)
+
+
+class Uplink:
+    """The set of rows that are being uploaded, or will be when their local part ends."""
+
+    def __init__(self, columns: TaskColumns, rate_bps: Floats) -> None:
+        self._columns = columns
+        self._rate_bps = rate_bps
+        self._rows = _NO_ROWS
+
+    def add(self, rows: Ints, since: Ints, upload_bytes: Floats) -> None:
+        """Let the uploads of `rows` begin at ticks `since`."""
+        columns = self._columns
+        columns.upload_since[rows] = since
+        columns.upload_left_bytes[rows] = upload_bytes
+        self._predict(rows, since, upload_bytes)
+        self._rows = np.concatenate([self._rows, rows]) if self._rows.size else rows
+
+    def _predict(self, rows: Ints, since: Ints, left_bytes: Floats) -> None:
+        columns = self._columns
+        upload_s = rate.upload_delay_s(left_bytes, self._rate_bps[columns.vehicle[rows]])
+        end = since + ticks_from_s(upload_s)
+        columns.upload_end[rows] = end
+        columns.arrive[rows] = end + columns.uplink_latency[rows]
+
+    def set_rate(self, now: int, rate_bps: Floats) -> None:
+        """Change all rates at `now`: what is already sent stays sent, the rest goes at the new rate."""
+        if self._rows.size:
+            columns = self._columns
+            rows = self._rows[columns.upload_end[self._rows] > now]
+            if rows.size:
+                since, left = columns.upload_since[rows], columns.upload_left_bytes[rows]
+                sent_s = seconds(np.maximum(now - since, 0))
+                left = np.maximum(left - self._rate_bps[columns.vehicle[rows]] / 8 * sent_s, 0.0)
+                since = np.maximum(since, now)
+                columns.upload_since[rows] = since
+                columns.upload_left_bytes[rows] = left
+                self._predict(rows, since, left)
+        self._rate_bps = rate_bps
+
+    def take_arrived(self, now: int) -> Ints:
+        """Remove and return the rows that have reached the server by `now`, in no particular order."""
+        rows = self._rows
+        if not rows.size:
+            return rows
+        arrived = self._columns.arrive[rows] <= now
+        if arrived.all():
+            self._rows = _NO_ROWS
+            return rows
+        self._rows = rows[~arrived]
+        return rows[arrived]
+
+    def renumber(self, renumbered: Ints) -> None:
+        """Follow rows that moved."""
+        if self._rows.size:
+            self._rows = renumbered[self._rows]

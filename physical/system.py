@@ -1,0 +1,103 @@
+"""The static description of the physical system as arrays: what slot_step, the processes and the policies share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from physical.model import rate
+from physical.params import Model, Objective, Radio, Server, TaskClass, Time, Vehicles
+
+Array = Any  # an array of any array-API library: NumPy in the processes, torch where gradients are wanted
+
+
+@dataclass(frozen=True)
+class System:
+    """Constants of one system; N vehicles, K task classes.
+
+    Parameters
+    ----------
+    cpu_hz : [N], vehicle CPU frequency f_v
+    kappa_vehicle : [N], W/Hz^3, switching capacitance of the vehicles
+    transmit_power_w : [N]
+    bandwidth_hz : [N], bandwidth of one vehicle's uplink
+    noise_w : noise power on that bandwidth
+    size_bytes_mean : [K], mean task size
+    cycles_per_byte, deadline_s : [K]
+    server : capacity, cores, switching capacitance
+    model : reading of the equations
+    objective : weights of P2
+    slot_duration_s : s
+    """
+
+    cpu_hz: Array
+    kappa_vehicle: Array
+    transmit_power_w: Array
+    bandwidth_hz: Array
+    noise_w: float
+    size_bytes_mean: Array
+    cycles_per_byte: Array
+    deadline_s: Array
+    server: Server
+    model: Model
+    objective: Objective
+    slot_duration_s: float
+
+    @property
+    def num_vehicle(self) -> int:
+        """Number of vehicles N."""
+        return int(self.cpu_hz.shape[-1])
+
+    @property
+    def num_class(self) -> int:
+        """Number of task classes K."""
+        return int(self.deadline_s.shape[-1])
+
+    @property
+    def backlog_unit_bytes(self) -> float:
+        """Q0 of notes: mean arrivals of one class in one slot, the unit in which the drift counts backlog."""
+        return float(self.num_vehicle * self.size_bytes_mean.mean())
+
+    def map_arrays(self, convert: Callable[[Array], Array]) -> System:
+        """Return the system with every array converted, for example by ``torch.from_numpy``."""
+        arrays = {
+            field.name: convert(value)
+            for field in dataclasses.fields(self)
+            if hasattr(value := getattr(self, field.name), "shape")
+        }
+        return dataclasses.replace(self, **arrays)
+
+
+def build_system(
+    time: Time,
+    model: Model,
+    vehicles: Vehicles,
+    radio: Radio,
+    server: Server,
+    tasks: tuple[TaskClass, ...],
+    objective: Objective,
+) -> System:
+    """Lay the parameter tables out as arrays."""
+    count = vehicles.num_vehicle
+    bandwidth_hz = radio.bandwidth_hz / (count if radio.bandwidth_sharing == "equal" else 1)
+    noise_w = radio.noise_w
+    if noise_w is None:
+        noise_w = float(rate.noise_power_w(radio.noise_density_dbm_hz, bandwidth_hz, radio.noise_figure_db))
+    return System(
+        cpu_hz=np.resize(np.array(vehicles.cpu_hz, dtype=float), count),
+        kappa_vehicle=np.resize(np.array(vehicles.kappa, dtype=float), count),
+        transmit_power_w=np.full(count, vehicles.transmit_power_w),
+        bandwidth_hz=np.full(count, bandwidth_hz),
+        noise_w=noise_w,
+        size_bytes_mean=np.array([0.5 * sum(task.size_bytes) for task in tasks]),
+        cycles_per_byte=np.array([task.cycles_per_byte for task in tasks]),
+        deadline_s=np.array([task.deadline_s for task in tasks]),
+        server=server,
+        model=model,
+        objective=objective,
+        slot_duration_s=time.slot_duration_s,
+    )

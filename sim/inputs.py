@@ -1,0 +1,235 @@
+"""What the world does to the system whatever anybody decides: motion, channel, tasks, and the fate of messages.
+
+Everything is made in blocks of slots, vehicle by vehicle from named streams, and does not depend on the block length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from physical.model import channel, mobility, rate
+from physical.plane.fleet import VehicleStates
+from physical.system import System
+from sim.network import CLOUD, EDGE_SERVER, VEHICLE, Passage, Route, build_graph
+from sim.scenario import Scenario
+from sim.streams import Streams
+
+Floats = NDArray[np.float64]
+
+_MAX_SLOT = 256
+_MAX_VEHICLE_SLOT = 1 << 17
+
+
+@dataclass(frozen=True)
+class Block:
+    """Inputs of the slots `first_slot` to ``first_slot + num_slot - 1``; arrays [B, N] unless noted, read-only."""
+
+    first_slot: int
+    num_slot: int
+    x_m: Floats
+    y_m: Floats
+    speed_mps: Floats  # [N]
+    heading_rad: Floats  # [N]
+    large_scale_gain: Floats
+    channel_gain: Floats
+    uplink_rate_bps: Floats
+    size_bytes: Floats  # [B, N, K]
+    report: Passage  # [B, N]
+    command: Passage  # [B, N]
+    upload: Passage  # [B, N, K]
+    result: Passage  # [B, N, K]
+    server_report: Passage  # [B, 1]
+    server_command: Passage  # [B, 1]
+
+    def states(self, slot: int) -> VehicleStates:
+        """Return the states at the start of a slot."""
+        row = slot - self.first_slot
+        return VehicleStates(
+            self.x_m[row],
+            self.y_m[row],
+            self.speed_mps,
+            self.heading_rad,
+            self.large_scale_gain[row],
+            self.channel_gain[row],
+            self.uplink_rate_bps[row],
+            self.size_bytes[row],
+        )
+
+
+class Inputs:
+    """Makes the blocks of a run, one after the other."""
+
+    def __init__(self, scenario: Scenario, system: System, streams: Streams) -> None:
+        self._scenario = scenario
+        self._system = system
+        self._count = system.num_vehicle
+        self._place_vehicles(streams.of_vehicles("mobility", self._count))
+        self._channels = streams.of_vehicles("channel", self._count)
+        self._tasks = streams.of_vehicles("tasks", self._count)
+        self._channel_state: Floats | None = None
+        graph = build_graph(scenario.network)
+        num_class = system.num_class
+        self._ways = {
+            "report": _Way(Route(graph, VEHICLE, CLOUD), "report", streams, self._count, 1),
+            "command": _Way(Route(graph, CLOUD, VEHICLE), "command", streams, self._count, 1),
+            "upload": _Way(Route(graph, VEHICLE, EDGE_SERVER), "upload", streams, self._count, num_class),
+            "result": _Way(Route(graph, EDGE_SERVER, VEHICLE), "result", streams, self._count, num_class),
+            "server_report": _Way(Route(graph, EDGE_SERVER, CLOUD), "server-report", streams, 1, 1),
+            "server_command": _Way(Route(graph, CLOUD, EDGE_SERVER), "server-command", streams, 1, 1),
+        }
+
+    def _place_vehicles(self, generators: list[Generator]) -> None:
+        """Draw start, lane and speed of every vehicle."""
+        params = self._scenario.mobility
+        drawn = np.stack([generator.random(3) for generator in generators])
+        low, high = params.speed_mps
+        lane = np.floor(drawn[:, 1] * params.num_lane)
+        self._start_m = (drawn[:, 0] - 0.5) * params.length_m
+        self._lane_m = (lane - 0.5 * (params.num_lane - 1)) * params.lane_width_m
+        self._direction = np.where(lane < 0.5 * params.num_lane, 1.0, -1.0)
+        self._speed_mps = low + (high - low) * drawn[:, 2]
+        if params.kind == "stationary":
+            self._speed_mps = np.zeros(self._count)
+        self._heading_rad = np.where(self._direction > 0, 0.0, np.pi)
+        radio = self._scenario.radio
+        doppler_hz = channel.doppler_hz(self._speed_mps, radio.carrier_hz)
+        slot_s = self._system.slot_duration_s
+        self.fading_correlation: Floats = channel.fading_correlation(doppler_hz, slot_s)
+        shadowing = channel.shadowing_correlation(self._speed_mps * slot_s, radio.shadowing_decorrelation_m)
+        self._correlation = np.stack([shadowing, self.fading_correlation, self.fading_correlation], axis=1)
+        _freeze(self._speed_mps, self._heading_rad)
+
+    def block_length(self) -> int:
+        """Return how many slots a block should have."""
+        return int(np.clip(_MAX_VEHICLE_SLOT // self._count, 1, _MAX_SLOT))
+
+    def block(self, first_slot: int, num_slot: int) -> Block:
+        """Make the next `num_slot` slots; blocks must be asked for in order."""
+        position_m = self.position_m(first_slot, num_slot)
+        large_scale_gain, channel_gain = self._gains(position_m, num_slot)
+        system = self._system
+        uplink_rate_bps = rate.uplink_rate_bps(
+            system.bandwidth_hz, system.transmit_power_w, channel_gain, system.noise_w
+        )
+        size_bytes = self._sizes(num_slot)
+        x_m, y_m = np.ascontiguousarray(position_m[..., 0]), np.ascontiguousarray(position_m[..., 1])
+        _freeze(x_m, y_m, large_scale_gain, channel_gain, uplink_rate_bps, size_bytes)
+        passages = {name: way.passage(num_slot) for name, way in self._ways.items()}
+        return Block(
+            first_slot,
+            num_slot,
+            x_m,
+            y_m,
+            self._speed_mps,
+            self._heading_rad,
+            large_scale_gain,
+            channel_gain,
+            uplink_rate_bps,
+            size_bytes,
+            **passages,
+        )
+
+    def position_m(self, first_slot: int, num_slot: int) -> Floats:
+        """Return positions at the starts of some slots, [B, N, 2]."""
+        time_s = (np.arange(first_slot, first_slot + num_slot) * self._system.slot_duration_s)[:, np.newaxis]
+        if self._scenario.mobility.kind == "highway":
+            length_m = self._scenario.mobility.length_m
+            position_m: Floats = mobility.highway_position_m(
+                self._start_m, self._speed_mps, self._direction, self._lane_m, length_m, time_s
+            )
+            return position_m
+        origin_m = np.stack([self._start_m, self._lane_m], axis=-1)
+        position_m = mobility.straight_position_m(origin_m, self._speed_mps, self._heading_rad, time_s)
+        return position_m
+
+    def registration(self) -> VehicleStates:
+        """Return what the twin knows before the first report: where vehicles start, and averages of the rest."""
+        position_m = self.position_m(0, 1)[0]
+        gain = self._large_scale_gain(position_m, 0.0)
+        system = self._system
+        size_bytes = np.tile(system.size_bytes_mean, (self._count, 1))
+        rate_bps = rate.uplink_rate_bps(system.bandwidth_hz, system.transmit_power_w, gain, system.noise_w)
+        x_m, y_m = position_m[..., 0].copy(), position_m[..., 1].copy()
+        _freeze(x_m, y_m, gain, rate_bps, size_bytes)
+        return VehicleStates(x_m, y_m, self._speed_mps, self._heading_rad, gain, gain, rate_bps, size_bytes)
+
+    def _large_scale_gain(self, position_m: Floats, shadowing_db: Floats | float) -> Floats:
+        radio = self._scenario.radio
+        station_m = np.array(self._scenario.base_station.position_m)
+        distance_m = mobility.distance_m(position_m, station_m, radio.distance_m_min)
+        path_loss_db = channel.path_loss_db(distance_m, radio.path_loss_intercept_db, radio.path_loss_slope_db)
+        gain: Floats = channel.large_scale_gain(path_loss_db, shadowing_db)
+        return gain
+
+    def _gains(self, position_m: Floats, num_slot: int) -> tuple[Floats, Floats]:
+        """Return large-scale and channel gains, [B, N]: shadowing and fading are Gauss-Markov from slot to slot."""
+        innovation = _draw_normal(self._channels, num_slot, 3)
+        states = np.empty_like(innovation)
+        state = self._channel_state
+        for row in range(num_slot):
+            new = innovation[row]
+            state = new if state is None else channel.gauss_markov(state, self._correlation, new)
+            states[row] = state
+        self._channel_state = state
+        radio = self._scenario.radio
+        large_scale_gain = self._large_scale_gain(position_m, radio.shadowing_std_db * states[..., 0])
+        if radio.fading == "none":
+            return large_scale_gain, large_scale_gain.copy()
+        # Real and imaginary part have variance 1/2 each: the fading power has mean one.
+        real, imaginary = states[..., 1] * np.sqrt(0.5), states[..., 2] * np.sqrt(0.5)
+        return large_scale_gain, channel.channel_gain(large_scale_gain, channel.fading_power(real, imaginary))
+
+    def _sizes(self, num_slot: int) -> Floats:
+        """Return task sizes in whole bytes, [B, N, K]."""
+        low = np.array([task.size_bytes[0] for task in self._scenario.tasks])
+        high = np.array([task.size_bytes[1] for task in self._scenario.tasks])
+        uniform = _draw_uniform(self._tasks, num_slot, len(low))
+        return low + np.floor(uniform * (high - low + 1.0))
+
+
+class _Way:
+    """One kind of message: its route, and the random numbers of its senders."""
+
+    def __init__(self, route: Route, purpose: str, streams: Streams, num_sender: int, num_message: int) -> None:
+        self._route = route
+        self._shape = (num_message, route.num_draw)
+        self._generators: list[Generator] = []
+        if route.num_draw and num_sender == 1 and purpose.startswith("server"):
+            self._generators = [streams.generator(purpose, "edge-server")]
+        elif route.num_draw:
+            self._generators = streams.of_vehicles(purpose, num_sender)
+
+    def passage(self, num_slot: int) -> Passage:
+        """Draw what happens to the messages of the next slots: [B, senders], or [B, senders, messages] if several."""
+        if not self._generators:
+            return self._route.passage(None)
+        num_message, num_draw = self._shape
+        uniform = _draw_uniform(self._generators, num_slot, num_message * num_draw)
+        uniform = uniform.reshape(num_slot, len(self._generators), num_message, num_draw)
+        return self._route.passage(uniform)
+
+
+def _draw_uniform(generators: list[Generator], num_slot: int, num_draw: int) -> Floats:
+    """Return [num_slot, len(generators), num_draw] uniform numbers, each generator's in slot order."""
+    drawn = np.empty((len(generators), num_slot, num_draw))
+    for index, generator in enumerate(generators):
+        generator.random(out=drawn[index])
+    return np.ascontiguousarray(drawn.transpose(1, 0, 2))
+
+
+def _draw_normal(generators: list[Generator], num_slot: int, num_draw: int) -> Floats:
+    """Return [num_slot, len(generators), num_draw] standard normal numbers, each generator's in slot order."""
+    drawn = np.empty((len(generators), num_slot, num_draw))
+    for index, generator in enumerate(generators):
+        generator.standard_normal(out=drawn[index])
+    return np.ascontiguousarray(drawn.transpose(1, 0, 2))
+
+
+def _freeze(*arrays: Floats) -> None:
+    """Make arrays read-only: policies get views of them."""
+    for array in arrays:
+        array.flags.writeable = False

@@ -1,0 +1,112 @@
+"""Links over a graph: latency, jitter and loss of messages and of task data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from physical.delay import ConstantDelay, Delay
+from physical.params import Params
+from physical.plane.ticks import NS_PER_S, to_ns
+from physical.quantity import Seconds
+from twin.messages import LOST_NS
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+VEHICLE, BASE_STATION, EDGE_SERVER, CLOUD = "vehicle", "base-station", "edge-server", "cloud"
+
+
+class Link(Params):
+    """One link, both directions.
+
+    latency_s : constant, or a distribution drawn for each message
+    jitter_s : added to the latency, uniform between 0 and this
+    loss : probability that a message is lost
+    """
+
+    latency_s: Delay = ConstantDelay()
+    jitter_s: Annotated[Seconds, Field(ge=0)] = 0.0
+    loss: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class NetworkParams(Params):
+    """The links of the scenario; an ideal network (no latency, no loss) is the default, as in the papers.
+
+    access : vehicle - base station, for control messages, uploads (on top of size / rate) and results
+    backhaul : base station - cloud
+    lan : base station - edge server
+    """
+
+    access: Link = Link()
+    backhaul: Link = Link()
+    lan: Link = Link()
+
+
+def build_graph(params: NetworkParams) -> nx.Graph[str]:
+    """Return the graph whose edges carry the links."""
+    graph: nx.Graph[str] = nx.Graph()
+    graph.add_edge(VEHICLE, BASE_STATION, link=params.access)
+    graph.add_edge(BASE_STATION, CLOUD, link=params.backhaul)
+    graph.add_edge(BASE_STATION, EDGE_SERVER, link=params.lan)
+    return graph
+
+
+@dataclass(frozen=True)
+class Passage:
+    """What happens to messages on their way.
+
+    latency_ns : [...], or one for all where nothing is random
+    lost : [...], or None where nothing is lost
+    """
+
+    latency_ns: Ints | int
+    lost: NDArray[np.bool_] | None
+
+    def delivered_ns(self, sent_ns: int, index: object = ...) -> Ints | int:
+        """Return when messages sent at `sent_ns` are delivered, LOST_NS for lost ones; `index` selects some of them."""
+        if isinstance(self.latency_ns, int):
+            if self.lost is None:
+                return sent_ns + self.latency_ns
+            lost = self.lost[index]  # type: ignore[index]  # any NumPy index
+            return np.where(lost, LOST_NS, sent_ns + self.latency_ns)
+        delivered: Ints = sent_ns + self.latency_ns[index]  # type: ignore[index]  # any NumPy index
+        return delivered if self.lost is None else np.where(self.lost[index], LOST_NS, delivered)  # type: ignore[index]
+
+
+class Route:
+    """The links between two nodes, seen as one: hop latencies add up, one loss loses the message."""
+
+    def __init__(self, graph: nx.Graph[str], source: str, target: str) -> None:
+        nodes = nx.shortest_path(graph, source, target)
+        self.links: list[Link] = [graph.edges[edge]["link"] for edge in zip(nodes, nodes[1:], strict=False)]
+        self.num_draw = sum(
+            (not isinstance(link.latency_s, ConstantDelay)) + (link.jitter_s > 0) + (link.loss > 0)
+            for link in self.links
+        )
+
+    def passage(self, uniform: Floats | None) -> Passage:
+        """Turn uniform numbers [..., num_draw] into what happens to messages [...]."""
+        if uniform is None:
+            total_s = sum(link.latency_s.quantile(0.5).item() for link in self.links)
+            return Passage(to_ns(total_s), None)
+        draw = iter(np.moveaxis(uniform, -1, 0))
+        latency_s = np.zeros(uniform.shape[:-1])
+        lost: NDArray[np.bool_] | None = None
+        is_random = False
+        for link in self.links:
+            constant = isinstance(link.latency_s, ConstantDelay)
+            is_random |= not constant or link.jitter_s > 0
+            latency_s = latency_s + (link.latency_s.quantile(0.5) if constant else link.latency_s.quantile(next(draw)))
+            if link.jitter_s > 0:
+                latency_s = latency_s + link.jitter_s * next(draw)
+            if link.loss > 0:
+                hop_lost = next(draw) < link.loss
+                lost = hop_lost if lost is None else lost | hop_lost
+        latency_ns = np.rint(np.minimum(latency_s * NS_PER_S, float(LOST_NS))).astype(np.int64)
+        return Passage(latency_ns if is_random else int(latency_ns.flat[0]), lost)

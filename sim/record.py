@@ -1,0 +1,267 @@
+"""Turns what happened into the rows of the trace, a block of slots at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from physical.model import computing, energy, rate, slot
+from physical.plane.columns import Outcome
+from physical.plane.fleet import VehicleStates
+from physical.plane.ticks import NEVER, NS_PER_S, ns_from_ticks
+from physical.system import System
+from sim.ledger import Ledger
+from sim.network import BASE_STATION
+from traces.digest import mix
+from traces.schema import OUTCOME
+from traces.writer import TraceWriter
+from twin.cloud import Deliberation
+
+Floats = NDArray[np.float64]
+
+_OUTCOMES = pa.array(["in flight", "completed", "late", "dropped: uplink", "dropped: result"])
+_STAGES = {
+    "started_ns": "start",
+    "local_end_ns": "local_end",
+    "upload_end_ns": "upload_end",
+    "arrived_ns": "arrive",
+    "service_begin_ns": "serve",
+    "service_end_ns": "served",
+    "done_ns": "done",
+}
+
+
+@dataclass
+class DecisionTotals:
+    """Sums over decisions, for the summary."""
+
+    num: int = 0
+    repaired: int = 0
+    fallbacks: int = 0
+    objective_predicted: float = 0.0
+    age_s: float = 0.0
+
+
+class Recorder:
+    """Collects what the world tells it and writes it to the trace when flushed."""
+
+    def __init__(self, system: System, writer: TraceWriter, slot_duration_ns: int) -> None:
+        self.ledger = Ledger(system)
+        self.decisions = DecisionTotals()
+        self.policy_wall_s: list[float] = []
+        self._system = system
+        self._writer = writer
+        self._slot_duration_ns = slot_duration_ns
+        self._states: list[tuple[int, VehicleStates]] = []
+        self._deliberations: list[tuple[Deliberation, VehicleStates]] = []
+        self._events: list[tuple[int, str, int, str]] = []
+
+    def begin_slot(self, slot_index: int, states: VehicleStates) -> None:
+        """Record the true states of a slot."""
+        self._states.append((slot_index, states))
+
+    def decided(self, deliberation: Deliberation, truth: VehicleStates) -> None:
+        """Record a decision, and what was true when it was made."""
+        self._deliberations.append((deliberation, truth))
+        ruling = deliberation.ruling
+        self.policy_wall_s.append(ruling.wall_s)
+        if ruling.fallback:
+            snapshot = deliberation.snapshot
+            self.event(snapshot.time_ns, "fallback", snapshot.slot, ruling.fallback)
+
+    def event(self, time_ns: int, kind: str, slot_index: int, detail: str) -> None:
+        """Record something that is not part of every slot."""
+        self._events.append((time_ns, kind, slot_index, detail))
+
+    def flush(self, tasks: dict[str, Any], end_ns: int, *, final: bool = False) -> None:
+        """Write all that is complete, with the tasks that have ended (or, finally, those still in flight)."""
+        self._write_tasks(tasks, end_ns)
+        self._write_vehicles()
+        self._write_decisions()
+        rows = self.ledger.emit(final=final)
+        if rows is not None:
+            self._writer.add("slots", rows)
+        if self._events:
+            times, kinds, slots, details = zip(*self._events, strict=True)
+            self._writer.add("events", {"time_ns": times, "kind": kinds, "slot": slots, "detail": details})
+            self._events.clear()
+        self._writer.close_part_if_due()
+
+    def _write_tasks(self, tasks: dict[str, Any], end_ns: int) -> None:
+        if not len(tasks["slot"]):
+            return
+        generated_ns = tasks["slot"].astype(np.int64) * self._slot_duration_ns
+        done_ns = np.where(tasks["done"] < NEVER, ns_from_ticks(tasks["done"]), end_ns)
+        in_flight = tasks["outcome"] == Outcome.IN_FLIGHT
+        age_ns = np.where(in_flight, end_ns, done_ns) - generated_ns
+        outcome = self.ledger.add_tasks(tasks, self._local_energy_j(tasks, end_ns), age_ns)
+        stages = {name: _nullable(tasks[column]) for name, column in _STAGES.items()}
+        if in_flight.any():
+            horizon = end_ns
+            for name, column in stages.items():
+                stages[name] = np.ma.masked_where(np.ma.getmaskarray(column) | (column.data > horizon), column.data)
+        ratio = tasks["offloading_ratio"]
+        self._writer.add(
+            "tasks",
+            {
+                "slot": tasks["slot"],
+                "vehicle": tasks["vehicle"],
+                "task_class": tasks["task_class"],
+                "size_bytes": tasks["size_bytes"],
+                "offloading_ratio": ratio,
+                "generated_ns": generated_ns,
+                **stages,
+                "outcome": pa.DictionaryArray.from_arrays(pa.array(outcome), _OUTCOMES).cast(OUTCOME),
+            },
+        )
+
+    def _local_energy_j(self, tasks: dict[str, Any], end_ns: int) -> Floats:
+        """Return the energy of the local parts [num_row], of unfinished ones what they used until the end."""
+        system, vehicle = self._system, tasks["vehicle"]
+        ratio = np.nan_to_num(tasks["offloading_ratio"], nan=1.0)  # a held task has used nothing
+        cycles_per_byte = system.cycles_per_byte[tasks["task_class"]]
+        cycles = computing.local_cycles(tasks["size_bytes"], cycles_per_byte, ratio)
+        unfinished = tasks["local_end"] > end_ns << 14
+        if unfinished.any():
+            need_s = computing.execution_delay_s(cycles, system.cpu_hz[vehicle])
+            left_s = np.where(unfinished, (ns_from_ticks(tasks["local_end"]) - end_ns) / NS_PER_S, 0.0)
+            done = np.clip(1.0 - left_s / np.maximum(need_s, 1e-300), 0.0, 1.0)
+            cycles = np.where(unfinished, cycles * done, cycles)
+        joules: Floats = energy.local_energy_j(cycles, system.cpu_hz[vehicle], system.kappa_vehicle[vehicle])
+        return joules
+
+    def _write_vehicles(self) -> None:
+        if not self._states:
+            return
+        count = self._system.num_vehicle
+        slots = np.array([index for index, _ in self._states], dtype=np.int32)
+        states = [state for _, state in self._states]
+        num_row = len(slots) * count
+        node = pa.DictionaryArray.from_arrays(pa.array(np.zeros(num_row, dtype=np.int32)), pa.array([BASE_STATION]))
+        self._writer.add(
+            "vehicles",
+            {
+                "slot": np.repeat(slots, count),
+                "vehicle": np.tile(np.arange(count, dtype=np.int32), len(slots)),
+                "x_m": np.concatenate([state.x_m for state in states]),
+                "y_m": np.concatenate([state.y_m for state in states]),
+                "speed_mps": np.tile(states[0].speed_mps, len(slots)),
+                "channel_gain": np.concatenate([state.channel_gain for state in states]),
+                "uplink_rate_bps": np.concatenate([state.uplink_rate_bps for state in states]),
+                "serving_node": node,
+            },
+        )
+        self._states.clear()
+
+    def _write_decisions(self) -> None:
+        if not self._deliberations:
+            return
+        deliberations = [deliberation for deliberation, _ in self._deliberations]
+        snapshots = [deliberation.snapshot for deliberation in deliberations]
+        rulings = [deliberation.ruling for deliberation in deliberations]
+        beliefs = {
+            name: np.stack([getattr(snapshot, name) for snapshot in snapshots])
+            for name in (
+                "x_m",
+                "y_m",
+                "channel_gain",
+                "age_of_information_s",
+                "size_bytes",
+                "backlog_bytes",
+                "estimation_bias_hz",
+            )
+        }
+        ratio = np.stack([ruling.decision.offloading_ratio for ruling in rulings])
+        allocation_hz = np.stack([ruling.decision.compute_allocation_hz for ruling in rulings])
+        predicted = self._predicted(beliefs, ratio, allocation_hz)
+        slots = np.array([snapshot.slot for snapshot in snapshots], dtype=np.int32)
+        totals = self.decisions
+        totals.num += len(slots)
+        totals.objective_predicted += float(predicted.sum())
+        totals.age_s += float(beliefs["age_of_information_s"].mean(axis=1).sum())
+        totals.repaired += sum(ruling.repaired for ruling in rulings)
+        totals.fallbacks += sum(bool(ruling.fallback) for ruling in rulings)
+        diagnostics = [ruling.diagnostics for ruling in rulings]
+        self._writer.add(
+            "decisions",
+            {
+                "slot": slots,
+                "decided_ns": [snapshot.time_ns for snapshot in snapshots],
+                "latency_ns": [deliberation.latency_ns for deliberation in deliberations],
+                "belief_digest": _belief_digest(beliefs),
+                "estimated_size_bytes": beliefs["size_bytes"],
+                "estimated_backlog_bytes": beliefs["backlog_bytes"],
+                "estimation_bias_hz": beliefs["estimation_bias_hz"],
+                "offloading_ratio": ratio,
+                "compute_allocation_hz": allocation_hz,
+                "objective_predicted": predicted,
+                "repaired": [ruling.repaired for ruling in rulings],
+                "fallback": [bool(ruling.fallback) for ruling in rulings],
+                "feasible": [item.feasible for item in diagnostics],
+                "objective": [item.objective for item in diagnostics],
+                "lower_bound": [item.lower_bound for item in diagnostics],
+                "gap": [item.gap for item in diagnostics],
+                "num_token": [item.num_token for item in diagnostics],
+                "policy_wall_s": [ruling.wall_s for ruling in rulings],
+                "solve_wall_s": [item.solve_s for item in diagnostics],
+            },
+        )
+        self._write_twin(slots, beliefs)
+        self._deliberations.clear()
+
+    def _predicted(self, beliefs: dict[str, Floats], ratio: Floats, allocation_hz: Floats) -> Floats:
+        """Return P2 as it follows from beliefs and decisions, [num_decision]."""
+        system = self._system
+        rate_bps = rate.uplink_rate_bps(
+            system.bandwidth_hz, system.transmit_power_w, beliefs["channel_gain"], system.noise_w
+        )
+        outcome = slot.slot_step(
+            system,
+            beliefs["size_bytes"],
+            rate_bps,
+            ratio,
+            allocation_hz,
+            beliefs["backlog_bytes"],
+            beliefs["estimation_bias_hz"],
+        )
+        predicted: Floats = outcome.objective
+        return predicted
+
+    def _write_twin(self, slots: NDArray[np.int32], beliefs: dict[str, Floats]) -> None:
+        count = self._system.num_vehicle
+        truths = [truth for _, truth in self._deliberations]
+        x_m, y_m, gain = (
+            np.stack([getattr(truth, name) for truth in truths]) for name in ("x_m", "y_m", "channel_gain")
+        )
+        estimated_x_m, estimated_y_m = beliefs["x_m"], beliefs["y_m"]
+        self._writer.add(
+            "twin",
+            {
+                "slot": np.repeat(slots, count),
+                "vehicle": np.tile(np.arange(count, dtype=np.int32), len(slots)),
+                "age_of_information_s": beliefs["age_of_information_s"].reshape(-1),
+                "estimated_x_m": estimated_x_m.reshape(-1),
+                "estimated_y_m": estimated_y_m.reshape(-1),
+                "estimated_channel_gain": beliefs["channel_gain"].reshape(-1),
+                "position_error_m": np.hypot(estimated_x_m - x_m, estimated_y_m - y_m).reshape(-1),
+                "channel_gain_error_db": 10.0 * np.log10(beliefs["channel_gain"] / gain).reshape(-1),
+            },
+        )
+
+
+def _nullable(ticks: NDArray[np.int64]) -> np.ma.MaskedArray[Any, Any]:
+    return np.ma.MaskedArray(ns_from_ticks(ticks), mask=ticks >= NEVER)
+
+
+def _belief_digest(beliefs: dict[str, Floats]) -> NDArray[np.uint64]:
+    """Return 64 bits per decision that change with anything the policy saw."""
+    total = np.zeros(len(beliefs["x_m"]), dtype=np.uint64)
+    for values in beliefs.values():
+        flat = np.ascontiguousarray(values.reshape(len(total), -1)) + 0.0
+        position = mix(np.arange(1, flat.shape[1] + 1, dtype=np.uint64))
+        total = mix(total + mix(flat.view(np.uint64) ^ position).sum(axis=1, dtype=np.uint64))
+    return total

@@ -1,0 +1,172 @@
+"""Runs a scenario: one call from parameters to a summary and a trace."""
+
+from __future__ import annotations
+
+import gc
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from physical.errors import InputError
+from policies.api import Policy
+from policies.fallback import GuardedPolicy
+from policies.registry import make
+from sim.scenario import Scenario
+from sim.streams import Streams
+from sim.world import World
+from traces.reader import Trace, in_key_order
+from traces.schema import TABLES
+from traces.writer import TraceWriter
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run gives.
+
+    Parameters
+    ----------
+    summary : see the README for the keys
+    directory : where the trace is, or None if it is in memory
+    status : "complete" or "interrupted"
+    """
+
+    summary: dict[str, Any]
+    directory: Path | None
+    status: str
+    _tables: dict[str, list[pa.Table]]
+
+    def table(self, name: str) -> pa.Table:
+        """Return a table of the trace: tasks, slots, vehicles, twin, decisions, events or messages.
+
+        Raises
+        ------
+        InputError : no such table
+        """
+        if name not in TABLES:
+            raise InputError(f"there is no table {name!r}", where="table", accepted=", ".join(TABLES))
+        return Trace(self.directory).table(name) if self.directory else in_key_order(self._tables[name], name)
+
+
+def run(
+    scenario: Scenario,
+    *,
+    policy: str | Policy | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> RunResult:
+    """Simulate a scenario.
+
+    Parameters
+    ----------
+    scenario : what to simulate
+    policy : name with options, or an object; by default the scenario's
+    seed : of all random numbers
+    out : directory for the trace; without it the trace stays in memory
+    progress : called now and then with the number of slots done
+
+    Raises
+    ------
+    InputError : unknown policy or option, a directory that holds a run already
+
+    >>> result = run(Scenario.load("dtecn", ["time.num_slot=3"]), policy="local-only", seed=1)
+    >>> result.summary["tasks_generated"], result.table("tasks").num_rows
+    (90, 90)
+    """
+    name = policy if isinstance(policy, str) else scenario.policy.name if policy is None else type(policy).__name__
+    made = make(name) if policy is None or isinstance(policy, str) else policy
+    guarded = GuardedPolicy(made, make(scenario.policy.fallback))
+    streams = Streams(seed)
+    directory = None if out is None else Path(out)
+    writer = TraceWriter(directory, scenario.trace.part_rows, scenario.trace.part_seconds)
+    world = World(scenario, guarded, streams, writer, progress)
+    guarded.reset(world.system, streams.policy_seed())
+    writer.open(_manifest(scenario, name, seed))
+    status = "complete"
+    begin = time.perf_counter()
+    with _quiet_collector():
+        try:
+            world.run()
+        except KeyboardInterrupt:
+            status = "interrupted"
+            world.close()
+    wall_s = time.perf_counter() - begin
+    digest = writer.digest()
+    summary = _summary(world, wall_s) | {"digest": digest}
+    writer.close(status, summary)
+    return RunResult(summary, directory, status, writer.tables)
+
+
+def _manifest(scenario: Scenario, policy: str, seed: int) -> dict[str, Any]:
+    libraries = ("vectwin", "numpy", "scipy", "simpy", "pyarrow")
+    return {
+        "scenario": scenario.model_dump(mode="json"),
+        "policy": policy,
+        "seed": seed,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in libraries}},
+    }
+
+
+@contextmanager
+def _quiet_collector() -> Iterator[None]:
+    """Keep the garbage collector from walking the world again and again: it makes no cycles while it runs."""
+    threshold = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, *threshold[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*threshold)
+        gc.unfreeze()
+
+
+def _summary(world: World, wall_s: float) -> dict[str, Any]:
+    """Return the keys that DESIGN calls stable; a mean over nothing is None."""
+    totals, decisions = world.recorder.ledger.totals, world.recorder.decisions
+    tasks = totals.by_task
+    num_slot = world.num_slot_done
+    per_slot = world.system.num_vehicle * world.system.num_class
+    wall_ms = np.array(world.recorder.policy_wall_s or [np.nan]) * 1e3
+
+    def mean(total: float, count: float) -> float | None:
+        return total / count if count and np.isfinite(total) else None
+
+    energy_edge_j = totals.by_slot["energy_edge_j"]
+    return {
+        "slots": num_slot,
+        "qos_mean": mean(totals.by_slot["qos"], totals.num_slot_counted),
+        "delay_s_mean": mean(tasks["delay_s"], tasks["counted"]),
+        "energy_j_mean": mean(tasks["energy_local_j"] + energy_edge_j, totals.num_slot),
+        "energy_local_j": tasks["energy_local_j"],
+        "energy_edge_j": energy_edge_j,
+        "objective_mean": mean(totals.by_slot["objective"], totals.num_slot_counted),
+        "objective_predicted_mean": mean(decisions.objective_predicted, decisions.num),
+        "deadline_miss_ratio": mean(tasks["missed"], tasks["counted"]),
+        "backlog_bytes_mean": mean(totals.by_slot["backlog_bytes"], totals.num_slot),
+        "tasks_generated": per_slot * num_slot,
+        "tasks_completed": int(tasks["completed"]),
+        "tasks_late": int(tasks["late"]),
+        "tasks_dropped": int(tasks["dropped"]),
+        "tasks_in_flight": int(tasks["in_flight"]),
+        "messages_sent": world.messages.num_sent.total(),
+        "messages_delivered": world.messages.num_delivered.total(),
+        "messages_lost": world.messages.num_lost.total(),
+        "messages_in_flight": world.messages.num_in_flight(),
+        "twin_age_s_mean": mean(decisions.age_s, decisions.num),
+        "decisions": decisions.num,
+        "decision_ms_p50": float(np.percentile(wall_ms, 50)) if decisions.num else None,
+        "decision_ms_p99": float(np.percentile(wall_ms, 99)) if decisions.num else None,
+        "decisions_repaired": decisions.repaired,
+        "fallbacks": decisions.fallbacks,
+        "wall_s": wall_s,
+        "vehicle_slots_per_s": world.system.num_vehicle * num_slot / wall_s,
+    }

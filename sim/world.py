@@ -1,0 +1,249 @@
+"""Wires a scenario to running processes: vehicles, base station, edge server and cloud twin on one clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+
+import numpy as np
+from numpy.typing import NDArray
+from simpy.events import Event
+
+from physical.entities.base_station import BaseStation
+from physical.entities.edge_server import EdgeServer
+from physical.entities.slots import Slots
+from physical.entities.vehicle import Vehicle
+from physical.phase import Phase
+from physical.plane.fleet import CommandCohort, Fleet, VehicleStates
+from physical.plane.plane import DataPlane
+from physical.plane.ticks import ticks_from_ns, to_ns
+from sim.clock import Clock
+from sim.inputs import Block, Inputs
+from sim.messages import MessageLog
+from sim.record import Recorder
+from sim.scenario import Scenario
+from sim.streams import Streams
+from traces.writer import TraceWriter
+from twin.bias import BiasProcess
+from twin.cloud import Cloud, DecisionMaker, Deliberation
+from twin.estimator import Belief, Biases
+from twin.messages import LOST_NS, ReportCohort, ServerReport
+from twin.params import BiasParams
+
+Floats = NDArray[np.float64]
+
+
+class World:
+    """One run.
+
+    Parameters
+    ----------
+    scenario : what to simulate
+    policy : who decides, behind its guard
+    streams : random streams
+    writer : the open trace
+    progress : called with the number of slots simulated, now and then
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        policy: DecisionMaker,
+        streams: Streams,
+        writer: TraceWriter,
+        progress: Callable[[int], None],
+    ) -> None:
+        self.clock = Clock()
+        self.system = scenario.system()
+        self.slot_duration_ns = to_ns(scenario.time.slot_duration_s)
+        self.recorder = Recorder(self.system, writer, self.slot_duration_ns)
+        self.messages = MessageLog(writer if scenario.trace.messages else None)
+        self.num_slot_done = 0
+        self._num_slot = scenario.time.num_slot
+        self._scenario = scenario
+        self._writer = writer
+        self._progress = progress
+        self._inputs = Inputs(scenario, self.system, streams)
+        self._blocks: dict[int, Block] = {}
+        self._end = Event(self.clock.env)
+        self.slots = Slots(self.clock, self.slot_duration_ns)
+        self.plane = DataPlane(self.system, shared_cpu=scenario.vehicles.cpu == "shared")
+        command = scenario.twin.command
+        self.fleet = Fleet(self.plane, command.missing, ticks_from_ns(to_ns(command.patience_s)))
+        self._backlog_bytes: Floats = np.zeros(self.system.num_class)
+        biases = self._make_biases(streams)
+        self.server = EdgeServer(
+            self.clock, self.slots, self.system, self.fleet, biases.cpu_frequency_hz, self._report_backlog
+        )
+        self.cloud = Cloud(
+            self.clock,
+            self._make_belief(biases),
+            scenario.twin,
+            policy,
+            self._send_commands,
+            streams.generator("decision-latency", "cloud"),
+        )
+        self._start_processes()
+
+    def _start_processes(self) -> None:
+        env = self.clock.env
+        interval = self._scenario.vehicles.report_interval
+        vehicles = [Vehicle(index, self.fleet, self.slots, interval) for index in range(self.system.num_vehicle)]
+        env.process(self._live())
+        env.process(BaseStation(self.slots, self.fleet, self._relay).run())
+        env.process(self.server.run())
+        for vehicle in vehicles:
+            env.process(vehicle.run())
+        env.process(self.cloud.run())
+
+    def _make_biases(self, streams: Streams) -> Biases:
+        params = self._scenario.twin.bias
+        count, num_class = self.system.num_vehicle, self.system.num_class
+
+        def process(name: str, kind: BiasParams) -> BiasProcess:
+            generators = lambda: streams.of_vehicles(f"bias-{name}", count)  # noqa: E731 - made only if needed
+            return BiasProcess(kind, count, self.system.slot_duration_s, generators)
+
+        frequency = process("cpu-frequency", params.cpu_frequency_hz)
+        by_flow: list[Floats] = []
+
+        def of_flows(slot: int) -> Floats:
+            per_vehicle = frequency.at(slot)
+            if not by_flow or by_flow[0] is not per_vehicle:
+                expanded = np.ascontiguousarray(np.broadcast_to(per_vehicle[:, np.newaxis], (count, num_class)))
+                expanded.flags.writeable = False
+                by_flow[:] = [per_vehicle, expanded]
+            return by_flow[1]
+
+        return Biases(
+            of_flows,
+            process("task-size", params.task_size_bytes),
+            process("position", params.position_m),
+            process("channel-gain", params.channel_gain_db),
+            params.known,
+        )
+
+    def _make_belief(self, biases: Biases) -> Belief:
+        road = self._scenario.mobility
+        return Belief(
+            self.system,
+            self._inputs.registration(),
+            self._scenario.twin.estimator,
+            biases,
+            self._inputs.fading_correlation,
+            road.length_m if road.kind == "highway" else None,
+        )
+
+    def run(self) -> None:
+        """Simulate all slots."""
+        self.clock.env.run(until=self._end)
+        self.close()
+
+    def close(self) -> None:
+        """Record what is still in flight at the present time, whether or not all slots are done."""
+        now_ns = self.clock.now
+        self.fleet.advance(ticks_from_ns(now_ns))
+        if self.num_slot_done < self._num_slot:
+            self._close_slot(self.num_slot_done)
+        self.recorder.flush(self.fleet.take_finished(ticks_from_ns(now_ns)), now_ns)
+        self.recorder.flush(self.fleet.take_unfinished(), now_ns, final=True)
+        self.messages.flush(now_ns)
+
+    def _live(self) -> Generator[Event, int, None]:
+        """Begin slot after slot."""
+        while True:
+            slot = yield self.slots.tick
+            self.fleet.advance(ticks_from_ns(self.clock.now))
+            if slot > 0:
+                self._close_slot(slot - 1)
+            if slot == self._num_slot:
+                self._end.succeed()
+                return
+            self.slots.schedule(slot + 1)
+            self._begin_slot(slot)
+
+    def _begin_slot(self, slot: int) -> None:
+        """Move and fade, then generate the slot's tasks."""
+        block = self._blocks.get(slot - 1)
+        if block is None or slot == block.first_slot + block.num_slot:
+            self._flush()
+            block = self._open_block(slot)
+        elif self._writer.overdue:
+            self._flush()
+        self._blocks[slot] = block
+        states = block.states(slot)
+        self.fleet.begin_slot(slot, ticks_from_ns(self.clock.now), states)
+        self.recorder.begin_slot(slot, states)
+
+    def _open_block(self, slot: int) -> Block:
+        length = min(self._inputs.block_length(), self._num_slot - slot)
+        block = self._inputs.block(slot, length)
+        columns = self.plane.columns
+        first_row = columns.append_slots(slot, block.size_bytes)
+        rows = slice(first_row, columns.num_row)
+        for passage, latency, lost in (
+            (block.upload, columns.uplink_latency, columns.uplink_lost),
+            (block.result, columns.result_latency, columns.result_lost),
+        ):
+            latency[rows] = (
+                ticks_from_ns(passage.latency_ns)
+                if isinstance(passage.latency_ns, int)
+                else (ticks_from_ns(passage.latency_ns).reshape(-1))
+            )
+            if passage.lost is not None:
+                lost[rows] = passage.lost.reshape(-1)
+        return block
+
+    def _flush(self) -> None:
+        now_ns = self.clock.now
+        self.recorder.flush(self.fleet.take_finished(ticks_from_ns(now_ns)), now_ns)
+        self.messages.flush(now_ns)
+        self._progress(self.num_slot_done)
+
+    def _close_slot(self, slot: int) -> None:
+        joules, service_bytes = self.server.meter.take(self.clock.now)
+        if self.system.model.edge_energy_rule == "power":
+            joules /= self.system.slot_duration_s  # the paper adds the number of watts (eq. 16)
+        arrived_bytes = self.plane.take_arrived_bytes()
+        self.recorder.ledger.close_slot(self._backlog_bytes, arrived_bytes, service_bytes, joules)
+        self.num_slot_done = slot + 1
+
+    def _relay(self, slot: int, reporting: list[int], states: VehicleStates) -> None:
+        """Send the reports of a slot to the cloud."""
+        everyone = len(reporting) == self.system.num_vehicle
+        vehicle = None if everyone else np.array(reporting, dtype=np.int64)
+        passage, now = self._blocks[slot].report, self.clock.now
+        row = slot - self._blocks[slot].first_slot
+        delivered_ns = passage.delivered_ns(now, (row, slice(None) if everyone else vehicle, 0))
+        self.cloud.expect(ReportCohort(slot, now, vehicle, delivered_ns, states))
+        self.messages.sent("report", slot, now, vehicle, delivered_ns, len(reporting))
+
+    def _report_backlog(self, slot: int, backlog_bytes: Floats) -> None:
+        """Send the server's state to the cloud."""
+        self._backlog_bytes = backlog_bytes
+        block = self._blocks[slot]
+        delivered_ns = _single(block.server_report.delivered_ns(self.clock.now, (slot - block.first_slot, 0, 0)))
+        self.cloud.belief.expect_server(ServerReport(slot, delivered_ns, backlog_bytes))
+        self.messages.sent("server-report", slot, self.clock.now, None, delivered_ns, 1)
+
+    def _send_commands(self, deliberation: Deliberation) -> None:
+        """Send a decision to the server and to the vehicles."""
+        slot, now = deliberation.snapshot.slot, self.clock.now
+        self.recorder.decided(deliberation, self.fleet.states)
+        block = self._blocks[slot]
+        for older in [known for known in self._blocks if known < slot]:
+            del self._blocks[older]
+        row = slot - block.first_slot
+        decision = deliberation.ruling.decision
+        to_server_ns = _single(block.server_command.delivered_ns(now, (row, 0, 0)))
+        if to_server_ns < LOST_NS:
+            arrival = self.clock.at(to_server_ns, Phase.SERVER_COMMAND)
+            assert arrival.callbacks is not None
+            arrival.callbacks.append(lambda _: self.server.obey(slot, decision.compute_allocation_hz))
+        self.messages.sent("server-command", slot, now, None, to_server_ns, 1)
+        to_vehicles_ns = block.command.delivered_ns(now, (row, slice(None), 0))
+        self.fleet.command(CommandCohort(slot, ticks_from_ns(to_vehicles_ns), decision.offloading_ratio))
+        self.messages.sent("command", slot, now, None, to_vehicles_ns, self.system.num_vehicle)
+
+
+def _single(delivered_ns: NDArray[np.int64] | int) -> int:
+    return int(delivered_ns)

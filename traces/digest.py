@@ -1,0 +1,119 @@
+"""Digest of a table: of its decoded values, whatever the order of rows and however they are cut into parts.
+
+Every row is mixed to 64 bits from all its columns; the digest is the sum of those over the rows, twice with different
+constants. Two tables have equal digests if they hold the same rows. It guards against accidents, not against forgery.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from traces.schema import Column, Table
+
+UInt64s = NDArray[np.uint64]
+
+_NULL = np.uint64(0x9E3779B97F4A7C15)
+_MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+
+
+def _constant(text: str) -> np.uint64:
+    """Return an odd 64-bit number that belongs to a name."""
+    return np.uint64(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) | 1)
+
+
+def mix(values: UInt64s) -> UInt64s:
+    """Scramble 64-bit numbers (the finaliser of SplitMix64); works in place."""
+    values ^= values >> np.uint64(30)
+    values *= _MIX[0]
+    values ^= values >> np.uint64(27)
+    values *= _MIX[1]
+    values ^= values >> np.uint64(31)
+    return values
+
+
+class TableDigest:
+    """Accumulates the digest of one table."""
+
+    def __init__(self, table: Table) -> None:
+        self._columns = tuple(column for column in table.columns if column.digested)
+        self._constants = [_constant(f"{table.name}.{column.name}") for column in self._columns]
+        self._start = _constant(table.name)
+        self._sums = [0, 0]
+        self._num_row = 0
+
+    def add(self, table: pa.Table) -> None:
+        """Add rows."""
+        if not table.num_rows:
+            return
+        total = np.full(table.num_rows, self._start)
+        for column, constant in zip(self._columns, self._constants, strict=True):
+            total += bits(table.column(column.name), column) * constant
+        row_hash = mix(total)
+        self._sums[0] += int(row_hash.sum(dtype=np.uint64))
+        self._sums[1] += int(mix(row_hash + self._start).sum(dtype=np.uint64))
+        self._num_row += table.num_rows
+
+    def hex(self) -> str:
+        """Return the digest, 128 bits and the number of rows."""
+        return "".join(f"{total % 2**64:016x}" for total in self._sums) + f"-{self._num_row}"
+
+
+def bits(values: pa.ChunkedArray, column: Column) -> UInt64s:
+    """Return the values of a column as 64-bit numbers, [num_row]."""
+    array = values.combine_chunks() if values.num_chunks != 1 else values.chunk(0)
+    if pa.types.is_dictionary(column.type) or pa.types.is_string(column.type):
+        return _text_bits(array)
+    if pa.types.is_list(column.type):
+        return _list_bits(array)
+    if array.null_count:
+        filled = _number_bits(array.fill_null(0))
+        filled = filled.copy()
+        filled[np.asarray(array.is_null())] = _NULL
+        return filled
+    return _number_bits(array)
+
+
+def _number_bits(array: pa.Array) -> UInt64s:
+    if pa.types.is_boolean(array.type):
+        return np.asarray(array).astype(np.uint64)
+    numbers = array.to_numpy(zero_copy_only=True)
+    if numbers.dtype == np.float64:
+        # Adding zero turns -0.0 into 0.0, which decode to equal values.
+        return (numbers + 0.0).view(np.uint64)
+    return numbers.astype(np.int64, copy=False).view(np.uint64) if numbers.dtype != np.uint64 else numbers
+
+
+def _text_bits(array: pa.Array) -> UInt64s:
+    encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+    codes = np.asarray(encoded.indices.fill_null(-1)).astype(np.int64)
+    hashes = np.array([_constant(text) for text in encoded.dictionary.to_pylist()] + [_NULL], dtype=np.uint64)
+    return hashes[codes]
+
+
+def _list_bits(array: pa.Array) -> UInt64s:
+    """Mix the numbers of each list with their positions, so that order matters, and add them up."""
+    offsets = np.asarray(array.offsets)
+    length = np.diff(offsets)
+    numbers = _number_bits(array.values)[offsets[0] : offsets[-1]]
+    position = np.arange(len(numbers), dtype=np.uint64) - np.repeat((offsets[:-1] - offsets[0]), length).astype(
+        np.uint64
+    )
+    return _sum_by_row(mix(numbers ^ mix(position + _NULL)), length)
+
+
+def _sum_by_row(values: UInt64s, length: NDArray[np.int64]) -> UInt64s:
+    total = np.zeros(len(values) + 1, dtype=np.uint64)
+    np.cumsum(values, out=total[1:])
+    ends = np.cumsum(length)
+    return total[ends] - total[ends - length]
+
+
+def digest_of_digests(digests: Sequence[tuple[str, str]]) -> str:
+    """Combine the digests of several named tables to the digest of a run."""
+    text = "\n".join(f"{name} {digest}" for name, digest in sorted(digests))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,183 @@
+"""The tables of a trace: columns, units, and which of them count for the digest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    unit : of its values; "" for a number without one
+    digested : False for what differs between two runs of the same thing, such as wall times
+    noisy : values hardly repeat, so that neither dictionary nor compression pays
+    """
+
+    name: str
+    type: pa.DataType
+    unit: str = ""
+    digested: bool = True
+    noisy: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table; `key` orders its rows when it is read."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    def schema(self) -> pa.Schema:
+        """Return the Arrow schema, units in the metadata of the columns."""
+        return pa.schema(
+            [pa.field(column.name, column.type, metadata={"unit": column.unit}) for column in self.columns],
+            metadata={"vectwin_schema": str(SCHEMA_VERSION), "table": self.name},
+        )
+
+
+_INT32, _INT64, _FLOAT, _BOOL = pa.int32(), pa.int64(), pa.float64(), pa.bool_()
+_TEXT = pa.dictionary(pa.int32(), pa.string())
+OUTCOME = pa.dictionary(pa.int8(), pa.string())
+_FLOATS = pa.list_(_FLOAT)
+
+
+def _time(name: str) -> Column:
+    return Column(name, _INT64, "ns", noisy=True)
+
+
+TASKS = Table(
+    "tasks",
+    ("slot", "vehicle", "task_class"),
+    (
+        Column("slot", _INT32),
+        Column("vehicle", _INT32),
+        Column("task_class", _INT32),
+        Column("size_bytes", _FLOAT, "B"),
+        Column("offloading_ratio", _FLOAT),
+        Column("generated_ns", _INT64, "ns"),
+        _time("started_ns"),
+        _time("local_end_ns"),
+        _time("upload_end_ns"),
+        _time("arrived_ns"),
+        _time("service_begin_ns"),
+        _time("service_end_ns"),
+        _time("done_ns"),
+        Column("outcome", OUTCOME),
+    ),
+)
+"""One row per task; a stage that did not take place is null, and so is the end of a task in flight."""
+
+SLOTS = Table(
+    "slots",
+    ("slot",),
+    (
+        Column("slot", _INT32),
+        Column("objective", _FLOAT),
+        Column("drift", _FLOAT),
+        Column("qos", _FLOAT),
+        Column("delay_s_mean", _FLOAT, "s"),
+        Column("deadline_miss_ratio", _FLOAT),
+        Column("energy_local_j", _FLOAT, "J"),
+        Column("energy_edge_j", _FLOAT, "J"),
+        Column("backlog_bytes", _FLOATS, "B"),
+        Column("arrived_bytes", _FLOATS, "B"),
+        Column("service_bytes", _FLOATS, "B"),
+        Column("num_completed", _INT32),
+        Column("num_late", _INT32),
+        Column("num_dropped", _INT32),
+        Column("num_in_flight", _INT32),
+    ),
+)
+"""One row per slot: what became of the tasks that it generated; queues and edge energy of the slot itself."""
+
+VEHICLES = Table(
+    "vehicles",
+    ("slot", "vehicle"),
+    (
+        Column("slot", _INT32),
+        Column("vehicle", _INT32),
+        Column("x_m", _FLOAT, "m", noisy=True),
+        Column("y_m", _FLOAT, "m"),
+        Column("speed_mps", _FLOAT, "m/s"),
+        Column("channel_gain", _FLOAT, noisy=True),
+        Column("uplink_rate_bps", _FLOAT, "bit/s", noisy=True),
+        Column("serving_node", _TEXT),
+    ),
+)
+"""The true state of every vehicle at every slot start."""
+
+TWIN = Table(
+    "twin",
+    ("slot", "vehicle"),
+    (
+        Column("slot", _INT32),
+        Column("vehicle", _INT32),
+        Column("age_of_information_s", _FLOAT, "s"),
+        Column("estimated_x_m", _FLOAT, "m", noisy=True),
+        Column("estimated_y_m", _FLOAT, "m"),
+        Column("estimated_channel_gain", _FLOAT, noisy=True),
+        Column("position_error_m", _FLOAT, "m"),
+        Column("channel_gain_error_db", _FLOAT, "dB"),
+    ),
+)
+"""What the twin believed of every vehicle when it decided a slot; errors are estimate minus truth."""
+
+DECISIONS = Table(
+    "decisions",
+    ("slot",),
+    (
+        Column("slot", _INT32),
+        Column("decided_ns", _INT64, "ns"),
+        Column("latency_ns", _INT64, "ns"),
+        Column("belief_digest", pa.uint64()),
+        Column("estimated_size_bytes", _FLOATS, "B"),
+        Column("estimated_backlog_bytes", _FLOATS, "B"),
+        Column("estimation_bias_hz", _FLOATS, "Hz"),
+        Column("offloading_ratio", _FLOATS),
+        Column("compute_allocation_hz", _FLOATS, "Hz", noisy=True),
+        Column("objective_predicted", _FLOAT),
+        Column("repaired", _BOOL),
+        Column("fallback", _BOOL),
+        Column("feasible", _BOOL),
+        Column("objective", _FLOAT),
+        Column("lower_bound", _FLOAT),
+        Column("gap", _FLOAT),
+        Column("num_token", _INT64),
+        Column("policy_wall_s", _FLOAT, "s", digested=False),
+        Column("solve_wall_s", _FLOAT, "s", digested=False),
+    ),
+)
+"""One row per decision; lists run over vehicles, then task classes. `objective` is the policy's own claim."""
+
+EVENTS = Table(
+    "events",
+    ("time_ns", "kind"),
+    (
+        Column("time_ns", _INT64, "ns"),
+        Column("kind", _TEXT),
+        Column("slot", _INT32),
+        Column("detail", pa.string()),
+    ),
+)
+"""Fallbacks, and whatever else happens that is not part of every slot."""
+
+MESSAGES = Table(
+    "messages",
+    ("slot", "kind", "vehicle"),
+    (
+        Column("slot", _INT32),
+        Column("kind", _TEXT),
+        Column("vehicle", _INT32),
+        Column("sent_ns", _INT64, "ns"),
+        Column("delivered_ns", _INT64, "ns", noisy=True),
+    ),
+)
+"""Optional, one row per control message; vehicle -1 is the edge server, a lost message has no delivery time."""
+
+TABLES = {table.name: table for table in (TASKS, SLOTS, VEHICLES, TWIN, DECISIONS, EVENTS, MESSAGES)}

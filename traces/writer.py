@@ -1,0 +1,154 @@
+"""Writes a trace in parts that are closed and renamed atomically: a killed run keeps all but the last part."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from physical.errors import InputError
+from traces.digest import TableDigest, digest_of_digests
+from traces.schema import SCHEMA_VERSION, TABLES, Column, Table
+
+MANIFEST = "manifest.json"
+
+
+class TraceWriter:
+    """Collects rows and writes them.
+
+    Parameters
+    ----------
+    directory : where the run goes; None keeps it in memory
+    part_rows : task rows after which the open part is closed
+    part_seconds : wall time after which the open part is closed
+    """
+
+    def __init__(self, directory: Path | None, part_rows: int, part_seconds: float) -> None:
+        self.directory = directory
+        self.tables: dict[str, list[pa.Table]] = {name: [] for name in TABLES}
+        self._part_rows = part_rows
+        self._part_seconds = part_seconds
+        self._part = 0
+        self._opened = time.monotonic()
+        self._digests = {name: TableDigest(table) for name, table in TABLES.items()}
+        self._manifest: dict[str, Any] = {}
+
+    def open(self, manifest: Mapping[str, Any]) -> None:
+        """Start the trace: make the directory and write the manifest.
+
+        Raises
+        ------
+        InputError : the directory cannot be made, or holds a trace already
+        """
+        self._manifest = {"schema_version": SCHEMA_VERSION, "status": "running", **manifest}
+        if self.directory is None:
+            return
+        if (self.directory / MANIFEST).exists():
+            raise InputError("holds a run already", where=str(self.directory), accepted="a new or empty directory")
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._write_manifest()
+        except OSError as error:
+            raise InputError(f"cannot be written: {error.strerror}", where=str(self.directory)) from None
+
+    def add(self, name: str, columns: Mapping[str, Any]) -> None:
+        """Add rows to a table, given as arrays by column."""
+        table = TABLES[name]
+        arrays = [_to_arrow(columns[column.name], column) for column in table.columns]
+        rows = pa.Table.from_arrays(arrays, schema=table.schema())
+        if rows.num_rows:
+            self._digests[name].add(rows)
+            self.tables[name].append(rows)
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the open part has been open for long enough to be closed at the next occasion."""
+        return time.monotonic() - self._opened > self._part_seconds
+
+    def close_part_if_due(self) -> None:
+        """Close the open part if it is large or old enough."""
+        num_row = sum(rows.num_rows for rows in self.tables["tasks"])
+        if self.directory is not None and (num_row >= self._part_rows or self.overdue):
+            self.close_part()
+
+    def close_part(self) -> None:
+        """Write what has been collected, one file per table."""
+        self._opened = time.monotonic()
+        if self.directory is None:
+            return
+        for name, chunks in self.tables.items():
+            if chunks:
+                _write_part(self.directory / name, self._part, pa.concat_tables(chunks), TABLES[name])
+                chunks.clear()
+        self._part += 1
+
+    def digest(self) -> str:
+        """Return the digest of all tables that every trace has."""
+        return digest_of_digests(self._named_digests(without=("messages",)))
+
+    def _named_digests(self, without: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+        return [(name, digest.hex()) for name, digest in self._digests.items() if name not in without]
+
+    def close(self, status: str, summary: Mapping[str, Any]) -> None:
+        """Close the last part and complete the manifest; `status` is "complete" or "interrupted"."""
+        self.close_part()
+        digests = dict(self._named_digests())
+        self._manifest |= {"status": status, "digest": self.digest(), "digests": digests, "summary": dict(summary)}
+        if self.directory is not None:
+            self._write_manifest()
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """The manifest as it stands."""
+        return self._manifest
+
+    def _write_manifest(self) -> None:
+        assert self.directory is not None
+        text = json.dumps(self._manifest, indent=2, allow_nan=False)
+        temporary = self.directory / f"{MANIFEST}.tmp"
+        temporary.write_text(text + "\n", "utf-8")
+        os.replace(temporary, self.directory / MANIFEST)
+
+
+def _to_arrow(values: Any, column: Column) -> pa.Array:
+    if isinstance(values, pa.Array):
+        return values
+    if pa.types.is_list(column.type):
+        rows = np.ascontiguousarray(values, dtype=np.float64)
+        offsets = np.arange(rows.shape[0] + 1, dtype=np.int32) * np.int32(rows[0].size if len(rows) else 0)
+        return pa.ListArray.from_arrays(pa.array(offsets), pa.array(rows.reshape(-1)))
+    if isinstance(values, np.ma.MaskedArray):
+        return pa.array(values.data, type=column.type, mask=np.ma.getmaskarray(values))
+    if pa.types.is_dictionary(column.type):
+        return pa.array(list(values), type=pa.string()).dictionary_encode().cast(column.type)
+    return pa.array(values, type=column.type)
+
+
+def _write_part(directory: Path, part: int, rows: pa.Table, table: Table) -> None:
+    directory.mkdir(exist_ok=True)
+    path = directory / f"part-{part:05d}.parquet"
+    temporary = path.with_suffix(".tmp")
+    noisy = {column.name for column in table.columns if column.noisy}
+    integers = [column.name for column in table.columns if column.name in noisy and column.type == pa.int64()]
+    pq.write_table(
+        rows,
+        temporary,
+        compression={_leaf(column): "none" if column.name in noisy else "zstd" for column in table.columns},
+        compression_level={_leaf(column): 1 for column in table.columns if column.name not in noisy},
+        use_dictionary=[_leaf(column) for column in table.columns if column.name not in noisy],
+        column_encoding=dict.fromkeys(integers, "DELTA_BINARY_PACKED") or None,
+        write_statistics=False,
+    )
+    os.replace(temporary, path)
+
+
+def _leaf(column: Column) -> str:
+    """Return Parquet's name of the values of a column."""
+    return f"{column.name}.list.element" if pa.types.is_list(column.type) else column.name

@@ -1,0 +1,71 @@
+"""Bias processes: how far the twin is off, per vehicle and slot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from twin.params import BiasParams, ConstantBias, PerVehicleBias, RandomWalkBias, TimedBias
+
+Floats = NDArray[np.float64]
+Generators = Callable[[], Sequence[Generator]]
+_STEPS_AT_ONCE = 256
+
+
+class BiasProcess:
+    """One bias for all vehicles.
+
+    Parameters
+    ----------
+    params : the kind of process
+    num_vehicle : N
+    slot_duration_s : s
+    generators : makes one random generator per vehicle; called only by the kinds that need them
+    """
+
+    def __init__(self, params: BiasParams, num_vehicle: int, slot_duration_s: float, generators: Generators) -> None:
+        self._params = params
+        self._slot_duration_s = slot_duration_s
+        self._value: Floats = np.zeros(num_vehicle)
+        self._walk: list[Generator] = []
+        self._steps: Floats = np.empty((0, num_vehicle))
+        self._slot = 0
+        if isinstance(params, ConstantBias):
+            self._value = np.full(num_vehicle, params.value)
+        elif isinstance(params, PerVehicleBias) and params.values:
+            self._value = np.resize(np.array(params.values), num_vehicle)
+        elif isinstance(params, PerVehicleBias):
+            normal = np.array([generator.standard_normal() for generator in generators()])
+            self._value = params.mean + params.std * normal
+        elif isinstance(params, RandomWalkBias):
+            self._value = np.full(num_vehicle, params.start)
+            self._walk = list(generators())
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether this bias is zero for ever."""
+        return isinstance(self._params, ConstantBias) and self._params.value == 0
+
+    def at(self, slot: int) -> Floats:
+        """Return the bias in `slot`, [N]; the same object as long as it has not changed. Slots only go forward."""
+        if isinstance(self._params, TimedBias):
+            time_s = slot * self._slot_duration_s
+            passed = [value for point_s, value in sorted(self._params.points) if point_s <= time_s]
+            value = passed[-1] if passed else 0.0
+            if self._value[0] != value:
+                self._value = np.full_like(self._value, value)
+        elif isinstance(self._params, RandomWalkBias):
+            while self._slot < slot:
+                self._take_step(self._params.step_std)
+        return self._value
+
+    def _take_step(self, std: float) -> None:
+        row = self._slot % _STEPS_AT_ONCE
+        if row == 0:
+            drawn = [generator.standard_normal(_STEPS_AT_ONCE) for generator in self._walk]
+            self._steps = np.stack(drawn, axis=1)
+        self._value = self._value + std * self._steps[row]
+        self._slot += 1

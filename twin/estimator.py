@@ -1,0 +1,160 @@
+"""The twin's belief: last reports, their age, and the estimates that follow from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from physical.model import channel, mobility, units
+from physical.plane.fleet import VehicleStates
+from physical.plane.ticks import NS_PER_S
+from physical.system import System
+from twin.bias import BiasProcess
+from twin.messages import LOST_NS, ReportCohort, ServerReport
+from twin.snapshot import TwinSnapshot
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Biases:
+    """The bias processes; see `twin.params.Bias`."""
+
+    cpu_frequency_hz: Callable[[int], Floats]  # slot -> [N, K]
+    task_size_bytes: BiasProcess
+    position_m: BiasProcess
+    channel_gain_db: BiasProcess
+    known: bool
+
+
+class Belief:
+    """What the cloud holds about N vehicles and K queues.
+
+    Parameters
+    ----------
+    system : static description
+    registered : states with which the vehicles registered before the first slot; sizes there are the class means
+    estimator : "hold" or "predict"
+    biases : what separates estimates from reports
+    fading_correlation : [N], correlation of the fading from slot to slot
+    road_length_m : length at which the road wraps around, or None
+    """
+
+    def __init__(
+        self,
+        system: System,
+        registered: VehicleStates,
+        estimator: Literal["hold", "predict"],
+        biases: Biases,
+        fading_correlation: Floats,
+        road_length_m: float | None,
+    ) -> None:
+        self._system = system
+        self._biases = biases
+        self._predict = estimator == "predict"
+        self._fading_correlation = fading_correlation
+        self._road_length_m = road_length_m
+        self._states = registered
+        self._report_slot = np.zeros(system.num_vehicle, dtype=np.int64)
+        self._sampled_ns = np.zeros(system.num_vehicle, dtype=np.int64)
+        self._heard = np.zeros(system.num_vehicle, dtype=np.bool_)
+        self._reports: list[ReportCohort] = []
+        self._backlog_bytes: Floats = np.zeros(system.num_class)
+        self._backlog_slot = -1
+        self._server_reports: list[ServerReport] = []
+        self._no_bias_hz: Floats = np.zeros((system.num_vehicle, system.num_class))
+
+    def expect(self, cohort: ReportCohort) -> None:
+        """Take note of reports on their way."""
+        self._reports.append(cohort)
+
+    def expect_server(self, report: ServerReport) -> None:
+        """Take note of a report of the server on its way."""
+        self._server_reports.append(report)
+
+    def update(self, now_ns: int) -> None:
+        """Take in everything that is delivered by `now_ns`; of one vehicle's reports the newest counts."""
+        on_the_way = []
+        for cohort in self._reports:
+            if self._take_in(cohort, now_ns):
+                on_the_way.append(cohort)
+        self._reports = on_the_way
+        for report in self._server_reports:
+            if report.delivered_ns <= now_ns and report.slot > self._backlog_slot:
+                self._backlog_bytes, self._backlog_slot = report.backlog_bytes, report.slot
+        self._server_reports = [r for r in self._server_reports if now_ns < r.delivered_ns < LOST_NS]
+
+    def _take_in(self, cohort: ReportCohort, now_ns: int) -> bool:
+        """Apply the delivered reports of a cohort; return whether some are still on their way."""
+        if isinstance(cohort.delivered_ns, int) and cohort.vehicle is None and len(self._reports) == 1:
+            if cohort.delivered_ns > now_ns:
+                return cohort.delivered_ns < LOST_NS
+            self._states = cohort.states
+            self._report_slot = np.full_like(self._report_slot, cohort.slot)
+            self._sampled_ns = np.full_like(self._sampled_ns, cohort.sent_ns)
+            self._heard[:] = True
+            return False
+        vehicle = np.arange(self._system.num_vehicle) if cohort.vehicle is None else cohort.vehicle
+        delivered_ns = np.broadcast_to(np.asarray(cohort.delivered_ns), vehicle.shape)
+        delivered = delivered_ns <= now_ns
+        fresh = vehicle[delivered & (~self._heard[vehicle] | (cohort.slot > self._report_slot[vehicle]))]
+        if fresh.size:
+            self._states = _replace_some(self._states, cohort.states, fresh)
+            self._report_slot[fresh] = cohort.slot
+            self._sampled_ns[fresh] = cohort.sent_ns
+            self._heard[fresh] = True
+        return bool((~delivered & (delivered_ns < LOST_NS)).any())
+
+    def snapshot(self, slot: int, now_ns: int) -> TwinSnapshot:
+        """Estimate the present from what has been delivered."""
+        states = self._states
+        size_bytes, x_m, y_m = states.size_bytes, states.x_m, states.y_m
+        gain = states.channel_gain
+        num_missed = slot - self._report_slot
+        if self._predict and num_missed.any():
+            size_bytes = np.where((num_missed > 0)[:, np.newaxis], self._system.size_bytes_mean, size_bytes)
+            x_m, y_m = self._dead_reckoning((now_ns - self._sampled_ns) / NS_PER_S)
+            correlation = self._fading_correlation**num_missed
+            gain = channel.predicted_gain(states.large_scale_gain, gain, correlation)
+        biases = self._biases
+        if not biases.task_size_bytes.is_zero:
+            size_bytes = np.maximum(size_bytes + biases.task_size_bytes.at(slot)[:, np.newaxis], 1.0)
+        if not biases.position_m.is_zero:
+            x_m = x_m + biases.position_m.at(slot)
+        if not biases.channel_gain_db.is_zero:
+            gain = gain * units.db_to_linear(biases.channel_gain_db.at(slot))
+        return TwinSnapshot(
+            slot=slot,
+            time_ns=now_ns,
+            system=self._system,
+            size_bytes=size_bytes,
+            x_m=x_m,
+            y_m=y_m,
+            speed_mps=states.speed_mps,
+            heading_rad=states.heading_rad,
+            channel_gain=gain,
+            age_of_information_s=(now_ns - self._sampled_ns) / NS_PER_S,
+            backlog_bytes=self._backlog_bytes,
+            estimation_bias_hz=biases.cpu_frequency_hz(slot) if biases.known else self._no_bias_hz,
+        )
+
+    def _dead_reckoning(self, elapsed_s: Floats) -> tuple[Floats, Floats]:
+        states = self._states
+        origin_m = np.stack([states.x_m, states.y_m], axis=-1)
+        position_m = mobility.straight_position_m(origin_m, states.speed_mps, states.heading_rad, elapsed_s)
+        x_m, y_m = position_m[..., 0], position_m[..., 1]
+        return (x_m if self._road_length_m is None else mobility.wrap_m(x_m, self._road_length_m)), y_m
+
+
+def _replace_some(states: VehicleStates, newer: VehicleStates, vehicle: NDArray[np.int64]) -> VehicleStates:
+    replaced = {}
+    for field in dataclasses.fields(VehicleStates):
+        values = getattr(states, field.name).copy()
+        values[vehicle] = getattr(newer, field.name)[vehicle]
+        replaced[field.name] = values
+    return VehicleStates(**replaced)

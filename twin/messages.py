@@ -1,0 +1,40 @@
+"""Messages to the twin, as cohorts: all those that were sent at one instant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from physical.plane.fleet import VehicleStates
+
+LOST_NS = 1 << 47
+"""Delivery time of a message that never arrives; equals the horizon of the clock."""
+
+
+@dataclass(frozen=True)
+class ReportCohort:
+    """State reports of one slot.
+
+    slot : whose start they describe
+    sent_ns : when they were sent
+    vehicle : [n], who sent one, ascending; None: all vehicles
+    delivered_ns : [n], or one time for all; LOST_NS for a lost one
+    states : states of all vehicles, [N]
+    """
+
+    slot: int
+    sent_ns: int
+    vehicle: NDArray[np.int64] | None
+    delivered_ns: NDArray[np.int64] | int
+    states: VehicleStates
+
+
+@dataclass(frozen=True)
+class ServerReport:
+    """The edge server's backlog at a slot start, [K], bytes."""
+
+    slot: int
+    delivered_ns: int
+    backlog_bytes: NDArray[np.float64]

@@ -1,0 +1,55 @@
+"""All that a policy gets to see: the twin's estimate of the system at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from physical.model import rate
+from physical.system import System
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TwinSnapshot:
+    """Estimated state for N vehicles and K task classes; all arrays are read-only.
+
+    Parameters
+    ----------
+    slot : index of the slot to decide
+    time_ns : ns, time of the decision
+    system : the static description, known to the twin
+    size_bytes : [N, K], estimated sizes of the slot's tasks
+    x_m, y_m : [N], estimated positions
+    speed_mps, heading_rad : [N], last reported
+    channel_gain : [N], estimated linear power gain to the base station
+    age_of_information_s : [N], time since the state was sampled that the estimate rests on
+    backlog_bytes : [K], last reported backlog of the server's queues
+    estimation_bias_hz : [N, K], the bias of edge frequencies as far as the twin knows it
+    """
+
+    slot: int
+    time_ns: int
+    system: System
+    size_bytes: Floats
+    x_m: Floats
+    y_m: Floats
+    speed_mps: Floats
+    heading_rad: Floats
+    channel_gain: Floats
+    age_of_information_s: Floats
+    backlog_bytes: Floats
+    estimation_bias_hz: Floats
+
+    @cached_property
+    def uplink_rate_bps(self) -> Floats:
+        """Uplink rates that follow from the estimated gains (eq. 2), [N], bit/s."""
+        system = self.system
+        rate_bps: Floats = rate.uplink_rate_bps(
+            system.bandwidth_hz, system.transmit_power_w, self.channel_gain, system.noise_w
+        )
+        return rate_bps
