@@ -86,7 +86,12 @@ class Model(Params):
 
 
 class Vehicles(Params):
-    """The fleet. ``cpu = "per-task"`` gives each of the K local tasks the whole CPU (eq. 7); ``"shared"`` runs them in turn."""
+    """The fleet.
+
+    cpu_hz, kappa : one value for all, or a list that vehicles take in turn
+    cpu : "per-task" gives each of the K local tasks the whole CPU (eq. 7); "shared" runs them in turn
+    report_interval : slots from one state report to the next
+    """
 
     num_vehicle: Annotated[int, Field(ge=1)]
     cpu_hz: HertzCycle
@@ -176,7 +181,7 @@ class TaskClass(Params):
 
 
 class Objective(Params):
-    """Weights of P2 (eq. 24): minimise beta * drift - qos_weight * QoS + energy_weight * E + deadline_price * misses."""
+    """Weights of P2 (eq. 24): beta * drift - qos_weight * QoS + energy_weight * E + deadline_price * misses."""
 
     qos_weight: Annotated[float, Field(ge=0)] = 1.0
     energy_weight: Annotated[float, Field(ge=0)] = 1.0

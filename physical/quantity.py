@@ -51,7 +51,7 @@ def parse(value: Any, unit: str) -> float:
         scale = _scale(text, unit)
         if scale is None:
             raise ValueError(f"{value!r} is not in {unit}; {accepted(unit)}")
-        # Dividing by the reciprocal of a small prefix gives the correctly rounded decimal: 100 ms is 0.1, not 0.1 + 1 ulp.
+        # Dividing by the reciprocal of a small prefix rounds as a decimal does: 100 ms is 0.1, not 0.1 + 1 ulp.
         return _finite(number / (1 / scale) if scale < 1 else number * scale, value, unit)
     return _finite(float(value), value, unit)
 

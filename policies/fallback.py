@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from typing import Any
+from collections.abc import Callable
 
 from physical.system import System
 from policies.api import Explains, Policy
@@ -25,6 +25,7 @@ class GuardedPolicy:
     def __init__(self, policy: Policy, fallback: Policy) -> None:
         self._policy = policy
         self._fallback = fallback
+        self._explain: Callable[[], Diagnostics] = policy.diagnostics if isinstance(policy, Explains) else Diagnostics
         self._system: System
 
     def reset(self, system: System, seed: int) -> None:
@@ -40,8 +41,7 @@ class GuardedPolicy:
             decision = self._policy.decide(snapshot)
             wall_s = time.perf_counter() - begin
             feasible, repaired = project(self._system, decision, snapshot.estimation_bias_hz)
-            explain: Any = self._policy
-            diagnostics = explain.diagnostics() if isinstance(explain, Explains) else Diagnostics()
+            diagnostics = self._explain()
         except Exception as error:  # whatever a policy raises must not end the run
             return self.rule_by_fallback(snapshot, _describe(error), time.perf_counter() - begin)
         return Ruling(feasible, repaired=repaired, wall_s=wall_s, diagnostics=diagnostics)

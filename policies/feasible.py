@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -45,11 +46,10 @@ def project(system: System, decision: Any, estimation_bias_hz: Floats) -> tuple[
     ratio = _checked(decision.offloading_ratio, "offloading_ratio", shape)
     allocation_hz = _checked(decision.compute_allocation_hz, "compute_allocation_hz", shape)
     clipped = np.minimum(np.maximum(ratio, 0.0), 1.0)
-    bias_hz = estimation_bias_hz
-    bias_hz = estimation_bias_hz
-    least_hz = np.where(clipped > 0, least_allocation_hz(system, bias_hz), 0.0)
-    feasible_hz = _scale_to_capacity(system, np.maximum(allocation_hz, least_hz), least_hz, bias_hz)
-    repaired = not (np.array_equal(clipped, ratio) and np.array_equal(feasible_hz, allocation_hz))
+    least_hz = np.where(clipped > 0, least_allocation_hz(system, estimation_bias_hz), 0.0)
+    lifted_hz = np.maximum(allocation_hz, least_hz)
+    feasible_hz = _scale_to_capacity(system, lifted_hz, least_hz, estimation_bias_hz)
+    repaired = bool((clipped != ratio).any() or (feasible_hz != allocation_hz).any())
     return Decision(clipped, feasible_hz), repaired
 
 
@@ -60,8 +60,8 @@ def _checked(values: Any, name: str, shape: tuple[int, int]) -> Floats:
         raise InvalidDecisionError(f"{name} is not an array of numbers") from error
     if array.shape != shape:
         raise InvalidDecisionError(f"{name} has shape {list(array.shape)}, not {list(shape)}")
-    if not np.isfinite(array).all():
-        raise InvalidDecisionError(f"{name} has values that are not finite")
+    if not math.isfinite(array.sum()):
+        raise InvalidDecisionError(f"{name} has values that are not finite, or too large")
     return array
 
 
@@ -81,10 +81,10 @@ def capacity_hz(system: System, estimation_bias_hz: Floats) -> float:
 def _scale_to_capacity(system: System, allocation_hz: Floats, least_hz: Floats, bias_hz: Floats) -> Floats:
     capacity = capacity_hz(system, bias_hz)
     # What counts against the capacity beyond the floors is scaled; the floors themselves stay.
-    used_hz = allocation_hz
+    used_hz = float(allocation_hz.sum())
     if system.model.capacity_rule == "effective":
-        used_hz = allocation_hz + np.where(allocation_hz > 0, bias_hz, 0.0)
-    excess = float(used_hz.sum()) - capacity
+        used_hz += float(bias_hz.sum(where=allocation_hz > 0))
+    excess = used_hz - capacity
     if excess <= _ROUNDING * capacity:
         return allocation_hz
     spare_hz = allocation_hz - least_hz

@@ -143,8 +143,8 @@ class Inputs:
             )
             return position_m
         origin_m = np.stack([self._start_m, self._lane_m], axis=-1)
-        position_m = mobility.straight_position_m(origin_m, self._speed_mps, self._heading_rad, time_s)
-        return position_m
+        straight_m: Floats = mobility.straight_position_m(origin_m, self._speed_mps, self._heading_rad, time_s)
+        return straight_m
 
     def registration(self) -> VehicleStates:
         """Return what the twin knows before the first report: where vehicles start, and averages of the rest."""
@@ -181,14 +181,17 @@ class Inputs:
             return large_scale_gain, large_scale_gain.copy()
         # Real and imaginary part have variance 1/2 each: the fading power has mean one.
         real, imaginary = states[..., 1] * np.sqrt(0.5), states[..., 2] * np.sqrt(0.5)
-        return large_scale_gain, channel.channel_gain(large_scale_gain, channel.fading_power(real, imaginary))
+        fading: Floats = channel.fading_power(real, imaginary)
+        gain: Floats = channel.channel_gain(large_scale_gain, fading)
+        return large_scale_gain, gain
 
     def _sizes(self, num_slot: int) -> Floats:
         """Return task sizes in whole bytes, [B, N, K]."""
         low = np.array([task.size_bytes[0] for task in self._scenario.tasks])
         high = np.array([task.size_bytes[1] for task in self._scenario.tasks])
         uniform = _draw_uniform(self._tasks, num_slot, len(low))
-        return low + np.floor(uniform * (high - low + 1.0))
+        sizes: Floats = low + np.floor(uniform * (high - low + 1.0))
+        return sizes
 
 
 class _Way:

@@ -78,12 +78,10 @@ class Ledger:
             "energy_local_j": local_j,
         }
         index = rows["slot"] - self._first
-        length = int(index.max(initial=-1)) + 1
         for name, weights in sums.items():
-            added = np.bincount(index, weights=weights, minlength=len(self._sums[name]))
+            added: Floats = np.bincount(index, weights=weights, minlength=len(self._sums[name])).astype(np.float64)
             added[: len(self._sums[name])] += self._sums[name]
             self._sums[name] = added
-        assert length <= len(self._sums["counted"])
         return outcome
 
     def emit(self, *, final: bool = False) -> dict[str, Any] | None:

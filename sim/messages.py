@@ -39,10 +39,13 @@ class MessageLog:
     def flush(self, now_ns: int) -> None:
         """Settle the account at `now_ns`."""
         waiting, self._in_flight = self._in_flight, []
-        for kind, delivered_ns in waiting:
-            self._settle(kind, delivered_ns, now_ns)
+        for kind, times_ns in waiting:
+            self._settle(kind, times_ns, now_ns)
         for kind, _, _, _, delivered_ns, num in self._new:
             self.num_sent[kind] += num
+            if isinstance(delivered_ns, int) and delivered_ns <= now_ns:
+                self.num_delivered[kind] += num
+                continue
             times_ns = np.broadcast_to(np.asarray(delivered_ns), (num,))
             lost = times_ns >= LOST_NS
             self.num_lost[kind] += int(lost.sum())

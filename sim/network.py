@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from itertools import pairwise
+from typing import Annotated, Any
 
 import networkx as nx
 import numpy as np
@@ -68,15 +69,14 @@ class Passage:
     latency_ns: Ints | int
     lost: NDArray[np.bool_] | None
 
-    def delivered_ns(self, sent_ns: int, index: object = ...) -> Ints | int:
+    def delivered_ns(self, sent_ns: int, index: Any = ...) -> Ints | int:
         """Return when messages sent at `sent_ns` are delivered, LOST_NS for lost ones; `index` selects some of them."""
         if isinstance(self.latency_ns, int):
             if self.lost is None:
                 return sent_ns + self.latency_ns
-            lost = self.lost[index]  # type: ignore[index]  # any NumPy index
-            return np.where(lost, LOST_NS, sent_ns + self.latency_ns)
-        delivered: Ints = sent_ns + self.latency_ns[index]  # type: ignore[index]  # any NumPy index
-        return delivered if self.lost is None else np.where(self.lost[index], LOST_NS, delivered)  # type: ignore[index]
+            return np.where(self.lost[index], LOST_NS, sent_ns + self.latency_ns)
+        delivered: Ints = sent_ns + self.latency_ns[index]
+        return delivered if self.lost is None else np.where(self.lost[index], LOST_NS, delivered)
 
 
 class Route:
@@ -84,7 +84,7 @@ class Route:
 
     def __init__(self, graph: nx.Graph[str], source: str, target: str) -> None:
         nodes = nx.shortest_path(graph, source, target)
-        self.links: list[Link] = [graph.edges[edge]["link"] for edge in zip(nodes, nodes[1:], strict=False)]
+        self.links: list[Link] = [graph.edges[edge]["link"] for edge in pairwise(nodes)]
         self.num_draw = sum(
             (not isinstance(link.latency_s, ConstantDelay)) + (link.jitter_s > 0) + (link.loss > 0)
             for link in self.links

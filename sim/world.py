@@ -14,11 +14,12 @@ from physical.entities.slots import Slots
 from physical.entities.vehicle import Vehicle
 from physical.phase import Phase
 from physical.plane.fleet import CommandCohort, Fleet, VehicleStates
-from physical.plane.plane import DataPlane
+from physical.plane.plane import DataPlane, Fate
 from physical.plane.ticks import ticks_from_ns, to_ns
 from sim.clock import Clock
 from sim.inputs import Block, Inputs
 from sim.messages import MessageLog
+from sim.network import Passage
 from sim.record import Recorder
 from sim.scenario import Scenario
 from sim.streams import Streams
@@ -177,20 +178,7 @@ class World:
     def _open_block(self, slot: int) -> Block:
         length = min(self._inputs.block_length(), self._num_slot - slot)
         block = self._inputs.block(slot, length)
-        columns = self.plane.columns
-        first_row = columns.append_slots(slot, block.size_bytes)
-        rows = slice(first_row, columns.num_row)
-        for passage, latency, lost in (
-            (block.upload, columns.uplink_latency, columns.uplink_lost),
-            (block.result, columns.result_latency, columns.result_lost),
-        ):
-            latency[rows] = (
-                ticks_from_ns(passage.latency_ns)
-                if isinstance(passage.latency_ns, int)
-                else (ticks_from_ns(passage.latency_ns).reshape(-1))
-            )
-            if passage.lost is not None:
-                lost[rows] = passage.lost.reshape(-1)
+        self.plane.append_slots(slot, block.size_bytes, _fate(block.upload), _fate(block.result))
         return block
 
     def _flush(self) -> None:
@@ -243,6 +231,10 @@ class World:
         to_vehicles_ns = block.command.delivered_ns(now, (row, slice(None), 0))
         self.fleet.command(CommandCohort(slot, ticks_from_ns(to_vehicles_ns), decision.offloading_ratio))
         self.messages.sent("command", slot, now, None, to_vehicles_ns, self.system.num_vehicle)
+
+
+def _fate(passage: Passage) -> Fate:
+    return Fate(ticks_from_ns(passage.latency_ns), passage.lost)
 
 
 def _single(delivered_ns: NDArray[np.int64] | int) -> int:

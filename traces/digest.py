@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -81,11 +82,11 @@ def bits(values: pa.ChunkedArray, column: Column) -> UInt64s:
 def _number_bits(array: pa.Array) -> UInt64s:
     if pa.types.is_boolean(array.type):
         return np.asarray(array).astype(np.uint64)
-    numbers = array.to_numpy(zero_copy_only=True)
+    numbers: NDArray[Any] = array.to_numpy(zero_copy_only=True)
     if numbers.dtype == np.float64:
         # Adding zero turns -0.0 into 0.0, which decode to equal values.
-        return (numbers + 0.0).view(np.uint64)
-    return numbers.astype(np.int64, copy=False).view(np.uint64) if numbers.dtype != np.uint64 else numbers
+        return np.asarray(numbers + 0.0).view(np.uint64)
+    return numbers if numbers.dtype == np.uint64 else numbers.astype(np.int64, copy=False).view(np.uint64)
 
 
 def _text_bits(array: pa.Array) -> UInt64s:
@@ -107,10 +108,11 @@ def _list_bits(array: pa.Array) -> UInt64s:
 
 
 def _sum_by_row(values: UInt64s, length: NDArray[np.int64]) -> UInt64s:
-    total = np.zeros(len(values) + 1, dtype=np.uint64)
+    total: UInt64s = np.zeros(len(values) + 1, dtype=np.uint64)
     np.cumsum(values, out=total[1:])
     ends = np.cumsum(length)
-    return total[ends] - total[ends - length]
+    difference: UInt64s = total[ends] - total[ends - length]
+    return difference
 
 
 def digest_of_digests(digests: Sequence[tuple[str, str]]) -> str:

@@ -95,8 +95,8 @@ class Belief:
             if cohort.delivered_ns > now_ns:
                 return cohort.delivered_ns < LOST_NS
             self._states = cohort.states
-            self._report_slot = np.full_like(self._report_slot, cohort.slot)
-            self._sampled_ns = np.full_like(self._sampled_ns, cohort.sent_ns)
+            self._report_slot = np.full(len(self._heard), cohort.slot)
+            self._sampled_ns = np.full(len(self._heard), cohort.sent_ns)
             self._heard[:] = True
             return False
         vehicle = np.arange(self._system.num_vehicle) if cohort.vehicle is None else cohort.vehicle

@@ -53,7 +53,9 @@ def _in_unit(unit: str) -> BeforeValidator:
             return {"kind": "constant", "value": parse(value, unit)}
         if not isinstance(value, dict):
             return value
-        numbers = {key: parse(item, unit) for key, item in value.items() if key in {"value", "mean", "std", "start"}}
+        numbers: dict[str, Any] = {
+            key: parse(item, unit) for key, item in value.items() if key in {"value", "mean", "std", "start"}
+        }
         if "step_std" in value:
             numbers["step_std"] = parse(value["step_std"], unit)
         if isinstance(value.get("values"), list | tuple):

@@ -29,7 +29,8 @@ class Vehicle:
 
     def run(self) -> Generator[Event, int, None]:
         """Report to the twin every `report_interval` slots."""
+        slots, fleet = self._slots, self._fleet
         while True:
-            slot = yield self._slots.report
+            slot = yield slots.report
             if slot % self._report_interval == 0:
-                self._fleet.report(self.index)
+                fleet.report(self.index)

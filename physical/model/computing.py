@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from physical.model.arrays import Array, namespace
 
 if TYPE_CHECKING:
@@ -74,6 +76,8 @@ def execution_delay_s(cycles: Array, frequency_hz: Array) -> Array:
     """
     xp = namespace(cycles, frequency_hz)
     runs = frequency_hz > 0.0
+    if xp is np and np.all(runs):
+        return cycles / frequency_hz
     running_s = cycles / xp.where(runs, frequency_hz, 1.0)
     return xp.where(runs, running_s, xp.where(cycles > 0.0, xp.inf, 0.0 * running_s))
 

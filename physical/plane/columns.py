@@ -128,7 +128,7 @@ class TaskColumns:
             return
         self._capacity = max(num_row, 2 * self._capacity)
         for name, (dtype, _) in _COLUMNS.items():
-            column = np.empty(self._capacity, dtype=dtype)
+            column: NDArray[np.generic] = np.empty(self._capacity, dtype=dtype)
             if self.num_row:
                 column[: self.num_row] = getattr(self, name)[: self.num_row]
             setattr(self, name, column)

@@ -1,4 +1,4 @@
-"""Server discipline `fifo`: one queue per class, served in arrival order at the sum of the class's allocations (eq. 5)."""
+"""Server discipline `fifo`: one queue per class, served in arrival order at the sum of its allocations (eq. 5)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import numpy as np
 
 from physical.model import computing
 from physical.plane.columns import TaskColumns
-from physical.plane.ticks import NEVER, Floats, Ints, seconds, ticks_from_s
+from physical.plane.ticks import NEVER, NO_ROWS, Floats, Ints, seconds, ticks_from_s
 
-_NO_ROWS = np.empty(0, dtype=np.int64)
 _CHUNK = 4096
 
 
@@ -58,7 +57,7 @@ class _ClassQueue:
     """One queue. `rows` is in arrival order and its first entry is in service since `_since`."""
 
     def __init__(self, columns: TaskColumns) -> None:
-        self.rows = _NO_ROWS
+        self.rows = NO_ROWS
         self.rate_hz = 0.0
         self._columns = columns
         self._in_service = False
@@ -82,7 +81,7 @@ class _ClassQueue:
             if stopped:
                 break
         if not all_rows:
-            return _NO_ROWS, _NO_ROWS
+            return NO_ROWS, NO_ROWS
         return np.concatenate(all_rows), np.concatenate(all_ends)
 
     def _serve_chunk(self, now: int) -> tuple[Ints, Ints, bool]:
@@ -124,7 +123,7 @@ class _ClassQueue:
         self.rate_hz = rate_hz
 
     def _left_at(self, now: int) -> float:
-        return max(self._left_cycles - self.rate_hz * seconds(now - self._since), 0.0)
+        return max(self._left_cycles - self.rate_hz * float(seconds(now - self._since)), 0.0)
 
     def backlog_cycles(self, now: int) -> float:
         """Return the work in the queue at `now`, cycles."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,14 @@ from physical.plane.uplink import Uplink
 from physical.system import System
 
 Rows = slice | Ints
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What the network does to task data: latency in ticks ([B, N, K], or one for all), and which are lost."""
+
+    latency: Ints | int
+    lost: NDArray[np.bool_] | None
 
 
 class DataPlane:
@@ -37,22 +46,42 @@ class DataPlane:
         self._cycles_per_byte = np.tile(system.cycles_per_byte, system.num_vehicle)
         self._cpu_hz = np.repeat(system.cpu_hz, system.num_class)
         self._parallel = system.model.order == "parallel"
+        self._uplink_lossy = self._result_lossy = False
+        self._advanced_to = -1
+
+    def append_slots(self, first_slot: int, size_bytes: Floats, uplink: Fate, result: Fate) -> None:
+        """Append the tasks of a block of slots, `size_bytes` : [B, N, K], and what the network will do to them."""
+        first_row = self.columns.append_slots(first_slot, size_bytes)
+        rows = slice(first_row, self.columns.num_row)
+        self.columns.uplink_latency[rows] = np.ravel(uplink.latency)
+        self.columns.result_latency[rows] = np.ravel(result.latency)
+        if uplink.lost is not None:
+            self._uplink_lossy = True
+            self.columns.uplink_lost[rows] = uplink.lost.reshape(-1)
+        if result.lost is not None:
+            self._result_lossy = True
+            self.columns.result_lost[rows] = result.lost.reshape(-1)
 
     def set_uplink_rate(self, now: int, rate_bps: Floats) -> None:
         """Change the uplink rates [N] at `now`, to which the plane has been advanced."""
+        self._advanced_to = -1
         self._uplink.set_rate(now, rate_bps)
 
     def set_service_rate(self, now: int, rate_hz: Floats) -> None:
         """Change the service rates [N, K] of the edge server at `now`, to which the plane has been advanced."""
+        self._advanced_to = -1
         self.queues.set_rates(now, rate_hz)
 
     def start(self, rows: Rows, at: Any, offloading_ratio: Floats) -> None:
         """Start the tasks in `rows` at ticks `at` (one for all, or one per row) with their offloading ratios."""
         columns = self.columns
-        flow, size = columns.flow[rows], columns.size_bytes[rows]
-        cycles_per_byte = self._cycles_per_byte[flow]
+        self._advanced_to = -1
+        size, cycles_per_byte, cpu_hz = columns.size_bytes[rows], self._cycles_per_byte, self._cpu_hz
+        if not isinstance(rows, slice):  # a slice holds all flows of a slot, in order
+            flow = columns.flow[rows]
+            cycles_per_byte, cpu_hz = cycles_per_byte[flow], cpu_hz[flow]
         local_cycles = computing.local_cycles(size, cycles_per_byte, offloading_ratio)
-        local = ticks_from_s(computing.execution_delay_s(local_cycles, self._cpu_hz[flow]))
+        local = ticks_from_s(computing.execution_delay_s(local_cycles, cpu_hz))
         local_end = at + local if self._cpu_free is None else self._run_in_turn(columns.vehicle[rows], at, local)
         upload_bytes = rate.upload_bytes(size, offloading_ratio, self.system.model.upload_rule)
         columns.start[rows] = at
@@ -61,7 +90,7 @@ class DataPlane:
         columns.edge_cycles[rows] = computing.edge_cycles(size, cycles_per_byte, offloading_ratio)
         columns.done[rows] = local_end
         columns.outcome[rows] = Outcome.COMPLETED
-        uploading = np.flatnonzero(upload_bytes)
+        uploading = upload_bytes.nonzero()[0]
         if not uploading.size:
             return
         index = _as_index(rows)[uploading]
@@ -84,6 +113,9 @@ class DataPlane:
 
     def advance(self, now: int) -> None:
         """Bring every task up to `now`."""
+        if now == self._advanced_to:
+            return
+        self._advanced_to = now
         arrived = self._uplink.take_arrived(now)
         if arrived.size:
             self._arrive(arrived)
@@ -93,8 +125,8 @@ class DataPlane:
 
     def _arrive(self, rows: Ints) -> None:
         columns = self.columns
-        at_edge = (columns.edge_cycles[rows] > 0) & ~columns.uplink_lost[rows]
-        if not at_edge.all():
+        if self._uplink_lossy or self.system.model.upload_rule == "always":
+            at_edge = (columns.edge_cycles[rows] > 0) & ~columns.uplink_lost[rows]
             self._end_without_edge(rows[~at_edge])
             rows = rows[at_edge]
             if not rows.size:
@@ -117,7 +149,9 @@ class DataPlane:
         if self._parallel:
             done = np.maximum(done, columns.local_end[rows])
         columns.done[rows] = done
-        columns.outcome[rows] = np.where(columns.result_lost[rows], Outcome.DROPPED_RESULT, Outcome.COMPLETED)
+        columns.outcome[rows] = Outcome.COMPLETED
+        if self._result_lossy:
+            columns.outcome[rows[columns.result_lost[rows]]] = Outcome.DROPPED_RESULT
 
     def take_arrived_bytes(self) -> Floats:
         """Return the bytes per class [K] that reached the server since the last call."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from physical.model import computing
 from physical.plane.columns import TaskColumns
-from physical.plane.ticks import NEVER, Floats, Ints, seconds, ticks_from_s
+from physical.plane.ticks import NEVER, NO_ROWS, Floats, Ints, seconds, ticks_from_s
 
 UNITS_PER_BYTE = float(1 << 20)
 """Waiting work is summed in integers, so that the sum returns exactly to zero."""
@@ -28,10 +28,12 @@ class Slices:
         self._left_cycles = np.zeros(num_flow)
         self._waiting_units = np.zeros(self._num_class, dtype=np.int64)
         self._num_waiting = 0
+        self._num_queued = 0
 
     def admit(self, rows: Ints) -> None:
         """Put arrived rows into their queues, in arrival order, ties by row."""
         flow = self._columns.flow[rows]
+        self._num_queued += len(rows)
         if np.bincount(flow).max() == 1:
             self._admit_one_each(rows, flow)
             return
@@ -43,8 +45,7 @@ class Slices:
             self._admit_one_each(rows[rank == turn], flow[rank == turn])
 
     def _admit_one_each(self, rows: Ints, flow: Ints) -> None:
-        busy = self._head[flow] >= 0
-        if busy.any():
+        if self._num_queued > len(rows) and (busy := self._head[flow] >= 0).any():
             self._wait(rows[busy], flow[busy])
             rows, flow = rows[~busy], flow[~busy]
         self._serve(rows, flow, self._columns.arrive[rows])
@@ -71,11 +72,14 @@ class Slices:
 
     def advance(self, now: int) -> tuple[Ints, Ints]:
         """Serve up to `now`; return the rows served and their ends, each flow's in order."""
-        flow = np.flatnonzero(self._finish <= now)
+        if not self._num_queued:
+            return NO_ROWS, NO_ROWS
+        flow = (self._finish <= now).nonzero()[0]
         served: list[Ints] = []
         ends: list[Ints] = []
         while flow.size:
             rows, end = self._head[flow], self._finish[flow]
+            self._num_queued -= len(rows)
             served.append(rows)
             ends.append(end)
             follower = self._columns.next[rows]
@@ -98,8 +102,8 @@ class Slices:
     def set_rates(self, now: int, rate_hz: Floats) -> None:
         """Change the rates [N, K] at `now`, to which the queues have been advanced; rescale what is in service."""
         rate_hz = rate_hz.reshape(-1)
-        flow = np.flatnonzero((self._head >= 0) & (self._rate_hz != rate_hz))
-        if flow.size:
+        if self._num_queued:
+            flow = np.flatnonzero((self._head >= 0) & (self._rate_hz != rate_hz))
             left = self._left_at(now, flow)
             self._left_cycles[flow] = left
             self._since[flow] = now
@@ -108,7 +112,8 @@ class Slices:
 
     def _left_at(self, now: int, flow: Ints) -> Floats:
         done = self._rate_hz[flow] * seconds(now - self._since[flow])
-        return np.maximum(self._left_cycles[flow] - done, 0.0)
+        left: Floats = np.maximum(self._left_cycles[flow] - done, 0.0)
+        return left
 
     def class_rate_hz(self) -> Floats:
         """Total rate per class, [K], Hz."""
@@ -117,9 +122,9 @@ class Slices:
 
     def backlog_bytes(self, now: int) -> Floats:
         """Work that has arrived and is not served at `now`, [K], bytes."""
-        flow = np.flatnonzero(self._head >= 0)
-        if not flow.size:
+        if not self._num_queued:
             return np.zeros(self._num_class)
+        flow = np.flatnonzero(self._head >= 0)
         classes = self._class_of_flow[flow]
         left = self._left_at(now, flow) / self._cycles_per_byte[classes]
         in_service = np.bincount(classes, weights=left, minlength=self._num_class)

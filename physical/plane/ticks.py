@@ -19,6 +19,7 @@ NS_PER_S = 1_000_000_000
 TICKS_PER_S = float(NS_PER_S << TICK_BITS)
 NEVER = 1 << 62
 """Later than any time: what a stopped server or a lost message gives."""
+NO_ROWS: Ints = np.empty(0, dtype=np.int64)
 HORIZON_NS = 1 << (61 - TICK_BITS)
 """Latest time of the clock, 39 hours: a time and a duration up to NEVER still add up inside int64."""
 

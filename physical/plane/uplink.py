@@ -6,9 +6,7 @@ import numpy as np
 
 from physical.model import rate
 from physical.plane.columns import TaskColumns
-from physical.plane.ticks import Floats, Ints, seconds, ticks_from_s
-
-_NO_ROWS = np.empty(0, dtype=np.int64)
+from physical.plane.ticks import NO_ROWS, Floats, Ints, seconds, ticks_from_s
 
 
 class Uplink:
@@ -17,7 +15,7 @@ class Uplink:
     def __init__(self, columns: TaskColumns, rate_bps: Floats) -> None:
         self._columns = columns
         self._rate_bps = rate_bps
-        self._rows = _NO_ROWS
+        self._rows = NO_ROWS
 
     def add(self, rows: Ints, since: Ints, upload_bytes: Floats) -> None:
         """Let the uploads of `rows` begin at ticks `since`."""
@@ -56,7 +54,7 @@ class Uplink:
             return rows
         arrived = self._columns.arrive[rows] <= now
         if arrived.all():
-            self._rows = _NO_ROWS
+            self._rows = NO_ROWS
             return rows
         self._rows = rows[~arrived]
         return rows[arrived]
