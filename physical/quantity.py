@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal, DecimalException
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-_PREFIX = {"": 1.0, "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+_EXPONENT = {"": 0, "n": -9, "u": -6, "µ": -6, "μ": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12}
 _PREFIXED_UNITS = ("s", "Hz", "W", "m", "B", "J", "cycles")
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
 _QUANTITY = re.compile(rf"\s*({_NUMBER})\s*(\S.*?)\s*$")
 
 
-def _scale(text: str, unit: str) -> float | None:
+def _scale(text: str, unit: str) -> Decimal | None:
     """Return how many `unit` one `text` is, or None if `text` is not a spelling of `unit`."""
     if unit in _PREFIXED_UNITS and text.endswith(unit):
-        return _PREFIX.get(text.removesuffix(unit))
-    spellings = {"m/s": {"m/s": 1.0, "km/h": 1 / 3.6}, "dB": {"dB": 1.0}}
+        exponent = _EXPONENT.get(text.removesuffix(unit))
+        return None if exponent is None else Decimal(10) ** exponent
+    spellings = {"m/s": {"m/s": Decimal(1), "km/h": 1 / Decimal("3.6")}, "dB": {"dB": Decimal(1)}}
     return spellings.get(unit, {}).get(text)
 
 
@@ -45,20 +47,37 @@ def parse(value: Any, unit: str) -> float:
         match = _QUANTITY.match(value)
         if match is None:
             raise ValueError(f"{value!r} is not a quantity; {accepted(unit)}")
-        number, text = float(match[1]), match[2]
+        number, text = match[1], match[2]
         if unit == "W" and text == "dBm":
-            return _finite(round(10.0 ** (number / 10.0) * 1e-3, 30), value, unit)
+            return _finite(_watts(float(number)), value, unit)
         scale = _scale(text, unit)
         if scale is None:
             raise ValueError(f"{value!r} is not in {unit}; {accepted(unit)}")
-        # Dividing by the reciprocal of a small prefix rounds as a decimal does: 100 ms is 0.1, not 0.1 + 1 ulp.
-        return _finite(number / (1 / scale) if scale < 1 else number * scale, value, unit)
-    return _finite(float(value), value, unit)
+        return _finite(_product(number, scale), value, unit)
+    try:
+        return _finite(float(value), value, unit)
+    except OverflowError:  # an integer beyond any float
+        return _finite(math.inf, value, unit)
+
+
+def _product(number: str, scale: Decimal) -> float:
+    """Multiply in decimal, so that the result is the float nearest to what was written: 100 ms is 0.1."""
+    try:
+        return float(Decimal(number) * scale)
+    except (DecimalException, OverflowError):  # an exponent beyond any decimal
+        return math.inf
+
+
+def _watts(power_dbm: float) -> float:
+    try:
+        return float(10.0 ** (power_dbm / 10.0 - 3.0))
+    except OverflowError:
+        return math.inf
 
 
 def _finite(number: float, value: object, unit: str) -> float:
     if not math.isfinite(number):
-        raise ValueError(f"{value!r} is not finite; {accepted(unit)}")
+        raise ValueError(f"{str(value)[:40]!r} is not finite; {accepted(unit)}")
     return number
 
 

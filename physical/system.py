@@ -5,14 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from physical.model import rate
+from physical.model.arrays import Array, namespace
 from physical.params import Model, Objective, Radio, Server, TaskClass, Time, Vehicles
-
-Array = Any  # an array of any array-API library: NumPy in the processes, torch where gradients are wanted
 
 
 @dataclass(frozen=True)
@@ -61,6 +59,14 @@ class System:
     def backlog_unit_bytes(self) -> float:
         """Q0 of notes: mean arrivals of one class in one slot, the unit in which the drift counts backlog."""
         return float(self.num_vehicle * self.size_bytes_mean.mean())
+
+    def uplink_rate_bps(self, channel_gain: Array) -> Array:
+        """Return the uplink rates of all vehicles (eq. 2) in whole bit/s, [..., N].
+
+        Whole, because the logarithm differs in its last digit from processor to processor, and traces must not.
+        """
+        rate_bps = rate.uplink_rate_bps(self.bandwidth_hz, self.transmit_power_w, channel_gain, self.noise_w)
+        return namespace(rate_bps).round(rate_bps)
 
     def map_arrays(self, convert: Callable[[Array], Array]) -> System:
         """Return the system with every array converted, for example by ``torch.from_numpy``."""

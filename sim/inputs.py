@@ -11,8 +11,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from physical.model import channel, mobility, rate
+from physical.model import channel, mobility
 from physical.plane.fleet import VehicleStates
+from physical.quantize import quantize
 from physical.system import System
 from sim.network import CLOUD, EDGE_SERVER, VEHICLE, Passage, Route, build_graph
 from sim.scenario import Scenario
@@ -98,8 +99,9 @@ class Inputs:
         radio = self._scenario.radio
         doppler_hz = channel.doppler_hz(self._speed_mps, radio.carrier_hz)
         slot_s = self._system.slot_duration_s
-        self.fading_correlation: Floats = channel.fading_correlation(doppler_hz, slot_s)
-        shadowing = channel.shadowing_correlation(self._speed_mps * slot_s, radio.shadowing_decorrelation_m)
+        self.fading_correlation = quantize(channel.fading_correlation(doppler_hz, slot_s))
+        travelled_m = self._speed_mps * slot_s
+        shadowing = quantize(channel.shadowing_correlation(travelled_m, radio.shadowing_decorrelation_m))
         self._correlation = np.stack([shadowing, self.fading_correlation, self.fading_correlation], axis=1)
         _freeze(self._speed_mps, self._heading_rad)
 
@@ -111,10 +113,7 @@ class Inputs:
         """Make the next `num_slot` slots; blocks must be asked for in order."""
         position_m = self.position_m(first_slot, num_slot)
         large_scale_gain, channel_gain = self._gains(position_m, num_slot)
-        system = self._system
-        uplink_rate_bps = rate.uplink_rate_bps(
-            system.bandwidth_hz, system.transmit_power_w, channel_gain, system.noise_w
-        )
+        uplink_rate_bps = self._system.uplink_rate_bps(channel_gain)
         size_bytes = self._sizes(num_slot)
         x_m, y_m = np.ascontiguousarray(position_m[..., 0]), np.ascontiguousarray(position_m[..., 1])
         _freeze(x_m, y_m, large_scale_gain, channel_gain, uplink_rate_bps, size_bytes)
@@ -138,21 +137,20 @@ class Inputs:
         time_s = (np.arange(first_slot, first_slot + num_slot) * self._system.slot_duration_s)[:, np.newaxis]
         if self._scenario.mobility.kind == "highway":
             length_m = self._scenario.mobility.length_m
-            position_m: Floats = mobility.highway_position_m(
-                self._start_m, self._speed_mps, self._direction, self._lane_m, length_m, time_s
+            return quantize(
+                mobility.highway_position_m(
+                    self._start_m, self._speed_mps, self._direction, self._lane_m, length_m, time_s
+                )
             )
-            return position_m
         origin_m = np.stack([self._start_m, self._lane_m], axis=-1)
-        straight_m: Floats = mobility.straight_position_m(origin_m, self._speed_mps, self._heading_rad, time_s)
-        return straight_m
+        return quantize(mobility.straight_position_m(origin_m, self._speed_mps, self._heading_rad, time_s))
 
     def registration(self) -> VehicleStates:
         """Return what the twin knows before the first report: where vehicles start, and averages of the rest."""
         position_m = self.position_m(0, 1)[0]
         gain = self._large_scale_gain(position_m, 0.0)
-        system = self._system
-        size_bytes = np.tile(system.size_bytes_mean, (self._count, 1))
-        rate_bps = rate.uplink_rate_bps(system.bandwidth_hz, system.transmit_power_w, gain, system.noise_w)
+        size_bytes = np.tile(self._system.size_bytes_mean, (self._count, 1))
+        rate_bps = self._system.uplink_rate_bps(gain)
         x_m, y_m = position_m[..., 0].copy(), position_m[..., 1].copy()
         _freeze(x_m, y_m, gain, rate_bps, size_bytes)
         return VehicleStates(x_m, y_m, self._speed_mps, self._heading_rad, gain, gain, rate_bps, size_bytes)
@@ -162,8 +160,7 @@ class Inputs:
         station_m = np.array(self._scenario.base_station.position_m)
         distance_m = mobility.distance_m(position_m, station_m, radio.distance_m_min)
         path_loss_db = channel.path_loss_db(distance_m, radio.path_loss_intercept_db, radio.path_loss_slope_db)
-        gain: Floats = channel.large_scale_gain(path_loss_db, shadowing_db)
-        return gain
+        return quantize(channel.large_scale_gain(path_loss_db, shadowing_db))
 
     def _gains(self, position_m: Floats, num_slot: int) -> tuple[Floats, Floats]:
         """Return large-scale and channel gains, [B, N]: shadowing and fading are Gauss-Markov from slot to slot."""
@@ -182,8 +179,7 @@ class Inputs:
         # Real and imaginary part have variance 1/2 each: the fading power has mean one.
         real, imaginary = states[..., 1] * np.sqrt(0.5), states[..., 2] * np.sqrt(0.5)
         fading: Floats = channel.fading_power(real, imaginary)
-        gain: Floats = channel.channel_gain(large_scale_gain, fading)
-        return large_scale_gain, gain
+        return large_scale_gain, quantize(channel.channel_gain(large_scale_gain, fading))
 
     def _sizes(self, num_slot: int) -> Floats:
         """Return task sizes in whole bytes, [B, N, K]."""

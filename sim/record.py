@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from physical.model import computing, energy, rate, slot
+from physical.model import computing, energy, slot, units
 from physical.plane.columns import Outcome
 from physical.plane.fleet import VehicleStates
 from physical.plane.ticks import NEVER, NS_PER_S, ns_from_ticks
@@ -195,7 +195,6 @@ class Recorder:
                 "belief_digest": _belief_digest(beliefs),
                 "estimated_size_bytes": beliefs["size_bytes"],
                 "estimated_backlog_bytes": beliefs["backlog_bytes"],
-                "estimation_bias_hz": beliefs["estimation_bias_hz"],
                 "offloading_ratio": ratio,
                 "compute_allocation_hz": allocation_hz,
                 "objective_predicted": predicted,
@@ -216,9 +215,7 @@ class Recorder:
     def _predicted(self, beliefs: dict[str, Floats], ratio: Floats, allocation_hz: Floats) -> Floats:
         """Return P2 as it follows from beliefs and decisions, [num_decision]."""
         system = self._system
-        rate_bps = rate.uplink_rate_bps(
-            system.bandwidth_hz, system.transmit_power_w, beliefs["channel_gain"], system.noise_w
-        )
+        rate_bps = system.uplink_rate_bps(beliefs["channel_gain"])
         outcome = slot.slot_step(
             system,
             beliefs["size_bytes"],
@@ -244,11 +241,12 @@ class Recorder:
                 "slot": np.repeat(slots, count),
                 "vehicle": np.tile(np.arange(count, dtype=np.int32), len(slots)),
                 "age_of_information_s": beliefs["age_of_information_s"].reshape(-1),
+                "estimation_bias_hz": beliefs["estimation_bias_hz"][..., 0].reshape(-1),
                 "estimated_x_m": estimated_x_m.reshape(-1),
                 "estimated_y_m": estimated_y_m.reshape(-1),
                 "estimated_channel_gain": beliefs["channel_gain"].reshape(-1),
                 "position_error_m": np.hypot(estimated_x_m - x_m, estimated_y_m - y_m).reshape(-1),
-                "channel_gain_error_db": 10.0 * np.log10(beliefs["channel_gain"] / gain).reshape(-1),
+                "channel_gain_error_db": np.round(units.linear_to_db(beliefs["channel_gain"] / gain), 6).reshape(-1),
             },
         )
 

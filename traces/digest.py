@@ -86,6 +86,8 @@ def _number_bits(array: pa.Array) -> UInt64s:
     if numbers.dtype == np.float64:
         # Adding zero turns -0.0 into 0.0, which decode to equal values.
         return np.asarray(numbers + 0.0).view(np.uint64)
+    if numbers.dtype == np.float32:
+        return np.asarray(numbers + np.float32(0)).view(np.uint32).astype(np.uint64)
     return numbers if numbers.dtype == np.uint64 else numbers.astype(np.int64, copy=False).view(np.uint64)
 
 

@@ -44,6 +44,7 @@ class Table:
 _INT32, _INT64, _FLOAT, _BOOL = pa.int32(), pa.int64(), pa.float64(), pa.bool_()
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 OUTCOME = pa.dictionary(pa.int8(), pa.string())
+_SINGLE = pa.float32()  # positions and gains are quantised to it, see physical.quantize
 _FLOATS = pa.list_(_FLOAT)
 
 
@@ -102,10 +103,10 @@ VEHICLES = Table(
     (
         Column("slot", _INT32),
         Column("vehicle", _INT32),
-        Column("x_m", _FLOAT, "m", noisy=True),
-        Column("y_m", _FLOAT, "m"),
+        Column("x_m", _SINGLE, "m", noisy=True),
+        Column("y_m", _SINGLE, "m"),
         Column("speed_mps", _FLOAT, "m/s"),
-        Column("channel_gain", _FLOAT, noisy=True),
+        Column("channel_gain", _SINGLE, noisy=True),
         Column("uplink_rate_bps", _FLOAT, "bit/s", noisy=True),
         Column("serving_node", _TEXT),
     ),
@@ -119,9 +120,10 @@ TWIN = Table(
         Column("slot", _INT32),
         Column("vehicle", _INT32),
         Column("age_of_information_s", _FLOAT, "s"),
-        Column("estimated_x_m", _FLOAT, "m", noisy=True),
-        Column("estimated_y_m", _FLOAT, "m"),
-        Column("estimated_channel_gain", _FLOAT, noisy=True),
+        Column("estimation_bias_hz", _FLOAT, "Hz"),
+        Column("estimated_x_m", _SINGLE, "m", noisy=True),
+        Column("estimated_y_m", _SINGLE, "m"),
+        Column("estimated_channel_gain", _SINGLE, noisy=True),
         Column("position_error_m", _FLOAT, "m"),
         Column("channel_gain_error_db", _FLOAT, "dB"),
     ),
@@ -138,7 +140,6 @@ DECISIONS = Table(
         Column("belief_digest", pa.uint64()),
         Column("estimated_size_bytes", _FLOATS, "B"),
         Column("estimated_backlog_bytes", _FLOATS, "B"),
-        Column("estimation_bias_hz", _FLOATS, "Hz"),
         Column("offloading_ratio", _FLOATS),
         Column("compute_allocation_hz", _FLOATS, "Hz", noisy=True),
         Column("objective_predicted", _FLOAT),

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute  # loaded on first use otherwise, in the middle of a run
 import pyarrow.parquet as pq
 
 from physical.errors import InputError

@@ -6,7 +6,6 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 from numpy.random import Generator as RandomGenerator
 from simpy.core import Environment
 from simpy.events import Event
@@ -98,7 +97,9 @@ class Cloud:
             self._schedule(cohort)
 
     def _schedule(self, cohort: ReportCohort) -> None:
-        last_ns = int(np.max(cohort.delivered_ns, initial=cohort.sent_ns))
+        last_ns = cohort.delivered_ns
+        if not isinstance(last_ns, int):
+            last_ns = int(last_ns.max(initial=cohort.sent_ns))
         wake_ns = min(last_ns, cohort.sent_ns + self._window_ns)
         self._deciding = True
         self._clock.trigger(self._wake, max(wake_ns, self._clock.now), Phase.DECIDE, cohort.slot)

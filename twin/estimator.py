@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from physical.model import channel, mobility, units
 from physical.plane.fleet import VehicleStates
 from physical.plane.ticks import NS_PER_S
+from physical.quantize import quantize
 from physical.system import System
 from twin.bias import BiasProcess
 from twin.messages import LOST_NS, ReportCohort, ServerReport
@@ -120,14 +121,14 @@ class Belief:
             size_bytes = np.where((num_missed > 0)[:, np.newaxis], self._system.size_bytes_mean, size_bytes)
             x_m, y_m = self._dead_reckoning((now_ns - self._sampled_ns) / NS_PER_S)
             correlation = self._fading_correlation**num_missed
-            gain = channel.predicted_gain(states.large_scale_gain, gain, correlation)
+            gain = quantize(channel.predicted_gain(states.large_scale_gain, gain, correlation))
         biases = self._biases
         if not biases.task_size_bytes.is_zero:
             size_bytes = np.maximum(size_bytes + biases.task_size_bytes.at(slot)[:, np.newaxis], 1.0)
         if not biases.position_m.is_zero:
             x_m = x_m + biases.position_m.at(slot)
         if not biases.channel_gain_db.is_zero:
-            gain = gain * units.db_to_linear(biases.channel_gain_db.at(slot))
+            gain = quantize(gain * units.db_to_linear(biases.channel_gain_db.at(slot)))
         return TwinSnapshot(
             slot=slot,
             time_ns=now_ns,
@@ -148,7 +149,9 @@ class Belief:
         origin_m = np.stack([states.x_m, states.y_m], axis=-1)
         position_m = mobility.straight_position_m(origin_m, states.speed_mps, states.heading_rad, elapsed_s)
         x_m, y_m = position_m[..., 0], position_m[..., 1]
-        return (x_m if self._road_length_m is None else mobility.wrap_m(x_m, self._road_length_m)), y_m
+        if self._road_length_m is not None:
+            x_m = mobility.wrap_m(x_m, self._road_length_m)
+        return quantize(x_m), quantize(y_m)
 
 
 def _replace_some(states: VehicleStates, newer: VehicleStates, vehicle: NDArray[np.int64]) -> VehicleStates:

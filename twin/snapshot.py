@@ -8,7 +8,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from physical.model import rate
 from physical.system import System
 
 Floats = NDArray[np.float64]
@@ -47,9 +46,6 @@ class TwinSnapshot:
 
     @cached_property
     def uplink_rate_bps(self) -> Floats:
-        """Uplink rates that follow from the estimated gains (eq. 2), [N], bit/s."""
-        system = self.system
-        rate_bps: Floats = rate.uplink_rate_bps(
-            system.bandwidth_hz, system.transmit_power_w, self.channel_gain, system.noise_w
-        )
+        """Uplink rates that follow from the estimated gains (eq. 2), [N], whole bit/s."""
+        rate_bps: Floats = self.system.uplink_rate_bps(self.channel_gain)
         return rate_bps

@@ -29,8 +29,8 @@ class Vehicle:
 
     def run(self) -> Generator[Event, int, None]:
         """Report to the twin every `report_interval` slots."""
-        slots, fleet = self._slots, self._fleet
+        slots, report = self._slots, self._fleet.report
         while True:
             slot = yield slots.report
             if slot % self._report_interval == 0:
-                fleet.report(self.index)
+                report(self.index)

@@ -58,7 +58,9 @@ class Fleet:
         shape = (plane.system.num_vehicle, plane.system.num_class)
         self.plane = plane
         self.states: VehicleStates
-        self.reporting: list[int] = []
+        self._reporting: list[int] = []
+        self.report = self._reporting.append
+        """Let a vehicle's state be part of the reports of this instant; takes the vehicle's index."""
         self._missing_command = missing_command
         self._patience = patience
         self._held: list[_HeldSlot] = []
@@ -75,13 +77,10 @@ class Fleet:
         self._held.append(_HeldSlot(slot, now + self._patience, self._next_row, self._shape))
         self._next_row += self._shape[0] * self._shape[1]
 
-    def report(self, vehicle: int) -> None:
-        """Let a vehicle's state be part of the reports of this instant."""
-        self.reporting.append(vehicle)
-
     def take_reporting(self) -> list[int]:
         """Return the vehicles that have reported since the last call, in order."""
-        reporting, self.reporting = self.reporting, []
+        reporting = self._reporting.copy()
+        self._reporting.clear()
         return reporting
 
     def command(self, cohort: CommandCohort) -> None:

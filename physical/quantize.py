@@ -1,0 +1,22 @@
+"""Quantisation of what the world gives: traces are the same on every processor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def quantize(values: Any) -> NDArray[np.float64]:
+    """Round to the 24 significant bits of a float32, and return as float64.
+
+    Exponentials, logarithms and the like differ in their last bit from one processor to another. Rounded
+    to 6e-8 relative (30 um of a kilometre, 3e-7 dB), positions and gains are the same everywhere, and so is all that
+    follows from them by exact arithmetic.
+
+    >>> float(quantize(1.0 + 1e-12))
+    1.0
+    """
+    rounded: NDArray[np.float64] = np.asarray(values, dtype=np.float32).astype(np.float64)
+    return rounded
