@@ -22,7 +22,7 @@ Discipline = Literal["slices", "fifo"]
 class Params(BaseModel):
     """Base of all parameter types: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 def _as_range(value: object) -> object:
@@ -178,6 +178,23 @@ class TaskClass(Params):
         if not 0 < low <= high or low != int(low) or high != int(high):
             raise ValueError(f"size_bytes {[low, high]} is not a range of whole bytes with 0 < low <= high")
         return self
+
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Bursts(Params):
+    """Bursty tasks: events that concern everybody come and go, and vehicles burst more often while one lasts.
+
+    Probabilities are per slot. A vehicle in a burst makes tasks `size_factor` as large.
+    """
+
+    event_begin: Probability
+    event_end: Probability
+    burst_begin: Probability
+    burst_begin_in_event: Probability
+    burst_end: Annotated[float, Field(gt=0, le=1)]
+    size_factor: Annotated[float, Field(gt=0)]
 
 
 class Objective(Params):

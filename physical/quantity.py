@@ -70,7 +70,7 @@ def _product(number: str, scale: Decimal) -> float:
 
 def _watts(power_dbm: float) -> float:
     try:
-        return float(10.0 ** (power_dbm / 10.0 - 3.0))
+        return float(10.0 ** ((power_dbm - 30.0) / 10.0))
     except OverflowError:
         return math.inf
 

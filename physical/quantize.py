@@ -8,6 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def freeze(*arrays: NDArray[Any]) -> None:
+    """Make arrays read-only: policies get to see them, and must not change the world by writing into them."""
+    for array in arrays:
+        array.flags.writeable = False
+
+
 def quantize(values: Any) -> NDArray[np.float64]:
     """Round to the 24 significant bits of a float32, and return as float64.
 

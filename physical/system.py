@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from physical.model import rate
+from physical.model import rate, workload
 from physical.model.arrays import Array, namespace
-from physical.params import Model, Objective, Radio, Server, TaskClass, Time, Vehicles
+from physical.params import Bursts, Model, Objective, Radio, Server, TaskClass, Time, Vehicles
+from physical.quantize import freeze
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class System:
         return namespace(rate_bps).round(rate_bps)
 
     def map_arrays(self, convert: Callable[[Array], Array]) -> System:
-        """Return the system with every array converted, for example by ``torch.from_numpy``."""
+        """Return the system with every array converted, for example by ``torch.tensor``."""
         arrays = {
             field.name: convert(value)
             for field in dataclasses.fields(self)
@@ -86,6 +87,7 @@ def build_system(
     server: Server,
     tasks: tuple[TaskClass, ...],
     objective: Objective,
+    bursts: Bursts | None = None,
 ) -> System:
     """Lay the parameter tables out as arrays."""
     count = vehicles.num_vehicle
@@ -93,13 +95,23 @@ def build_system(
     noise_w = radio.noise_w
     if noise_w is None:
         noise_w = float(rate.noise_power_w(radio.noise_density_dbm_hz, bandwidth_hz, radio.noise_figure_db))
-    return System(
+    burst_factor = 1.0
+    if bursts is not None:
+        ratio = workload.burst_ratio(
+            bursts.event_begin,
+            bursts.event_end,
+            bursts.burst_begin,
+            bursts.burst_begin_in_event,
+            bursts.burst_end,
+        )
+        burst_factor += (bursts.size_factor - 1.0) * ratio
+    system = System(
         cpu_hz=np.resize(np.array(vehicles.cpu_hz, dtype=float), count),
         kappa_vehicle=np.resize(np.array(vehicles.kappa, dtype=float), count),
         transmit_power_w=np.full(count, vehicles.transmit_power_w),
         bandwidth_hz=np.full(count, bandwidth_hz),
         noise_w=noise_w,
-        size_bytes_mean=np.array([0.5 * sum(task.size_bytes) for task in tasks]),
+        size_bytes_mean=np.array([0.5 * sum(task.size_bytes) for task in tasks]) * burst_factor,
         cycles_per_byte=np.array([task.cycles_per_byte for task in tasks]),
         deadline_s=np.array([task.deadline_s for task in tasks]),
         server=server,
@@ -107,3 +119,7 @@ def build_system(
         objective=objective,
         slot_duration_s=time.slot_duration_s,
     )
+    freeze(
+        *(value for field in dataclasses.fields(System) if isinstance(value := getattr(system, field.name), np.ndarray))
+    )
+    return system

@@ -2,5 +2,7 @@
 
 from policies.api import Policy
 from policies.registry import make, names, register
+from twin.decision import Decision, Diagnostics
+from twin.snapshot import TwinSnapshot
 
-__all__ = ["Policy", "make", "names", "register"]
+__all__ = ["Decision", "Diagnostics", "Policy", "TwinSnapshot", "make", "names", "register"]

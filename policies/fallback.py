@@ -42,6 +42,8 @@ class GuardedPolicy:
             wall_s = time.perf_counter() - begin
             feasible, repaired = project(self._system, decision, snapshot.estimation_bias_hz)
             diagnostics = self._explain()
+            if not isinstance(diagnostics, Diagnostics):
+                raise TypeError(f"diagnostics() returned {type(diagnostics).__name__}, not Diagnostics")
         except Exception as error:  # whatever a policy raises must not end the run
             return self.rule_by_fallback(snapshot, _describe(error), time.perf_counter() - begin)
         return Ruling(feasible, repaired=repaired, wall_s=wall_s, diagnostics=diagnostics)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,8 @@ Floats = NDArray[np.float64]
 FLOOR = 1e-6
 """Least share of the server for a flow that offloads: eq. 9 has no value at 0."""
 _ROUNDING = 1e-12
+_HUGE = 1e300
+"""Beyond this, sums over a decision would overflow; it counts as infinite."""
 
 
 class InvalidDecisionError(ValueError):
@@ -60,8 +61,8 @@ def _checked(values: Any, name: str, shape: tuple[int, int]) -> Floats:
         raise InvalidDecisionError(f"{name} is not an array of numbers") from error
     if array.shape != shape:
         raise InvalidDecisionError(f"{name} has shape {list(array.shape)}, not {list(shape)}")
-    if not math.isfinite(array.sum()):
-        raise InvalidDecisionError(f"{name} has values that are not finite, or too large")
+    if not (np.abs(array) < _HUGE).all():  # false for NaN, too
+        raise InvalidDecisionError(f"{name} has values that are not finite")
     return array
 
 
@@ -79,15 +80,16 @@ def capacity_hz(system: System, estimation_bias_hz: Floats) -> float:
 
 
 def _scale_to_capacity(system: System, allocation_hz: Floats, least_hz: Floats, bias_hz: Floats) -> Floats:
+    """Scale what counts against the capacity beyond the floors; the floors themselves stay."""
     capacity = capacity_hz(system, bias_hz)
-    # What counts against the capacity beyond the floors is scaled; the floors themselves stay.
-    used_hz = float(allocation_hz.sum())
-    if system.model.capacity_rule == "effective":
-        used_hz += float(bias_hz.sum(where=allocation_hz > 0))
-    excess = used_hz - capacity
+    offset_hz = bias_hz if system.model.capacity_rule == "effective" else np.zeros_like(bias_hz)
+    # A flow whose bias is larger than its allocation stands still; it does not lend its share to others.
+    used_hz = np.where(allocation_hz > 0, np.maximum(allocation_hz + offset_hz, 0.0), 0.0)
+    excess = float(used_hz.sum()) - capacity
     if excess <= _ROUNDING * capacity:
         return allocation_hz
-    spare_hz = allocation_hz - least_hz
+    spare_hz = used_hz - np.where(least_hz > 0, least_hz + offset_hz, 0.0)
     total_spare = float(spare_hz.sum())
     part = max(1.0 - excess / total_spare, 0.0) if total_spare > 0 else 0.0
-    return least_hz + part * spare_hz
+    scaled_hz = used_hz - (1.0 - part) * spare_hz
+    return np.where(used_hz > 0, np.maximum(scaled_hz - offset_hz, least_hz), allocation_hz)

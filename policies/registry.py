@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import importlib
+import importlib.util
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, get_type_hints
 
@@ -17,19 +20,25 @@ from physical.errors import InputError
 from policies.api import Policy
 
 ENTRY_POINT_GROUP = "vectwin.policies"
+_EXTRA_MODULES = {"marl": ("torch", "safetensors"), "llm": ("llama_cpp",)}
 
 
 @dataclass(frozen=True)
 class PolicySpec:
     """Where a policy is, what it does, and which extra it needs.
 
-    target : ``module:attr``, imported when the policy is made
+    target : ``module:attr``, imported when the policy is made; or the class itself
     """
 
     name: str
-    target: str
+    target: str | Callable[..., Any]
     summary: str
     extra: str = ""
+
+    @property
+    def installed(self) -> bool:
+        """Whether the libraries of the extra are there."""
+        return all(importlib.util.find_spec(module) for module in _EXTRA_MODULES.get(self.extra, ()))
 
 
 _BUILT_IN = (
@@ -42,8 +51,15 @@ _BUILT_IN = (
 _registered: dict[str, PolicySpec] = {spec.name: spec for spec in _BUILT_IN}
 
 
-def register(name: str, target: str, summary: str = "", extra: str = "") -> None:
-    """Add a policy under a name of its own; packages do the same with the entry-point group ``vectwin.policies``."""
+def register(name: str, target: str | Callable[..., Any], summary: str = "", extra: str = "") -> None:
+    """Add a policy under a name of its own: a class, or ``module:attr``.
+
+    Packages do the same with the entry-point group ``vectwin.policies``.
+
+    Raises
+    ------
+    InputError : the name is taken, or has other characters than ``a-z 0-9 - _``
+    """
     if name in specs():
         raise InputError(f"there is a policy {name!r} already", where="register")
     if not name or not set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_"):
@@ -52,12 +68,22 @@ def register(name: str, target: str, summary: str = "", extra: str = "") -> None
     _registered[name] = PolicySpec(name, target, summary, extra)
 
 
+@cache
+def _installed_specs() -> tuple[PolicySpec, ...]:
+    """List what installed packages offer; nothing is imported, so that a broken one shows when it is used."""
+    found = []
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        package = entry.dist.name if entry.dist else "an installed package"
+        target = entry.value.partition("[")[0].strip()  # a value may end with extras
+        found.append(PolicySpec(entry.name, target, f"from {package}"))
+    return tuple(found)
+
+
 def specs() -> dict[str, PolicySpec]:
     """Return all known policies by name: built in, registered, and from installed packages."""
     found = dict(_registered)
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
-        package = entry.dist.name if entry.dist else "an installed package"
-        found.setdefault(entry.name, PolicySpec(entry.name, entry.value, f"from {package}"))
+    for spec in _installed_specs():
+        found.setdefault(spec.name, spec)
     return found
 
 
@@ -70,36 +96,53 @@ def names() -> list[str]:
     return list(specs())
 
 
-def make(text: str) -> Policy:
+def make(text: str, *, where: str = "--policy") -> Policy:
     """Make the policy that `text` names: ``name`` or ``name:option=value,option=value``.
+
+    `where` is the place that errors name.
 
     Raises
     ------
     InputError : unknown name (with the nearest ones), missing extra (with the pip command), unknown or wrong option
+
+    >>> make("random:ratio=0.5")
+    Traceback (most recent call last):
+    physical.errors.InputError: --policy: random: there is no option 'ratio' (accepted: no options)
     """
     name, _, option_text = text.partition(":")
+    name = name.strip()
     known = specs()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise InputError(f"there is no policy {name!r}{hint}", where="--policy", accepted=", ".join(known))
-    policy_type = _load(known[name])
-    return _construct(policy_type, name, _parse_options(option_text, name))
+    try:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise InputError(f"there is no policy {name!r}{hint}", accepted=", ".join(known))
+        return _construct(_load(known[name]), name, _parse_options(option_text, name))
+    except InputError as error:
+        error.where = error.where or where
+        raise
 
 
 def _load(spec: PolicySpec) -> Callable[..., Any]:
+    """Import a policy; whatever its module raises is the answer, in one line."""
+    if not isinstance(spec.target, str):
+        return spec.target
     module_name, _, attribute = spec.target.partition(":")
     try:
-        loaded = getattr(importlib.import_module(module_name), attribute)
-    except ImportError as error:
-        if spec.extra:
+        loaded = importlib.import_module(module_name)
+    except Exception as error:  # a third party's module may raise anything
+        reason = f"{type(error).__name__}: {error}"
+        if spec.extra and isinstance(error, ImportError):
             command = f'pip install "vectwin[{spec.extra}]"'
-            raise InputError(f"policy {spec.name} needs the extra {spec.extra}: {command}", where="--policy") from error
-        raise InputError(f"policy {spec.name} cannot be imported: {error}", where="--policy") from error
-    except AttributeError as error:
-        raise InputError(f"policy {spec.name}: {module_name} has no {attribute}", where="--policy") from error
+            problem = f"needs the extra {spec.extra} ({error})"
+            raise InputError(problem, key=spec.name, accepted=f"after {command}") from error
+        raise InputError(f"{module_name} cannot be imported: {reason}", key=spec.name) from error
+    for part in attribute.split("."):
+        if not hasattr(loaded, part):
+            raise InputError(f"{module_name} has no {attribute or 'attribute, the target names none'}", key=spec.name)
+        loaded = getattr(loaded, part)
     if not callable(loaded):
-        raise InputError(f"policy {spec.name}: {spec.target} is not a class", where="--policy")
+        raise InputError(f"{spec.target} is not a class", key=spec.name)
     made: Callable[..., Any] = loaded
     return made
 
@@ -108,43 +151,74 @@ def _parse_options(text: str, name: str) -> dict[str, str]:
     options: dict[str, str] = {}
     for part in text.split(",") if text else []:
         key, equals, value = part.partition("=")
-        if not equals or not key.strip():
-            raise InputError(f"{part!r} is not an option", where="--policy", key=name, accepted="option=value")
-        options[key.strip().replace("-", "_")] = value.strip()
+        option = key.strip().replace("-", "_")
+        if not equals or not option:
+            raise InputError(f"{part!r} is not an option", key=name, accepted="option=value")
+        if option in options:
+            raise InputError(f"option {option!r} is given twice", key=name)
+        options[option] = value.strip()
     return options
 
 
 def option_names(policy_type: Callable[..., Any]) -> list[str]:
-    """Return the options of a policy: the arguments of its constructor."""
-    return list(inspect.signature(policy_type).parameters)
+    """Return the options of a policy: the arguments of its constructor.
+
+    >>> option_names(lambda ratio=0.5, *, num_case=16: None)
+    ['ratio', 'num_case']
+    """
+    return list(_parameters(policy_type))
+
+
+def _parameters(policy_type: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    try:
+        parameters = inspect.signature(policy_type).parameters
+    except ValueError:  # a type written in C
+        return {}
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {name: parameter for name, parameter in parameters.items() if parameter.kind in by_name}
 
 
 def _construct(policy_type: Callable[..., Any], name: str, options: dict[str, str]) -> Policy:
-    accepted = option_names(policy_type)
+    parameters = _parameters(policy_type)
     for key in options:
-        if key not in accepted:
-            problem = f"there is no option {key!r}"
-            raise InputError(problem, where="--policy", key=name, accepted=", ".join(accepted) or "no options")
+        if key not in parameters:
+            near = difflib.get_close_matches(key, parameters, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            problem = f"there is no option {key!r}{hint}"
+            raise InputError(problem, key=name, accepted=", ".join(parameters) or "no options")
+    for key, parameter in parameters.items():
+        if parameter.default is parameter.empty and key not in options:
+            raise InputError(f"option {key!r} is missing", key=name, accepted=f"{name}:{key}=...")
     try:
-        policy = policy_type(**_typed(policy_type, options))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join([name, *(str(part) for part in first["loc"])])
-        raise InputError(f"{first['input']!r}: {first['msg']}", where="--policy", key=key) from error
-    except (TypeError, ValueError) as error:
-        raise InputError(str(error), where="--policy", key=name) from error
+        policy = policy_type(**_typed(policy_type, name, options))
+    except InputError:
+        raise
+    except (TypeError, ValueError, OSError) as error:
+        raise InputError(str(error), key=name) from error
     if not isinstance(policy, Policy):
-        raise InputError("has no reset(system, seed) and decide(snapshot)", where="--policy", key=name)
+        raise InputError("is not a policy: it needs reset(system, seed) and decide(snapshot)", key=name)
     return policy
 
 
-def _typed(policy_type: Callable[..., Any], options: dict[str, str]) -> dict[str, Any]:
-    """Convert option texts to the annotated types of a dataclass; other classes get them as text."""
-    if not dataclasses.is_dataclass(policy_type):
-        return dict(options)
-    hints = get_type_hints(policy_type)
+def _typed(policy_type: Callable[..., Any], name: str, options: dict[str, str]) -> dict[str, Any]:
+    """Convert option texts to the types that the constructor declares; without a declaration they stay texts."""
+    hints = _hints(policy_type)
     config = ConfigDict(arbitrary_types_allowed=True)
     typed: dict[str, Any] = {}
     for key, value in options.items():
-        typed[key] = TypeAdapter(hints.get(key, str), config=config).validate_python(value)
+        try:
+            typed[key] = TypeAdapter(hints.get(key, str), config=config).validate_python(value)
+        except ValidationError as error:
+            message = error.errors()[0]["msg"]
+            accepted = message.removeprefix("Value error, ").removeprefix("Input should be ").partition(",")[0]
+            raise InputError(f"{value!r} is wrong", key=f"{name}.{key}", accepted=accepted) from error
     return typed
+
+
+def _hints(policy_type: Callable[..., Any]) -> dict[str, Any]:
+    """Return the declared types of the options: of the fields of a dataclass, of the arguments otherwise."""
+    hints = get_type_hints(policy_type) if dataclasses.is_dataclass(policy_type) else {}
+    constructor: Any = getattr(policy_type, "__init__", None) if isinstance(policy_type, type) else policy_type
+    with contextlib.suppress(NameError):  # a type that is only imported for the type checker
+        hints |= get_type_hints(constructor)
+    return hints

@@ -30,4 +30,4 @@ class Clock:
         event._ok = True
         event._value = value
         # SimPy types the priority as its own two values; any integer orders.
-        self.env.schedule(event, phase, time_ns - self.now)  # type: ignore[arg-type]
+        self.env.schedule(event, phase, time_ns - self.now)  # type: ignore[arg-type]  # any integer orders

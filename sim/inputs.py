@@ -11,9 +11,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from physical.model import channel, mobility
+from physical.model import channel, mobility, workload
+from physical.params import Bursts
 from physical.plane.fleet import VehicleStates
-from physical.quantize import quantize
+from physical.quantize import freeze, quantize
 from physical.system import System
 from sim.network import CLOUD, EDGE_SERVER, VEHICLE, Passage, Route, build_graph
 from sim.scenario import Scenario
@@ -72,6 +73,7 @@ class Inputs:
         self._channels = streams.of_vehicles("channel", self._count)
         self._tasks = streams.of_vehicles("tasks", self._count)
         self._channel_state: Floats | None = None
+        self._bursts = None if scenario.bursts is None else _Bursts(scenario.bursts, streams, self._count)
         graph = build_graph(scenario.network)
         num_class = system.num_class
         self._ways = {
@@ -103,7 +105,7 @@ class Inputs:
         travelled_m = self._speed_mps * slot_s
         shadowing = quantize(channel.shadowing_correlation(travelled_m, radio.shadowing_decorrelation_m))
         self._correlation = np.stack([shadowing, self.fading_correlation, self.fading_correlation], axis=1)
-        _freeze(self._speed_mps, self._heading_rad)
+        freeze(self._speed_mps, self._heading_rad)
 
     def block_length(self) -> int:
         """Return how many slots a block should have."""
@@ -116,7 +118,7 @@ class Inputs:
         uplink_rate_bps = self._system.uplink_rate_bps(channel_gain)
         size_bytes = self._sizes(num_slot)
         x_m, y_m = np.ascontiguousarray(position_m[..., 0]), np.ascontiguousarray(position_m[..., 1])
-        _freeze(x_m, y_m, large_scale_gain, channel_gain, uplink_rate_bps, size_bytes)
+        freeze(x_m, y_m, large_scale_gain, channel_gain, uplink_rate_bps, size_bytes)
         passages = {name: way.passage(num_slot) for name, way in self._ways.items()}
         return Block(
             first_slot,
@@ -152,7 +154,7 @@ class Inputs:
         size_bytes = np.tile(self._system.size_bytes_mean, (self._count, 1))
         rate_bps = self._system.uplink_rate_bps(gain)
         x_m, y_m = position_m[..., 0].copy(), position_m[..., 1].copy()
-        _freeze(x_m, y_m, gain, rate_bps, size_bytes)
+        freeze(x_m, y_m, gain, rate_bps, size_bytes)
         return VehicleStates(x_m, y_m, self._speed_mps, self._heading_rad, gain, gain, rate_bps, size_bytes)
 
     def _large_scale_gain(self, position_m: Floats, shadowing_db: Floats | float) -> Floats:
@@ -187,7 +189,31 @@ class Inputs:
         high = np.array([task.size_bytes[1] for task in self._scenario.tasks])
         uniform = _draw_uniform(self._tasks, num_slot, len(low))
         sizes: Floats = low + np.floor(uniform * (high - low + 1.0))
-        return sizes
+        return sizes if self._bursts is None else np.rint(sizes * self._bursts.factors(num_slot))
+
+
+class _Bursts:
+    """The chain of events, and the chains of the vehicles' bursts; all start at rest."""
+
+    def __init__(self, params: Bursts, streams: Streams, num_vehicle: int) -> None:
+        self._params = params
+        self._event_generator = streams.generator("bursts", "event")
+        self._generators = streams.of_vehicles("bursts", num_vehicle)
+        self._event = np.zeros(1, dtype=np.bool_)
+        self._burst = np.zeros(num_vehicle, dtype=np.bool_)
+
+    def factors(self, num_slot: int) -> Floats:
+        """Return the size factors of the next slots, [B, N, 1]."""
+        params = self._params
+        event_uniform = self._event_generator.random((num_slot, 1))
+        uniform = _draw_uniform(self._generators, num_slot, 1)[..., 0]
+        bursts = np.empty(uniform.shape, dtype=np.bool_)
+        for row in range(num_slot):
+            self._event = workload.next_state(self._event, params.event_begin, params.event_end, event_uniform[row])
+            begin = params.burst_begin_in_event if self._event[0] else params.burst_begin
+            self._burst = workload.next_state(self._burst, begin, params.burst_end, uniform[row])
+            bursts[row] = self._burst
+        return np.where(bursts, params.size_factor, 1.0)[..., np.newaxis]
 
 
 class _Way:
@@ -226,9 +252,3 @@ def _draw_normal(generators: list[Generator], num_slot: int, num_draw: int) -> F
     for index, generator in enumerate(generators):
         generator.standard_normal(out=drawn[index])
     return np.ascontiguousarray(drawn.transpose(1, 0, 2))
-
-
-def _freeze(*arrays: Floats) -> None:
-    """Make arrays read-only: policies get views of them."""
-    for array in arrays:
-        array.flags.writeable = False

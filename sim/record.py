@@ -168,6 +168,8 @@ class Recorder:
             for name in (
                 "x_m",
                 "y_m",
+                "speed_mps",
+                "heading_rad",
                 "channel_gain",
                 "age_of_information_s",
                 "size_bytes",

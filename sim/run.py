@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import platform
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -89,15 +91,11 @@ def run(
     writer = TraceWriter(directory, scenario.trace.part_rows, scenario.trace.part_seconds)
     world = World(scenario, guarded, streams, writer, progress)
     guarded.reset(world.system, streams.policy_seed())
-    writer.open(_manifest(scenario, name, seed))
-    status = "complete"
-    begin = time.perf_counter()
-    with _quiet_collector():
-        try:
-            world.run()
-        except KeyboardInterrupt:
-            status = "interrupted"
-            world.close()
+    with _interrupt_ends(world), _quiet_collector():
+        writer.open(_manifest(scenario, name, seed))
+        begin = time.perf_counter()
+        world.run()
+    status = "interrupted" if world.num_slot_done < scenario.time.num_slot else "complete"
     wall_s = time.perf_counter() - begin
     digest = writer.digest()
     summary = _summary(world, wall_s) | {"digest": digest}
@@ -113,6 +111,26 @@ def _manifest(scenario: Scenario, policy: str, seed: int) -> dict[str, Any]:
         "seed": seed,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in libraries}},
     }
+
+
+@contextmanager
+def _interrupt_ends(world: World) -> Iterator[None]:
+    """Let Ctrl-C end the run after its present slot, with everything written; a second one ends it at once."""
+    previous = signal.getsignal(signal.SIGINT)
+    # Only the main thread gets signals; a caller that handles or ignores Ctrl-C keeps doing so.
+    if threading.current_thread() is not threading.main_thread() or previous is not signal.default_int_handler:
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        world.stop()
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 @contextmanager

@@ -14,14 +14,15 @@ from pydantic import Field, ValidationError, model_validator
 from physical import params as physical
 from physical.errors import InputError
 from physical.params import Params
-from physical.plane.ticks import HORIZON_NS, to_ns
+from physical.plane.ticks import HORIZON_NS, NS_PER_S, to_ns
 from physical.quantity import Seconds
 from physical.system import System, build_system
 from sim.network import NetworkParams
-from sim.validation import explain
+from sim.validation import check_plain, explain
 from twin.params import Twin
 
 _BUILT_IN = files("sim") / "scenarios"
+_NUM_VEHICLE_MAX = 1_000_000
 
 
 class PolicyChoice(Params):
@@ -56,6 +57,7 @@ class Scenario(Params):
     base_station: physical.BaseStation = physical.BaseStation()
     server: physical.Server
     tasks: Annotated[tuple[physical.TaskClass, ...], Field(min_length=1)]
+    bursts: physical.Bursts | None = None
     objective: physical.Objective = physical.Objective()
     network: NetworkParams = NetworkParams()
     twin: Twin = Twin()
@@ -64,13 +66,21 @@ class Scenario(Params):
 
     @model_validator(mode="after")
     def _check(self) -> Scenario:
-        names = [task.name for task in self.tasks]
-        if len(set(names)) < len(names):
-            raise ValueError(f"tasks {names} do not have different names")
-        if self.time.num_slot * to_ns(self.time.slot_duration_s) > HORIZON_NS:
-            raise ValueError(f"time: the run is longer than the {HORIZON_NS / 3.6e12:.0f} hours of the clock")
-        if to_ns(self.time.slot_duration_s) < 1:
-            raise ValueError("time.slot_duration_s is shorter than a nanosecond")
+        seen: set[str] = set()
+        for index, task in enumerate(self.tasks):
+            if task.name in seen:
+                raise InputError(f"{task.name!r} is taken", key=f"tasks.{index}.name", accepted="a name of its own")
+            seen.add(task.name)
+        if self.vehicles.num_vehicle > _NUM_VEHICLE_MAX:
+            accepted = f"at most {_NUM_VEHICLE_MAX}"
+            raise InputError(f"{self.vehicles.num_vehicle} is too many", key="vehicles.num_vehicle", accepted=accepted)
+        slot_ns = to_ns(min(self.time.slot_duration_s, HORIZON_NS / NS_PER_S))
+        if slot_ns < 1:
+            problem = f"{self.time.slot_duration_s:g} s is too short"
+            raise InputError(problem, key="time.slot_duration_s", accepted="at least 1 ns, the clock's step")
+        if self.time.num_slot * slot_ns > HORIZON_NS:
+            accepted = f"at most {HORIZON_NS / 3.6e12:.0f} hours, the clock's range"
+            raise InputError(f"{self.time.num_slot} slots are too many", key="time.num_slot", accepted=accepted)
         return self
 
     @classmethod
@@ -87,7 +97,7 @@ class Scenario(Params):
         where, text = _read(source)
         try:
             data = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:  # beside syntax: integers of 5 000 digits, 1 000 nested lists
             raise InputError(f"is not TOML: {error}", where=where) from error
         return cls.from_dict(data, where=where, settings=settings)
 
@@ -98,14 +108,17 @@ class Scenario(Params):
         origin: dict[str, str] = {}
         for setting in settings:
             origin[_apply_setting(merged, setting)] = "--set"
+        check_plain(merged, cls, where, origin)
         try:
             return cls.model_validate(merged)
         except ValidationError as error:
-            raise explain(error, cls, where, origin) from None
+            raise explain(error, cls, merged, where, origin) from None
 
     def system(self) -> System:
         """Return the static description as arrays."""
-        return build_system(self.time, self.model, self.vehicles, self.radio, self.server, self.tasks, self.objective)
+        return build_system(
+            self.time, self.model, self.vehicles, self.radio, self.server, self.tasks, self.objective, self.bursts
+        )
 
 
 def names() -> list[str]:
@@ -122,18 +135,18 @@ def _read(source: str | Path) -> tuple[str, str]:
     name = str(source)
     if name in names():
         return name, (_BUILT_IN / f"{name}.toml").read_text("utf-8")
-    path = Path(source)
-    if not path.suffix and not path.exists():
-        near = difflib.get_close_matches(name, names(), n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        accepted = f"{', '.join(names())}, or a TOML file"
-        raise InputError(f"there is no scenario {name!r}{hint}", where="SCENARIO", accepted=accepted)
     try:
-        return name, path.read_text("utf-8")
+        # "utf-8-sig" also reads files that begin with a byte order mark.
+        return name, Path(source).read_text("utf-8-sig")
     except FileNotFoundError:
-        raise InputError("there is no such file", where=name) from None
+        if Path(source).suffix:
+            raise InputError("there is no such file", where=name) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot be read: {getattr(error, 'strerror', None) or error}", where=name) from None
+    near = difflib.get_close_matches(name, names(), n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    accepted = f"{', '.join(names())}, or a TOML file"
+    raise InputError(f"there is no scenario {name!r}{hint}", where="SCENARIO", accepted=accepted)
 
 
 def _copy(value: Any) -> Any:
@@ -146,12 +159,9 @@ def _apply_setting(data: dict[str, Any], setting: str) -> str:
     """Set ``a.b.0.c=value`` in nested tables; return the dotted key. The value is TOML, or else a text."""
     key, equals, text = setting.partition("=")
     key = key.strip()
-    if not equals or not key:
+    if not equals or not all(key.split(".")):
         raise InputError(f"{setting!r} is not a setting", where="--set", accepted="KEY=VALUE")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
+    value = _setting_value(text)
     *parents, last = key.split(".")
     table: Any = data
     for parent in parents:
@@ -169,8 +179,16 @@ def _apply_setting(data: dict[str, Any], setting: str) -> str:
     return key
 
 
+def _setting_value(text: str) -> Any:
+    try:
+        table = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text.strip()
+    return table["value"] if len(table) == 1 else text.strip()
+
+
 def _item(items: list[Any], text: str, key: str) -> Any:
     if not text.isdecimal() or int(text) >= len(items):
-        accepted = f"0 to {len(items) - 1}"
+        accepted = f"0 to {len(items) - 1}" if items else "none: the list is empty"
         raise InputError(f"{text!r} is not an index", where="--set", key=key, accepted=accepted)
     return items[int(text)]

@@ -1,86 +1,252 @@
-"""Turns the first of pydantic's errors into one line: where, key, what is wrong, what is accepted."""
+"""Turns what is wrong with a scenario into one line: where, key, offending value, what is accepted."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from typing import Any, get_args
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from physical.errors import InputError
 
+_INTEGER_MAX = 2**53
+_NUMBERS = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
+_SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+_KINDS = {
+    "int": "an integer",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "a text",
+    "tuple": "a list",
+    "list": "a list",
+}
+# "[20.0, 10.0] is not a range with ..." says what is wrong and what is accepted in one sentence.
+_SENTENCE = re.compile(r"(.*?) (?:is|are|do|does) not (an? .+|have .+)")
 
-def explain(error: ValidationError, model: type[BaseModel], where: str, origin: Mapping[str, str]) -> InputError:
+Loc = tuple[str | int, ...]
+
+
+def explain(
+    error: ValidationError, model: type[BaseModel], data: Mapping[str, Any], where: str, origin: Mapping[str, str]
+) -> InputError:
     """Return the error that a user should see.
 
     Parameters
     ----------
     error : what pydantic found
     model : the validated type, to look up which keys there are
+    data : what was validated
     where : file or scenario
     origin : dotted keys that did not come from there, and where they came from
     """
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in _real_keys(first["loc"], model))
-    source = next((origin[given] for given in origin if key == given or key.startswith(given + ".")), where)
-    if first["type"] == "extra_forbidden":
-        return _unknown_key(first["loc"], model, source, key)
-    context = first.get("ctx", {})
-    message = first["msg"].removeprefix("Value error, ")
-    accepted = ""
-    if first["type"] == "missing":
-        return InputError("is missing", where=source, key=key)
-    if "expected" in context:
-        accepted = str(context["expected"]).replace("'", "")
-        message = f"{first['input']!r} is not one of the choices"
-    elif "expected_tags" in context:
-        accepted = str(context["expected_tags"]).replace("'", "")
-        message = f"kind {context.get('tag', '(none)')!r} is not one of the choices"
-    elif first["type"] == "union_tag_not_found":
-        message, accepted = f"{first['input']!r} has no kind", "a table with a kind"
-    elif first["type"] != "value_error":
-        message, accepted = repr(first["input"]), message[:1].lower() + message[1:]
-    elif ";" in message:
-        message, _, accepted = (part.strip() for part in message.partition(";"))
-    return InputError(message.splitlines()[0], where=source, key=key, accepted=accepted)
+    first, choices = _most_telling(error.errors())
+    key, value = _locate(first["loc"], first["type"] == "missing", data)
+    problem, accepted, inner = _words(first, model, value)
+    if choices and (value is not None and not isinstance(value, dict)):
+        accepted = f"{', '.join(choices)}, {accepted}"
+    dotted = ".".join(str(part) for part in (*key, *inner))
+    return InputError(problem, where=place_of(dotted, where, origin), key=dotted, accepted=accepted)
 
 
-def _real_keys(loc: tuple[str | int, ...], model: type[BaseModel]) -> list[str | int]:
-    """Drop the names of union members, which pydantic puts between the keys."""
+def place_of(key: str, where: str, origin: Mapping[str, str]) -> str:
+    """Return where the value of a key came from."""
+    for given, source in origin.items():
+        if key == given or key.startswith(given + "."):
+            return source
+    return where
+
+
+def check_plain(data: Mapping[str, Any], model: type[BaseModel], where: str, origin: Mapping[str, str]) -> None:
+    """Reject what pydantic would bend into shape: true as 1, "12" as 12, numbers that are not finite or huge.
+
+    Raises
+    ------
+    InputError : the first such value
+    """
+    for loc, value, leaves in _scalars(data, (), [model], False):
+        problem, accepted = _misfit(value, leaves)
+        if problem:
+            key = ".".join(str(part) for part in loc)
+            place = place_of(key, where, origin)
+            raise InputError(f"{shown(value)} {problem}", where=place, key=key, accepted=accepted)
+
+
+def shown(value: object) -> str:
+    """Spell a value as TOML would, shortened."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int) and abs(value) > _INTEGER_MAX:
+        return f"an integer of {value.bit_length()} bits"
+    text = repr(list(value) if isinstance(value, tuple) else value)
+    return text if len(text) <= 60 else f"{text[:56]} ..."
+
+
+def _misfit(value: object, leaves: set[Any]) -> tuple[str, str]:
+    """Say what is wrong with a scalar, and what its key accepts; `leaves` holds the key's types, and "parsed"."""
+    wanted = "true or false" if bool in leaves else "a number" if float in leaves else "an integer"
+    if not leaves:
+        return "", ""  # an unknown key, which is reported as such
+    if isinstance(value, float) and not math.isfinite(value):
+        return "is not finite", "a finite number"
+    if isinstance(value, bool) != (bool in leaves):
+        wanted = wanted if leaves & {bool, int, float} else "a quantity" if "parsed" in leaves else "a text"
+        return "is not what belongs here", wanted
+    if isinstance(value, int) and abs(value) > _INTEGER_MAX:
+        return "is too large", f"at most {_INTEGER_MAX}"
+    if isinstance(value, str) and leaves <= {int, float}:
+        return "is a text", wanted
+    return "", ""
+
+
+def _scalars(value: Any, loc: Loc, annotations: list[Any], parsed: bool) -> Iterator[tuple[Loc, Any, set[Any]]]:
+    """Yield every value that is no table or list, with the types that its key has."""
+    if isinstance(value, Mapping):
+        models = {found for annotation in annotations for found in _models_in(annotation)}
+        for key, item in value.items():
+            fields = [m.model_fields[key] for m in models if key in m.model_fields]
+            converted = parsed or any(isinstance(m, BeforeValidator) for field in fields for m in field.metadata)
+            yield from _scalars(item, (*loc, key), [field.annotation for field in fields], converted)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _scalars(item, (*loc, index), annotations, parsed)
+    else:
+        leaves = {leaf for annotation in annotations for leaf in _leaves(annotation)}
+        yield loc, value, leaves | {"parsed"} if leaves and parsed else leaves
+
+
+def _leaves(annotation: Any) -> set[Any]:
+    """Collect the types that values of an annotation can have; "parsed" if some are converted first."""
+    if get_origin(annotation) is Literal:
+        return {str}
+    if isinstance(annotation, BeforeValidator):
+        return {"parsed"}
+    if isinstance(annotation, type) and not get_args(annotation):
+        return {annotation}
+    arguments = (*get_args(annotation), *getattr(annotation, "__metadata__", ()))
+    return {leaf for argument in arguments for leaf in _leaves(argument)}
+
+
+def _most_telling(errors: list[Any]) -> tuple[Any, list[str]]:
+    """Return the error to report, and the choices of a union that it leaves out."""
+    # A misspelled key is also a missing one; the spelling tells more.
+    first = next((error for error in errors if error["type"] == "extra_forbidden"), errors[0])
+    if first["type"] != "literal_error":
+        return first, []
+    others = [error for error in errors[1:] if error["loc"][: len(first["loc"]) - 1] == first["loc"][:-1]]
+    if not others:
+        return first, []
+    return others[0], [_plain(first["ctx"]["expected"])]
+
+
+def _locate(loc: Loc, missing: bool, data: Any) -> tuple[list[str | int], Any]:
+    """Return the keys that a user wrote, without the names of union members, and the value there."""
     kept: list[str | int] = []
-    for part in loc:
-        if isinstance(part, str) and (part not in _keys_at(kept, model)) and kept and not _is_new_key(part):
-            continue
-        kept.append(part)
-    return kept
+    for position, part in enumerate(loc):
+        is_key = isinstance(data, Mapping) and part in data
+        is_index = isinstance(data, list | tuple) and isinstance(part, int) and part < len(data)
+        if is_key or is_index:
+            kept.append(part)
+            data = data[part]
+        elif missing and position == len(loc) - 1:
+            return [*kept, part], None
+        elif not isinstance(data, Mapping | list | tuple):
+            break
+    return kept, data
 
 
-def _is_new_key(part: str) -> bool:
-    """Tell a key that a user wrote from a tag such as ``constant`` or ``function-before[...]``."""
-    tags = {"constant", "uniform", "exponential", "lognormal", "per-vehicle", "random-walk", "timed"}
-    return part not in tags and "[" not in part and not part.startswith("literal")
+def _words(error: Any, model: type[BaseModel], value: Any) -> tuple[str, str, Loc]:
+    """Return the problem, what is accepted, and keys further inside if the message tells them."""
+    kind, context = error["type"], error.get("ctx", {})
+    models = _models_at(error["loc"][:-1] if kind == "extra_forbidden" else error["loc"], model)
+    keys = sorted({name for m in models for name in m.model_fields})
+    if kind == "extra_forbidden":
+        return f"unknown key{_nearest(str(error['loc'][-1]), keys)}", ", ".join(keys), ()
+    if kind == "missing":
+        return "is missing", "", ()
+    if kind == "value_error":
+        return _own_words(context["error"], error["msg"].removeprefix("Value error, "), keys, value)
+    if kind in {"literal_error", "enum"}:
+        choices = _plain(context["expected"])
+        return f"{shown(value)} is not one of the choices{_nearest(str(value), choices.split(', '))}", choices, ()
+    if kind == "union_tag_invalid":
+        tag, tags = context["tag"], _plain(context["expected_tags"])
+        return f"{tag!r} is not one of the kinds{_nearest(tag, tags.split(', '))}", tags, ("kind",)
+    if kind == "union_tag_not_found":
+        tags = ", ".join(sorted(str(_tag(m)) for m in models))
+        return ("is missing", tags, ("kind",)) if isinstance(value, Mapping) else _not_a("a table with a kind", value)
+    if kind in {"model_type", "model_attributes_type", "dict_type"}:
+        return _not_a(f"a table with {', '.join(keys)}", value)
+    if kind in _NUMBERS:
+        limit = context[_NUMBERS[kind]]
+        return f"{shown(value)} is out of range", f"{_SIGNS[_NUMBERS[kind]]} {limit:g}", ()
+    if kind in {"too_short", "too_long"}:
+        least, most = context.get("min_length"), context.get("max_length")
+        accepted = f"at least {least} items" if least is not None else f"at most {most} items"
+        return f"{shown(value)} has {context['actual_length']} items", accepted.replace(" 1 items", " 1 item"), ()
+    if kind == "string_too_short":
+        return "is empty", "a text that is not empty", ()
+    if kind.split("_")[0] in _KINDS:
+        return _not_a(_KINDS[kind.split("_")[0]], value)
+    return shown(value), error["msg"][:1].lower() + error["msg"][1:], ()
 
 
-def _unknown_key(loc: tuple[str | int, ...], model: type[BaseModel], source: str, key: str) -> InputError:
-    known = sorted(_keys_at(list(loc[:-1]), model))
-    near = difflib.get_close_matches(str(loc[-1]), known, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return InputError(f"unknown key{hint}", where=source, key=key, accepted=", ".join(known))
+def _not_a(accepted: str, value: object) -> tuple[str, str, Loc]:
+    return f"{shown(value)} is not {accepted.partition(' with ')[0]}", accepted, ()
 
 
-def _keys_at(loc: list[str | int], model: type[BaseModel]) -> set[str]:
-    """Return the keys of the table at `loc`; tags select a member of a union."""
+def _own_words(cause: ValueError, message: str, keys: list[str], value: Any) -> tuple[str, str, Loc]:
+    """Read the message of a validator of ours."""
+    if isinstance(cause, InputError):
+        return cause.problem, cause.accepted, (cause.key,) if cause.key else ()
+    message = message.splitlines()[0]
+    key, _, rest = message.partition(" ")
+    inner: Loc = (key,) if key in keys else ()
+    problem, _, accepted = (part.strip() for part in (rest if inner else message).partition(";"))
+    if not inner:
+        inner = _leaf_named(problem, value)
+    if not accepted and (match := _SENTENCE.fullmatch(problem)):
+        problem, accepted = f"{match[1]} is wrong", match[2]
+    return problem, accepted, inner
+
+
+def _leaf_named(problem: str, value: Any) -> Loc:
+    """Return where in a table the value is that a message begins with."""
+    items: Any = ()
+    if isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    for key, item in items:
+        if isinstance(item, Mapping | list | tuple):
+            if inner := _leaf_named(problem, item):
+                return (key, *inner)
+        elif problem.startswith(f"{item!r} "):
+            return (key,)
+    return ()
+
+
+def _plain(choices: str) -> str:
+    """Turn pydantic's ``'a', 'b' or 'c'`` into ``a, b, c``."""
+    return choices.replace("'", "").replace(" or ", ", ")
+
+
+def _nearest(text: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(text, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _models_at(loc: Loc, model: type[BaseModel]) -> set[type[BaseModel]]:
+    """Return the types that the table at `loc` may have; tags select a member of a union."""
     models = {model}
     for part in loc:
-        if isinstance(part, int):
-            continue
         tagged = {m for m in models if _tag(m) == part}
-        if tagged:
-            models = tagged
-            continue
-        models = {found for m in models if part in m.model_fields for found in _models_in(m.model_fields[part])}
-    return {name for m in models for name in m.model_fields}
+        if isinstance(part, str) and (tagged or any(part in m.model_fields for m in models)):
+            fields = [m.model_fields[part] for m in models if part in m.model_fields]
+            models = tagged or {found for field in fields for found in _models_in(field.annotation)}
+    return models
 
 
 def _tag(model: type[BaseModel]) -> str | None:
@@ -90,7 +256,6 @@ def _tag(model: type[BaseModel]) -> str | None:
 
 def _models_in(annotation: Any) -> set[type[BaseModel]]:
     """Collect the model types anywhere inside an annotation."""
-    annotation = getattr(annotation, "annotation", annotation)
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return {annotation}
+    if isinstance(annotation, type) and not get_args(annotation):
+        return {annotation} if issubclass(annotation, BaseModel) else set()
     return {found for argument in get_args(annotation) for found in _models_in(argument)}

@@ -16,6 +16,7 @@ from physical.phase import Phase
 from physical.plane.fleet import CommandCohort, Fleet, VehicleStates
 from physical.plane.plane import DataPlane, Fate
 from physical.plane.ticks import ticks_from_ns, to_ns
+from physical.quantize import freeze
 from sim.clock import Clock
 from sim.inputs import Block, Inputs
 from sim.messages import MessageLog
@@ -59,6 +60,7 @@ class World:
         self.recorder = Recorder(self.system, writer, self.slot_duration_ns)
         self.messages = MessageLog(writer if scenario.trace.messages else None)
         self.num_slot_done = 0
+        self._stopping = False
         self._num_slot = scenario.time.num_slot
         self._scenario = scenario
         self._writer = writer
@@ -72,9 +74,9 @@ class World:
         self.fleet = Fleet(self.plane, command.missing, ticks_from_ns(to_ns(command.patience_s)))
         self._backlog_bytes: Floats = np.zeros(self.system.num_class)
         biases = self._make_biases(streams)
-        self.server = EdgeServer(
-            self.clock, self.slots, self.system, self.fleet, biases.cpu_frequency_hz, self._report_backlog
-        )
+        # A process of its own: the twin may still decide a slot that the server has left behind.
+        bias_hz = self._make_biases(streams).cpu_frequency_hz
+        self.server = EdgeServer(self.clock, self.slots, self.system, self.fleet, bias_hz, self._report_backlog)
         self.cloud = Cloud(
             self.clock,
             self._make_belief(biases),
@@ -139,12 +141,14 @@ class World:
         self.clock.env.run(until=self._end)
         self.close()
 
+    def stop(self) -> None:
+        """End the run when the present slot is over."""
+        self._stopping = True
+
     def close(self) -> None:
-        """Record what is still in flight at the present time, whether or not all slots are done."""
+        """Record what is still in flight at the present time."""
         now_ns = self.clock.now
         self.fleet.advance(ticks_from_ns(now_ns))
-        if self.num_slot_done < self._num_slot:
-            self._close_slot(self.num_slot_done)
         self.recorder.flush(self.fleet.take_finished(ticks_from_ns(now_ns)), now_ns)
         self.recorder.flush(self.fleet.take_unfinished(), now_ns, final=True)
         self.messages.flush(now_ns)
@@ -156,7 +160,7 @@ class World:
             self.fleet.advance(ticks_from_ns(self.clock.now))
             if slot > 0:
                 self._close_slot(slot - 1)
-            if slot == self._num_slot:
+            if slot == self._num_slot or self._stopping:
                 self._end.succeed()
                 return
             self.slots.schedule(slot + 1)
@@ -201,12 +205,15 @@ class World:
         vehicle = None if everyone else np.array(reporting, dtype=np.int64)
         passage, now = self._blocks[slot].report, self.clock.now
         row = slot - self._blocks[slot].first_slot
-        delivered_ns = passage.delivered_ns(now, (row, slice(None) if everyone else vehicle, 0))
+        delivered_ns: NDArray[np.int64] | int = np.empty(0, dtype=np.int64)  # nothing is on its way if nobody reports
+        if reporting:
+            delivered_ns = passage.delivered_ns(now, (row, slice(None) if everyone else vehicle, 0))
         self.cloud.expect(ReportCohort(slot, now, vehicle, delivered_ns, states))
         self.messages.sent("report", slot, now, vehicle, delivered_ns, len(reporting))
 
     def _report_backlog(self, slot: int, backlog_bytes: Floats) -> None:
         """Send the server's state to the cloud."""
+        freeze(backlog_bytes)
         self._backlog_bytes = backlog_bytes
         block = self._blocks[slot]
         delivered_ns = _single(block.server_report.delivered_ns(self.clock.now, (slot - block.first_slot, 0, 0)))
@@ -216,7 +223,8 @@ class World:
     def _send_commands(self, deliberation: Deliberation) -> None:
         """Send a decision to the server and to the vehicles."""
         slot, now = deliberation.snapshot.slot, self.clock.now
-        self.recorder.decided(deliberation, self.fleet.states)
+        decided_in = deliberation.snapshot.time_ns // self.slot_duration_ns
+        self.recorder.decided(deliberation, self._blocks[decided_in].states(decided_in))
         block = self._blocks[slot]
         for older in [known for known in self._blocks if known < slot]:
             del self._blocks[older]

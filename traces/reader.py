@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from physical.errors import InputError
@@ -73,5 +74,9 @@ def in_key_order(parts: list[pa.Table], name: str) -> pa.Table:
     if not parts:
         return table.schema().empty_table()
     joined = pa.concat_tables(parts).unify_dictionaries()
-    keys: list[tuple[str, Any]] = [(key, "ascending") for key in table.key]
-    return joined.sort_by(keys)
+    keys = {key: joined.column(key) for key in table.key}
+    for key, values in keys.items():
+        if pa.types.is_dictionary(values.type):  # Arrow does not sort those
+            keys[key] = values.cast(values.type.value_type)
+    order = pc.sort_indices(pa.table(keys), sort_keys=[(key, "ascending") for key in keys])
+    return joined.take(order)

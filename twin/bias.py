@@ -8,6 +8,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from physical.plane.ticks import to_ns
 from twin.params import BiasParams, ConstantBias, PerVehicleBias, RandomWalkBias, TimedBias
 
 Floats = NDArray[np.float64]
@@ -52,8 +53,8 @@ class BiasProcess:
     def at(self, slot: int) -> Floats:
         """Return the bias in `slot`, [N]; the same object as long as it has not changed. Slots only go forward."""
         if isinstance(self._params, TimedBias):
-            time_s = slot * self._slot_duration_s
-            passed = [value for point_s, value in sorted(self._params.points) if point_s <= time_s]
+            time_ns = slot * to_ns(self._slot_duration_s)  # in whole ns: 3 x 0.7 s is not 2.1 s
+            passed = [value for point_s, value in sorted(self._params.points) if to_ns(point_s) <= time_ns]
             value = passed[-1] if passed else 0.0
             if self._value[0] != value:
                 self._value = np.full_like(self._value, value)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from physical.model import channel, mobility, units
 from physical.plane.fleet import VehicleStates
 from physical.plane.ticks import NS_PER_S
-from physical.quantize import quantize
+from physical.quantize import freeze, quantize
 from physical.system import System
 from twin.bias import BiasProcess
 from twin.messages import LOST_NS, ReportCohort, ServerReport
@@ -69,6 +69,7 @@ class Belief:
         self._backlog_slot = -1
         self._server_reports: list[ServerReport] = []
         self._no_bias_hz: Floats = np.zeros((system.num_vehicle, system.num_class))
+        freeze(self._backlog_bytes, self._no_bias_hz)
 
     def expect(self, cohort: ReportCohort) -> None:
         """Take note of reports on their way."""
@@ -116,19 +117,23 @@ class Belief:
         states = self._states
         size_bytes, x_m, y_m = states.size_bytes, states.x_m, states.y_m
         gain = states.channel_gain
-        num_missed = slot - self._report_slot
+        # A late decision may know reports of slots after its own: those are not extrapolated backwards.
+        num_missed = np.maximum(slot - self._report_slot, 0)
         if self._predict and num_missed.any():
             size_bytes = np.where((num_missed > 0)[:, np.newaxis], self._system.size_bytes_mean, size_bytes)
-            x_m, y_m = self._dead_reckoning((now_ns - self._sampled_ns) / NS_PER_S)
+            x_m, y_m = self._dead_reckoning(num_missed)
             correlation = self._fading_correlation**num_missed
-            gain = quantize(channel.predicted_gain(states.large_scale_gain, gain, correlation))
+            predicted = quantize(channel.predicted_gain(states.large_scale_gain, gain, correlation))
+            gain = np.where(num_missed > 0, predicted, gain)
         biases = self._biases
+        age_s = (now_ns - self._sampled_ns) / NS_PER_S
         if not biases.task_size_bytes.is_zero:
             size_bytes = np.maximum(size_bytes + biases.task_size_bytes.at(slot)[:, np.newaxis], 1.0)
         if not biases.position_m.is_zero:
             x_m = x_m + biases.position_m.at(slot)
         if not biases.channel_gain_db.is_zero:
             gain = quantize(gain * units.db_to_linear(biases.channel_gain_db.at(slot)))
+        freeze(size_bytes, x_m, y_m, gain, age_s)
         return TwinSnapshot(
             slot=slot,
             time_ns=now_ns,
@@ -139,19 +144,22 @@ class Belief:
             speed_mps=states.speed_mps,
             heading_rad=states.heading_rad,
             channel_gain=gain,
-            age_of_information_s=(now_ns - self._sampled_ns) / NS_PER_S,
+            age_of_information_s=age_s,
             backlog_bytes=self._backlog_bytes,
             estimation_bias_hz=biases.cpu_frequency_hz(slot) if biases.known else self._no_bias_hz,
         )
 
-    def _dead_reckoning(self, elapsed_s: Floats) -> tuple[Floats, Floats]:
+    def _dead_reckoning(self, num_missed: NDArray[np.int64]) -> tuple[Floats, Floats]:
+        """Move the reported positions on by whole slots, as the vehicles themselves move."""
         states = self._states
         origin_m = np.stack([states.x_m, states.y_m], axis=-1)
+        elapsed_s = num_missed * self._system.slot_duration_s
         position_m = mobility.straight_position_m(origin_m, states.speed_mps, states.heading_rad, elapsed_s)
         x_m, y_m = position_m[..., 0], position_m[..., 1]
         if self._road_length_m is not None:
             x_m = mobility.wrap_m(x_m, self._road_length_m)
-        return quantize(x_m), quantize(y_m)
+        moved = num_missed > 0
+        return np.where(moved, quantize(x_m), states.x_m), np.where(moved, quantize(y_m), states.y_m)
 
 
 def _replace_some(states: VehicleStates, newer: VehicleStates, vehicle: NDArray[np.int64]) -> VehicleStates:
@@ -159,5 +167,6 @@ def _replace_some(states: VehicleStates, newer: VehicleStates, vehicle: NDArray[
     for field in dataclasses.fields(VehicleStates):
         values = getattr(states, field.name).copy()
         values[vehicle] = getattr(newer, field.name)[vehicle]
+        freeze(values)
         replaced[field.name] = values
     return VehicleStates(**replaced)

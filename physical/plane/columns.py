@@ -50,6 +50,17 @@ _COLUMNS: dict[str, tuple[type, float]] = {
     "result_lost": (np.bool_, 0),
 }
 RECORDED = tuple(_COLUMNS)[:14]
+Rows = slice | Ints
+
+
+def as_slice(rows: Ints) -> Rows:
+    """Return ascending rows as a slice if they are consecutive: NumPy reads and writes those without an index.
+
+    >>> as_slice(np.array([3, 4, 5])), as_slice(np.array([3, 5])).tolist()
+    (slice(3, 6, None), [3, 5])
+    """
+    first, last = int(rows[0]), int(rows[-1])
+    return slice(first, last + 1) if last - first == len(rows) - 1 else rows
 
 
 class TaskColumns:

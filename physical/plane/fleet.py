@@ -88,12 +88,16 @@ class Fleet:
         self._cohorts.append(cohort)
 
     def advance(self, now: int) -> None:
-        """Bring commands, impatience and tasks up to `now` (ticks)."""
+        """Bring commands, impatience and tasks up to `now` (ticks).
+
+        Commands and impatience of `now` itself come after whatever calls this at `now` (see `Phase`): they wait for the
+        next call.
+        """
         if self._missing_command != "wait":
-            for held in [held for held in self._held if held.patience_ends <= now]:
+            for held in [held for held in self._held if held.patience_ends < now]:
                 self._obey(held.patience_ends)
                 self._lose_patience(held)
-        self._obey(now)
+        self._obey(now - 1)
         self.plane.advance(now)
 
     def _obey(self, now: int) -> None:
@@ -108,7 +112,7 @@ class Fleet:
             first = np.full(self._command_slot.shape, NEVER)
             ratio = self._ratio.copy()
             for cohort, arrive, has_arrived in zip(self._cohorts, arrivals, arrived, strict=True):
-                earlier = has_arrived & (arrive <= first) & held.waiting
+                earlier = has_arrived & (arrive < first) & held.waiting
                 if cohort.slot >= held.slot and earlier.any():
                     first[earlier] = arrive[earlier]
                     ratio[earlier] = cohort.offloading_ratio[earlier]
@@ -131,6 +135,7 @@ class Fleet:
             self.plane.start(rows, cohort.arrive, cohort.offloading_ratio.reshape(-1))
             self._ratio = cohort.offloading_ratio.copy()
             self._command_slot[:] = cohort.slot
+            held.waiting[:] = False
             self._held.clear()
             self._cohorts.clear()
         return True

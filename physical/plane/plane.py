@@ -9,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physical.model import computing, rate
-from physical.plane.columns import Outcome, TaskColumns
+from physical.plane.columns import Outcome, Rows, TaskColumns, as_slice
 from physical.plane.fifo import Fifo
 from physical.plane.slices import Slices
-from physical.plane.ticks import NEVER, Floats, Ints, ticks_from_s
+from physical.plane.ticks import Floats, Ints, ticks_from_s
 from physical.plane.uplink import Uplink
 from physical.system import System
-
-Rows = slice | Ints
 
 
 @dataclass(frozen=True)
@@ -88,16 +86,16 @@ class DataPlane:
         columns.offloading_ratio[rows] = offloading_ratio
         columns.local_end[rows] = local_end
         columns.edge_cycles[rows] = computing.edge_cycles(size, cycles_per_byte, offloading_ratio)
-        columns.done[rows] = local_end
-        columns.outcome[rows] = Outcome.COMPLETED
-        uploading = upload_bytes.nonzero()[0]
-        if not uploading.size:
-            return
-        index = _as_index(rows)[uploading]
-        columns.done[index] = NEVER
-        columns.outcome[index] = Outcome.IN_FLIGHT
-        since = columns.start[index] if self._parallel else local_end[uploading]
-        self._uplink.add(index, since, upload_bytes[uploading])
+        index = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+        uploads = upload_bytes > 0
+        if not uploads.all():
+            local = index[~uploads]
+            columns.done[local] = columns.local_end[local]
+            columns.outcome[local] = Outcome.COMPLETED
+            index, upload_bytes = index[uploads], upload_bytes[uploads]
+        if index.size:
+            since = columns.start if self._parallel else columns.local_end
+            self._uplink.add(index, since, upload_bytes)
 
     def _run_in_turn(self, vehicle: NDArray[np.int32], at: Any, local: Ints) -> Ints:
         """Let the local parts of each vehicle share its CPU, one after the other in row order."""
@@ -131,8 +129,10 @@ class DataPlane:
             rows = rows[at_edge]
             if not rows.size:
                 return
-        offloaded = columns.size_bytes[rows] * columns.offloading_ratio[rows]
-        self.arrived_bytes += np.bincount(columns.task_class[rows], weights=offloaded, minlength=self.system.num_class)
+        index = as_slice(rows)
+        offloaded = columns.size_bytes[index] * columns.offloading_ratio[index]
+        task_class = columns.task_class[index]
+        self.arrived_bytes += np.bincount(task_class, weights=offloaded, minlength=self.system.num_class)
         self.queues.admit(rows)
 
     def _end_without_edge(self, rows: Ints) -> None:
@@ -173,7 +173,3 @@ class DataPlane:
         rows = self.columns.take(np.arange(self.columns.num_row) < num_row)
         rows["outcome"] = np.full(num_row, Outcome.IN_FLIGHT, dtype=np.int8)
         return rows
-
-
-def _as_index(rows: Rows) -> Ints:
-    return np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows

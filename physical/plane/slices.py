@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from physical.model import computing
-from physical.plane.columns import TaskColumns
+from physical.plane.columns import TaskColumns, as_slice
 from physical.plane.ticks import NEVER, NO_ROWS, Floats, Ints, seconds, ticks_from_s
 
 UNITS_PER_BYTE = float(1 << 20)
@@ -31,10 +31,12 @@ class Slices:
         self._num_queued = 0
 
     def admit(self, rows: Ints) -> None:
-        """Put arrived rows into their queues, in arrival order, ties by row."""
-        flow = self._columns.flow[rows]
+        """Put arrived rows, given in ascending order, into their queues in arrival order, ties by row."""
         self._num_queued += len(rows)
-        if np.bincount(flow).max() == 1:
+        index = as_slice(rows)
+        flow = self._columns.flow[index]
+        # Rows of one slot are of ascending flows; consecutive rows may be of several slots, once others are forgotten.
+        if (flow[1:] > flow[:-1]).all() or np.bincount(flow).max() == 1:
             self._admit_one_each(rows, flow)
             return
         order = np.lexsort((rows, self._columns.arrive[rows], flow))
@@ -48,8 +50,9 @@ class Slices:
         if self._num_queued > len(rows) and (busy := self._head[flow] >= 0).any():
             self._wait(rows[busy], flow[busy])
             rows, flow = rows[~busy], flow[~busy]
-        self._serve(rows, flow, self._columns.arrive[rows])
-        self._tail[flow] = rows
+        if rows.size:
+            self._serve(rows, flow, self._columns.arrive[rows])
+            self._tail[flow] = rows
 
     def _wait(self, rows: Ints, flow: Ints) -> None:
         self._columns.next[self._tail[flow]] = rows
@@ -62,6 +65,7 @@ class Slices:
         return np.rint(bytes_ * UNITS_PER_BYTE).astype(np.int64)
 
     def _serve(self, rows: Ints, flow: Ints, start: Ints) -> None:
+        """Begin the service of one row in each of some flows."""
         columns = self._columns
         cycles = columns.edge_cycles[rows]
         columns.serve[rows] = start

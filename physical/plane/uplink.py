@@ -5,27 +5,30 @@ from __future__ import annotations
 import numpy as np
 
 from physical.model import rate
-from physical.plane.columns import TaskColumns
+from physical.plane.columns import Rows, TaskColumns, as_slice
 from physical.plane.ticks import NO_ROWS, Floats, Ints, seconds, ticks_from_s
 
 
 class Uplink:
-    """The set of rows that are being uploaded, or will be when their local part ends."""
+    """The rows, in ascending order, that are being uploaded, or will be when their local part ends."""
 
     def __init__(self, columns: TaskColumns, rate_bps: Floats) -> None:
         self._columns = columns
         self._rate_bps = rate_bps
         self._rows = NO_ROWS
 
-    def add(self, rows: Ints, since: Ints, upload_bytes: Floats) -> None:
-        """Let the uploads of `rows` begin at ticks `since`."""
+    def add(self, rows: Ints, since_column: Ints, upload_bytes: Floats) -> None:
+        """Let the uploads of ascending `rows` begin at the ticks that a column has for them."""
         columns = self._columns
-        columns.upload_since[rows] = since
-        columns.upload_left_bytes[rows] = upload_bytes
-        self._predict(rows, since, upload_bytes)
-        self._rows = np.concatenate([self._rows, rows]) if self._rows.size else rows
+        index = as_slice(rows)
+        columns.upload_since[index] = since_column[index]
+        columns.upload_left_bytes[index] = upload_bytes
+        self._predict(index, since_column[index], upload_bytes)
+        if self._rows.size:
+            rows = np.sort(np.concatenate([self._rows, rows]))
+        self._rows = rows
 
-    def _predict(self, rows: Ints, since: Ints, left_bytes: Floats) -> None:
+    def _predict(self, rows: Rows, since: Ints, left_bytes: Floats) -> None:
         columns = self._columns
         upload_s = rate.upload_delay_s(left_bytes, self._rate_bps[columns.vehicle[rows]])
         end = since + ticks_from_s(upload_s)
@@ -44,15 +47,16 @@ class Uplink:
                 since = np.maximum(since, now)
                 columns.upload_since[rows] = since
                 columns.upload_left_bytes[rows] = left
+                self._rate_bps = rate_bps
                 self._predict(rows, since, left)
         self._rate_bps = rate_bps
 
     def take_arrived(self, now: int) -> Ints:
-        """Remove and return the rows that have reached the server by `now`, in no particular order."""
+        """Remove and return the rows that have reached the server by `now`, in ascending order."""
         rows = self._rows
         if not rows.size:
             return rows
-        arrived = self._columns.arrive[rows] <= now
+        arrived = self._columns.arrive[as_slice(rows)] <= now
         if arrived.all():
             self._rows = NO_ROWS
             return rows

@@ -34,10 +34,9 @@ class Instance:
     def torch(self) -> Instance:
         torch = pytest.importorskip("torch")
         inputs = {
-            key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
-            for key, value in self.inputs.items()
+            key: torch.tensor(value) if isinstance(value, np.ndarray) else value for key, value in self.inputs.items()
         }
-        return Instance(self.system.map_arrays(torch.from_numpy), inputs)
+        return Instance(self.system.map_arrays(torch.tensor), inputs)
 
 
 def make_system(num_vehicle: int, num_class: int, model: Model, deadline_price: float = 3.0) -> System:

@@ -1,0 +1,49 @@
+"""Benches by name: one literal table, as the policies have."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from physical.errors import InputError
+from sim.bench.report import Report
+
+
+@dataclass(frozen=True)
+class BenchSpec:
+    """Where a bench is; `target` is ``module:attr`` of a function that measures and returns a `Report`."""
+
+    name: str
+    target: str
+    summary: str
+
+    def load(self) -> Callable[[], Report]:
+        """Import the bench."""
+        module_name, _, attribute = self.target.partition(":")
+        found: Callable[[], Report] = getattr(importlib.import_module(module_name), attribute)
+        return found
+
+
+_BENCHES = (BenchSpec("kernel", "sim.bench.kernel:measure", "vehicle-slots against raw SimPy timeouts, and memory"),)
+
+
+def select(names: Iterable[str]) -> list[BenchSpec]:
+    """Return the benches of these names, all without names.
+
+    Raises
+    ------
+    InputError : no such bench
+
+    >>> [spec.name for spec in select(["kernel"])]
+    ['kernel']
+    """
+    known = {spec.name: spec for spec in _BENCHES}
+    chosen = list(names)
+    for name in chosen:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise InputError(f"there is no bench {name!r}{hint}", where="NAME", accepted=", ".join(known))
+    return [known[name] for name in chosen or known]

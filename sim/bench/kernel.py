@@ -1,0 +1,137 @@
+"""Speed of the event engine as a ratio to raw SimPy measured next to it, and memory over a long run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from statistics import median
+from typing import Any
+
+from sim.bench.report import Report
+from sim.bench.timing import RunCost, peak_growth_bytes, raw_timeouts_per_s, run_cost
+from sim.scenario import Scenario
+
+# By number of vehicles: least vehicle-slots per raw timeout; slots of the trial run that tells how long the others are.
+_GOALS = {10: 0.035, 100: 0.12, 1_000: 0.22, 10_000: 0.20}
+_TRIAL_SLOTS = {10: 300, 100: 100, 1_000: 20, 10_000: 4}
+_FAMILIES = {
+    "table1": {"server_hz": "40e9"},
+    "stress": {
+        "server_hz": "12e9",  # less than the tasks need, so that work is carried over from slot to slot
+        "network.access.jitter_s": '"1 ms"',
+        "network.backhaul.jitter_s": '"1 ms"',
+        "network.access.loss": "0.01",
+        "network.backhaul.loss": "0.01",
+        **{f"tasks.{index}.size_bytes": "[100, 5000]" for index in range(3)},
+    },
+}
+_POLICY = "edge-equal"
+_SEED = 1
+_NUM_REPEAT = 3
+_RUN_S = 2.5
+_RAW_TIMEOUTS = 1_000_000
+# The allocator's pools fill during the first blocks of slots; the second number tells whether anything goes on growing.
+_MEMORY_VEHICLES, _MEMORY_SINCE, _MEMORY_SLOTS = 1_000, (200, 1_000), 2_000
+
+
+@dataclass
+class _Series:
+    """The repeats of one family and one number of vehicles."""
+
+    family: str
+    num_vehicle: int
+    num_slot: int
+    costs: list[RunCost] = field(default_factory=list)
+    ratios: list[float] = field(default_factory=list)
+
+    def rate_per_s(self, cost: RunCost) -> float:
+        return self.num_vehicle * self.num_slot / cost.simulation_s
+
+    def add(self, cost: RunCost, raw_per_s: float) -> None:
+        self.costs.append(cost)
+        self.ratios.append(self.rate_per_s(cost) / raw_per_s)
+
+    def values(self) -> dict[str, Any]:
+        return {
+            "family": self.family,
+            "num_vehicle": self.num_vehicle,
+            "num_slot": self.num_slot,
+            "setup_s": median(cost.setup_s for cost in self.costs),
+            "vehicle_slots_per_s": median(map(self.rate_per_s, self.costs)),
+            "ratio": median(self.ratios),
+            "ratio_min": min(self.ratios),
+            "ratio_max": max(self.ratios),
+            "goal": _GOALS[self.num_vehicle] if self.family == "table1" else None,
+        }
+
+
+def scenario(family: str, num_vehicle: int, num_slot: int) -> Scenario:
+    """Return `dtecn` with a server that grows with the fleet, so that the load per vehicle stays Table I's."""
+    changes = dict(_FAMILIES[family])
+    server_hz = float(changes.pop("server_hz")) * num_vehicle
+    settings = {
+        "vehicles.num_vehicle": num_vehicle,
+        "server.frequency_hz": server_hz,
+        "server.num_core": num_vehicle,
+        "time.num_slot": num_slot,
+        **changes,
+    }
+    return Scenario.load("dtecn", [f"{key}={value}" for key, value in settings.items()])
+
+
+def measure() -> Report:
+    """Measure all families and sizes in turn, raw SimPy before and after each run."""
+    growth_bytes = _memory_growth_bytes()
+    series = list(_trials())
+    raw: list[float] = [raw_timeouts_per_s(_RAW_TIMEOUTS)]
+    for _ in range(_NUM_REPEAT):
+        for one in series:
+            cost = run_cost(scenario(one.family, one.num_vehicle, one.num_slot), _POLICY, _SEED)
+            raw.append(raw_timeouts_per_s(_RAW_TIMEOUTS))
+            one.add(cost, (raw[-2] + raw[-1]) / 2)
+    return _report([one.values() for one in series], median(raw), growth_bytes)
+
+
+def _trials() -> Iterator[_Series]:
+    """Find how many slots take about `_RUN_S` on this machine."""
+    for family in _FAMILIES:
+        for num_vehicle, num_slot in _TRIAL_SLOTS.items():
+            cost = run_cost(scenario(family, num_vehicle, num_slot), _POLICY, _SEED)
+            yield _Series(family, num_vehicle, max(num_slot, round(num_slot * _RUN_S / cost.simulation_s)))
+
+
+def _memory_growth_bytes() -> list[int]:
+    """Run in a process of its own: this one's peak tells about other runs."""
+    long = scenario("table1", _MEMORY_VEHICLES, _MEMORY_SLOTS)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(peak_growth_bytes, long, _POLICY, _SEED, _MEMORY_SINCE).result()
+
+
+def _report(values: list[dict[str, Any]], raw_per_s: float, growth_bytes: list[int]) -> Report:
+    columns = ("family", "vehicles", "slots", "set-up, s", "vehicle-slots/s", "ratio", "range", "goal", "reached")
+    rows = []
+    for one in values:
+        goal = one["goal"]
+        reached = "" if goal is None else "yes" if one["ratio"] >= goal else "no"
+        ratios = f"{one['ratio_min']:.3f} - {one['ratio_max']:.3f}"
+        rates = (round(one["setup_s"], 2), round(one["vehicle_slots_per_s"]), f"{one['ratio']:.3f}", ratios)
+        rows.append((one["family"], one["num_vehicle"], one["num_slot"], *rates, f"{goal or ''}", reached))
+    growths = ", ".join(
+        f"from slot {since}: {growth / 2**20:+.1f} MiB"
+        for since, growth in zip(_MEMORY_SINCE, growth_bytes, strict=True)
+    )
+    notes = (
+        f"raw SimPy: {raw_per_s / 1e6:.2f} million timeouts per CPU second; ratio: vehicle-slots per raw timeout",
+        f"growth of the peak memory until slot {_MEMORY_SLOTS}, {_MEMORY_VEHICLES} vehicles: {growths}",
+    )
+    title = "Engine, CPU time with the trace written"
+    memory = {
+        "num_vehicle": _MEMORY_VEHICLES,
+        "num_slot": _MEMORY_SLOTS,
+        "growth_bytes_since_slot": dict(zip(map(str, _MEMORY_SINCE), growth_bytes, strict=True)),
+    }
+    return Report(
+        title, columns, tuple(rows), notes, {"raw_timeouts_per_s": raw_per_s, "runs": values, "memory": memory}
+    )

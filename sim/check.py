@@ -1,0 +1,69 @@
+"""Checks a file that somebody has: a scenario, or the directory of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from policies.registry import make
+from sim.scenario import Scenario, names
+from traces.digest import digest_of_digests
+from traces.reader import Trace
+from traces.schema import TABLES
+from traces.writer import MANIFEST
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came out: `ok`, and one line for people."""
+
+    ok: bool
+    text: str
+
+
+def check(source: str) -> Verdict:
+    """Validate a scenario (built-in name or TOML file), or verify the trace in a directory.
+
+    Raises
+    ------
+    InputError : the file cannot be read, or is no valid scenario or trace
+
+    >>> check("dtecn").text
+    'dtecn: is a valid scenario: 10 vehicles, 3 task classes, 1000 slots of 0.1 s'
+    """
+    path = Path(source)
+    if source not in names() and path.name == MANIFEST:
+        path = path.parent
+    if source not in names() and path.is_dir():
+        return _check_trace(path)
+    return _check_scenario(source)
+
+
+def _check_scenario(source: str) -> Verdict:
+    scenario = Scenario.load(source)
+    make(scenario.policy.name, where=f"{source}: policy.name")
+    make(scenario.policy.fallback, where=f"{source}: policy.fallback")
+    time = scenario.time
+    count, num_class = scenario.vehicles.num_vehicle, len(scenario.tasks)
+    text = f"{count} vehicles, {num_class} task classes, {time.num_slot} slots of {time.slot_duration_s:g} s"
+    return Verdict(True, f"{source}: is a valid scenario: {text}")
+
+
+def _check_trace(directory: Path) -> Verdict:
+    trace = Trace(directory)
+    num_row = {name: trace.table(name).num_rows for name in TABLES}
+    rows = ", ".join(f"{count} {name}" for name, count in num_row.items() if count)
+    status = trace.manifest.get("status")
+    if status == "running":
+        return Verdict(True, f"{directory}: is incomplete (the run was killed, or still runs), but readable: {rows}")
+    wrong = trace.mismatches()
+    digests = dict(trace.manifest.get("digests", {}))
+    missing = [name for name in TABLES if name not in digests]
+    if wrong or missing:
+        tables = ", ".join([*wrong, *missing])
+        return Verdict(False, f"{directory}: the digest in the manifest is not that of the rows in: {tables}")
+    whole = digest_of_digests([item for item in digests.items() if item[0] != "messages"])
+    if trace.manifest.get("digest") != whole:
+        return Verdict(False, f"{directory}: the digest of the run is not that of its tables")
+    state = "was interrupted" if status == "interrupted" else "is complete"
+    return Verdict(True, f"{directory}: {state}, all digests are right: {rows}")

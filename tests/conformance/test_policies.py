@@ -1,0 +1,118 @@
+"""What every policy promises: equal seeds, equal decisions; these are feasible; and the belief stays as it was."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from policies import Policy, make, registry
+from policies.feasible import project
+from sim import Scenario, run
+from twin.decision import Decision
+from twin.snapshot import TwinSnapshot
+
+POLICIES = [spec.name for spec in registry._BUILT_IN if spec.installed]
+FLEETS = [(1, 1), (1, 3), (4, 1), (4, 3)]
+NUM_SLOT = 8
+# Against an equal share of 400 GHz / 12: a twin that is right, too pessimistic, too optimistic, or each in turn.
+BIASES = {
+    "none": "0 Hz",
+    "positive": "5 GHz",
+    "negative": "-5 GHz",
+    "mixed": "{kind = 'per-vehicle', values = ['5 GHz', '-20 GHz', 0]}",
+    "large": "-60 GHz",
+}
+
+
+def scenario(num_vehicle: int, num_class: int, *settings: str) -> Scenario:
+    data = Scenario.load("dtecn").model_dump(mode="json")
+    data["tasks"] = data["tasks"][:num_class]
+    small = (f"vehicles.num_vehicle={num_vehicle}", f"time.num_slot={NUM_SLOT}")
+    return Scenario.from_dict(data, settings=[*small, *settings])
+
+
+class Watched:
+    """Keeps what a policy saw and answered."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.seen: list[TwinSnapshot] = []
+        self.answers: list[Decision] = []
+
+    def reset(self, system: Any, seed: int) -> None:
+        self.policy.reset(system, seed)
+
+    def decide(self, snapshot: TwinSnapshot) -> Decision:
+        before = arrays(snapshot)
+        answer = self.policy.decide(snapshot)
+        after = arrays(snapshot)
+        assert all(np.array_equal(before[name], after[name]) for name in before)
+        self.seen.append(snapshot)
+        self.answers.append(Decision(np.array(answer.offloading_ratio), np.array(answer.compute_allocation_hz)))
+        return answer
+
+
+def arrays(snapshot: TwinSnapshot) -> dict[str, Any]:
+    """Copy every array of a snapshot and of its system."""
+    return {
+        f"{type(part).__name__}.{field.name}": np.array(value)
+        for part in (snapshot, snapshot.system)
+        for field in dataclasses.fields(part)
+        if isinstance(value := getattr(part, field.name), np.ndarray)
+    }
+
+
+@pytest.mark.parametrize("bias", BIASES)
+@pytest.mark.parametrize("mode", ["paper", "corrected"])
+@pytest.mark.parametrize("fleet", FLEETS)
+@pytest.mark.parametrize("name", POLICIES)
+def test_decisions_are_feasible(name: str, fleet: tuple[int, int], mode: str, bias: str) -> None:
+    watched = Watched(make(name))
+    small = scenario(*fleet, f"model.mode={mode}", f"twin.bias.cpu_frequency_hz={BIASES[bias]}")
+    result = run(small, policy=watched, seed=1)
+    assert result.table("events").num_rows == 0, result.table("events").to_pylist()[:1]
+    assert result.summary["fallbacks"] == 0
+    assert result.summary["decisions"] == len(watched.answers) == NUM_SLOT
+    for snapshot, answer in zip(watched.seen, watched.answers, strict=True):
+        assert not project(snapshot.system, answer, snapshot.estimation_bias_hz)[1]
+    assert result.summary["decisions_repaired"] == 0
+
+
+@pytest.mark.parametrize("mode", ["paper", "corrected"])
+@pytest.mark.parametrize("name", POLICIES)
+def test_equal_seeds_give_equal_decisions(name: str, mode: str) -> None:
+    small = scenario(4, 3, f"model.mode={mode}")
+    policy = make(name)
+    first, again, other = Watched(policy), Watched(policy), Watched(make(name))
+    for watched in (first, again, other):
+        run(small, policy=watched, seed=5)
+    for one, two, three in zip(first.answers, again.answers, other.answers, strict=True):
+        for field in ("offloading_ratio", "compute_allocation_hz"):
+            assert np.array_equal(getattr(one, field), getattr(two, field))
+            assert np.array_equal(getattr(one, field), getattr(three, field))
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_policy_decides_from_the_snapshot_alone(name: str) -> None:
+    """Reset and asked about the same snapshots again, it gives the same answers without any world around it."""
+    watched = Watched(make(name))
+    run(scenario(4, 3), policy=watched, seed=5)
+    decided = [make(name) for _ in range(2)]
+    for policy in decided:
+        policy.reset(watched.seen[0].system, 11)
+    for snapshot in watched.seen:
+        one, two = (policy.decide(snapshot) for policy in decided)
+        assert np.array_equal(one.offloading_ratio, two.offloading_ratio)
+        assert np.array_equal(one.compute_allocation_hz, two.compute_allocation_hz)
+
+
+def test_random_policy_follows_the_seed() -> None:
+    runs = []
+    for seed in (1, 2):
+        watched = Watched(make("random"))
+        run(scenario(4, 3), policy=watched, seed=seed)
+        runs.append(watched.answers[0].offloading_ratio)
+    assert not np.array_equal(runs[0], runs[1])

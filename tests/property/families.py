@@ -1,0 +1,284 @@
+"""Scenario families: small random systems that are overloaded, late, lossy and biased, each run by both engines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from itertools import pairwise
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from physical.phase import Phase
+from physical.plane.ticks import to_ns
+from physical.system import System
+from policies.baselines import share_equally
+from sim.inputs import Inputs
+from sim.run import RunResult, run
+from sim.scenario import Scenario
+from sim.world import World
+from tests.oracle.engine import Fault, Oracle, OracleResult
+from twin.decision import Decision
+from twin.snapshot import TwinSnapshot
+
+Floats = NDArray[np.float64]
+
+
+@dataclass
+class Moody:
+    """A policy whose decisions depend on all it sees but the backlog, which the two engines may round differently.
+
+    offload : "some" ratios are 0, some 1, the others anything; "all" are 1; "none" are 0
+    load : part of the server that is handed out; above 1 the guard has to scale
+    starved : probability that a flow gets no allocation; the guard lifts active ones to the floor
+    """
+
+    offload: str = "some"
+    load: float = 1.0
+    starved: float = 0.2
+
+    def reset(self, system: System, seed: int) -> None:
+        self._generator = np.random.default_rng(seed)
+        self._shape = (system.num_vehicle, system.num_class)
+
+    def decide(self, snapshot: TwinSnapshot) -> Decision:
+        seen = 0.37 * snapshot.x_m + 3.1 * snapshot.age_of_information_s - np.log(snapshot.channel_gain)
+        mood = self._generator.random(self._shape) + 0.618 * snapshot.size_bytes + seen[:, np.newaxis]
+        ratio = np.clip(1.6 * (mood % 1.0) - 0.3, 0.0, 1.0)
+        if self.offload != "some":
+            ratio = np.full(self._shape, float(self.offload == "all"))
+        part = self._generator.exponential(size=self._shape) * (self._generator.random(self._shape) >= self.starved)
+        total_hz = float(share_equally(snapshot, np.ones(self._shape, dtype=np.bool_)).sum())
+        return Decision(ratio, self.load * total_hz * part / max(float(part.sum()), 1e-9))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scenario with all that a run of it needs; `run` and the oracle are each called at most once per case."""
+
+    data: dict[str, Any]
+    policy: Moody
+    seed: int
+    faults: tuple[Fault, ...]
+    block_length: int  # slots after which finished tasks are written down and forgotten
+
+    @cached_property
+    def scenario(self) -> Scenario:
+        return Scenario.from_dict(self.data)
+
+    def run(self) -> RunResult:
+        """Run the case in a world where some commands reach the server out of nowhere."""
+        module, faults = import_module("sim.run"), self.faults
+
+        class FaultyWorld(World):
+            def run(self) -> None:
+                for fault in faults:
+                    event = self.clock.at(fault.time_ns, Phase.FAULT, fault)
+                    assert event.callbacks is not None
+                    event.callbacks.append(lambda event: self.server.obey(event.value.slot, event.value.allocation_hz))
+                super().run()
+
+        with (
+            patch.object(module, "World", FaultyWorld),
+            patch.object(module, "_quiet_collector", nullcontext),  # collecting takes longer than the run
+            patch.object(Inputs, "block_length", lambda _: self.block_length),
+        ):
+            return run(self.scenario, policy=self.policy, seed=self.seed)
+
+    def run_oracle(self) -> OracleResult:
+        return Oracle(self.scenario, self.policy, self.seed, self.faults).run()
+
+
+def _parts(*values: float) -> st.SearchStrategy[float]:
+    """Draw one of some round values, where things coincide, or anything up to the largest."""
+    return st.one_of(st.sampled_from(values), st.floats(0.0, max(values)))
+
+
+@st.composite
+def delays(draw: st.DrawFn, slot_s: float) -> Any:
+    """Draw a delay of the order of a slot."""
+    mean_s = slot_s * draw(_parts(0.05, 0.25, 0.5, 1.0, 1.5))
+    kind = draw(st.sampled_from(["constant", "constant", "uniform", "exponential", "lognormal"]))
+    return {
+        "constant": {"kind": "constant", "value_s": mean_s},
+        "uniform": {"kind": "uniform", "low_s": 0.5 * mean_s, "high_s": 1.5 * mean_s},
+        "exponential": {"kind": "exponential", "mean_s": mean_s},
+        "lognormal": {"kind": "lognormal", "median_s": mean_s, "sigma": draw(st.sampled_from([0.0, 1.0]))},
+    }[kind]
+
+
+@st.composite
+def links(draw: st.DrawFn, slot_s: float) -> dict[str, Any]:
+    """Draw a link, an ideal one as often as not."""
+    if draw(st.booleans()):
+        return {}
+    jitter_s = draw(st.sampled_from([0.0, 0.0, 0.3 * slot_s]))
+    loss = draw(st.sampled_from([0.0, 0.05, 0.3]))
+    return {"latency_s": draw(delays(slot_s)), "jitter_s": jitter_s, "loss": loss}
+
+
+@st.composite
+def biases(draw: st.DrawFn, scale: float, slot_s: float) -> Any:
+    """Draw a bias process of a given size."""
+    kind = draw(st.sampled_from(["none", "none", "constant", "values", "normal", "random-walk", "timed"]))
+    value = scale * draw(st.sampled_from([-0.7, 0.5]))
+    return {
+        "none": 0.0,
+        "constant": value,
+        "values": {"kind": "per-vehicle", "values": [value, 0.0, -value]},
+        "normal": {"kind": "per-vehicle", "mean": 0.1 * value, "std": 0.5 * scale},
+        "random-walk": {"kind": "random-walk", "start": value, "step_std": 0.3 * scale},
+        "timed": {"kind": "timed", "points": [[2.0 * slot_s, value], [3.5 * slot_s, 0.0], [5.0 * slot_s, -value]]},
+    }[kind]
+
+
+@st.composite
+def twins(draw: st.DrawFn, slot_s: float, share_hz: float) -> dict[str, Any]:
+    """Draw the twin's parameters; decisions may take longer than a slot, and windows may be longer than one."""
+    slow = draw(st.sampled_from([0.0, 1.0, 3.0]))
+    time = {"latency": draw(delays(slow * slot_s)) if slow else "zero"}
+    if draw(st.booleans()):
+        time["deadline_s"] = slot_s * draw(st.sampled_from([0.2, 1.0, 1.7]))
+    bias = {
+        "cpu_frequency_hz": draw(biases(share_hz, slot_s)),
+        "task_size_bytes": draw(biases(500.0, slot_s)),
+        "position_m": draw(biases(30.0, slot_s)),
+        "channel_gain_db": draw(biases(3.0, slot_s)),
+        "known": draw(st.booleans()),
+    }
+    command = {
+        "missing": draw(st.sampled_from(["previous", "local", "wait"])),
+        "patience_s": slot_s * draw(_parts(0.0, 0.25, 0.5, 1.0, 2.0)),
+    }
+    return {
+        "estimator": draw(st.sampled_from(["hold", "predict"])),
+        "sync_window_s": slot_s * draw(_parts(0.0, 0.25, 0.5, 1.0, 1.5, 2.5)),
+        "bias": bias,
+        "decision": time,
+        "command": command,
+    }
+
+
+@st.composite
+def systems(draw: st.DrawFn, slot_s: float) -> tuple[dict[str, Any], float]:
+    """Draw the physical system, and return it with a fair share of its server."""
+    count, num_class = draw(st.integers(1, 6)), draw(st.integers(1, 3))
+    cpu_hz = 1e9
+    tasks: list[dict[str, Any]] = []
+    for index in range(num_class):
+        low = 1000 * draw(st.integers(1, 4))
+        high = low + draw(st.sampled_from([0, 1000]))
+        heavy = draw(st.sampled_from([0.1, 0.5, 1.0, 1.9]))  # local time of the largest task, in slots
+        cycles_per_byte = heavy * slot_s * cpu_hz / high
+        deadline_s = slot_s * draw(st.sampled_from([0.5, 1.0, 1.7]))
+        task = {"size_bytes": [low, high], "cycles_per_byte": cycles_per_byte, "deadline_s": deadline_s}
+        tasks.append(task | {"name": f"k{index}"})
+    cycles = [0.5 * sum(task["size_bytes"]) * task["cycles_per_byte"] for task in tasks]
+    server_hz = count * sum(cycles) / slot_s * draw(st.sampled_from([0.2, 0.5, 0.8, 2.0]))
+    slow = draw(st.sampled_from([0.02, 0.3, 1.0, 2.5]))  # upload time at 3 bit/s/Hz, in slots
+    bandwidth_hz = draw(st.sampled_from([8 * tasks[0]["size_bytes"][1] / (3 * slow * slot_s)] * 7 + [1e18]))
+    sharing = draw(st.sampled_from(["each", "each", "equal"]))
+    system = {
+        "time": {"slot_duration_s": slot_s, "num_slot": draw(st.integers(2, 12))},
+        "model": {
+            "mode": draw(st.sampled_from(["paper", "corrected"])),
+            "order": draw(st.sampled_from(["sequential", "parallel"])),
+            "upload": draw(st.sampled_from([None, "proportional", "whole", "always"])),
+        },
+        "vehicles": {
+            "num_vehicle": count,
+            "cpu_hz": draw(st.sampled_from([[cpu_hz], [cpu_hz, 1.5 * cpu_hz]])),
+            "kappa": 1e-28,
+            "transmit_power_w": 0.2,
+            "cpu": draw(st.sampled_from(["per-task", "shared"])),
+            "report_interval": draw(st.sampled_from([1, 1, 2, 3])),
+        },
+        "mobility": {
+            "kind": draw(st.sampled_from(["highway", "straight", "stationary"])),
+            "length_m": 600.0,
+            "speed_mps": draw(st.sampled_from([[10, 15], [0, 40]])),
+        },
+        "radio": {
+            "bandwidth_hz": bandwidth_hz,
+            "bandwidth_sharing": sharing,
+            "noise_w": draw(st.sampled_from([None, 1e-14])) if bandwidth_hz < 1e18 else 1e-14,
+            "fading": draw(st.sampled_from(["rayleigh", "none"])),
+        },
+        "server": {
+            "frequency_hz": server_hz,
+            "num_core": 4,
+            "kappa": 1e-35,
+            "discipline": draw(st.sampled_from(["slices", "fifo"])),
+        },
+        "tasks": tasks,
+        "objective": {"qos_weight": 1.0, "energy_weight": 0.5, "deadline_price": 2.0, "beta": 0.1},
+    }
+    return system, server_hz / (count * num_class)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """Draw a whole case."""
+    slot_s = draw(st.sampled_from([0.01, 0.025, 0.1]))
+    data, share_hz = draw(systems(slot_s))
+    ideal = draw(st.sampled_from([True, False, False, False]))
+    names = ("access", "backhaul", "lan")
+    data["network"] = {} if ideal else {name: draw(links(slot_s)) for name in names}
+    data["twin"] = draw(twins(slot_s, share_hz))
+    scenario = Scenario.from_dict(data)
+    policy = Moody(
+        offload=draw(st.sampled_from(["some", "some", "some", "some", "all", "none"])),
+        load=draw(st.sampled_from([0.3, 1.0, 1.5])),
+        starved=draw(st.sampled_from([0.0, 0.3])),
+    )
+    seed = draw(st.integers(0, 2**32 - 1))
+    num_slot, shape = scenario.time.num_slot, (scenario.vehicles.num_vehicle, len(scenario.tasks))
+    faults = []
+    for _ in range(draw(st.sampled_from([0, 0, 1, 3]))):
+        at_slot = num_slot * draw(st.floats(0.0, 0.99))
+        time_ns = draw(st.sampled_from([to_ns(at_slot * slot_s), int(at_slot) * to_ns(slot_s)]))
+        rate_hz = share_hz * draw(st.sampled_from([0.0, 0.0, 0.4, 3.0]))
+        allocation_hz = np.full(shape, rate_hz) * (np.arange(shape[0] * shape[1]).reshape(shape) % 3 != 1)
+        faults.append(Fault(time_ns, int(at_slot) + draw(st.integers(0, 1)), allocation_hz))
+    return Case(data, policy, seed, tuple(faults), draw(st.sampled_from([1, 2, 3, 256])))
+
+
+def coverage(case: Case, oracle: OracleResult) -> Counter[str]:
+    """Count what makes a case worth running: 1 for each kind of trouble that it really contains."""
+    slot_ticks = to_ns(case.scenario.time.slot_duration_s) << 14
+    tasks, decisions = oracle.tasks, oracle.decisions
+    begin = {id(task): task.slot * slot_ticks for task in tasks}
+    late_age_s = 1.01 * case.scenario.time.slot_duration_s
+    seen = {
+        "carry-over": sum(float(backlog.sum()) > 0 for backlog in oracle.backlog_bytes) > 1,
+        "a queue of several": any(a.serve is not None and a.arrive is not None and a.serve > a.arrive for a in tasks),
+        "dropped: uplink": any(task.outcome == "dropped: uplink" for task in tasks),
+        "dropped: result": any(task.outcome == "dropped: result" for task in tasks),
+        "held over slots": any(task.start is not None and task.start >= begin[id(task)] + slot_ticks for task in tasks),
+        "never started": any(task.start is None for task in tasks),
+        "upload over slots": any(
+            task.upload_end is not None
+            and task.upload_end // slot_ticks > ((task.start if parallel else task.local_end) or 0) // slot_ticks
+            for task in tasks
+            for parallel in [case.scenario.model.order == "parallel"]
+        ),
+        "late reports": any((item.age_s > late_age_s).any() for item in decisions),
+        "reports from the future": any(
+            (item.age_s * 1e9 < item.decided_ns - (item.slot + 1) * (slot_ticks >> 14) + 1).any() for item in decisions
+        ),
+        "skipped slots": any(b.slot > a.slot + 1 for a, b in pairwise(decisions)),
+        "fallbacks": any(item.fallback for item in decisions),
+        "repairs": any(item.repaired for item in decisions),
+        "messages lost": oracle.messages["lost"] > 0,
+        "messages in flight": oracle.messages["in flight"] > 0,
+        "faults": bool(case.faults),
+        "completed": any(task.outcome == "completed" for task in tasks),
+        "in flight": any(task.outcome == "in flight" for task in tasks),
+    }
+    return Counter({name: 1 for name, present in seen.items() if present})

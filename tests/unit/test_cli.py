@@ -1,0 +1,202 @@
+"""The command line: what it prints where, its exit codes, and how quickly it starts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sim import Scenario, bench, run, show
+from sim.bench import kernel, timing
+from tests.fault.command import TWIN, environment, twin, twin_process
+
+# DESIGN.md, section 11: scripts rely on these.
+SUMMARY_KEYS = {
+    *("qos_mean", "delay_s_mean", "energy_j_mean", "energy_local_j", "energy_edge_j", "objective_mean"),
+    *("objective_predicted_mean", "deadline_miss_ratio", "backlog_bytes_mean", "tasks_generated", "tasks_completed"),
+    *("tasks_late", "tasks_dropped", "tasks_in_flight", "twin_age_s_mean", "decision_ms_p50", "decision_ms_p99"),
+    *("decisions_repaired", "fallbacks", "wall_s", "vehicle_slots_per_s", "digest"),
+}
+
+
+@pytest.fixture(autouse=True)
+def in_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_run_prints_one_json_object() -> None:
+    done = twin("run", "dtecn", "--seed", 1, "--slots", 5, "--json")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.count("\n") == 1
+    summary = done.json()
+    assert summary.keys() >= SUMMARY_KEYS | {"trace", "status"}
+    assert summary["status"] == "complete"
+    assert json.loads(Path(summary["trace"], "manifest.json").read_text("utf-8"))["seed"] == 1
+
+
+def test_run_prints_a_table_with_units() -> None:
+    done = twin("run", "dtecn", "--slots", 5, "--set", "title=[x]")
+    assert (done.code, done.err) == (0, "")
+    lines = [line.split() for line in done.out.splitlines()]
+    assert lines[0] == ["dtecn,", "policy", "edge-equal,", "seed", "0"]
+    assert ["Energy"] in lines
+    assert ["generated", "150"] in lines
+    assert next(line for line in lines if line[:3] == ["delay", "of", "a"])[-1] == "s"
+    assert next(line for line in lines if line[:2] == ["edge", "server,"])[-1] == "J"
+    assert lines[-1] == ["trace:", "runs/dtecn-edge-equal-seed0"]
+
+
+def test_default_directories_are_numbered() -> None:
+    places = [twin("run", "dtecn", "--seed", 7, "--slots", 1, "--json").json()["trace"] for _ in range(3)]
+    assert places == ["runs/dtecn-edge-equal-seed7", "runs/dtecn-edge-equal-seed7-2", "runs/dtecn-edge-equal-seed7-3"]
+
+
+def test_command_line_and_python_agree() -> None:
+    summary = twin("run", "dtecn", "--policy", "random", "--seed", 3, "--slots", 20, "--json").json()
+    result = run(Scenario.load("dtecn", ["time.num_slot=20"]), policy="random", seed=3)
+    assert summary["digest"] == result.summary["digest"]
+
+
+@pytest.mark.parametrize(
+    ("duration", "num_slot"), [("2", 20), ("0.3", 3), ("300 ms", 3), ("0.31 s", 4), ("1e-3", 1), ("0.1 s", 1)]
+)
+def test_duration(duration: str, num_slot: int) -> None:
+    assert twin("run", "dtecn", "--duration", duration, "--json").json()["slots"] == num_slot
+
+
+USAGE = [
+    ((), "COMMAND: is missing (accepted: run, scenarios, policies, check, bench; see twin --help)"),
+    (("fly",), "No such command 'fly'"),
+    (("rnu",), "did you mean 'run'?"),
+    (("run",), "SCENARIO: is missing (accepted: see twin run --help)"),
+    (("check",), "FILE: is missing"),
+    (("run", "dtecn", "--polcy", "x"), "run: No such option: --polcy"),
+    (("run", "dtecn", "--seed"), "Option '--seed' requires an argument"),
+    (("run", "dtecn", "--seed", "x"), "--seed: 'x' is wrong (accepted: a valid integer)"),
+    (("run", "dtecn", "--seed", "-1"), "--seed: '-1' is wrong (accepted: greater than or equal to 0)"),
+    (("run", "dtecn", "--slots", "0"), "--slots: '0' is wrong"),
+    (("run", "dtecn", "--slots", "1.5"), "--slots: '1.5' is wrong"),
+    (("run", "dtecn", "--slots", "99999999999"), "--slots: time.num_slot: 99999999999 slots are too many"),
+    (("run", "dtecn", "--slots", "2", "--duration", "2"), "--slots, --duration: are given both"),
+    (("run", "dtecn", "--duration", "soon"), "--duration: 'soon' is not a duration (accepted: a number in s"),
+    (("run", "dtecn", "--duration", "3 kg"), "--duration: '3 kg' is not a duration"),
+    (("run", "dtecn", "--duration", "-1"), "--duration: '-1' is out of range (accepted: > 0)"),
+    (("run", "dtecn", "--duration", "nan"), "--duration: 'nan' is not a duration"),
+    (("run", "dtecn", "extra"), "unexpected extra argument"),
+    (("run", "dtecn", "--policy", "edge-eqaul"), "--policy: there is no policy 'edge-eqaul'; did you mean edge-equal?"),
+    (("run", "dtecn", "--policy", "random:x=1"), "--policy: random: there is no option 'x' (accepted: no options)"),
+    (("bench", "kernal"), "there is no bench 'kernal'; did you mean kernel? (accepted: kernel)"),
+    (("policies", "--jsn"), "--jsn"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), USAGE)
+def test_wrong_usage_is_one_line(arguments: tuple[str, ...], words: str) -> None:
+    assert words in twin(*arguments).complaint()
+
+
+def test_lists() -> None:
+    assert twin("scenarios").out.split()[:3] == ["dtecn", "Table", "I"]
+    assert twin("scenarios", "--json").json()["scenarios"][0]["name"] == "dtecn"
+    lines = twin("policies").out.splitlines()
+    assert any(line.startswith("edge-equal ") and "equal shares" in line for line in lines)
+    listed = twin("policies", "--json").json()["policies"]
+    assert {"name": "random", "extra": "", "installed": True}.items() <= listed[2].items()
+
+
+@pytest.mark.parametrize("command", [(), ("run",), ("scenarios",), ("policies",), ("check",), ("bench",)])
+def test_help_has_examples(command: tuple[str, ...]) -> None:
+    done = twin(*command, "--help")
+    assert (done.code, done.err) == (0, "")
+    assert f"Examples:\n    twin {' '.join(command)}".rstrip() in done.out
+
+
+def test_version() -> None:
+    assert twin("--version").out.startswith("twin 0.")
+
+
+def test_check_of_a_scenario() -> None:
+    assert twin("check", "dtecn").out == (
+        "dtecn: is a valid scenario: 10 vehicles, 3 task classes, 1000 slots of 0.1 s\n"
+    )
+
+
+def test_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sim.check.check", interrupted)
+    assert twin("check", "dtecn").code == 130
+
+
+@pytest.mark.full
+def test_listing_policies_imports_no_learning_library() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "sim.cli", "policies"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "typer" in imported
+    assert not imported & {"torch", "llama_cpp", "safetensors"}
+
+
+@pytest.mark.full
+def test_closed_pipe() -> None:
+    command = [*TWIN, "run", "dtecn", "--slots", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+@pytest.mark.full
+def test_process_gives_exit_code() -> None:
+    done = twin_process("run", "dtecn", "--slots", "1", "--json")
+    assert (done.code, done.err) == (0, "")
+    assert done.json()["slots"] == 1
+
+
+def test_progress_bar_counts_slots() -> None:
+    with show.progress(10, shown=False) as progress:
+        progress(5)
+    with show.spinner("working", shown=False):
+        pass
+
+
+@pytest.mark.full
+def test_bench_of_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "_TRIAL_SLOTS", {10: 4, 100: 2})
+    monkeypatch.setattr(kernel, "_RUN_S", 0.01)
+    monkeypatch.setattr(kernel, "_NUM_REPEAT", 1)
+    monkeypatch.setattr(kernel, "_RAW_TIMEOUTS", 1000)
+    monkeypatch.setattr(kernel, "_memory_growth_bytes", lambda: [2**20, 0])
+    done = twin("bench", "kernel", "--json")
+    assert (done.code, done.err) == (0, "")
+    measured = done.json()["kernel"]
+    assert [(one["family"], one["num_vehicle"]) for one in measured["runs"]] == [
+        (family, count) for family in ("table1", "stress") for count in (10, 100)
+    ]
+    assert all(one["ratio_min"] <= one["ratio"] <= one["ratio_max"] for one in measured["runs"])
+    assert all(one["ratio"] > 0 < one["setup_s"] for one in measured["runs"])
+    monkeypatch.setattr(kernel, "_FAMILIES", {"table1": {"server_hz": "40e9"}})
+    shown = twin("bench").out
+    assert "vehicle-slots/s" in shown
+    assert "slot 200: +1.0 MiB, from slot 1000: +0.0 MiB" in shown
+    assert [spec.name for spec in bench.select(())] == ["kernel"]
+
+
+def test_bench_scenarios_keep_the_load_per_vehicle() -> None:
+    table1 = kernel.scenario("table1", 100, 5)
+    assert table1.server.frequency_hz / table1.vehicles.num_vehicle == Scenario.load("dtecn").server.frequency_hz / 10
+    stress = kernel.scenario("stress", 10, 200)
+    offered = sum(0.5 * sum(task.size_bytes) * task.cycles_per_byte for task in stress.tasks)
+    assert offered / stress.time.slot_duration_s > 12e9
+
+
+def test_peak_memory_grows() -> None:
+    scenario = Scenario.load("dtecn", ["time.num_slot=20", "trace.part_seconds=0.001"])
+    assert timing.peak_bytes() > 10 * 2**20
+    assert all(growth >= 0 for growth in timing.peak_growth_bytes(scenario, "local-only", 1, (5, 10)))

@@ -1,0 +1,164 @@
+"""The guard: whatever a policy does, the run goes on, and the trace says what happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from physical.system import System
+from policies.api import Policy
+from policies.baselines import EdgeEqual
+from policies.fallback import GuardedPolicy
+from sim import run
+from tests.unit.test_baselines import EXAMPLE, make_snapshot
+from tests.unit.test_twin import column, make_scenario
+from twin.decision import Decision, Diagnostics
+from twin.snapshot import TwinSnapshot
+
+SNAPSHOT = make_snapshot(*EXAMPLE, 0.0)
+SHAPE = SNAPSHOT.size_bytes.shape
+SHARE_HZ = 60e9 / 4
+
+
+class Returns:
+    """Returns what it is given; an exception is raised."""
+
+    def __init__(self, what: Any) -> None:
+        self.what = what
+        self.resets: list[tuple[System, int]] = []
+
+    def reset(self, system: System, seed: int) -> None:
+        self.resets.append((system, seed))
+
+    def decide(self, snapshot: TwinSnapshot) -> Any:
+        if isinstance(self.what, BaseException):
+            raise self.what
+        return self.what
+
+
+class Explaining(Returns):
+    def diagnostics(self) -> Diagnostics:
+        return Diagnostics(feasible=False, objective=1.5, lower_bound=1.0, gap=0.5, solve_s=0.25, num_token=7)
+
+
+def guard(policy: Policy) -> GuardedPolicy:
+    guarded = GuardedPolicy(policy, EdgeEqual())
+    guarded.reset(SNAPSHOT.system, 11)
+    return guarded
+
+
+def feasible() -> Decision:
+    return Decision(np.full(SHAPE, 0.5), np.full(SHAPE, SHARE_HZ))
+
+
+def test_a_feasible_decision_passes_untouched() -> None:
+    decision = feasible()
+    ruling = guard(Returns(decision)).rule(SNAPSHOT)
+    assert (ruling.fallback, ruling.repaired) == ("", False)
+    assert ruling.decision.offloading_ratio.tobytes() == decision.offloading_ratio.tobytes()
+    assert ruling.decision.compute_allocation_hz.tobytes() == decision.compute_allocation_hz.tobytes()
+    assert ruling.wall_s >= 0
+
+
+def test_reset_reaches_the_policy_with_its_seed() -> None:
+    policy = Returns(feasible())
+    guard(policy)
+    assert policy.resets == [(SNAPSHOT.system, 11)]
+
+
+BAD: dict[str, Any] = {
+    "ValueError": ValueError("no idea"),
+    "ZeroDivisionError": ZeroDivisionError(),
+    "MemoryError": MemoryError("too much"),
+    "RecursionError": RecursionError("too deep"),
+    "NoneType": None,
+    "dict": {"offloading_ratio": 1},
+    "shape": Decision(np.ones((3, 3)), np.ones((3, 3))),
+    "not finite": Decision(np.full(SHAPE, np.nan), np.ones(SHAPE)),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_failure_brings_the_fallback_and_its_reason(case: str) -> None:
+    ruling = guard(Returns(BAD[case])).rule(SNAPSHOT)
+    assert case in ruling.fallback
+    assert not ruling.repaired
+    np.testing.assert_array_equal(ruling.decision.offloading_ratio, 1.0)  # edge-equal's
+    np.testing.assert_allclose(ruling.decision.compute_allocation_hz, SHARE_HZ, rtol=1e-12)
+
+
+def test_the_reason_names_error_and_place_in_one_short_line() -> None:
+    ruling = guard(Returns(ValueError("x" * 1000))).rule(SNAPSHOT)
+    assert len(ruling.fallback) <= 300
+    assert "decide" in guard(Returns(ValueError("short"))).rule(SNAPSHOT).fallback
+
+
+def test_an_infeasible_decision_is_repaired() -> None:
+    ruling = guard(Returns(Decision(np.full(SHAPE, 2.0), np.full(SHAPE, 60e9)))).rule(SNAPSHOT)
+    assert (ruling.fallback, ruling.repaired) == ("", True)
+    np.testing.assert_array_equal(ruling.decision.offloading_ratio, 1.0)
+    assert ruling.decision.compute_allocation_hz.sum() == pytest.approx(60e9, rel=1e-9)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_a_user_who_wants_to_stop_is_not_overruled(stop: type[BaseException]) -> None:
+    with pytest.raises(stop):
+        guard(Returns(stop())).rule(SNAPSHOT)
+
+
+def test_diagnostics_pass_through_and_default_to_nothing_known() -> None:
+    assert guard(Explaining(feasible())).rule(SNAPSHOT).diagnostics.num_token == 7
+    silent = guard(Returns(feasible())).rule(SNAPSHOT).diagnostics
+    assert silent.feasible
+    assert np.isnan([silent.objective, silent.lower_bound, silent.gap, silent.solve_s]).all()
+    assert silent.num_token == 0
+    # What a policy says about a decision that was not taken is not recorded as if it had been.
+    assert guard(Explaining(None)).rule(SNAPSHOT).diagnostics.num_token == 0
+
+
+def test_overruling_calls_only_the_fallback() -> None:
+    ruling = guard(Returns(AssertionError("not called"))).rule_by_fallback(SNAPSHOT, "too slow", 1.25)
+    assert (ruling.fallback, ruling.wall_s) == ("too slow", 1.25)
+    np.testing.assert_array_equal(ruling.decision.offloading_ratio, 1.0)
+
+
+class Flaky:
+    """Raises in every third slot, overdoes it in every third."""
+
+    def reset(self, system: System, seed: int) -> None:
+        self.shape = (system.num_vehicle, system.num_class)
+
+    def decide(self, snapshot: TwinSnapshot) -> Decision:
+        if snapshot.slot % 3 == 0:
+            raise RuntimeError(f"slot {snapshot.slot}")
+        share_hz = 20e9 if snapshot.slot % 3 == 1 else 1e9
+        return Decision(np.ones(self.shape), np.full(self.shape, share_hz))
+
+    def diagnostics(self) -> Diagnostics:
+        return Diagnostics(objective=3.25, num_token=4)
+
+
+def test_a_flaky_policy_costs_only_its_own_slots(tmp_path: Any) -> None:
+    result = run(make_scenario("policy.fallback=local-only"), policy=Flaky(), out=tmp_path)
+    third = [slot % 3 for slot in range(12)]
+    assert column(result, "decisions", "fallback").tolist() == [part == 0 for part in third]
+    assert column(result, "decisions", "repaired").tolist() == [part == 1 for part in third]
+    ratio = np.stack(column(result, "decisions", "offloading_ratio").tolist())
+    np.testing.assert_array_equal(ratio[:, 0], [float(part > 0) for part in third])
+    np.testing.assert_array_equal(np.isnan(column(result, "decisions", "objective")), [part == 0 for part in third])
+    assert column(result, "decisions", "num_token").tolist() == [4 * (part > 0) for part in third]
+    assert (result.summary["fallbacks"], result.summary["decisions_repaired"]) == (4, 4)
+    assert result.status == "complete"
+
+
+class Babbling(Flaky):
+    def diagnostics(self) -> Any:
+        return "all is well"
+
+
+def test_diagnostics_that_are_none_do_not_end_the_run() -> None:
+    """What a policy returns as diagnostics is as untrusted as its decision."""
+    result = run(make_scenario(), policy=Babbling())
+    assert result.summary["decisions"] == 12

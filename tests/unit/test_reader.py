@@ -1,0 +1,126 @@
+"""Damaged and foreign traces: one error that names the file, never wrong data in silence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from physical.errors import InputError
+from sim import run
+from tests.unit.test_twin import make_scenario
+from traces.reader import Trace
+from traces.schema import SCHEMA_VERSION, TABLES
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("runs") / "one"
+    run(make_scenario("time.num_slot=30"), policy="random", seed=1, out=directory)
+    return directory
+
+
+@pytest.fixture
+def trace(original: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(original, tmp_path / "copy"))
+
+
+def part(trace: Path, table: str = "tasks") -> Path:
+    return sorted((trace / table).glob("*.parquet"))[0]
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.01, 0.3, 0.5, 0.9, 0.999])
+def test_a_truncated_part_is_named(trace: Path, keep: float) -> None:
+    path = part(trace)
+    path.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
+    with pytest.raises(InputError) as error:
+        Trace(trace).table("tasks")
+    assert error.value.where == str(path)
+    assert "\n" not in str(error.value)
+    assert Trace(trace).table("slots").num_rows == 30  # other tables can still be read
+
+
+def test_a_part_that_is_something_else_is_named(trace: Path) -> None:
+    part(trace).write_text("slot,vehicle\n1,2\n")
+    with pytest.raises(InputError, match=r"part-\d+\.parquet: cannot be read"):
+        Trace(trace).table("tasks")
+
+
+@pytest.mark.parametrize("place", [0.1, 0.25, 0.5, 0.75])
+@pytest.mark.parametrize("table", ["tasks", "vehicles"])
+def test_a_flipped_byte_is_never_read_as_good_data(trace: Path, original: Path, table: str, place: float) -> None:
+    path = part(trace, table)
+    data = bytearray(path.read_bytes())
+    data[int(place * pq.ParquetFile(path).metadata.row_group(0).total_byte_size)] ^= 0x5A
+    path.write_bytes(data)
+    damaged = Trace(trace)
+    try:
+        rows = damaged.table(table)
+    except InputError as error:
+        assert error.where == str(path)  # noqa: PT017 - one of two acceptable ends
+    else:
+        assert rows.equals(Trace(original).table(table)) or table in damaged.mismatches()
+
+
+def test_a_missing_part_and_an_edited_value_show_as_mismatch(trace: Path) -> None:
+    assert Trace(trace).mismatches() == []
+    path = part(trace, "vehicles")
+    rows = pq.read_table(path)
+    speed = rows.schema.get_field_index("speed_mps")
+    edited = rows.set_column(speed, rows.schema.field(speed), pa.array([99.0] * rows.num_rows))
+    pq.write_table(edited, path)
+    part(trace, "twin").unlink()
+    assert Trace(trace).mismatches() == ["vehicles", "twin"]
+
+
+def test_a_part_without_a_column_is_not_taken_for_nulls(trace: Path) -> None:
+    path = part(trace, "slots")
+    pq.write_table(pq.read_table(path).drop_columns(["drift"]), path)
+    damaged = Trace(trace)
+    try:
+        damaged.table("slots")
+    except InputError as error:
+        assert error.where == str(path)  # noqa: PT017 - one of two acceptable ends
+    else:
+        assert "slots" in damaged.mismatches()
+
+
+@pytest.mark.parametrize("version", [0, SCHEMA_VERSION + 1, "1", None])
+def test_another_schema_version_is_refused(trace: Path, version: Any) -> None:
+    path = trace / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": version}))
+    with pytest.raises(InputError) as error:
+        Trace(trace)
+    assert (error.value.where, error.value.key) == (str(path), "schema_version")
+    assert error.value.accepted == str(SCHEMA_VERSION)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '{"status": "complete"}', "\x00\xff"])
+def test_a_broken_manifest_is_named(trace: Path, text: str) -> None:
+    (trace / "manifest.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError) as error:
+        Trace(trace)
+    assert error.value.where == str(trace / "manifest.json")
+
+
+def test_what_is_no_run_is_said_so(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(InputError, match="is not a run"):
+            Trace(path)
+
+
+def test_an_unknown_table_names_the_known_ones(original: Path) -> None:
+    with pytest.raises(InputError) as error:
+        Trace(original).table("cars")
+    assert error.value.accepted == ", ".join(TABLES)
+
+
+def test_a_run_without_messages_has_an_empty_table_of_them(original: Path) -> None:
+    table = Trace(original).table("messages")
+    assert table.num_rows == 0
+    assert table.schema.names == [column.name for column in TABLES["messages"].columns]
