@@ -159,8 +159,8 @@ def _run(
     """Simulate a scenario: write a trace, print a summary."""
     from policies.registry import make
     from sim import show
-    from sim.run import run
     from sim.scenario import Scenario
+    from sim.simulation import run
 
     chosen = _with_length(Scenario.load(scenario, settings or ()), slots, duration)
     make(chosen.policy.fallback, where=f"{scenario}: policy.fallback")
@@ -225,6 +225,53 @@ def _free_directory(scenario: str, policy: str, seed: int) -> Path:
         number += 1
         directory = base.with_name(f"{base.name}-{number}")
     return directory
+
+
+@app.command(
+    name="compare",
+    epilog=_examples(
+        "twin compare dtecn-congested --policies local-only,edge-equal,greedy-latency --seeds 0..19",
+        "twin compare my.toml --policies random,greedy-cost --seeds 0..4 --slots 500 --out runs/mine --json",
+    ),
+)
+def _compare(
+    scenario: Annotated[str, typer.Argument(help="Built-in name or TOML file.")],
+    policies: Annotated[str, typer.Option("--policies", metavar="A,B,...", help="Who is compared.")],
+    seeds: Annotated[str, typer.Option("--seeds", metavar="0..19", help="Range or list; every policy gets all.")],
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", help="Whom the others are compared with; by default the first.")
+    ] = None,
+    slots: Annotated[int | None, typer.Option("--slots", min=1, help="How many slots to simulate.")] = None,
+    settings: Settings = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes to use.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Where results go; by default below runs/.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Compare policies on common random numbers: means, and paired differences with 95 % intervals.
+
+    Finished runs are kept: a comparison that was stopped goes on where it was.
+    """
+    from sim import compare, show
+    from sim.scenario import Scenario
+
+    chosen = _with_length(Scenario.load(scenario, settings or ()), slots, None)
+    directory = out if out is not None else compare.default_directory(scenario, chosen)
+    names, numbers = compare.parse_policies(policies), compare.parse_seeds(seeds)
+    try:
+        num_run = len(names) * len(numbers)
+        with show.progress(num_run, shown=not as_json and sys.stderr.isatty(), what="runs") as progress:
+            comparison = compare.compare(
+                chosen, names, numbers, directory, baseline=baseline, num_worker=workers, progress=progress
+            )
+    except KeyboardInterrupt:
+        return _complain(f"interrupted; finished runs are kept, the same command goes on: {directory}", INTERRUPTED)
+    if as_json:
+        _print_json({**comparison.to_dict(), "directory": str(directory)})
+    else:
+        show.comparison(comparison, f"{scenario}, {len(numbers)} seeds", directory)
+    return 0
 
 
 @app.command(name="scenarios", epilog=_examples("twin scenarios", "twin scenarios --json"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,6 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from sim.bench.report import Report
+
+if TYPE_CHECKING:
+    from sim.compare import Comparison, Interval
 
 # Key of the summary -> what it is called, and its unit; by groups, in the order of the table.
 _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
@@ -115,12 +118,47 @@ def report(measured: Report) -> None:
         output.print(note, markup=False)
 
 
+# Metric -> heading and the number of its units in one of the heading's.
+_COMPARED = {
+    "objective_mean": ("objective", 1.0),
+    "deadline_miss_ratio": ("missed", 1.0),
+    "qos_mean": ("QoS", 1.0),
+    "delay_s_mean": ("delay / ms", 1e-3),
+    "energy_j_mean": ("energy / J", 1.0),
+    "backlog_bytes_mean": ("backlog / MB", 1e6),
+}
+
+
+def comparison(compared: Comparison, title: str, directory: Path) -> None:
+    """Print means with their intervals, and below them the differences from the baseline."""
+    output = console()
+    for heading, statistics in (
+        (f"{title}: mean and 95 % interval", compared.means),
+        (f"difference from {compared.baseline} with the same seed, and 95 % interval", compared.differences),
+    ):
+        if not statistics:
+            continue
+        table = Table(title=escape(heading), title_justify="left")
+        table.add_column("policy")
+        for label, _ in _COMPARED.values():
+            table.add_column(label, justify="right", no_wrap=True)
+        for policy, row in statistics.items():
+            cells = (_with_interval(row[metric], unit) for metric, (_, unit) in _COMPARED.items())
+            table.add_row(escape(policy), *cells)
+        output.print(table)
+    output.print(f"all metrics and runs: {directory}", markup=False, soft_wrap=True)
+
+
+def _with_interval(value: Interval, unit: float) -> str:
+    return f"{value.mean / unit:.4g} ± {value.half_width / unit:.2g}"
+
+
 @contextmanager
-def progress(num_slot: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
-    """Show a bar on stderr while the body runs; yields what to call with the number of slots done."""
-    columns = (TextColumn("slots"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+def progress(total: int, *, shown: bool, what: str = "slots") -> Iterator[Callable[[int], None]]:
+    """Show a bar on stderr while the body runs; yields what to call with the number of `what` done."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console(stderr=True), transient=True, disable=not shown) as bar:
-        task = bar.add_task("slots", total=num_slot)
+        task = bar.add_task(what, total=total)
         yield lambda done: bar.update(task, completed=done)
 
 

@@ -29,10 +29,12 @@ class TraceWriter:
     directory : where the run goes; None keeps it in memory
     part_rows : task rows after which the open part is closed
     part_seconds : wall time after which the open part is closed
+    keep : False without a directory computes digests only
     """
 
-    def __init__(self, directory: Path | None, part_rows: int, part_seconds: float) -> None:
+    def __init__(self, directory: Path | None, part_rows: int, part_seconds: float, *, keep: bool = True) -> None:
         self.directory = directory
+        self._keep = keep or directory is not None
         self.tables: dict[str, list[pa.Table]] = {name: [] for name in TABLES}
         self._part_rows = part_rows
         self._part_seconds = part_seconds
@@ -66,7 +68,8 @@ class TraceWriter:
         rows = pa.Table.from_arrays(arrays, schema=table.schema())
         if rows.num_rows:
             self._digests[name].add(rows)
-            self.tables[name].append(rows)
+            if self._keep:
+                self.tables[name].append(rows)
 
     @property
     def overdue(self) -> bool:

@@ -14,8 +14,8 @@ from physical.model.slot import SlotOutcome, slot_step
 from physical.params import Discipline, Mode, TaskOrder
 from physical.system import System
 from policies.feasible import capacity_hz
-from sim.run import RunResult, run
 from sim.scenario import Scenario
+from sim.simulation import RunResult, run
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 

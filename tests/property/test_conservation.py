@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from physical.model import computing, energy, objective
 from physical.plane.ticks import NS_PER_S, to_ns
 from policies.feasible import FLOOR
-from sim.run import RunResult
+from sim.simulation import RunResult
 from tests.property.families import Case, cases
 
 Floats = NDArray[np.float64]

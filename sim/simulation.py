@@ -63,6 +63,7 @@ def run(
     policy: str | Policy | None = None,
     seed: int = 0,
     out: str | Path | None = None,
+    keep_tables: bool = True,
     progress: Callable[[int], None] = lambda _: None,
 ) -> RunResult:
     """Simulate a scenario.
@@ -73,6 +74,7 @@ def run(
     policy : name with options, or an object; by default the scenario's
     seed : of all random numbers
     out : directory for the trace; without it the trace stays in memory
+    keep_tables : False drops a trace without a directory, digest and summary remain
     progress : called now and then with the number of slots done
 
     Raises
@@ -88,7 +90,7 @@ def run(
     guarded = GuardedPolicy(made, make(scenario.policy.fallback))
     streams = Streams(seed)
     directory = None if out is None else Path(out)
-    writer = TraceWriter(directory, scenario.trace.part_rows, scenario.trace.part_seconds)
+    writer = TraceWriter(directory, scenario.trace.part_rows, scenario.trace.part_seconds, keep=keep_tables)
     world = World(scenario, guarded, streams, writer, progress)
     guarded.reset(world.system, streams.policy_seed())
     with _interrupt_ends(world), _quiet_collector():
