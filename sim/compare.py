@@ -225,8 +225,8 @@ def _evaluate(summaries: dict[str, list[dict[str, Any]]], seeds: tuple[int, ...]
 def interval(values: Any) -> Interval:
     """Return the mean and the half-width of its 95 % confidence interval.
 
-    >>> interval(np.array([1.0, 3.0]))
-    Interval(mean=2.0, half_width=12.706204736174692)
+    >>> print("{0.mean:.3f} {0.half_width:.3f}".format(interval(np.array([1.0, 3.0]))))
+    2.000 12.706
     """
     count = len(values)
     if count < 2:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from physical.model import computing, energy, slot, units
 from physical.plane.columns import Outcome
 from physical.plane.fleet import VehicleStates
-from physical.plane.ticks import NEVER, NS_PER_S, ns_from_ticks
+from physical.plane.ticks import NEVER, NS_PER_S, ns_from_ticks, ticks_from_ns
 from physical.system import System
 from sim.ledger import Ledger
 from sim.network import BASE_STATION
@@ -101,9 +101,9 @@ class Recorder:
         outcome = self.ledger.add_tasks(tasks, self._local_energy_j(tasks, end_ns), age_ns)
         stages = {name: _nullable(tasks[column]) for name, column in _STAGES.items()}
         if in_flight.any():
-            horizon = end_ns
-            for name, column in stages.items():
-                stages[name] = np.ma.masked_where(np.ma.getmaskarray(column) | (column.data > horizon), column.data)
+            end = ticks_from_ns(end_ns)  # not in rounded ns: a stage may end a fraction of one later
+            for name, column in _STAGES.items():
+                stages[name] = np.ma.masked_where(tasks[column] > end, stages[name].data)
         ratio = tasks["offloading_ratio"]
         self._writer.add(
             "tasks",
@@ -125,7 +125,7 @@ class Recorder:
         ratio = np.nan_to_num(tasks["offloading_ratio"], nan=1.0)  # a held task has used nothing
         cycles_per_byte = system.cycles_per_byte[tasks["task_class"]]
         cycles = computing.local_cycles(tasks["size_bytes"], cycles_per_byte, ratio)
-        unfinished = tasks["local_end"] > end_ns << 14
+        unfinished = tasks["local_end"] > ticks_from_ns(end_ns)
         if unfinished.any():
             need_s = computing.execution_delay_s(cycles, system.cpu_hz[vehicle])
             left_s = np.where(unfinished, (ns_from_ticks(tasks["local_end"]) - end_ns) / NS_PER_S, 0.0)

@@ -12,7 +12,7 @@ from physical.model import computing, rate
 from physical.plane.columns import Outcome, Rows, TaskColumns, as_slice
 from physical.plane.fifo import Fifo
 from physical.plane.slices import Slices
-from physical.plane.ticks import Floats, Ints, ticks_from_s
+from physical.plane.ticks import NEVER, Floats, Ints, ticks_from_s
 from physical.plane.uplink import Uplink
 from physical.system import System
 
@@ -141,6 +141,7 @@ class DataPlane:
         columns.done[rows] = np.maximum(columns.local_end[rows], columns.arrive[rows])
         lost = columns.edge_cycles[rows] > 0
         columns.outcome[rows] = np.where(lost, Outcome.DROPPED_UPLINK, Outcome.COMPLETED)
+        columns.arrive[rows[lost]] = NEVER
 
     def _return_results(self, rows: Ints, ends: Ints) -> None:
         columns = self.columns

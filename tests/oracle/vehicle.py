@@ -97,8 +97,9 @@ class Vehicle:
             yield from self._upload(upload_bytes)
             task.upload_end = self._clock.now
             yield self._clock.at(self._clock.now + task.uplink_latency, Phase.UPLOAD_DONE)
-            task.arrive = self._clock.now
-            if task.edge_cycles > 0 and task.uplink_lost:
+            is_lost = task.edge_cycles > 0 and task.uplink_lost
+            task.arrive = None if is_lost else self._clock.now
+            if is_lost:
                 outcome = "dropped: uplink"
             elif task.edge_cycles > 0:
                 yield self._server.arrive(task)

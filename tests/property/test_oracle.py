@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -20,7 +21,8 @@ def compare(case: Case, result: RunResult, oracle: OracleResult) -> None:
     """Assert that both engines tell the same story."""
     table = result.table("tasks")
     for name, expected in oracle.task_rows(case.scenario).items():
-        found = [None if value != value else value for value in table[name].to_pylist()]  # noqa: PLR0124 - NaN
+        values = table[name].to_pylist()
+        found = [None if isinstance(value, float) and math.isnan(value) else value for value in values]
         assert found == expected, name
     compare_decisions(result, oracle)
     slots = result.table("slots")

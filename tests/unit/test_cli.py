@@ -68,7 +68,7 @@ def test_duration(duration: str, num_slot: int) -> None:
 
 
 USAGE = [
-    ((), "COMMAND: is missing (accepted: run, scenarios, policies, check, bench; see twin --help)"),
+    ((), "COMMAND: is missing (accepted: run, compare, scenarios, policies, check, bench; see twin --help)"),
     (("fly",), "No such command 'fly'"),
     (("rnu",), "did you mean 'run'?"),
     (("run",), "SCENARIO: is missing (accepted: see twin run --help)"),

@@ -98,7 +98,7 @@ def test_doppler() -> None:
 
 
 def test_torch_gives_the_same_channel() -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch comes with the extra marl")
     rng = np.random.default_rng(15)
     distance, shadowing = rng.uniform(10, 500, (4, 6)), rng.normal(0, 8, (4, 6))
     real, imaginary, speed = rng.normal(size=(4, 6)), rng.normal(size=(4, 6)), rng.uniform(0, 15, 6)
@@ -117,7 +117,7 @@ def test_torch_gives_the_same_channel() -> None:
 
 def test_fading_correlation_is_accurate_and_the_same_in_torch() -> None:
     """J0(x) = 1/pi int_0^pi cos(x sin t) dt; the trapezoid rule with 400 points is exact to rounding for x < 300."""
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch comes with the extra marl")
     doppler = np.linspace(0.0, 400.0, 2001)
     angle = np.pi * (np.arange(400) + 0.5) / 400
     expected = np.cos(2 * np.pi * 0.1 * doppler[:, None] * np.sin(angle)).mean(axis=1)

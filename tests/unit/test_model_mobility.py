@@ -83,7 +83,7 @@ def test_distance() -> None:
 
 
 def test_torch_gives_the_same_positions() -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch comes with the extra marl")
     rng = np.random.default_rng(2)
     columns = [rng.uniform(-500, 500, 5), rng.uniform(10, 15, 5), np.ones(5), rng.uniform(-5, 5, 5)]
     expected = mobility.highway_position_m(columns[0], columns[1], columns[2], columns[3], 1000.0, 77.7)

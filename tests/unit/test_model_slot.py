@@ -32,7 +32,7 @@ class Instance:
         return slot_step(self.system, **self.inputs)
 
     def torch(self) -> Instance:
-        torch = pytest.importorskip("torch")
+        torch = pytest.importorskip("torch", reason="torch comes with the extra marl")
         inputs = {
             key: torch.tensor(value) if isinstance(value, np.ndarray) else value for key, value in self.inputs.items()
         }
@@ -234,7 +234,7 @@ def test_gradient_equals_finite_differences(reading: tuple[str, str, str, str], 
 def test_gradients_are_finite_at_the_corners(reading: tuple[str, str, str, str]) -> None:
     """Each task sits in one corner of ratio {0, 1} and allocation {0, 5 GHz}; work without CPU included."""
     tensors = make_instance(23, make_model(reading), 4, bias_hz=-0.1e9).torch()
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch comes with the extra marl")
     corners = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, 0.0]], dtype=torch.float64)
     for num_corner in (3, 4):  # with the last corner the objective itself is infinite, the gradient still is not
         rows = corners[torch.arange(12) % num_corner]

@@ -61,7 +61,7 @@ def test_execution_delay_at_the_edges() -> None:
 
 def test_execution_delay_has_finite_gradients_at_the_edges() -> None:
     """Without work the slope is that of the running server, 1 / f; without CPU the delay is constant."""
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch comes with the extra marl")
     cycles = torch.tensor([0.0, 0.0, 6.0], dtype=torch.float64, requires_grad=True)
     frequency = torch.tensor([0.0, 2.0, 0.0], dtype=torch.float64, requires_grad=True)
     computing.execution_delay_s(cycles, frequency)[:2].sum().backward()
