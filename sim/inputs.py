@@ -22,7 +22,7 @@ from sim.streams import Streams
 
 Floats = NDArray[np.float64]
 
-_MAX_SLOT = 256
+_MAX_SLOT = 512
 _MAX_VEHICLE_SLOT = 1 << 17
 
 

@@ -139,7 +139,6 @@ def _interrupt_ends(world: World) -> Iterator[None]:
 def _quiet_collector() -> Iterator[None]:
     """Keep the garbage collector from walking the world again and again: it makes no cycles while it runs."""
     threshold = gc.get_threshold()
-    gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, *threshold[1:])
     try:

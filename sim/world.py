@@ -224,7 +224,9 @@ class World:
         """Send a decision to the server and to the vehicles."""
         slot, now = deliberation.snapshot.slot, self.clock.now
         decided_in = deliberation.snapshot.time_ns // self.slot_duration_ns
-        self.recorder.decided(deliberation, self._blocks[decided_in].states(decided_in))
+        is_present = now < (decided_in + 1) * self.slot_duration_ns
+        truth = self.fleet.states if is_present else self._blocks[decided_in].states(decided_in)
+        self.recorder.decided(deliberation, truth)
         block = self._blocks[slot]
         for older in [known for known in self._blocks if known < slot]:
             del self._blocks[older]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from numpy.random import Generator as RandomGenerator
 from simpy.core import Environment
@@ -47,8 +46,7 @@ class DecisionMaker(Protocol):
         """Return the fallback's decision, and record why."""
 
 
-@dataclass(frozen=True)
-class Deliberation:
+class Deliberation(NamedTuple):
     """One decision with its circumstances, as it is recorded."""
 
     snapshot: TwinSnapshot

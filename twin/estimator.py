@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -97,8 +96,8 @@ class Belief:
             if cohort.delivered_ns > now_ns:
                 return cohort.delivered_ns < LOST_NS
             self._states = cohort.states
-            self._report_slot = np.full(len(self._heard), cohort.slot)
-            self._sampled_ns = np.full(len(self._heard), cohort.sent_ns)
+            self._report_slot[:] = cohort.slot
+            self._sampled_ns[:] = cohort.sent_ns
             self._heard[:] = True
             return False
         vehicle = np.arange(self._system.num_vehicle) if cohort.vehicle is None else cohort.vehicle
@@ -163,10 +162,8 @@ class Belief:
 
 
 def _replace_some(states: VehicleStates, newer: VehicleStates, vehicle: NDArray[np.int64]) -> VehicleStates:
-    replaced = {}
-    for field in dataclasses.fields(VehicleStates):
-        values = getattr(states, field.name).copy()
-        values[vehicle] = getattr(newer, field.name)[vehicle]
-        freeze(values)
-        replaced[field.name] = values
-    return VehicleStates(**replaced)
+    replaced = [values.copy() for values in states]
+    for values, new in zip(replaced, newer, strict=True):
+        values[vehicle] = new[vehicle]
+    freeze(*replaced)
+    return VehicleStates(*replaced)

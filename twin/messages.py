@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,7 @@ LOST_NS = 1 << 47
 """Delivery time of a message that never arrives; equals the horizon of the clock."""
 
 
-@dataclass(frozen=True)
-class ReportCohort:
+class ReportCohort(NamedTuple):
     """State reports of one slot.
 
     slot : whose start they describe
@@ -31,8 +30,7 @@ class ReportCohort:
     states: VehicleStates
 
 
-@dataclass(frozen=True)
-class ServerReport:
+class ServerReport(NamedTuple):
     """The edge server's backlog at a slot start, [K], bytes."""
 
     slot: int

@@ -6,7 +6,7 @@ This is the small interface between the processes (vehicles, base station, world
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,7 @@ from physical.plane.ticks import NEVER, Floats, Ints
 MissingCommand = Literal["previous", "local", "wait"]
 
 
-@dataclass(frozen=True)
-class VehicleStates:
+class VehicleStates(NamedTuple):
     """True states of vehicles at the start of a slot; arrays [N] unless noted, read-only."""
 
     x_m: Floats
@@ -96,7 +95,8 @@ class Fleet:
         if self._missing_command != "wait":
             for held in [held for held in self._held if held.patience_ends < now]:
                 self._obey(held.patience_ends)
-                self._lose_patience(held)
+                if held.waiting.any():
+                    self._lose_patience(held)
         self._obey(now - 1)
         self.plane.advance(now)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, Literal
 
 import numpy as np
@@ -26,7 +25,7 @@ SLOT_NS = 100_000_000
 SYSTEM = make_scenario().system()
 CORRELATION = np.array([0.9, -0.3, 0.0])
 ROAD_M = 100.0
-STATE_FIELDS = [field.name for field in dataclasses.fields(VehicleStates)]
+STATE_FIELDS = VehicleStates._fields
 
 
 def states(tag: int) -> VehicleStates:
@@ -162,8 +161,7 @@ def test_the_newest_server_report_counts() -> None:
 
 
 def moving(tag: int, x_m: list[float], heading_rad: float) -> VehicleStates:
-    return dataclasses.replace(
-        states(tag),
+    return states(tag)._replace(
         x_m=np.array(x_m),
         y_m=np.array([1.0, 2.0, 3.0]),
         speed_mps=np.array([10.0, 20.0, 0.0]),
