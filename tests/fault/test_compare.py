@@ -1,0 +1,106 @@
+"""Comparisons: paired statistics, resuming after a kill, and the same table from any number of workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from scipy import stats
+
+from physical.errors import InputError
+from sim import Scenario, run
+from sim.compare import compare, parse_policies, parse_seeds
+
+POLICIES = ("local-only", "edge-equal", "random")
+SEEDS = (0, 1, 2, 3)
+
+
+def small() -> Scenario:
+    return Scenario.load("dtecn-congested", ["time.num_slot=20", "vehicles.num_vehicle=3"])
+
+
+@pytest.mark.full
+def test_differences_are_paired_by_seed(tmp_path: Path) -> None:
+    """Means and intervals against SciPy's t interval, on summaries that were made here."""
+    comparison = compare(small(), POLICIES, SEEDS, tmp_path, baseline="edge-equal", num_worker=2)
+    own = {
+        policy: np.array([run(small(), policy=policy, seed=seed).summary["objective_mean"] for seed in SEEDS])
+        for policy in POLICIES
+    }
+    assert set(comparison.differences) == {"local-only", "random"}
+    for policy in comparison.differences:
+        difference = own[policy] - own["edge-equal"]
+        low, high = stats.t.interval(0.95, len(SEEDS) - 1, difference.mean(), stats.sem(difference))
+        found = comparison.differences[policy]["objective_mean"]
+        np.testing.assert_allclose([found.mean - found.half_width, found.mean + found.half_width], [low, high])
+    table = pq.read_table(tmp_path / "runs.parquet")
+    assert table.num_rows == len(POLICIES) * len(SEEDS)
+    assert json.loads((tmp_path / "compare.json").read_text())["baseline"] == "edge-equal"
+
+
+@pytest.mark.full
+def test_workers_and_resuming_do_not_change_the_table(tmp_path: Path) -> None:
+    one = compare(small(), POLICIES, SEEDS, tmp_path / "one", num_worker=1)
+    two = compare(small(), POLICIES, SEEDS, tmp_path / "two", num_worker=2)
+    assert one.to_dict() == two.to_dict()
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "one" / "runs").iterdir()}
+    removed = sorted(kept)[3]
+    removed.unlink()
+    assert compare(small(), POLICIES, SEEDS, tmp_path / "one").to_dict() == two.to_dict()
+    again = {path: path.stat().st_mtime_ns for path in (tmp_path / "one" / "runs").iterdir()}
+    assert {path for path in kept if again[path] != kept[path]} == {removed}
+
+
+@pytest.mark.full
+def test_killed_comparison_goes_on_where_it_was(tmp_path: Path) -> None:
+    """SIGKILL as soon as two runs are finished; the second start keeps those and gives the table of a quiet start."""
+    arguments = ["compare", "dtecn-congested", "--policies", ",".join(POLICIES), "--seeds", "0..3", "--slots", "150"]
+    command = [sys.executable, "-m", "sim.cli", *arguments, "--json", "--out"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [*command, str(tmp_path / "killed")], env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 60
+        while len(list(tmp_path.glob("killed/runs/*.json"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+    finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob("killed/runs/*.json")}
+    assert 2 <= len(finished) < 12
+    tables = []
+    for name in ("killed", "quiet"):
+        done = subprocess.run(
+            [*command, str(tmp_path / name)], env=environment, capture_output=True, text=True, check=True
+        )
+        tables.append({key: value for key, value in json.loads(done.stdout).items() if key != "directory"})
+    assert tables[0] == tables[1]
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+
+
+@pytest.mark.parametrize("text", ["", "a..b", "1..", "-1", "1,1", "0..2,1", "5..4"])
+def test_bad_seeds_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="--seeds"):
+        parse_seeds(text)
+
+
+@pytest.mark.parametrize("text", ["", ",", "random,random"])
+def test_bad_policies_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="--policies"):
+        parse_policies(text)
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--policies.*no-such"):
+        compare(small(), ("random", "no-such"), (0,), tmp_path)
+    with pytest.raises(InputError, match="--baseline"):
+        compare(small(), ("random",), (0,), tmp_path, baseline="local-only")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be written"):
+        compare(small(), ("random",), (0,), tmp_path / "file")
