@@ -198,9 +198,25 @@ class Bursts(Params):
 
 
 class Objective(Params):
-    """Weights of P2 (eq. 24): beta * drift - qos_weight * QoS + energy_weight * E + deadline_price * misses."""
+    """Weights of P2 (eq. 24): beta * drift + V * (deadline_price * misses + energy_weight * E - qos_weight * QoS).
+
+    beta : weight of the drift, as in the paper
+    v : weight V of the penalty, as in the drift-plus-penalty literature; only V / beta matters for decisions
+    """
 
     qos_weight: Annotated[float, Field(ge=0)] = 1.0
     energy_weight: Annotated[float, Field(ge=0)] = 1.0
     deadline_price: Annotated[float, Field(ge=0)] = 0.0
     beta: Annotated[float, Field(ge=0)] = 1.0
+    v: Annotated[float, Field(ge=0)] = 1.0
+
+    def with_v_folded_in(self) -> Objective:
+        """Return the same objective with V = 1 and the penalty's weights multiplied by V."""
+        return self.model_copy(
+            update={
+                "qos_weight": self.v * self.qos_weight,
+                "energy_weight": self.v * self.energy_weight,
+                "deadline_price": self.v * self.deadline_price,
+                "v": 1.0,
+            }
+        )

@@ -29,7 +29,7 @@ class System:
     cycles_per_byte, deadline_s : [K]
     server : capacity, cores, switching capacitance
     model : reading of the equations
-    objective : weights of P2
+    objective : weights of P2, with V folded into those of the penalty
     slot_duration_s : s
     """
 
@@ -116,7 +116,7 @@ def build_system(
         deadline_s=np.array([task.deadline_s for task in tasks]),
         server=server,
         model=model,
-        objective=objective,
+        objective=objective.with_v_folded_in(),
         slot_duration_s=time.slot_duration_s,
     )
     freeze(

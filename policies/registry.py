@@ -47,6 +47,8 @@ _BUILT_IN = (
     PolicySpec("random", "policies.baselines:Random", "uniform ratios, random shares of the server"),
     PolicySpec("greedy-latency", "policies.baselines:GreedyLatency", "offload what then ends sooner"),
     PolicySpec("greedy-cost", "policies.baselines:GreedyCost", "offload what then costs less QoS, energy and misses"),
+    PolicySpec("p2-exact", "policies.optimal.p2_exact:P2Exact", "the optimum of the slot, with a certified gap"),
+    PolicySpec("p2-slsqp", "policies.optimal.p2_slsqp:P2Slsqp", "the slot by a general solver, and its certified gap"),
 )
 _registered: dict[str, PolicySpec] = {spec.name: spec for spec in _BUILT_IN}
 

@@ -150,6 +150,7 @@ DECISIONS = Table(
         Column("lower_bound", _FLOAT),
         Column("gap", _FLOAT),
         Column("num_token", _INT64),
+        Column("num_binding", _INT64),
         Column("policy_wall_s", _FLOAT, "s", digested=False),
         Column("solve_wall_s", _FLOAT, "s", digested=False),
     ),

@@ -36,6 +36,7 @@ class Diagnostics:
     gap : certified relative gap (objective - lower_bound) / max(|objective|, 1)
     solve_s : s, wall time of the solver
     num_token : tokens read and written by a language model
+    num_binding : tasks that just meet their deadline, by design
     """
 
     feasible: bool = True
@@ -44,6 +45,7 @@ class Diagnostics:
     gap: float = np.nan
     solve_s: float = np.nan
     num_token: int = 0
+    num_binding: int = 0
 
 
 @dataclass(frozen=True)

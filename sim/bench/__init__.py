@@ -26,7 +26,10 @@ class BenchSpec:
         return found
 
 
-_BENCHES = (BenchSpec("kernel", "sim.bench.kernel:measure", "vehicle-slots against raw SimPy timeouts, and memory"),)
+_BENCHES = (
+    BenchSpec("kernel", "sim.bench.kernel:measure", "vehicle-slots against raw SimPy timeouts, and memory"),
+    BenchSpec("optimal", "sim.bench.optimal:measure", "p2-exact against SLSQP and against CVXPY with Clarabel"),
+)
 
 
 def select(names: Iterable[str]) -> list[BenchSpec]:

@@ -82,7 +82,7 @@ def make_instance(
 
 
 def loop_p2(instance: Instance) -> dict[str, float]:
-    """Evaluate P2 task by task, in scalars, from notes/dtecn.md section 1 (independent of physical.model)."""
+    """Evaluate P2 task by task, in scalars, from the equations (independent of physical.model)."""
     system, given = instance.system, instance.inputs
     model, weights, tau = system.model, system.objective, system.slot_duration_s
     num_vehicle, num_class = given["size_bytes"].shape

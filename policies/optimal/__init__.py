@@ -1,0 +1,22 @@
+"""Solvers of P2 (eq. 24 of the dtecn paper), in consistent units, with a certificate.
+
+Tasks i = (n, k), M = N K of them: D bytes, c cycles/byte, deadline T, work W = D c; vehicle f Hz and kappa W/Hz^3, so
+that local work takes L = W / f; upload of the whole task u; server F Hz with N_E cores and kappa_se; slot tau; backlog
+q_k counted in Q0 = N mean D; estimation bias delta, so that an allocation x really serves at y = x + delta::
+
+    min over omega in [0, 1], x >= 0 of
+        sum [omega Q - s x] - w_U mean(1 - t / T) + w_E [sum kappa f^2 W (1 - omega) + sigma N_E kappa_se (X / N_E)^3]
+        + P_m mean(1[t > T]),    Q = beta (q_k / Q0) (D / Q0),   s = beta (q_k / Q0) tau / (c Q0),   X = sum x
+
+with sum x <= F - sum delta (capacity rule "alloc") or sum of the active y <= F ("effective"; the drift then counts y).
+Sequential tasks take t = (1 - omega) L + U + omega W / y, parallel ones t = max((1 - omega) L, U + omega W / y); U is
+the upload of what is charged.
+
+Every way in which a task can be part of an optimum (its *options*: idle, full, a binding deadline, both parts ending
+together) costs ``C0 + a / (v + z) + k v - s v`` in the capacity v that it takes. For a price p on capacity each task
+takes its cheapest option at its best v: the sum is a lower bound for every p, concave in p. Two options at the best
+price and single flips between them give an incumbent, branch and bound closes what is left.
+
+tasks : constants of a slot; options, menu : the options and their best v at a price; dual : the bound;
+recover : incumbents; branch : the search; realise : from options to a decision; p2_exact, p2_slsqp : the policies
+"""

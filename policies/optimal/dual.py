@@ -1,0 +1,303 @@
+"""The price bound: a lower bound of P2 from a price on capacity, and the price that makes it largest."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from policies.optimal.menu import Menu, Response
+from policies.optimal.tasks import Server
+
+ROUNDING = 3e-13
+"""Part of the capacity that counts as nothing; `policies.feasible.project` forgives 1e-12."""
+_STEP_MAX = 256.0
+_MARGIN = 1.1
+_LEAST = 1e-30
+_MAX_STEP = 60
+_MAX_STEP_DOWN = 3
+_MAX_ITERATION = 100
+_SLOW = 0.5
+_RUSH = 0.02
+_CAP_ITERATION = 30
+
+
+@dataclass(frozen=True)
+class Point:
+    """The dual function at a price.
+
+    Parameters
+    ----------
+    price : 1/Hz
+    bound : d(p), a lower bound of P2 less its constant
+    excess_hz : Hz, its derivative: capacity asked for less capacity offered
+    responses : of each menu
+    """
+
+    price: float
+    bound: float
+    excess_hz: float
+    responses: tuple[Response, ...]
+
+    @property
+    def used_hz(self) -> float:
+        """Capacity asked for, Hz."""
+        return sum(response.used_hz for response in self.responses)
+
+    @property
+    def offered_hz(self) -> float:
+        """Capacity offered, Hz."""
+        return max(self.used_hz - self.excess_hz, 1.0)
+
+    @property
+    def shift_hz(self) -> float:
+        """Sum of v - x, Hz."""
+        return sum(response.shift_hz for response in self.responses)
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """Prices on both sides of the best one: too much is asked for at `low`, not too much at `high`.
+
+    Parameters
+    ----------
+    low, high : the two sides; the same point where the best price leaves capacity over
+    bound : largest bound found
+    cap_hz : Hz, capacity less the shifts it was found for
+    """
+
+    low: Point
+    high: Point
+    bound: float
+    cap_hz: float
+
+    @property
+    def low_part(self) -> float:
+        """Weight of `low` in the mixture of both ends that uses the capacity exactly."""
+        spread = self.low.excess_hz - self.high.excess_hz
+        return min(max(-self.high.excess_hz / spread, 0.0), 1.0) if spread > 0 else 0.0
+
+    @property
+    def shift_hz(self) -> float:
+        """Sum of v - x in the mixture, Hz."""
+        return self.high.shift_hz + self.low_part * (self.low.shift_hz - self.high.shift_hz)
+
+
+class Dual:
+    """The dual function of some menus at one server.
+
+    ``d(p) = sum_i min_options min_v [cost(v) + (p - s) v - mu shift] + min_X [e3 X^3 - mu X] - (p - mu) C``
+
+    with ``mu = min(p, e3' (cap))``: the price of energy; what p is above it is the price of capacity. `cap` is the sum
+    of allocations where the server is full: C, less the biases of the active tasks if the capacity rule counts speeds.
+
+    Parameters
+    ----------
+    menus : tasks
+    server : capacity and energy
+    cap_hz : Hz
+    """
+
+    def __init__(self, menus: Sequence[Menu], server: Server, cap_hz: float) -> None:
+        self.menus = menus
+        self.server = server
+        self.cap_hz = max(cap_hz, 0.0)
+        self._energy_price_max = server.marginal(self.cap_hz)
+        self._at_cap = server.cost(self.cap_hz) - self._energy_price_max * self.cap_hz
+        self.price_min = max(menu.drain_max for menu in menus)
+
+    def energy_price(self, price: float) -> float:
+        """Return mu for a price."""
+        return min(price, self._energy_price_max)
+
+    def at(self, price: float) -> Point:
+        """Return the dual function at a price."""
+        energy_price = self.energy_price(price)
+        responses = tuple(menu.respond(price, energy_price) for menu in self.menus)
+        bound = sum(response.cost for response in responses)
+        used_hz = sum(response.used_hz for response in responses)
+        if price < self._energy_price_max:
+            total_hz = math.sqrt(price / (3.0 * self.server.cubic))
+            shift_hz = sum(response.shift_hz for response in responses)
+            return Point(price, bound - 2.0 / 3.0 * price * total_hz, used_hz - shift_hz - total_hz, responses)
+        capacity_hz = self.server.capacity_hz
+        bound += self._at_cap - (price - self._energy_price_max) * capacity_hz
+        return Point(price, bound, used_hz - capacity_hz, responses)
+
+    def absorbed_hz(self, point: Point) -> float:
+        """Return what could be added, free of charge, to the allocations of tasks that only drain, Hz."""
+        spare_hz = 0.0
+        for menu, response in zip(self.menus, point.responses, strict=True):
+            spare_hz += float(menu.pick(response.choice).spare_hz(point.price, response.v_hz).sum())
+        return spare_hz
+
+
+def find_price(dual: Dual, start: float, tolerance: float, target: float = math.inf) -> Bracket | None:
+    """Return a bracket of the price at which the bound is largest, or None if no price makes the tasks fit.
+
+    Regula falsi (Illinois) in ``1 / sqrt(p - s)``, in which the demand is almost a straight line; where demand jumps,
+    the crossing of the tangents of d instead. The best bound cannot exceed that crossing: it ends the search.
+
+    Parameters
+    ----------
+    dual : the dual function
+    start : price to begin at, 1/Hz
+    tolerance : how far the bound may stay below the best one
+    target : a bound that is as good as any; where a task jumps, 2 % of the distance to it may be given away
+    """
+    close_hz = ROUNDING * dual.server.capacity_hz
+    low, high = _enclose(dual, start, close_hz)
+    if high is None:
+        return None
+    best = max(low.bound, high.bound)
+    weight, last, method = [1.0, 1.0], -1, 0
+    for _ in range(_MAX_ITERATION):
+        if low is high or abs(high.excess_hz) <= close_hz:
+            return Bracket(high, high, best, dual.cap_hz)
+        crossing, peak = _crossing(low, high)
+        if peak - best <= tolerance or best >= target:
+            break
+        if peak - best <= _RUSH * (target - peak) < math.inf and _differ(low, high):
+            break
+        price = (_trial(dual, low, high, weight), crossing, math.nan)[method]
+        if not low.price < price < high.price:
+            price = 0.5 * (low.price + high.price)
+            if not low.price < price < high.price:
+                break
+        point = dual.at(price)
+        best = max(best, point.bound)
+        side = 0 if point.excess_hz > close_hz else 1
+        replaced = high if side else low
+        slow = abs(point.excess_hz) > _SLOW * abs(replaced.excess_hz)
+        method = (1 if method != 1 else 2) if slow else method % 2
+        weight[side] = 1.0
+        if side == last:  # Illinois: the end that stays is trusted less
+            weight[1 - side] *= 0.5
+        last = side
+        low, high = (low, point) if side else (point, high)
+    return Bracket(low, high, best, dual.cap_hz)
+
+
+def _enclose(dual: Dual, start: float, close_hz: float) -> tuple[Point, Point | None]:
+    """Return a price at which too much is asked for and one at which it is not; twice the same if that one is best.
+
+    Each step is as long as it would have to be if demand were a straight line in ``1 / sqrt(p - s)``, and a bit more.
+    """
+    base = dual.price_min
+    above = max(start - base, _LEAST)
+    point = dual.at(base + above)
+    margin = _MARGIN
+    if point.excess_hz > close_hz:
+        for _ in range(_MAX_STEP):
+            low = point
+            above *= min(margin * (point.used_hz / point.offered_hz) ** 2, _STEP_MAX)
+            margin *= 2.0
+            point = dual.at(base + above)
+            if point.excess_hz <= close_hz:
+                return low, point
+        return point, None
+    for _ in range(_MAX_STEP_DOWN):
+        high = point
+        above /= min(margin * (point.offered_hz / max(point.used_hz, 1.0)) ** 2, _STEP_MAX)
+        margin *= 2.0
+        point = dual.at(base + above)
+        if point.excess_hz > close_hz:
+            return point, high
+    high = point
+    point = dual.at(base)
+    if point.excess_hz > close_hz:
+        return point, high
+    if base > 0 and point.excess_hz < -close_hz - dual.absorbed_hz(point):
+        high, point = point, dual.at(0.0)
+        if point.excess_hz > close_hz:
+            return point, high
+    return point, point
+
+
+def _trial(dual: Dual, low: Point, high: Point, weight: list[float]) -> float:
+    """Return where the demand would meet the offer if it were a straight line in ``1 / sqrt(p - s)``."""
+    above_low, above_high = low.price - dual.price_min, high.price - dual.price_min
+    if above_low <= 0.0:
+        return math.nan
+    far, near = 1.0 / math.sqrt(above_low), 1.0 / math.sqrt(above_high)
+    too_much, too_little = weight[0] * low.excess_hz, weight[1] * high.excess_hz
+    root = near - too_little * (far - near) / (too_much - too_little)
+    return dual.price_min + 1.0 / (root * root)
+
+
+def _crossing(low: Point, high: Point) -> tuple[float, float]:
+    """Return where the tangents of d at both ends cross, and how high: no bound is above."""
+    price = (high.bound - low.bound + low.excess_hz * low.price - high.excess_hz * high.price) / (
+        low.excess_hz - high.excess_hz
+    )
+    return price, low.bound + low.excess_hz * (price - low.price)
+
+
+def certify(
+    menus: Sequence[Menu], server: Server, start: float, tolerance: float, target: float = math.inf
+) -> Bracket | None:
+    """Return the bracket of the best price; where biases count as capacity, for the best price of energy too.
+
+    Parameters
+    ----------
+    menus, server : what to price
+    start : price to begin at, 1/Hz
+    tolerance, target : how good the bound has to be, as in `find_price`
+    """
+    whole = Dual(menus, server, server.capacity_hz)
+    if not server.cubic or all(menu.shift_hz is None for menu in menus):
+        return find_price(whole, start, tolerance, target)
+    bracket = find_price(whole, start, tolerance)
+    return bracket and _search_cap(menus, server, bracket, tolerance)
+
+
+def _search_cap(menus: Sequence[Menu], server: Server, bracket: Bracket, tolerance: float) -> Bracket:
+    """Maximise the bound over the price of energy, ``e3' (cap)``, too; it is concave in it.
+
+    Its derivative is what the allocations sum to, C less the biases of active tasks, less `cap`. Where the activity of
+    a task jumps in between, the ends of the bracket returned are from both sides, so that the task shows.
+    """
+    best = bracket
+    sides: dict[bool, tuple[Bracket, float]] = {}
+    for _ in range(_CAP_ITERATION):
+        left_hz = server.capacity_hz - bracket.shift_hz
+        total_hz = min(bracket.cap_hz, math.sqrt(bracket.high.price / (3.0 * server.cubic)))
+        growth_hz = left_hz - total_hz
+        if abs(growth_hz) <= ROUNDING * server.capacity_hz or (growth_hz > 0 and total_hz < bracket.cap_hz):
+            return replace(bracket, bound=max(bracket.bound, best.bound))
+        sides[growth_hz > 0] = (bracket, growth_hz)
+        cap_hz = max(left_hz, 0.0)
+        if len(sides) == 2:
+            cap_hz, peak = _cap_crossing(server, *sides[True], *sides[False])
+            if peak - best.bound <= tolerance:
+                break
+        found = find_price(Dual(menus, server, cap_hz), bracket.high.price, tolerance)
+        if found is None:
+            break
+        bracket = found
+        if bracket.bound > best.bound:
+            best = bracket
+    points = [
+        point for side in (best, bracket, *(side for side, _ in sides.values())) for point in (side.low, side.high)
+    ]
+    for one, other in itertools.combinations(points, 2):
+        if one.excess_hz >= other.excess_hz and _differ(one, other):
+            return Bracket(one, other, best.bound, best.cap_hz)
+    return best
+
+
+def _differ(one: Point, other: Point) -> bool:
+    """Tell whether any task chooses another option."""
+    pairs = zip(one.responses, other.responses, strict=True)
+    return any((here.choice != there.choice).any() for here, there in pairs)
+
+
+def _cap_crossing(server: Server, low: Bracket, rise_hz: float, high: Bracket, fall_hz: float) -> tuple[float, float]:
+    """Return where the tangents at two prices of energy cross, as a cap, and how high."""
+    low_price, high_price = server.marginal(low.cap_hz), server.marginal(high.cap_hz)
+    price = (high.bound - low.bound + rise_hz * low_price - fall_hz * high_price) / (rise_hz - fall_hz)
+    peak = low.bound + rise_hz * (price - low_price)
+    if not low_price < price < high_price:
+        return 0.5 * (low.cap_hz + high.cap_hz), math.inf
+    return math.sqrt(price / (3.0 * server.cubic)), peak

@@ -1,0 +1,88 @@
+"""`p2-exact`: the per-slot optimum of P2 (eq. 24), with a certificate."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from physical.system import System
+from policies.optimal.branch import root_bracket, solve
+from policies.optimal.options import list_options
+from policies.optimal.realise import realise
+from policies.optimal.tasks import Tasks, read_tasks
+from twin.decision import Decision, Diagnostics
+from twin.snapshot import TwinSnapshot
+
+_ROUNDING = 1e-14
+
+
+@dataclass
+class P2Exact:
+    """Solves P2 on the twin's belief by a price on capacity, then branch and bound (see `policies.optimal`).
+
+    Deadlines are a price P_m, never a constraint. The objective is that of `slot_step` for the decision returned; the
+    lower bound holds for every decision that keeps the ratios in [0, 1], the floors and the capacity.
+
+    Parameters
+    ----------
+    margin : part of every deadline kept back for a bias that the twin does not know; the bound stays that of P2 without
+    tolerance : relative gap at which the search stops
+    max_node : nodes of the search tree after which it gives up and reports the gap that is left
+    """
+
+    margin: float = 0.0
+    tolerance: float = 1e-9
+    max_node: int = 400
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        check_margin(self.margin)
+        if not self.tolerance > 0:
+            raise ValueError(f"tolerance {self.tolerance} is not positive")
+        if self.max_node < 0:
+            raise ValueError(f"max_node {self.max_node} is negative")
+
+    def reset(self, system: System, seed: int) -> None:  # noqa: ARG002 - the contract's signature; nothing is random
+        """Forget the last run."""
+        self._diagnostics = Diagnostics()
+        self.num_node = 0
+        self.num_binding = 0
+
+    def decide(self, snapshot: TwinSnapshot) -> Decision:
+        """Return the optimum for the slot of `snapshot`."""
+        begin_s = time.perf_counter()
+        tasks = read_tasks(snapshot, self.margin)
+        options = list_options(tasks)
+        solution = solve(tasks, options, self.tolerance, self.max_node)
+        decision, outcome, self.num_binding = realise(snapshot, tasks, options, solution.candidate)
+        bound = solution.bound if not self.margin else lower_bound(read_tasks(snapshot), self.tolerance)
+        self.num_node = solution.num_node
+        certified = certificate(float(outcome.objective), bound + tasks.constant, time.perf_counter() - begin_s)
+        self._diagnostics = replace(certified, num_binding=self.num_binding)
+        return decision
+
+    def diagnostics(self) -> Diagnostics:
+        """Return objective, lower bound and gap of the last decision."""
+        return self._diagnostics
+
+
+def check_margin(margin: float) -> None:
+    """Raise ValueError unless a part of the deadlines is kept back, and a part is left."""
+    if not 0 <= margin < 1:
+        raise ValueError(f"margin {margin} is not in [0, 1)")
+
+
+def lower_bound(tasks: Tasks, tolerance: float = 1e-9) -> float:
+    """Return a certified lower bound of P2 less its constant, without a decision."""
+    return root_bracket(tasks, list_options(tasks), tolerance).bound
+
+
+def certificate(objective: float, bound: float, solve_s: float) -> Diagnostics:
+    """Return what is known about a decision.
+
+    The gap is ``(objective - bound) / max(|objective|, 1)``: P2 crosses zero. The bound is lowered by what rounding may
+    have added to it, 1e-14, and to the objective if it is still above, so that the gap is never negative.
+    """
+    bound = min(bound - _ROUNDING * max(abs(bound), 1.0), objective)
+    gap = (objective - bound) / max(abs(objective), 1.0)
+    return Diagnostics(objective=objective, lower_bound=bound, gap=gap, solve_s=solve_s)

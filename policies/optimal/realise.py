@@ -1,0 +1,90 @@
+"""From a candidate to a decision: ratios, allocations, and deadlines that are kept to the last bit."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from physical.model.slot import SlotOutcome
+from policies.optimal.options import Options
+from policies.optimal.recover import Candidate
+from policies.optimal.tasks import Bools, Floats, Tasks, evaluate
+from twin.decision import Decision
+from twin.snapshot import TwinSnapshot
+
+_BINDING = 1e-12
+_NUDGES = (4e-15, 3.2e-14, 2.5e-13)
+_FASTER_MAX = 2e-13
+_LEAST_DRAIN_HZ = 1e-9
+
+
+def realise(
+    snapshot: TwinSnapshot, tasks: Tasks, options: Options, candidate: Candidate
+) -> tuple[Decision, SlotOutcome, int]:
+    """Return the decision of a candidate, what `slot_step` makes of it, and how many deadlines bind.
+
+    A deadline that binds is met with equality, which rounding would turn into a miss every other time: ``t > T`` is
+    literal. Such a task is nudged: 4e-15 of its ratio goes to the side that has time to spare, and its speed grows so
+    that the edge part gains four times as much of T, by at most 2e-13. If `slot_step` still finds it late, the nudge
+    grows. All of it together stays below the part of the capacity, 1e-12, that `policies.feasible.project` leaves
+    alone. The event engine rounds stages to 2^-14 ns, ends to the nearest ns: what is in time here is in time there.
+
+    Parameters
+    ----------
+    snapshot : the twin's belief
+    tasks, options, candidate : of that snapshot
+    """
+    ratio = options.ratio(tasks, candidate.choice, candidate.v_hz)
+    speed_hz = candidate.v_hz if tasks.effective else candidate.v_hz + tasks.bias_hz
+    shift = options.menu.shift_hz
+    active = ratio > 0.0
+    if shift is not None:
+        active |= shift[candidate.choice, np.arange(ratio.size)] != 0.0
+    elif tasks.effective:
+        active |= speed_hz > 0.0
+    else:
+        active |= candidate.v_hz > 0.0
+    promised = options.timely[candidate.choice] & (ratio > 0.0)
+    binding = promised & (_delay_s(tasks, ratio, speed_hz) >= (1.0 - _BINDING) * tasks.deadline_s)
+    ratio, speed_hz = _nudged(tasks, ratio, speed_hz, binding, _NUDGES[0])
+    decision = _decision(tasks, ratio, speed_hz, active, snapshot.size_bytes.shape)
+    outcome = evaluate(snapshot, decision)
+    for nudge in _NUDGES[1:]:
+        late = promised & (outcome.missed.reshape(-1) > 0)
+        if not late.any():
+            break
+        ratio, speed_hz = _nudged(tasks, ratio, speed_hz, late, nudge)
+        decision = _decision(tasks, ratio, speed_hz, active, snapshot.size_bytes.shape)
+        outcome = evaluate(snapshot, decision)
+    return decision, outcome, int(np.count_nonzero(binding))
+
+
+def _decision(tasks: Tasks, ratio: Floats, speed_hz: Floats, active: Bools, shape: tuple[int, ...]) -> Decision:
+    least_hz = np.where(ratio > 0.0, tasks.least_hz, _LEAST_DRAIN_HZ if tasks.effective else 0.0)
+    allocation_hz = np.where(active, np.maximum(speed_hz - tasks.bias_hz, least_hz), 0.0)
+    return Decision(ratio.reshape(shape), allocation_hz.reshape(shape))
+
+
+def _delay_s(tasks: Tasks, ratio: Floats, speed_hz: Floats) -> Floats:
+    """Return the delays of active tasks, [M], s, eq. 10."""
+    busy = ratio > 0.0
+    edge_s = np.where(busy, ratio * tasks.work_cycles / np.where(busy, speed_hz, 1.0), 0.0)
+    local_s = (1.0 - ratio) * tasks.local_s
+    remote_s = tasks.fixed_upload_s + ratio * tasks.ratio_upload_s + edge_s
+    return np.maximum(local_s, remote_s) if tasks.parallel else local_s + remote_s
+
+
+def _nudged(tasks: Tasks, ratio: Floats, speed_hz: Floats, late: Bools, nudge: float) -> tuple[Floats, Floats]:
+    """Move late tasks into their deadlines: towards the side with time to spare, and faster."""
+    index = np.flatnonzero(late)
+    if not index.size:
+        return ratio, speed_hz
+    ratio, speed_hz = ratio.copy(), speed_hz.copy()
+    part, deadline_s = ratio[index], tasks.deadline_s[index]
+    edge_s = part * tasks.work_cycles[index] / speed_hz[index]
+    local_late = tasks.idle_late[index]
+    if tasks.parallel:
+        local_late = (1.0 - part) * tasks.local_s[index] >= (1.0 - _BINDING) * deadline_s
+    moved = part * np.where(local_late, 1.0 + nudge, 1.0 - nudge)
+    ratio[index] = np.where(part < 1.0, np.minimum(moved, 1.0), part)
+    speed_hz[index] *= 1.0 + np.minimum(4.0 * nudge * deadline_s / edge_s, _FASTER_MAX)
+    return ratio, speed_hz
