@@ -60,7 +60,7 @@ _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "digest": ("digest", ""),
     },
 }
-_WIDTH = 120
+_WIDTH = 140
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -139,7 +139,7 @@ def comparison(compared: Comparison, title: str, directory: Path) -> None:
         if not statistics:
             continue
         table = Table(title=escape(heading), title_justify="left")
-        table.add_column("policy")
+        table.add_column("policy", no_wrap=True)
         for label, _ in _COMPARED.values():
             table.add_column(label, justify="right", no_wrap=True)
         for policy, row in statistics.items():

@@ -1,0 +1,72 @@
+"""What drift-plus-penalty promises, on `dtecn-congested` over 2 000 slots: stable queues, and the trade-off in V."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from physical.system import System
+from policies.optimal.p2_exact import P2Exact
+from policies.optimal.tasks import evaluate
+from sim import Scenario, run
+from twin.decision import Decision
+from twin.snapshot import TwinSnapshot
+
+Floats = NDArray[np.float64]
+NUM_SLOT = 2000
+
+
+@dataclass
+class Watched:
+    """`p2-exact`, with the penalty of eq. 17a that it expects in every slot."""
+
+    penalties: list[float] = field(default_factory=list)
+
+    def reset(self, system: System, seed: int) -> None:
+        self._policy = P2Exact()
+        self._policy.reset(system, seed)
+
+    def decide(self, snapshot: TwinSnapshot) -> Decision:
+        decision = self._policy.decide(snapshot)
+        outcome, weights = evaluate(snapshot, decision), snapshot.system.objective
+        self.penalties.append(float(outcome.objective) - weights.beta * float(outcome.drift))
+        return decision
+
+
+def backlog_bytes(policy: str | Watched, *settings: str) -> Floats:
+    """Return the backlog of all queues at the start of each slot."""
+    scenario = Scenario.load("dtecn-congested", [f"time.num_slot={NUM_SLOT}", *settings])
+    rows = run(scenario, policy=policy, seed=1).table("slots").column("backlog_bytes").to_pylist()
+    total: Floats = np.array(rows).sum(axis=1)
+    return total
+
+
+@pytest.mark.full
+def test_backlog_grows_and_penalty_falls_with_v() -> None:
+    """Backlog O(V), penalty within O(1 / V) of its infimum.
+
+    The penalty of the theory is that of eq. 9, where a backlog delays nobody. What tasks really meet gets worse as the
+    queues grow; the README has those numbers.
+    """
+    weights = (0.3, 3.0, 30.0)
+    backlogs, penalties = [], []
+    for weight in weights:
+        policy = Watched()
+        backlogs.append(backlog_bytes(policy, f"objective.v={weight}")[100:].mean())
+        penalties.append(np.mean(policy.penalties) / weight)
+    ratios = np.array(backlogs) / np.array(weights)
+    assert ratios.max() / ratios.min() < 1.15, "the backlog is proportional to V"
+    gaps = np.array(penalties[:-1]) - penalties[-1]
+    assert (gaps > 0).all(), "the penalty falls with V"
+    assert gaps[1] < gaps[0] / 5, "by about 1 / V: a tenth of the gap at ten times the V"
+
+
+@pytest.mark.full
+def test_edge_equal_overloads_the_server_and_p2_exact_does_not() -> None:
+    """Quarter means: without bound they grow in proportion to time; a stable queue has no trend."""
+    unbounded, stable = (backlog_bytes(policy).reshape(4, -1).mean(axis=1) for policy in ("edge-equal", "p2-exact"))
+    assert (np.diff(unbounded) > 0.5 * unbounded[0]).all()
+    assert stable[2:].mean() < 1.5 * stable[:2].mean()
