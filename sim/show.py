@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,6 +62,7 @@ _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     },
 }
 _WIDTH = 140
+_REFRESH_S = 0.1
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -159,7 +161,16 @@ def progress(total: int, *, shown: bool, what: str = "slots") -> Iterator[Callab
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console(stderr=True), transient=True, disable=not shown) as bar:
         task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)
+        shown_at = 0.0
+
+        def update(done: int) -> None:
+            nonlocal shown_at
+            now = time.monotonic()
+            if now - shown_at > _REFRESH_S or done == total:  # a slot may take less time than a look at the bar
+                shown_at = now
+                bar.update(task, completed=done)
+
+        yield update
 
 
 @contextmanager

@@ -75,7 +75,7 @@ def run(
     seed : of all random numbers
     out : directory for the trace; without it the trace stays in memory
     keep_tables : False drops a trace without a directory, digest and summary remain
-    progress : called now and then with the number of slots done
+    progress : called with the number of slots done, before the first and after each
 
     Raises
     ------

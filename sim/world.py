@@ -43,7 +43,7 @@ class World:
     policy : who decides, behind its guard
     streams : random streams
     writer : the open trace
-    progress : called with the number of slots simulated, now and then
+    progress : called with the number of slots simulated, after each slot and before the first
     """
 
     def __init__(
@@ -160,6 +160,7 @@ class World:
             self.fleet.advance(ticks_from_ns(self.clock.now))
             if slot > 0:
                 self._close_slot(slot - 1)
+                self._progress(slot)
             if slot == self._num_slot or self._stopping:
                 self._end.succeed()
                 return

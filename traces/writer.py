@@ -79,7 +79,7 @@ class TraceWriter:
     def close_part_if_due(self) -> None:
         """Close the open part if it is large or old enough."""
         num_row = sum(rows.num_rows for rows in self.tables["tasks"])
-        if self.directory is not None and (num_row >= self._part_rows or self.overdue):
+        if num_row >= self._part_rows or self.overdue:
             self.close_part()
 
     def close_part(self) -> None:

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physical.plane.fleet import VehicleStates
+from physical.plane.ticks import HORIZON_NS
 
-LOST_NS = 1 << 47
-"""Delivery time of a message that never arrives; equals the horizon of the clock."""
+LOST_NS = HORIZON_NS
+"""Delivery time of a message that never arrives: the horizon of the clock."""
 
 
 class ReportCohort(NamedTuple):

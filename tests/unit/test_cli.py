@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sim import Scenario, bench, run, show
-from sim.bench import kernel, timing
+from sim.bench import kernel, optimal, timing
 from tests.fault.command import TWIN, environment, twin, twin_process
 
 # DESIGN.md, section 11: scripts rely on these.
@@ -88,7 +88,7 @@ USAGE = [
     (("run", "dtecn", "extra"), "unexpected extra argument"),
     (("run", "dtecn", "--policy", "edge-eqaul"), "--policy: there is no policy 'edge-eqaul'; did you mean edge-equal?"),
     (("run", "dtecn", "--policy", "random:x=1"), "--policy: random: there is no option 'x' (accepted: no options)"),
-    (("bench", "kernal"), "there is no bench 'kernal'; did you mean kernel? (accepted: kernel)"),
+    (("bench", "kernal"), "there is no bench 'kernal'; did you mean kernel? (accepted: kernel, optimal)"),
     (("policies", "--jsn"), "--jsn"),
 ]
 
@@ -182,10 +182,22 @@ def test_bench_of_little(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(one["ratio_min"] <= one["ratio"] <= one["ratio_max"] for one in measured["runs"])
     assert all(one["ratio"] > 0 < one["setup_s"] for one in measured["runs"])
     monkeypatch.setattr(kernel, "_FAMILIES", {"table1": {"server_hz": "40e9"}})
-    shown = twin("bench").out
+    shown = twin("bench", "kernel").out
     assert "vehicle-slots/s" in shown
     assert "slot 200: +1.0 MiB, from slot 1000: +0.0 MiB" in shown
-    assert [spec.name for spec in bench.select(())] == ["kernel"]
+    assert [spec.name for spec in bench.select(())] == ["kernel", "optimal"]
+
+
+def test_bench_of_the_optimum(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the time they take: no solver is below `p2-exact`, and Clarabel allocates as well to 1e-7."""
+    monkeypatch.setattr(optimal, "_NUM_SLOT", {4: 3, 50: 2})
+    small, large = twin("bench", "optimal", "--json").json()["optimal"]["sizes"]
+    assert set(small["others"]) == {"slsqp", "clarabel", "clarabel alone"}
+    assert set(large["others"]) == {"clarabel", "clarabel alone"}
+    for entry in (small, large):
+        assert 0 <= entry["gap_max"] <= 1e-6
+        assert all(other["above_min"] >= -1e-9 for other in entry["others"].values())
+        assert entry["others"]["clarabel"]["above_max"] <= 1e-7
 
 
 def test_bench_scenarios_keep_the_load_per_vehicle() -> None:

@@ -204,3 +204,14 @@ def test_masked_values_become_null_and_lists_keep_their_rows() -> None:
 def test_dictionary_columns_are_dictionaries_in_memory_too() -> None:
     rows = recorded(None)._tables["messages"][0]
     assert pa.types.is_dictionary(rows.schema.field("kind").type)
+
+
+def test_a_trace_in_memory_is_overdue_once_per_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise every slot after the first interval would be flushed on its own."""
+    now = 0.0
+    monkeypatch.setattr("traces.writer.time.monotonic", lambda: now)
+    writer = TraceWriter(None, part_rows=10, part_seconds=5.0)
+    now = 5.5
+    assert writer.overdue
+    writer.close_part_if_due()
+    assert not writer.overdue
