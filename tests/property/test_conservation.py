@@ -14,7 +14,7 @@ from physical.model import computing, energy, objective
 from physical.plane.ticks import NS_PER_S, to_ns
 from policies.feasible import FLOOR
 from sim.simulation import RunResult
-from tests.property.families import Case, cases
+from tests.property.families import Case, case_of, cases
 
 Floats = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]
@@ -109,7 +109,11 @@ def check_stages_follow_each_other(tasks: Columns, case: Case) -> None:
 
 
 def check_capacity(decisions: Columns, twin: Columns, case: Case) -> None:
-    """As the capacity rule counts it, the server is never given away twice; floors of idle flows come on top."""
+    """As the capacity rule counts it, nobody gets what the server does not have, unless the floors alone exceed it.
+
+    An active flow with a positive bias runs at more than that bias, whatever it is allocated; floors of idle flows come
+    on top.
+    """
     system = case.scenario.system()
     shape = (-1, system.num_vehicle, system.num_class)
     if not len(decisions["slot"]):
@@ -125,7 +129,8 @@ def check_capacity(decisions: Columns, twin: Columns, case: Case) -> None:
         used_hz = computing.edge_frequency_hz(allocation_hz, bias_hz).sum(axis=(1, 2))
         capacity_hz = np.full(len(used_hz), server_hz)
     floors_hz = FLOOR * server_hz * system.num_vehicle * system.num_class
-    assert (used_hz <= capacity_hz * (1 + 1e-9) + floors_hz).all()
+    least_hz = np.where(ratio > 0, np.maximum(bias_hz, 0.0), 0.0).sum(axis=(1, 2))
+    assert (used_hz <= np.maximum(capacity_hz, least_hz) * (1 + 1e-9) + floors_hz).all()
     assert ((ratio >= 0) & (ratio <= 1)).all()
     assert (allocation_hz >= 0).all()
     assert (allocation_hz[ratio > 0] > 0).all()
@@ -202,7 +207,7 @@ def test_the_books_balance(case: Case) -> None:
 
 
 @pytest.mark.full
-@settings(max_examples=200)
-@given(cases())
-def test_the_books_balance_in_every_family(case: Case) -> None:
-    check_books(case, case.run())
+def test_the_books_balance_in_every_family() -> None:
+    for seed in range(200):
+        case = case_of(seed)
+        check_books(case, case.run())
