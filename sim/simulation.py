@@ -149,7 +149,7 @@ def _quiet_collector() -> Iterator[None]:
 
 
 def _summary(world: World, wall_s: float) -> dict[str, Any]:
-    """Return the keys that DESIGN calls stable; a mean over nothing is None."""
+    """Return the keys that scripts rely on; a mean over nothing is None."""
     totals, decisions = world.recorder.ledger.totals, world.recorder.decisions
     tasks = totals.by_task
     num_slot = world.num_slot_done

@@ -1,4 +1,4 @@
-"""On an ideal network the event simulator and the closed form are the same system (DESIGN, sections 3 and 8)."""
+"""On an ideal network the event simulator and the closed form are the same system."""
 
 from __future__ import annotations
 

@@ -12,6 +12,9 @@ from policies.optimal.p2_exact import P2Exact
 from tests.policy.test_p2_cases import READINGS, Floats, Oracle, make_snapshot, make_system, score
 from twin.snapshot import TwinSnapshot
 
+# Clarabel is asked for more digits than it can be sure of, so that shares agree to 1e-6; it warns where it is not sure.
+pytestmark = pytest.mark.filterwarnings("ignore:Solution may be inaccurate:UserWarning")
+
 
 def clarabel_hz(snapshot: TwinSnapshot, ratio: Floats, in_time: NDArray[np.bool_]) -> Floats:
     """Return the best allocations for given ratios, [N, K]; tasks `in_time` must meet their deadlines.
@@ -37,7 +40,9 @@ def clarabel_hz(snapshot: TwinSnapshot, ratio: Floats, in_time: NDArray[np.bool_
     limits = [v >= least_v, cp.sum(v) <= ratio.size]
     if oracle.effective and oracle.bias.any():
         limits.append(v[~active] == 0)  # an idle task's allocation has a fixed price there
-    cp.Problem(cp.Minimize(cost), limits).solve(solver=cp.CLARABEL, tol_gap_abs=1e-10, tol_gap_rel=1e-10)
+    cp.Problem(cp.Minimize(cost), limits).solve(
+        solver=cp.CLARABEL, tol_gap_abs=1e-12, tol_gap_rel=1e-12, tol_feas=1e-12
+    )
     counted = v.value * unit - (oracle.bias.ravel() * active if oracle.effective else 0.0)
     allocation: Floats = np.maximum(np.where(active | (counted > 0), counted, 0.0), 0.0).reshape(ratio.shape)
     return allocation
@@ -45,7 +50,7 @@ def clarabel_hz(snapshot: TwinSnapshot, ratio: Floats, in_time: NDArray[np.bool_
 
 @pytest.mark.parametrize("reading", READINGS, ids=lambda reading: "-".join(reading.values()))
 def test_allocation_equals_clarabel(reading: dict[str, str]) -> None:
-    """With the ratios and kept deadlines of `p2-exact`: the same cost to 1e-7; it is flat there, so shares to 5e-6."""
+    """With the ratios and kept deadlines of `p2-exact`: the same cost to 1e-7 and shares of the server to 1e-6."""
     for seed, (bias_hz, price) in enumerate([(0.0, 0.0), (0.0, 1.0), (-1e8, 10.0), (1e8, 1.0)]):
         system = make_system(4, 3, reading, weights={"deadline_price": price}, server_hz=(10e9, 40e9)[seed % 2])
         snapshot = make_snapshot(system, np.random.default_rng(seed), bias_hz, backlog=0.1)
@@ -59,7 +64,7 @@ def test_allocation_equals_clarabel(reading: dict[str, str]) -> None:
         other = float(score(snapshot, ratio, other_hz * (1 + 1e-9)))  # its deadlines hold to its tolerance only
         assert value == pytest.approx(other, abs=1e-7)
         active = ratio > 0
-        np.testing.assert_allclose(allocation_hz[active], other_hz[active], atol=5e-6 * system.server.frequency_hz)
+        np.testing.assert_allclose(allocation_hz[active], other_hz[active], atol=1e-6 * system.server.frequency_hz)
 
 
 def _in_time(snapshot: TwinSnapshot, ratio: Floats, allocation_hz: Floats) -> NDArray[np.bool_]:

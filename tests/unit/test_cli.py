@@ -13,7 +13,7 @@ from sim import Scenario, bench, run, show
 from sim.bench import kernel, optimal, timing
 from tests.fault.command import TWIN, environment, twin, twin_process
 
-# DESIGN.md, section 11: scripts rely on these.
+# Scripts rely on these keys.
 SUMMARY_KEYS = {
     *("qos_mean", "delay_s_mean", "energy_j_mean", "energy_local_j", "energy_edge_j", "objective_mean"),
     *("objective_predicted_mean", "deadline_miss_ratio", "backlog_bytes_mean", "tasks_generated", "tasks_completed"),
