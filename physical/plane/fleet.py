@@ -42,6 +42,13 @@ class CommandCohort:
     arrive: Ints | int
     offloading_ratio: Floats
 
+    def __post_init__(self) -> None:
+        """Note the first and the last arrival."""
+        if isinstance(self.arrive, int):
+            self.first = self.last = self.arrive
+        else:
+            self.first, self.last = int(self.arrive.min()), int(self.arrive.max())
+
 
 class Fleet:
     """The vehicles' second plane.
@@ -102,7 +109,7 @@ class Fleet:
 
     def _obey(self, now: int) -> None:
         """Apply the commands that arrive by `now`."""
-        if not self._cohorts:
+        if all(cohort.first > now for cohort in self._cohorts):
             return
         if len(self._cohorts) == 1 and len(self._held) == 1 and self._obey_at_once(now):
             return
@@ -126,18 +133,18 @@ class Fleet:
         self._cohorts = [cohort for cohort, pending in zip(self._cohorts, still, strict=True) if pending]
 
     def _obey_at_once(self, now: int) -> bool:
-        """Handle the common case: one slot is held by all, and its command reaches all at the same time."""
+        """Handle the common case, and tell whether it is: one slot is held by all, and its command has reached all."""
         held, cohort = self._held[0], self._cohorts[0]
         rows = held.slice_of_all()
-        if not isinstance(cohort.arrive, int) or cohort.slot < held.slot or rows is None:
+        if cohort.last > now or cohort.slot < held.slot or rows is None:
             return False
-        if cohort.arrive <= now:
-            self.plane.start(rows, cohort.arrive, cohort.offloading_ratio.reshape(-1))
-            self._ratio = cohort.offloading_ratio.copy()
-            self._command_slot[:] = cohort.slot
-            held.waiting[:] = False
-            self._held.clear()
-            self._cohorts.clear()
+        start = cohort.arrive if isinstance(cohort.arrive, int) else np.repeat(cohort.arrive, self._shape[1])
+        self.plane.start(rows, start, cohort.offloading_ratio.reshape(-1))
+        self._ratio = cohort.offloading_ratio.copy()
+        self._command_slot[:] = cohort.slot
+        held.waiting[:] = False
+        self._held.clear()
+        self._cohorts.clear()
         return True
 
     def _lose_patience(self, held: _HeldSlot) -> None:
