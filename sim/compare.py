@@ -27,6 +27,7 @@ from sim.simulation import run
 MEASURED = ("wall_s", "vehicle_slots_per_s", "decision_ms_p50", "decision_ms_p99")
 """Keys of a summary that are wall times: recorded, but no result."""
 CONFIDENCE = 0.95
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,8 @@ def _run_all(jobs: Sequence[_Job], directory: Path, num_worker: int) -> Any:
     """Yield jobs and summaries as they finish."""
     if not jobs:
         return
+    for variable in _THREADS:  # inherited by the workers, each of which is to use one core
+        os.environ.setdefault(variable, "1")
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(num_worker, len(jobs)), mp_context=context, initializer=_ignore_interrupts)
     try:
@@ -196,13 +199,14 @@ def _run_all(jobs: Sequence[_Job], directory: Path, num_worker: int) -> Any:
         for future in as_completed(futures):
             yield futures[future], future.result()
     finally:
+        workers = list((pool._processes or {}).values())  # the pool forgets them when it is shut down
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in list((pool._processes or {}).values()):
-            process.terminate()
+        for worker in workers:
+            worker.terminate()
 
 
 def _ignore_interrupts() -> None:
-    """Leave Ctrl-C to the parent, and keep numerical libraries from using more than the one core of a worker."""
+    """Leave Ctrl-C to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

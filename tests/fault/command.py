@@ -14,6 +14,11 @@ from typing import Any
 from sim.cli import main
 
 TWIN = (sys.executable, "-m", "sim.cli")
+# What a process started in the background of a script inherits is to ignore Ctrl-C; tests of Ctrl-C undo that.
+_HEARING = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from sim.cli import main; main()"
+)
+HEARING_TWIN = (sys.executable, "-c", _HEARING)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from scipy import stats
 from physical.errors import InputError
 from sim import Scenario, run
 from sim.compare import compare, parse_policies, parse_seeds
+from tests.fault.command import HEARING_TWIN
 
 POLICIES = ("local-only", "edge-equal", "random")
 SEEDS = (0, 1, 2, 3)
@@ -82,6 +83,40 @@ def test_killed_comparison_goes_on_where_it_was(tmp_path: Path) -> None:
         tables.append({key: value for key, value in json.loads(done.stdout).items() if key != "directory"})
     assert tables[0] == tables[1]
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
+
+
+@pytest.mark.full
+def test_interrupted_comparison_stops_at_once_and_says_how_to_go_on(tmp_path: Path) -> None:
+    arguments = ["compare", "dtecn-congested", "--policies", ",".join(POLICIES), "--seeds", "0..99", "--slots", "150"]
+    with subprocess.Popen(
+        [*HEARING_TWIN, *arguments, "--workers", "2", "--out", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("runs/*.json")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    assert err.startswith("twin: interrupted; finished runs are kept")
+    assert err.count("\n") == 1
+    deadline = time.monotonic() + 10
+    while group_exists(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not group_exists(process.pid), "a worker is left"
+
+
+def group_exists(process_group: int) -> bool:
+    """Tell whether any process of a group is left."""
+    try:
+        os.killpg(process_group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("text", ["", "a..b", "1..", "-1", "1,1", "0..2,1", "5..4"])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.command import TWIN, Done, environment, twin, twin_process
+from tests.fault.command import HEARING_TWIN, Done, environment, twin, twin_process
 from traces.reader import Trace
 
 LONG = ("run", "dtecn", "--slots", "1000000", "--set", "trace.part_seconds=0.05", "--json")
@@ -28,7 +28,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 def stop(out: Path, sign: signal.Signals) -> Done:
     """Start a long run, wait for its first parts, and send it a signal."""
-    command = [*TWIN, *LONG, "--out", str(out)]
+    command = [*HEARING_TWIN, *LONG, "--out", str(out)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
     ) as process:
