@@ -111,8 +111,8 @@ def check_stages_follow_each_other(tasks: Columns, case: Case) -> None:
 def check_capacity(decisions: Columns, twin: Columns, case: Case) -> None:
     """As the capacity rule counts it, nobody gets what the server does not have, unless the floors alone exceed it.
 
-    An active flow with a positive bias runs at more than that bias, whatever it is allocated; floors of idle flows come
-    on top.
+    Rule "effective" only: an active flow with a positive bias runs at more than that bias, whatever it is allocated.
+    Floors of idle flows come on top.
     """
     system = case.scenario.system()
     shape = (-1, system.num_vehicle, system.num_class)
@@ -129,8 +129,10 @@ def check_capacity(decisions: Columns, twin: Columns, case: Case) -> None:
         used_hz = computing.edge_frequency_hz(allocation_hz, bias_hz).sum(axis=(1, 2))
         capacity_hz = np.full(len(used_hz), server_hz)
     floors_hz = FLOOR * server_hz * system.num_vehicle * system.num_class
-    least_hz = np.where(ratio > 0, np.maximum(bias_hz, 0.0), 0.0).sum(axis=(1, 2))
-    assert (used_hz <= np.maximum(capacity_hz, least_hz) * (1 + 1e-9) + floors_hz).all()
+    if system.model.capacity_rule == "effective":
+        least_hz = np.where(ratio > 0, np.maximum(bias_hz, 0.0), 0.0).sum(axis=(1, 2))
+        capacity_hz = np.maximum(capacity_hz, least_hz)
+    assert (used_hz <= capacity_hz * (1 + 1e-9) + floors_hz).all()
     assert ((ratio >= 0) & (ratio <= 1)).all()
     assert (allocation_hz >= 0).all()
     assert (allocation_hz[ratio > 0] > 0).all()
