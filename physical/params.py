@@ -9,13 +9,16 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from physical.errors import InputError
+from physical.model import transformer
 from physical.quantity import Bytes, Cycles, Decibels, Hertz, Metres, MetresPerSecond, Seconds, Watts
 
 Mode = Literal["paper", "corrected"]
 TaskOrder = Literal["sequential", "parallel"]
 UploadRule = Literal["proportional", "whole", "always"]
 CapacityRule = Literal["alloc", "effective"]
-EdgeEnergyRule = Literal["power", "energy"]
+EdgeEnergyRule = Literal["power", "energy", "job"]
+AllocationRule = Literal["compute", "joint"]
 Discipline = Literal["slices", "fifo"]
 
 
@@ -35,6 +38,7 @@ def _as_tuple(value: object) -> object:
 
 
 SizeRange = Annotated[tuple[Bytes, Bytes], BeforeValidator(_as_range)]
+TokenRange = Annotated[tuple[int, int], BeforeValidator(_as_range)]
 SpeedRange = Annotated[tuple[MetresPerSecond, MetresPerSecond], BeforeValidator(_as_range)]
 # A value per vehicle type, used in turn: vehicle n has entry n mod len.
 HertzCycle = Annotated[tuple[Annotated[Hertz, Field(gt=0)], ...], Field(min_length=1), BeforeValidator(_as_tuple)]
@@ -60,7 +64,10 @@ class Model(Params):
 
     upload : bytes charged to the uplink: offloaded part; all if anything is offloaded; all in any case (literal eq. 9)
     capacity : what sums to at most the server: allocations plus biases (literal eq. 24c), or true edge speeds
-    edge_energy : eq. 15 is a power; add its number to joules (literal), or multiply it by the slot
+    edge_energy : eq. 15 is a power; add its number to joules (literal), or multiply it by the slot; "job" counts
+        kappa f^2 cycles of every job instead (eq. 8 of 'llm6g')
+    allocation : what policies decide besides the split and the server's shares: nothing ("compute"), or also each
+        vehicle's frequency, transmit power and bandwidth ("joint"); uploads of a vehicle then go one after the other
     """
 
     mode: Mode = "corrected"
@@ -68,6 +75,7 @@ class Model(Params):
     upload: UploadRule | None = None
     capacity: CapacityRule | None = None
     edge_energy: EdgeEnergyRule | None = None
+    allocation: AllocationRule = "compute"
 
     @property
     def upload_rule(self) -> UploadRule:
@@ -85,10 +93,29 @@ class Model(Params):
         return self.edge_energy or ("power" if self.mode == "paper" else "energy")
 
 
+class Gpu(Params):
+    """What a GPU computes in one cycle of its clock (eqs. 1 and 6 of 'llm6g': C cores, D FLOP per cycle and core).
+
+    utilisation : part of the peak that transformer layers reach
+    """
+
+    num_core: Annotated[int, Field(ge=1)]
+    flop_per_cycle: Annotated[float, Field(gt=0)]
+    utilisation: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @property
+    def flop_per_clock_cycle(self) -> float:
+        """C D times the utilisation, FLOP/cycle."""
+        return self.num_core * self.flop_per_cycle * self.utilisation
+
+
 class Vehicles(Params):
     """The fleet.
 
-    cpu_hz, kappa : one value for all, or a list that vehicles take in turn
+    cpu_hz, kappa : one value for all, or a list that vehicles take in turn; with joint allocation `cpu_hz` is the
+        greatest frequency
+    gpu : needed by transformer tasks, and then its clock is `cpu_hz`
+    transmit_power_w : with joint allocation the greatest
     cpu : "per-task" gives each of the K local tasks the whole CPU (eq. 7); "shared" runs them in turn
     report_interval : slots from one state report to the next
     """
@@ -96,7 +123,9 @@ class Vehicles(Params):
     num_vehicle: Annotated[int, Field(ge=1)]
     cpu_hz: HertzCycle
     kappa: KappaCycle
+    gpu: Gpu | None = None
     transmit_power_w: Annotated[Watts, Field(gt=0)]
+    transmit_power_w_min: Annotated[Watts, Field(gt=0)] = 0.01
     cpu: Literal["per-task", "shared"] = "per-task"
     report_interval: Annotated[int, Field(ge=1)] = 1
 
@@ -107,9 +136,10 @@ class Mobility(Params):
     highway : lanes along x through the origin, half of them each way, wrapping around inside the coverage area
     straight : same start, no wrap-around
     stationary : same start, no motion
+    area : uniform start in a square around the origin, along one of the two axes, wrapping around at its sides
     """
 
-    kind: Literal["highway", "straight", "stationary"] = "highway"
+    kind: Literal["highway", "straight", "stationary", "area"] = "highway"
     length_m: Annotated[Metres, Field(gt=0)] = 1000.0
     num_lane: Annotated[int, Field(ge=1)] = 4
     lane_width_m: Annotated[Metres, Field(gt=0)] = 3.5
@@ -126,8 +156,11 @@ class Mobility(Params):
 class Radio(Params):
     """Uplink and channel, eqs. 2-4.
 
+    bandwidth_hz : of one vehicle; with joint allocation the pool of one serving node
     bandwidth_sharing : "each" vehicle has the whole bandwidth (eq. 2), or "equal" parts of it
     noise_w : noise power on the whole bandwidth of a vehicle (Table I), or None to use the density
+    noise_density_paper_dbm_hz : density in mode "paper", without a noise figure; None keeps the other
+    association : the serving node of a vehicle is the nearest one, or that with the least path loss and shadowing
     fading : "rayleigh" is the Gauss-Markov process of eq. 4; "none" leaves large-scale fading only
     """
 
@@ -136,6 +169,7 @@ class Radio(Params):
     noise_w: Annotated[Watts, Field(gt=0)] | None = None
     noise_density_dbm_hz: float = -174.0
     noise_figure_db: Decibels = 9.0
+    noise_density_paper_dbm_hz: float | None = None
     carrier_hz: Annotated[Hertz, Field(gt=0)] = 2e9
     path_loss_intercept_db: Decibels = 128.1
     path_loss_slope_db: Annotated[Decibels, Field(ge=0)] = 37.6
@@ -143,6 +177,7 @@ class Radio(Params):
     shadowing_std_db: Annotated[Decibels, Field(ge=0)] = 8.0
     shadowing_decorrelation_m: Annotated[Metres, Field(gt=0)] = 50.0
     fading: Literal["rayleigh", "none"] = "rayleigh"
+    association: Literal["nearest", "best-channel"] = "nearest"
 
 
 class BaseStation(Params):
@@ -159,25 +194,79 @@ class Server(Params):
     """
 
     frequency_hz: Annotated[Hertz, Field(gt=0)]
-    num_core: Annotated[int, Field(ge=1)]
+    num_core: Annotated[int, Field(ge=1)] = 1
     kappa: Annotated[float, Field(ge=0)]
+    gpu: Gpu | None = None
     discipline: Discipline = "slices"
 
 
-class TaskClass(Params):
-    """One of the K task types: a task of it appears at every vehicle in every slot, its size uniform in whole bytes."""
+class Rsu(Params):
+    """A roadside unit: a serving node with a server and a bandwidth pool of its own.
+
+    server : by default the scenario's
+    """
 
     name: Annotated[str, Field(min_length=1)]
-    size_bytes: SizeRange
-    cycles_per_byte: Annotated[Cycles, Field(gt=0)]
+    position_m: tuple[Metres, Metres]
+    server: Server | None = None
+
+
+class Transformer(Params):
+    """A language model that is split between vehicle and edge at a whole layer (section II-A of 'llm6g')."""
+
+    num_layer: Annotated[int, Field(ge=2)] = 32
+    hidden_size: Annotated[int, Field(ge=1)] = 4096
+    batch_size: Annotated[int, Field(ge=1)] = 1
+    bits_per_activation: Annotated[int, Field(ge=8, multiple_of=8)] = 16
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Activations of one token between two layers, bytes."""
+        return int(transformer.activation_bytes(1, self.hidden_size, self.batch_size, self.bits_per_activation))
+
+
+class TaskClass(Params):
+    """One of the K task types: a task of it appears at every vehicle in every slot.
+
+    size_bytes : range, uniform in whole bytes
+    transformer : the task is a prompt of `num_token` tokens (a range, uniform) instead; its size is that of the
+        activations between two layers, and `size_bytes` and `cycles_per_byte` must be absent
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    size_bytes: SizeRange | None = None
+    cycles_per_byte: Annotated[Cycles, Field(gt=0)] | None = None
+    num_token: TokenRange | None = None
+    transformer: Transformer | None = None
     deadline_s: Annotated[Seconds, Field(gt=0)]
 
     @model_validator(mode="after")
     def _check(self) -> TaskClass:
-        low, high = self.size_bytes
+        needed = {"size_bytes", "cycles_per_byte"} if self.transformer is None else {"num_token"}
+        for key in ("size_bytes", "cycles_per_byte", "num_token"):
+            given = getattr(self, key) is not None
+            if given and key not in needed:
+                kind = "a task without a transformer" if self.transformer is None else "a transformer task"
+                raise InputError(f"does not belong to {kind}", key=key, accepted=", ".join(sorted(needed)))
+            if not given and key in needed:
+                raise InputError("is missing", key=key)
+        low, high = self.units
         if not 0 < low <= high or low != int(low) or high != int(high):
-            raise ValueError(f"size_bytes {[low, high]} is not a range of whole bytes with 0 < low <= high")
+            key, unit = ("size_bytes", "bytes") if self.transformer is None else ("num_token", "tokens")
+            raise ValueError(f"{key} {[low, high]} is not a range of whole {unit} with 0 < low <= high")
         return self
+
+    @property
+    def units(self) -> tuple[float, float]:
+        """Least and greatest size in units: bytes or tokens."""
+        given = self.size_bytes if self.transformer is None else self.num_token
+        assert given is not None
+        return given
+
+    @property
+    def bytes_per_unit(self) -> int:
+        """Bytes of one unit of size."""
+        return 1 if self.transformer is None else self.transformer.bytes_per_token
 
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -220,3 +309,15 @@ class Objective(Params):
                 "v": 1.0,
             }
         )
+
+
+class Cost(Params):
+    """Weighted cost of time and energy (eq. 10 of 'llm6g'); given, it is the objective in place of P2.
+
+    time_weight : omega_t; that of energy is omega_e = 1 - omega_t
+    normalise : count time and energy in units of the mean task that is run locally at full speed; the paper adds
+        seconds to joules
+    """
+
+    time_weight: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    normalise: bool = True

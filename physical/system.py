@@ -5,31 +5,43 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from physical.model import rate, workload
+from physical.model import computing, energy, rate, transformer, units, workload
 from physical.model.arrays import Array, namespace
-from physical.params import Bursts, Model, Objective, Radio, Server, TaskClass, Time, Vehicles
+from physical.params import Bursts, Cost, Gpu, Model, Objective, Radio, Server, TaskClass, Time, Vehicles
 from physical.quantize import freeze
 
 
 @dataclass(frozen=True)
 class System:
-    """Constants of one system; N vehicles, K task classes.
+    """Constants of one system; N vehicles, K task classes, M serving nodes.
 
     Parameters
     ----------
-    cpu_hz : [N], vehicle CPU frequency f_v
+    cpu_hz : [N], vehicle CPU or GPU frequency f_v; with joint allocation the greatest
     kappa_vehicle : [N], W/Hz^3, switching capacitance of the vehicles
-    transmit_power_w : [N]
-    bandwidth_hz : [N], bandwidth of one vehicle's uplink
-    noise_w : noise power on that bandwidth
+    transmit_power_w : [N]; with joint allocation the greatest, and `transmit_power_w_min` the least
+    bandwidth_hz : [N], bandwidth of one vehicle's uplink; with joint allocation `node_bandwidth_hz` is what nodes share
+    noise_w : noise power on `bandwidth_hz`
+    noise_density_w_hz : W/Hz, noise power where the bandwidth is decided
     size_bytes_mean : [K], mean task size
-    cycles_per_byte, deadline_s : [K]
-    server : capacity, cores, switching capacitance
+    cycles_per_byte : [K]; of a transformer class those of its mean task at the first node
+    deadline_s : [K]
+    num_layer : [K], layers of a transformer class; 0 for other classes
+    hidden_size, batch_size, bytes_per_token : [K]
+    vehicle_flop_per_cycle, node_flop_per_cycle : [N], [M]
+    node_hz : [M], capacity of each node's server
+    node_kappa : [M], W/Hz^3
+    node_num_core : [M]
+    node_bandwidth_hz : [M], pool of each node
+    server : capacity, cores, switching capacitance of the first node
     model : reading of the equations
     objective : weights of P2, with V folded into those of the penalty
+    cost : the objective in place of P2, or None
+    time_unit_s, energy_unit_j : units T0, E0 in which `cost` counts
     slot_duration_s : s
     """
 
@@ -38,12 +50,27 @@ class System:
     transmit_power_w: Array
     bandwidth_hz: Array
     noise_w: float
+    noise_density_w_hz: float
+    transmit_power_w_min: float
     size_bytes_mean: Array
     cycles_per_byte: Array
     deadline_s: Array
+    num_layer: Array
+    hidden_size: Array
+    batch_size: Array
+    bytes_per_token: Array
+    vehicle_flop_per_cycle: Array
+    node_flop_per_cycle: Array
+    node_hz: Array
+    node_kappa: Array
+    node_num_core: Array
+    node_bandwidth_hz: Array
     server: Server
     model: Model
     objective: Objective
+    cost: Cost | None
+    time_unit_s: float
+    energy_unit_j: float
     slot_duration_s: float
 
     @property
@@ -57,6 +84,27 @@ class System:
         return int(self.deadline_s.shape[-1])
 
     @property
+    def num_node(self) -> int:
+        """Number of serving nodes M."""
+        return int(self.node_hz.shape[-1])
+
+    @cached_property
+    def has_transformer(self) -> bool:
+        """Whether some class is a transformer, which is split at whole layers."""
+        return bool((self.num_layer > 0).any())
+
+    @property
+    def joint(self) -> bool:
+        """Whether policies decide frequency, transmit power and bandwidth of every vehicle, too."""
+        return self.model.allocation == "joint"
+
+    @property
+    def cost_weights(self) -> tuple[float, float]:
+        """Weights omega_t / T0 (1/s) and omega_e / E0 (1/J) of the weighted cost."""
+        time_weight = 0.0 if self.cost is None else self.cost.time_weight
+        return time_weight / self.time_unit_s, (1.0 - time_weight) / self.energy_unit_j
+
+    @property
     def backlog_unit_bytes(self) -> float:
         """Q0 of notes: mean arrivals of one class in one slot, the unit in which the drift counts backlog."""
         return float(self.num_vehicle * self.size_bytes_mean.mean())
@@ -68,6 +116,28 @@ class System:
         """
         rate_bps = rate.uplink_rate_bps(self.bandwidth_hz, self.transmit_power_w, channel_gain, self.noise_w)
         return namespace(rate_bps).round(rate_bps)
+
+    def decided_rate_bps(self, bandwidth_hz: Array, transmit_power_w: Array, channel_gain: Array) -> Array:
+        """Return the uplink rates on decided shares of the spectrum (eq. 3 of 'llm6g') in whole bit/s, [..., N]."""
+        rate_bps = rate.fdma_rate_bps(bandwidth_hz, transmit_power_w, channel_gain, self.noise_density_w_hz)
+        return namespace(rate_bps).round(rate_bps)
+
+    def work_cycles(self, size_bytes: Array, node: Array) -> tuple[Array, Array]:
+        """Return the work of whole tasks in cycles of their vehicle and of an edge server, both [..., N, K].
+
+        size_bytes : [..., N, K], bytes
+        node : [..., N], index of the serving node; -1 (none) counts as the first
+        """
+        work = size_bytes * self.cycles_per_byte
+        if not self.has_transformer:
+            return work, work
+        num_token = size_bytes / self.bytes_per_token
+        flop = self.num_layer * transformer.layer_flops(num_token, self.hidden_size, self.batch_size)
+        xp = namespace(size_bytes)
+        edge_flop = self.node_flop_per_cycle[xp.where(node < 0, 0 * node, node)]
+        split = self.num_layer > 0
+        local = xp.where(split, flop / self.vehicle_flop_per_cycle[..., None], work)
+        return local, xp.where(split, flop / edge_flop[..., None], work)
 
     def map_arrays(self, convert: Callable[[Array], Array]) -> System:
         """Return the system with every array converted, for example by ``torch.tensor``."""
@@ -84,42 +154,104 @@ def build_system(
     model: Model,
     vehicles: Vehicles,
     radio: Radio,
-    server: Server,
+    servers: tuple[Server, ...],
     tasks: tuple[TaskClass, ...],
     objective: Objective,
     bursts: Bursts | None = None,
+    cost: Cost | None = None,
 ) -> System:
-    """Lay the parameter tables out as arrays."""
+    """Lay the parameter tables out as arrays; `servers` are those of the nodes."""
     count = vehicles.num_vehicle
     bandwidth_hz = radio.bandwidth_hz / (count if radio.bandwidth_sharing == "equal" else 1)
     noise_w = radio.noise_w
     if noise_w is None:
         noise_w = float(rate.noise_power_w(radio.noise_density_dbm_hz, bandwidth_hz, radio.noise_figure_db))
-    burst_factor = 1.0
-    if bursts is not None:
-        ratio = workload.burst_ratio(
-            bursts.event_begin,
-            bursts.event_end,
-            bursts.burst_begin,
-            bursts.burst_begin_in_event,
-            bursts.burst_end,
-        )
-        burst_factor += (bursts.size_factor - 1.0) * ratio
     system = System(
         cpu_hz=np.resize(np.array(vehicles.cpu_hz, dtype=float), count),
         kappa_vehicle=np.resize(np.array(vehicles.kappa, dtype=float), count),
         transmit_power_w=np.full(count, vehicles.transmit_power_w),
         bandwidth_hz=np.full(count, bandwidth_hz),
         noise_w=noise_w,
-        size_bytes_mean=np.array([0.5 * sum(task.size_bytes) for task in tasks]) * burst_factor,
-        cycles_per_byte=np.array([task.cycles_per_byte for task in tasks]),
+        noise_density_w_hz=_noise_density_w_hz(radio, model),
+        transmit_power_w_min=vehicles.transmit_power_w_min,
+        size_bytes_mean=np.array([0.5 * sum(task.units) * task.bytes_per_unit for task in tasks])
+        * _burst_factor(bursts),
+        cycles_per_byte=np.array([task.cycles_per_byte or 0.0 for task in tasks]),
         deadline_s=np.array([task.deadline_s for task in tasks]),
-        server=server,
+        num_layer=_of_transformer(tasks, "num_layer"),
+        hidden_size=_of_transformer(tasks, "hidden_size"),
+        batch_size=_of_transformer(tasks, "batch_size"),
+        bytes_per_token=np.array([float(task.bytes_per_unit) for task in tasks]),
+        vehicle_flop_per_cycle=np.full(count, _flop_per_cycle(vehicles.gpu)),
+        node_flop_per_cycle=np.array([_flop_per_cycle(server.gpu) for server in servers]),
+        node_hz=np.array([server.frequency_hz for server in servers]),
+        node_kappa=np.array([server.kappa for server in servers]),
+        node_num_core=np.array([server.num_core for server in servers]),
+        node_bandwidth_hz=np.full(len(servers), radio.bandwidth_hz),
+        server=servers[0],
         model=model,
         objective=objective.with_v_folded_in(),
+        cost=cost,
+        time_unit_s=1.0,
+        energy_unit_j=1.0,
         slot_duration_s=time.slot_duration_s,
     )
+    if system.has_transformer:
+        system = _with_nominal_cycles(system)
+    if cost is not None and cost.normalise:
+        system = _normalised(system, tasks)
     freeze(
         *(value for field in dataclasses.fields(System) if isinstance(value := getattr(system, field.name), np.ndarray))
     )
     return system
+
+
+def _burst_factor(bursts: Bursts | None) -> float:
+    """Return by how much bursts make the mean task larger."""
+    if bursts is None:
+        return 1.0
+    ratio = workload.burst_ratio(
+        bursts.event_begin,
+        bursts.event_end,
+        bursts.burst_begin,
+        bursts.burst_begin_in_event,
+        bursts.burst_end,
+    )
+    return 1.0 + (bursts.size_factor - 1.0) * ratio
+
+
+def _noise_density_w_hz(radio: Radio, model: Model) -> float:
+    if model.mode == "paper" and radio.noise_density_paper_dbm_hz is not None:
+        return float(units.dbm_to_w(radio.noise_density_paper_dbm_hz))
+    return float(rate.noise_power_w(radio.noise_density_dbm_hz, 1.0, radio.noise_figure_db))
+
+
+def _of_transformer(tasks: tuple[TaskClass, ...], name: str) -> Array:
+    return np.array([0.0 if task.transformer is None else float(getattr(task.transformer, name)) for task in tasks])
+
+
+def _flop_per_cycle(gpu: Gpu | None) -> float:
+    return 1.0 if gpu is None else gpu.flop_per_clock_cycle
+
+
+def _with_nominal_cycles(system: System) -> System:
+    """Give transformer classes the cycles per byte of their mean task, in which queues convert backlog to bytes."""
+    first = np.zeros(system.num_vehicle, dtype=np.int64)
+    sizes = np.broadcast_to(system.size_bytes_mean, (system.num_vehicle, system.num_class))
+    edge = system.work_cycles(sizes, first)[1][0]
+    return dataclasses.replace(system, cycles_per_byte=edge / system.size_bytes_mean)
+
+
+def _normalised(system: System, tasks: tuple[TaskClass, ...]) -> System:
+    """Count time and energy in those of the mean task, run locally at full speed."""
+    time_s = np.zeros(system.num_class)
+    energy_j = np.zeros(system.num_class)
+    first = np.zeros(system.num_vehicle, dtype=np.int64)
+    for index, task in enumerate(tasks):
+        low, high = task.units
+        sizes = np.arange(low, high + 1.0)[:, np.newaxis, np.newaxis] * task.bytes_per_unit
+        work = system.work_cycles(np.broadcast_to(sizes, (sizes.size, system.num_vehicle, system.num_class)), first)
+        cycles = work[0][..., index].mean(axis=0)
+        time_s[index] = computing.execution_delay_s(cycles, system.cpu_hz).mean()
+        energy_j[index] = energy.local_energy_j(cycles, system.cpu_hz, system.kappa_vehicle).mean()
+    return dataclasses.replace(system, time_unit_s=float(time_s.mean()), energy_unit_j=float(energy_j.mean()))

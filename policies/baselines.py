@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.errors import InputError
 from physical.model import computing, energy, qos, rate
 from physical.system import System
 from policies.feasible import capacity_hz, least_allocation_hz
@@ -17,15 +18,63 @@ Floats = NDArray[np.float64]
 
 
 def share_equally(snapshot: TwinSnapshot, offloaded: NDArray[np.bool_]) -> Floats:
-    """Give all offloaded tasks the same part of the capacity, as the capacity rule counts it; [N, K], Hz."""
+    """Give all offloaded tasks of a node the same part of its capacity, as the capacity rule counts it; [N, K], Hz."""
     system, bias_hz = snapshot.system, snapshot.estimation_bias_hz
+    if system.num_node == 1:
+        return _share_of_node(snapshot, offloaded, bias_hz, 0)
+    share_hz = np.zeros(offloaded.shape)
+    for node in range(system.num_node):
+        here = snapshot.serving_node == node
+        share_hz[here] = _share_of_node(snapshot, offloaded[here], bias_hz[here], node)
+    return share_hz
+
+
+def _share_of_node(snapshot: TwinSnapshot, offloaded: NDArray[np.bool_], bias_hz: Floats, node: int) -> Floats:
+    system = snapshot.system
     num_offloaded = int(np.count_nonzero(offloaded))
     if not num_offloaded:
         return np.zeros(offloaded.shape)
-    share_hz = capacity_hz(system, bias_hz) / num_offloaded
+    share_hz = capacity_hz(system, bias_hz, node) / num_offloaded
     if system.model.capacity_rule == "alloc":
         return np.where(offloaded, share_hz, 0.0)
     return np.where(offloaded, np.maximum(share_hz - bias_hz, least_allocation_hz(system, bias_hz)), 0.0)
+
+
+def simple_radio(snapshot: TwinSnapshot, sends: NDArray[np.bool_]) -> dict[str, Floats]:
+    """Return the rest of a decision with joint allocation: full speed, full power, equal shares of the bandwidth.
+
+    sends : [N], who uploads; in mode "paper" all attached vehicles get a share, as eq. 10c has it
+    """
+    system, node = snapshot.system, snapshot.serving_node
+    if not system.joint:
+        return {}
+    attached = node >= 0
+    holds = attached if system.model.mode == "paper" else attached & sends
+    num_share = np.bincount(node[holds], minlength=system.num_node)
+    share_hz = system.node_bandwidth_hz / np.maximum(num_share, 1)
+    return {
+        "local_frequency_hz": system.cpu_hz,
+        "transmit_power_w": system.transmit_power_w,
+        "bandwidth_hz": np.where(holds, share_hz[np.maximum(node, 0)], 0.0),
+    }
+
+
+def most_offloaded(system: System) -> Floats:
+    """Return the greatest ratios, [K]: 1, but a transformer keeps its first layer."""
+    whole = np.maximum(system.num_layer, 1.0)
+    return np.where(system.num_layer > 0, (whole - 1.0) / whole, 1.0)
+
+
+def refuse_joint(system: System, policy: str) -> None:
+    """Refuse a system where policies decide power and bandwidth.
+
+    Raises
+    ------
+    InputError : names the policy
+    """
+    if system.joint or system.has_transformer:
+        accepted = "a scenario without [cost] and transformer tasks, such as dtecn"
+        raise InputError("does not decide layers, power and bandwidth", where="--policy", key=policy, accepted=accepted)
 
 
 @dataclass
@@ -35,43 +84,72 @@ class LocalOnly:
     def reset(self, system: System, seed: int) -> None:  # noqa: ARG002 - the contract's signature
         """Nothing to prepare."""
         shape = (system.num_vehicle, system.num_class)
-        self._decision = Decision(np.zeros(shape), np.zeros(shape))
+        self._zeros = np.zeros(shape)
+        self._nobody = np.zeros(system.num_vehicle, dtype=np.bool_)
 
-    def decide(self, snapshot: TwinSnapshot) -> Decision:  # noqa: ARG002 - the contract's signature
+    def decide(self, snapshot: TwinSnapshot) -> Decision:
         """Offload nothing."""
-        return self._decision
+        return Decision(self._zeros, self._zeros, **simple_radio(snapshot, self._nobody))
 
 
 @dataclass
 class EdgeEqual:
-    """Everything is offloaded, and all tasks get the same share of the server."""
+    """Everything is offloaded (of a transformer all but the first layer), and all tasks of a node get equal shares."""
 
     def reset(self, system: System, seed: int) -> None:  # noqa: ARG002 - the contract's signature
         """Nothing random here."""
         self._all = np.ones((system.num_vehicle, system.num_class), dtype=np.bool_)
+        self._ratio = self._all * most_offloaded(system)
 
     def decide(self, snapshot: TwinSnapshot) -> Decision:
-        """Offload everything."""
-        return Decision(self._all.astype(np.float64), share_equally(snapshot, self._all))
+        """Offload everything that there is."""
+        tasks: NDArray[np.bool_] = self._all & (snapshot.size_bytes > 0)
+        return Decision(self._ratio, share_equally(snapshot, tasks), **simple_radio(snapshot, np.any(tasks, axis=1)))
 
 
 @dataclass
 class Random:
-    """Ratios uniform in [0, 1]; the capacity is cut at random between the tasks."""
+    """Ratios uniform in [0, 1]; the capacity of each node is cut at random between its tasks."""
 
     def reset(self, system: System, seed: int) -> None:
         """Start the random stream."""
         self._generator = np.random.default_rng(seed)
         self._shape = (system.num_vehicle, system.num_class)
+        self._layers = np.maximum(system.num_layer, 1.0)
 
     def decide(self, snapshot: TwinSnapshot) -> Decision:
         """Draw a decision."""
+        system = snapshot.system
         ratio = self._generator.random(self._shape)
+        if system.has_transformer:
+            whole = np.minimum(np.floor(ratio * self._layers), self._layers - 1.0) / self._layers
+            ratio = np.where(system.num_layer > 0, whole, ratio)
         part = self._generator.exponential(size=self._shape)
         equal_hz = share_equally(snapshot, np.ones(self._shape, dtype=np.bool_))
-        least_hz = least_allocation_hz(snapshot.system, snapshot.estimation_bias_hz)
-        spare_hz = float((equal_hz - least_hz).sum())
-        return Decision(ratio, least_hz + spare_hz * part / part.sum())
+        least_hz = least_allocation_hz(system, snapshot.estimation_bias_hz)
+        cut_hz = np.zeros(self._shape)
+        for node in range(system.num_node):
+            here = (snapshot.serving_node == node) if system.num_node > 1 else slice(None)
+            spare_hz = float((equal_hz[here] - least_hz[here]).sum())
+            if part[here].size:
+                cut_hz[here] = least_hz[here] + spare_hz * part[here] / part[here].sum()
+        return Decision(ratio, cut_hz, **self._radio(snapshot))
+
+    def _radio(self, snapshot: TwinSnapshot) -> dict[str, Floats]:
+        """Draw frequencies and powers in their ranges, and random parts of each node's bandwidth."""
+        system, node = snapshot.system, snapshot.serving_node
+        if not system.joint:
+            return {}
+        uniform = 1.0 - self._generator.random((2, system.num_vehicle))
+        span_w = system.transmit_power_w - system.transmit_power_w_min
+        part = self._generator.exponential(size=system.num_vehicle)
+        total = np.bincount(node[node >= 0], weights=part[node >= 0], minlength=system.num_node)
+        here = np.maximum(node, 0)
+        return {
+            "local_frequency_hz": uniform[0] * system.cpu_hz,
+            "transmit_power_w": system.transmit_power_w_min + uniform[1] * span_w,
+            "bandwidth_hz": np.where(node < 0, 0.0, 0.999 * system.node_bandwidth_hz[here] * part / total[here]),
+        }
 
 
 @dataclass
@@ -81,8 +159,9 @@ class GreedyLatency:
     The offloaded tasks then share the whole server equally.
     """
 
-    def reset(self, system: System, seed: int) -> None:
+    def reset(self, system: System, seed: int) -> None:  # noqa: ARG002 - the contract's signature
         """Nothing to prepare."""
+        refuse_joint(system, "greedy-latency")
 
     def decide(self, snapshot: TwinSnapshot) -> Decision:
         """Compare both delays task by task."""
@@ -98,8 +177,9 @@ class GreedyCost:
     Blind to the queues, and to what its choices do to the shares of others.
     """
 
-    def reset(self, system: System, seed: int) -> None:
+    def reset(self, system: System, seed: int) -> None:  # noqa: ARG002 - the contract's signature
         """Nothing to prepare."""
+        refuse_joint(system, "greedy-cost")
 
     def decide(self, snapshot: TwinSnapshot) -> Decision:
         """Compare both costs task by task."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from physical.system import System
 from policies.api import Explains, Policy
 from policies.feasible import project
-from twin.decision import Diagnostics, Ruling
+from twin.decision import Decision, Diagnostics, Ruling
 from twin.snapshot import TwinSnapshot
 
 
@@ -40,7 +40,7 @@ class GuardedPolicy:
         try:
             decision = self._policy.decide(snapshot)
             wall_s = time.perf_counter() - begin
-            feasible, repaired = project(self._system, decision, snapshot.estimation_bias_hz)
+            feasible, repaired = self._project(snapshot, decision)
             diagnostics = self._explain()
             if not isinstance(diagnostics, Diagnostics):
                 raise TypeError(f"diagnostics() returned {type(diagnostics).__name__}, not Diagnostics")
@@ -50,8 +50,11 @@ class GuardedPolicy:
 
     def rule_by_fallback(self, snapshot: TwinSnapshot, reason: str, wall_s: float) -> Ruling:
         """Return the fallback's decision."""
-        decision, _ = project(self._system, self._fallback.decide(snapshot), snapshot.estimation_bias_hz)
+        decision, _ = self._project(snapshot, self._fallback.decide(snapshot))
         return Ruling(decision, fallback=reason, wall_s=wall_s)
+
+    def _project(self, snapshot: TwinSnapshot, decision: object) -> tuple[Decision, bool]:
+        return project(self._system, decision, snapshot.estimation_bias_hz, snapshot.serving_node)
 
 
 def _describe(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Projection of any decision on the feasible set of P2 (eq. 24c, 24d)."""
+"""Projection of any decision on the feasible set: eqs. 24c and 24d of 'dtecn', eqs. 10a to 10e of 'llm6g'."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from physical.system import System
 from twin.decision import Decision
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 FLOOR = 1e-6
 """Least share of the server for a flow that offloads: eq. 9 has no value at 0."""
+JOINT_FIELDS = ("local_frequency_hz", "transmit_power_w", "bandwidth_hz")
 _ROUNDING = 1e-12
 _HUGE = 1e300
 """Beyond this, sums over a decision would overflow; it counts as infinite."""
@@ -23,15 +25,18 @@ class InvalidDecisionError(ValueError):
     """A policy returned something that cannot be read as a decision."""
 
 
-def project(system: System, decision: Any, estimation_bias_hz: Floats) -> tuple[Decision, bool]:
-    """Clip ratios to [0, 1], lift allocations to their floor, scale them to the capacity.
+def project(
+    system: System, decision: Any, estimation_bias_hz: Floats, serving_node: Ints | None = None
+) -> tuple[Decision, bool]:
+    """Clip what is decided to its range, round to whole layers, lift shares to their floor, scale them to the capacity.
 
     Parameters
     ----------
-    system : capacity and its rule: "alloc" bounds the sum of allocations and biases, "effective" that of the true
-        speeds of active flows
+    system : capacities and their rule: "alloc" bounds the sum of allocations and biases, "effective" that of the true
+        speeds of active flows; each node has its own
     decision : what a policy returned
     estimation_bias_hz : [N, K], Hz, the bias that the capacity rule counts
+    serving_node : [N], index of the node, -1 without one; None: all are at the first node
 
     Returns
     -------
@@ -39,22 +44,71 @@ def project(system: System, decision: Any, estimation_bias_hz: Floats) -> tuple[
 
     Raises
     ------
-    InvalidDecisionError : not a Decision, a wrong shape, or a number that is not finite
+    InvalidDecisionError : not a Decision, a missing field, a wrong shape, or a number that is not finite
     """
     shape = (system.num_vehicle, system.num_class)
     if not isinstance(decision, Decision):
         raise InvalidDecisionError(f"returned {type(decision).__name__}, not a Decision")
     ratio = _checked(decision.offloading_ratio, "offloading_ratio", shape)
     allocation_hz = _checked(decision.compute_allocation_hz, "compute_allocation_hz", shape)
-    clipped = np.minimum(np.maximum(ratio, 0.0), 1.0)
-    least_hz = np.where(clipped > 0, least_allocation_hz(system, estimation_bias_hz), 0.0)
+    node = np.zeros(system.num_vehicle, dtype=np.int64) if serving_node is None else serving_node
+    clipped = _split(system, ratio, node)
+    least_hz = np.where(clipped > 0, least_allocation_hz(system, estimation_bias_hz, node), 0.0)
     lifted_hz = np.maximum(allocation_hz, least_hz)
-    feasible_hz = _scale_to_capacity(system, lifted_hz, least_hz, estimation_bias_hz)
-    repaired = bool((clipped != ratio).any() or (feasible_hz != allocation_hz).any())
-    return Decision(clipped, feasible_hz), repaired
+    feasible_hz = _scale_nodes(system, lifted_hz, least_hz, estimation_bias_hz, node)
+    joint, changed = _project_joint(system, decision, clipped, node)
+    repaired = changed or bool((clipped != ratio).any() or (feasible_hz != allocation_hz).any())
+    return Decision(clipped, feasible_hz, **joint), repaired
 
 
-def _checked(values: Any, name: str, shape: tuple[int, int]) -> Floats:
+def _split(system: System, ratio: Floats, node: Ints) -> Floats:
+    """Clip ratios to [0, 1], of transformers to whole layers with at least one local; 0 for vehicles without a node."""
+    clipped: Floats = np.minimum(np.maximum(ratio, 0.0), 1.0)
+    if system.has_transformer:
+        num_layer = system.num_layer
+        layers = np.maximum(num_layer, 1.0)
+        num_local = np.clip(np.rint((1.0 - clipped) * layers), np.minimum(num_layer, 1.0), layers)
+        clipped = np.where(num_layer > 0, (layers - num_local) / layers, clipped)
+    if system.num_node > 1 and (node < 0).any():
+        clipped = np.where((node < 0)[:, np.newaxis], 0.0, clipped)
+    return clipped
+
+
+def _project_joint(system: System, decision: Decision, ratio: Floats, node: Ints) -> tuple[dict[str, Floats], bool]:
+    """Return frequencies, powers and bandwidths [N] inside their ranges and pools, and whether some were not."""
+    given = {name: getattr(decision, name) for name in JOINT_FIELDS}
+    if not system.joint:
+        if any(values is not None for values in given.values()):
+            raise InvalidDecisionError(f"decides one of {', '.join(JOINT_FIELDS)}, which this system fixes")
+        return {}, False
+    for name, values in given.items():
+        if values is None:
+            raise InvalidDecisionError(f"{name} is missing; this system has joint allocation")
+    shape = (system.num_vehicle,)
+    wanted = {name: _checked(values, name, shape) for name, values in given.items()}
+    hz, power_w, bandwidth_hz = wanted.values()
+    pool_hz = system.node_bandwidth_hz[np.maximum(node, 0)]
+    sends = (ratio > 0).any(axis=1) | ((system.model.mode == "paper") & (node >= 0))  # eq. 4 is charged to everybody
+    least_hz = np.where(sends, FLOOR * pool_hz, 0.0)
+    lifted_hz = np.where(node < 0, 0.0, np.maximum(bandwidth_hz, least_hz))
+    for index, pool in enumerate(system.node_bandwidth_hz):
+        here = node == index
+        lifted_hz[here] = _scale_to_capacity(float(pool), lifted_hz[here], least_hz[here], 0.0 * least_hz[here])
+    feasible = dict(
+        zip(
+            JOINT_FIELDS,
+            (
+                np.clip(hz, FLOOR * system.cpu_hz, system.cpu_hz),
+                np.clip(power_w, system.transmit_power_w_min, system.transmit_power_w),
+                lifted_hz,
+            ),
+            strict=True,
+        )
+    )
+    return feasible, any((feasible[name] != wanted[name]).any() for name in JOINT_FIELDS)
+
+
+def _checked(values: Any, name: str, shape: tuple[int, ...]) -> Floats:
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -66,23 +120,41 @@ def _checked(values: Any, name: str, shape: tuple[int, int]) -> Floats:
     return array
 
 
-def least_allocation_hz(system: System, estimation_bias_hz: Floats) -> Floats:
+def least_allocation_hz(system: System, estimation_bias_hz: Floats, serving_node: Ints | None = None) -> Floats:
     """Return the least allocation of an active flow, [N, K], Hz: allocation and true speed must both be positive."""
-    floor_hz = FLOOR * system.server.frequency_hz
-    return np.maximum(floor_hz, floor_hz - estimation_bias_hz)
+    floor_hz: Any = FLOOR * system.server.frequency_hz
+    if serving_node is not None and system.num_node > 1:
+        floor_hz = FLOOR * system.node_hz[np.maximum(serving_node, 0)][:, np.newaxis]
+    least_hz: Floats = np.maximum(floor_hz, floor_hz - estimation_bias_hz)
+    return least_hz
 
 
-def capacity_hz(system: System, estimation_bias_hz: Floats) -> float:
-    """Return what the allocations ("alloc") or true speeds of active flows ("effective") may sum to, Hz."""
+def capacity_hz(system: System, estimation_bias_hz: Floats, node: int = 0) -> float:
+    """Return what the allocations ("alloc") or true speeds of active flows ("effective") of a node may sum to, Hz.
+
+    estimation_bias_hz : of the node's vehicles
+    """
+    capacity = float(system.node_hz[node])
     if system.model.capacity_rule == "alloc":
-        return max(system.server.frequency_hz - float(estimation_bias_hz.sum()), 0.0)
-    return system.server.frequency_hz
+        return max(capacity - float(estimation_bias_hz.sum()), 0.0)
+    return capacity
 
 
-def _scale_to_capacity(system: System, allocation_hz: Floats, least_hz: Floats, bias_hz: Floats) -> Floats:
-    """Scale what counts against the capacity beyond the floors; the floors themselves stay."""
-    capacity = capacity_hz(system, bias_hz)
+def _scale_nodes(system: System, allocation_hz: Floats, least_hz: Floats, bias_hz: Floats, node: Ints) -> Floats:
+    """Scale the allocations at each node to its capacity; who has no node gets nothing."""
     offset_hz = bias_hz if system.model.capacity_rule == "effective" else np.zeros_like(bias_hz)
+    if system.num_node == 1:
+        return _scale_to_capacity(capacity_hz(system, bias_hz), allocation_hz, least_hz, offset_hz)
+    scaled_hz = np.zeros_like(allocation_hz)
+    for index in range(system.num_node):
+        here = node == index
+        capacity = capacity_hz(system, bias_hz[here], index)
+        scaled_hz[here] = _scale_to_capacity(capacity, allocation_hz[here], least_hz[here], offset_hz[here])
+    return scaled_hz
+
+
+def _scale_to_capacity(capacity: float, allocation_hz: Floats, least_hz: Floats, offset_hz: Floats) -> Floats:
+    """Scale what counts against the capacity beyond the floors; the floors themselves stay."""
     # A flow whose bias is larger than its allocation stands still; it does not lend its share to others.
     used_hz = np.where(allocation_hz > 0, np.maximum(allocation_hz + offset_hz, 0.0), 0.0)
     excess = float(used_hz.sum()) - capacity

@@ -47,8 +47,12 @@ _BUILT_IN = (
     PolicySpec("random", "policies.baselines:Random", "uniform ratios, random shares of the server"),
     PolicySpec("greedy-latency", "policies.baselines:GreedyLatency", "offload what then ends sooner"),
     PolicySpec("greedy-cost", "policies.baselines:GreedyCost", "offload what then costs less QoS, energy and misses"),
-    PolicySpec("p2-exact", "policies.optimal.p2_exact:P2Exact", "the optimum of the slot, with a certified gap"),
-    PolicySpec("p2-slsqp", "policies.optimal.p2_slsqp:P2Slsqp", "the slot by a general solver, and its certified gap"),
+    PolicySpec("p2-exact", "policies.optimal.p2_exact:P2Exact", "dtecn: the optimum of the slot, with a certified gap"),
+    PolicySpec("p2-slsqp", "policies.optimal.p2_slsqp:P2Slsqp", "dtecn: the slot by a general solver, with a gap"),
+    PolicySpec("layers-exact", "policies.optimal.layers.exact:LayersExact", "llm6g: the optimum, with a certified gap"),
+    PolicySpec("ao-sqp-fp", "policies.optimal.layers.alternating:AoSqpFp", "llm6g: the paper's algorithm"),
+    PolicySpec("rlor", "policies.optimal.layers.schemes:Rlor", "llm6g: random layers, optimal resources"),
+    PolicySpec("rrlo", "policies.optimal.layers.schemes:Rrlo", "llm6g: random resources, optimal layers"),
 )
 _registered: dict[str, PolicySpec] = {spec.name: spec for spec in _BUILT_IN}
 

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-import os
-import signal
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +16,12 @@ from scipy.stats import t as student_t
 
 from physical.errors import InputError
 from policies.registry import make
+from sim.jobs import Job, finish
 from sim.scenario import Scenario
-from sim.simulation import run
 
 MEASURED = ("wall_s", "vehicle_slots_per_s", "decision_ms_p50", "decision_ms_p99")
 """Keys of a summary that are wall times: recorded, but no result."""
 CONFIDENCE = 0.95
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -135,82 +129,17 @@ def compare(
         raise InputError(f"{reference!r} is not compared", where="--baseline", accepted=", ".join(policies))
     for policy in policies:
         make(policy, where="--policies")
-    jobs = {(policy, seed): _Job(scenario.model_dump_json(), policy, seed) for policy in policies for seed in seeds}
-    try:
-        (directory / "runs").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", where=str(directory)) from None
-    found = {key: summary for key, job in jobs.items() if (summary := job.finished(directory)) is not None}
-    progress(len(found))
-    missing = [job for key, job in jobs.items() if key not in found]
-    for job, summary in _run_all(missing, directory, num_worker):
-        found[job.policy, job.seed] = summary
-        progress(len(found))
-    summaries = {policy: [found[policy, seed] for seed in seeds] for policy in policies}
-    comparison = _evaluate(summaries, tuple(seeds), reference)
+    text = scenario.model_dump_json()
+    jobs = {policy: [Job(text, policy, seed) for seed in seeds] for policy in policies}
+    found = finish([job for row in jobs.values() for job in row], directory, num_worker, progress)
+    summaries = {policy: [found[job] for job in row] for policy, row in jobs.items()}
+    comparison = evaluate(summaries, tuple(seeds), reference)
     _write(comparison, directory)
     return comparison
 
 
-@dataclass(frozen=True)
-class _Job:
-    """One run; the scenario travels to the worker as JSON."""
-
-    scenario: str
-    policy: str
-    seed: int
-
-    def path(self, directory: Path) -> Path:
-        text = "\n".join([version("vectwin"), self.scenario, self.policy, str(self.seed)])
-        name = hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
-        return directory / "runs" / f"{name}.json"
-
-    def finished(self, directory: Path) -> dict[str, Any] | None:
-        """Return the summary of an earlier run, or None."""
-        try:
-            stored = json.loads(self.path(directory).read_text("utf-8"))
-            summary: dict[str, Any] = stored["summary"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return summary
-
-    def execute(self, directory: Path) -> dict[str, Any]:
-        """Run, and store the summary in a file that appears at once."""
-        scenario = Scenario.model_validate_json(self.scenario)
-        summary = run(scenario, policy=self.policy, seed=self.seed, keep_tables=False).summary
-        path = self.path(directory)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        text = json.dumps({"policy": self.policy, "seed": self.seed, "summary": summary}, allow_nan=False)
-        temporary.write_text(text, "utf-8")
-        os.replace(temporary, path)
-        return summary
-
-
-def _run_all(jobs: Sequence[_Job], directory: Path, num_worker: int) -> Any:
-    """Yield jobs and summaries as they finish."""
-    if not jobs:
-        return
-    for variable in _THREADS:  # inherited by the workers, each of which is to use one core
-        os.environ.setdefault(variable, "1")
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(num_worker, len(jobs)), mp_context=context, initializer=_ignore_interrupts)
-    try:
-        futures: dict[Future[dict[str, Any]], _Job] = {pool.submit(job.execute, directory): job for job in jobs}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    finally:
-        workers = list((pool._processes or {}).values())  # the pool forgets them when it is shut down
-        pool.shutdown(wait=False, cancel_futures=True)
-        for worker in workers:
-            worker.terminate()
-
-
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C to the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _evaluate(summaries: dict[str, list[dict[str, Any]]], seeds: tuple[int, ...], baseline: str) -> Comparison:
+def evaluate(summaries: dict[str, list[dict[str, Any]]], seeds: tuple[int, ...], baseline: str) -> Comparison:
+    """Return means and paired differences of summaries, one per policy and seed."""
     first = next(iter(summaries.values()))[0]
     metrics = [key for key, value in first.items() if key not in MEASURED and not isinstance(value, str)]
     values = {
@@ -259,7 +188,7 @@ def _write(comparison: Comparison, directory: Path) -> None:
     (directory / "compare.json").write_text(text + "\n", "utf-8")
 
 
-def default_directory(scenario_name: str, scenario: Scenario) -> Path:
+def default_directory(scenario_name: str, scenario: Scenario, kind: str = "compare") -> Path:
     """Return a directory that belongs to the scenario, so that a comparison that was stopped goes on there."""
     digest = hashlib.blake2b(scenario.model_dump_json().encode(), digest_size=4).hexdigest()
-    return Path("runs") / f"compare-{Path(scenario_name).stem}-{digest}"
+    return Path("runs") / f"{kind}-{Path(scenario_name).stem}-{digest}"

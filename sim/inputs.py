@@ -21,6 +21,7 @@ from sim.scenario import Scenario
 from sim.streams import Streams
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 _MAX_SLOT = 512
 _MAX_VEHICLE_SLOT = 1 << 17
@@ -36,6 +37,7 @@ class Block:
     y_m: Floats
     speed_mps: Floats  # [N]
     heading_rad: Floats  # [N]
+    serving_node: Ints
     large_scale_gain: Floats
     channel_gain: Floats
     uplink_rate_bps: Floats
@@ -44,8 +46,8 @@ class Block:
     command: Passage  # [B, N]
     upload: Passage  # [B, N, K]
     result: Passage  # [B, N, K]
-    server_report: Passage  # [B, 1]
-    server_command: Passage  # [B, 1]
+    server_report: Passage  # [B, M]
+    server_command: Passage  # [B, M]
 
     def states(self, slot: int) -> VehicleStates:
         """Return the states at the start of a slot."""
@@ -55,6 +57,7 @@ class Block:
             self.y_m[row],
             self.speed_mps,
             self.heading_rad,
+            self.serving_node[row],
             self.large_scale_gain[row],
             self.channel_gain[row],
             self.uplink_rate_bps[row],
@@ -69,20 +72,21 @@ class Inputs:
         self._scenario = scenario
         self._system = system
         self._count = system.num_vehicle
+        self._node_m = np.array([node.position_m for node in scenario.nodes])
         self._place_vehicles(streams.of_vehicles("mobility", self._count))
         self._channels = streams.of_vehicles("channel", self._count)
         self._tasks = streams.of_vehicles("tasks", self._count)
         self._channel_state: Floats | None = None
         self._bursts = None if scenario.bursts is None else _Bursts(scenario.bursts, streams, self._count)
         graph = build_graph(scenario.network)
-        num_class = system.num_class
+        num_class, num_node = system.num_class, system.num_node
         self._ways = {
             "report": _Way(Route(graph, VEHICLE, CLOUD), "report", streams, self._count, 1),
             "command": _Way(Route(graph, CLOUD, VEHICLE), "command", streams, self._count, 1),
             "upload": _Way(Route(graph, VEHICLE, EDGE_SERVER), "upload", streams, self._count, num_class),
             "result": _Way(Route(graph, EDGE_SERVER, VEHICLE), "result", streams, self._count, num_class),
-            "server_report": _Way(Route(graph, EDGE_SERVER, CLOUD), "server-report", streams, 1, 1),
-            "server_command": _Way(Route(graph, CLOUD, EDGE_SERVER), "server-command", streams, 1, 1),
+            "server_report": _Way(Route(graph, EDGE_SERVER, CLOUD), "server-report", streams, num_node, 1),
+            "server_command": _Way(Route(graph, CLOUD, EDGE_SERVER), "server-command", streams, num_node, 1),
         }
 
     def _place_vehicles(self, generators: list[Generator]) -> None:
@@ -98,6 +102,8 @@ class Inputs:
         if params.kind == "stationary":
             self._speed_mps = np.zeros(self._count)
         self._heading_rad = np.where(self._direction > 0, 0.0, np.pi)
+        if params.kind == "area":
+            self._place_in_area(generators)
         radio = self._scenario.radio
         doppler_hz = channel.doppler_hz(self._speed_mps, radio.carrier_hz)
         slot_s = self._system.slot_duration_s
@@ -107,6 +113,15 @@ class Inputs:
         self._correlation = np.stack([shadowing, self.fading_correlation, self.fading_correlation], axis=1)
         freeze(self._speed_mps, self._heading_rad)
 
+    def _place_in_area(self, generators: list[Generator]) -> None:
+        """Spread the vehicles over the square, each along x or y, one way or the other."""
+        drawn = np.stack([generator.random(2) for generator in generators])
+        self._lane_m = (drawn[:, 0] - 0.5) * self._scenario.mobility.length_m
+        quarter = np.floor(drawn[:, 1] * 4.0).astype(np.int64)
+        self._direction = np.where(quarter % 2 == 0, 1.0, -1.0)
+        self._along_y = quarter >= 2
+        self._heading_rad = np.array([0.0, np.pi, 0.5 * np.pi, -0.5 * np.pi])[quarter]
+
     def block_length(self) -> int:
         """Return how many slots a block should have."""
         return int(np.clip(_MAX_VEHICLE_SLOT // self._count, 1, _MAX_SLOT))
@@ -114,11 +129,11 @@ class Inputs:
     def block(self, first_slot: int, num_slot: int) -> Block:
         """Make the next `num_slot` slots; blocks must be asked for in order."""
         position_m = self.position_m(first_slot, num_slot)
-        large_scale_gain, channel_gain = self._gains(position_m, num_slot)
-        uplink_rate_bps = self._system.uplink_rate_bps(channel_gain)
+        serving_node, large_scale_gain, channel_gain = self._gains(position_m, num_slot)
+        uplink_rate_bps = self._uplink_rate_bps(channel_gain)
         size_bytes = self._sizes(num_slot)
         x_m, y_m = np.ascontiguousarray(position_m[..., 0]), np.ascontiguousarray(position_m[..., 1])
-        freeze(x_m, y_m, large_scale_gain, channel_gain, uplink_rate_bps, size_bytes)
+        freeze(x_m, y_m, serving_node, large_scale_gain, channel_gain, uplink_rate_bps, size_bytes)
         passages = {name: way.passage(num_slot) for name, way in self._ways.items()}
         return Block(
             first_slot,
@@ -127,6 +142,7 @@ class Inputs:
             y_m,
             self._speed_mps,
             self._heading_rad,
+            serving_node,
             large_scale_gain,
             channel_gain,
             uplink_rate_bps,
@@ -137,58 +153,91 @@ class Inputs:
     def position_m(self, first_slot: int, num_slot: int) -> Floats:
         """Return positions at the starts of some slots, [B, N, 2]."""
         time_s = (np.arange(first_slot, first_slot + num_slot) * self._system.slot_duration_s)[:, np.newaxis]
-        if self._scenario.mobility.kind == "highway":
-            length_m = self._scenario.mobility.length_m
-            return quantize(
-                mobility.highway_position_m(
-                    self._start_m, self._speed_mps, self._direction, self._lane_m, length_m, time_s
-                )
+        road = self._scenario.mobility
+        if road.kind in {"highway", "area"}:
+            position_m = mobility.highway_position_m(
+                self._start_m, self._speed_mps, self._direction, self._lane_m, road.length_m, time_s
             )
+            if road.kind == "area":
+                position_m = np.where(self._along_y[:, np.newaxis], position_m[..., ::-1], position_m)
+            return quantize(position_m)
         origin_m = np.stack([self._start_m, self._lane_m], axis=-1)
         return quantize(mobility.straight_position_m(origin_m, self._speed_mps, self._heading_rad, time_s))
+
+    @property
+    def wraps_at_m(self) -> tuple[float | None, float | None]:
+        """Lengths at which x and y wrap around."""
+        road = self._scenario.mobility
+        around = road.length_m if road.kind in {"highway", "area"} else None
+        return around, around if road.kind == "area" else None
 
     def registration(self) -> VehicleStates:
         """Return what the twin knows before the first report: where vehicles start, and averages of the rest."""
         position_m = self.position_m(0, 1)[0]
-        gain = self._large_scale_gain(position_m, 0.0)
+        node, gain = self._attach(position_m, self._large_scale_gain(position_m, 0.0))
         size_bytes = np.tile(self._system.size_bytes_mean, (self._count, 1))
-        rate_bps = self._system.uplink_rate_bps(gain)
+        rate_bps = self._uplink_rate_bps(gain)
         x_m, y_m = position_m[..., 0].copy(), position_m[..., 1].copy()
-        freeze(x_m, y_m, gain, rate_bps, size_bytes)
-        return VehicleStates(x_m, y_m, self._speed_mps, self._heading_rad, gain, gain, rate_bps, size_bytes)
+        freeze(x_m, y_m, node, gain, rate_bps, size_bytes)
+        return VehicleStates(x_m, y_m, self._speed_mps, self._heading_rad, node, gain, gain, rate_bps, size_bytes)
+
+    def _uplink_rate_bps(self, channel_gain: Floats) -> Floats:
+        """Return the rates [..., N]; 0 where it takes a decision to have one."""
+        rate_bps: Floats = self._system.uplink_rate_bps(channel_gain)
+        return 0.0 * rate_bps if self._system.joint else rate_bps
 
     def _large_scale_gain(self, position_m: Floats, shadowing_db: Floats | float) -> Floats:
+        """Return the gains to all nodes, [..., N, M]."""
         radio = self._scenario.radio
-        station_m = np.array(self._scenario.base_station.position_m)
-        distance_m = mobility.distance_m(position_m, station_m, radio.distance_m_min)
+        per_node = [mobility.distance_m(position_m, station_m, radio.distance_m_min) for station_m in self._node_m]
+        distance_m = np.stack(per_node, axis=-1)
         path_loss_db = channel.path_loss_db(distance_m, radio.path_loss_intercept_db, radio.path_loss_slope_db)
         return quantize(channel.large_scale_gain(path_loss_db, shadowing_db))
 
-    def _gains(self, position_m: Floats, num_slot: int) -> tuple[Floats, Floats]:
-        """Return large-scale and channel gains, [B, N]: shadowing and fading are Gauss-Markov from slot to slot."""
-        innovation = _draw_normal(self._channels, num_slot, 3)
+    def _attach(self, position_m: Floats, large_scale_gain: Floats) -> tuple[Ints, Floats]:
+        """Return the serving nodes and the large-scale gains to them, [..., N]; of equals, the first node serves."""
+        if len(self._node_m) == 1:
+            return np.zeros(position_m.shape[:-1], dtype=np.int64), np.ascontiguousarray(large_scale_gain[..., 0])
+        if self._scenario.radio.association == "best-channel":
+            node = large_scale_gain.argmax(axis=-1)
+        else:
+            away_m = position_m[..., np.newaxis, :] - self._node_m
+            node = (away_m * away_m).sum(axis=-1).argmin(axis=-1)
+        return node, np.take_along_axis(large_scale_gain, node[..., np.newaxis], axis=-1)[..., 0]
+
+    def _gains(self, position_m: Floats, num_slot: int) -> tuple[Ints, Floats, Floats]:
+        """Return serving nodes, large-scale and channel gains, [B, N].
+
+        Shadowing and fading are Gauss-Markov from slot to slot, on each of the links to the M nodes.
+        """
+        num_node = len(self._node_m)
+        innovation = _draw_normal(self._channels, num_slot, 3 * num_node)
+        correlation = np.tile(self._correlation, num_node)
         states = np.empty_like(innovation)
         state = self._channel_state
         for row in range(num_slot):
             new = innovation[row]
-            state = new if state is None else channel.gauss_markov(state, self._correlation, new)
+            state = new if state is None else channel.gauss_markov(state, correlation, new)
             states[row] = state
         self._channel_state = state
+        states = states.reshape(num_slot, self._count, num_node, 3)
         radio = self._scenario.radio
-        large_scale_gain = self._large_scale_gain(position_m, radio.shadowing_std_db * states[..., 0])
+        all_gains = self._large_scale_gain(position_m, radio.shadowing_std_db * states[..., 0])
+        node, large_scale_gain = self._attach(position_m, all_gains)
         if radio.fading == "none":
-            return large_scale_gain, large_scale_gain.copy()
+            return node, large_scale_gain, large_scale_gain.copy()
+        states = np.take_along_axis(states, node[..., np.newaxis, np.newaxis], axis=2)[:, :, 0]
         # Real and imaginary part have variance 1/2 each: the fading power has mean one.
         real, imaginary = states[..., 1] * np.sqrt(0.5), states[..., 2] * np.sqrt(0.5)
         fading: Floats = channel.fading_power(real, imaginary)
-        return large_scale_gain, quantize(channel.channel_gain(large_scale_gain, fading))
+        return node, large_scale_gain, quantize(channel.channel_gain(large_scale_gain, fading))
 
     def _sizes(self, num_slot: int) -> Floats:
         """Return task sizes in whole bytes, [B, N, K]."""
-        low = np.array([task.size_bytes[0] for task in self._scenario.tasks])
-        high = np.array([task.size_bytes[1] for task in self._scenario.tasks])
+        low, high = np.array([task.units for task in self._scenario.tasks], dtype=float).T
         uniform = _draw_uniform(self._tasks, num_slot, len(low))
-        sizes: Floats = low + np.floor(uniform * (high - low + 1.0))
+        units = low + np.floor(uniform * (high - low + 1.0))
+        sizes: Floats = units * np.array([task.bytes_per_unit for task in self._scenario.tasks])
         return sizes if self._bursts is None else np.rint(sizes * self._bursts.factors(num_slot))
 
 
@@ -223,8 +272,9 @@ class _Way:
         self._route = route
         self._shape = (num_message, route.num_draw)
         self._generators: list[Generator] = []
-        if route.num_draw and num_sender == 1 and purpose.startswith("server"):
-            self._generators = [streams.generator(purpose, "edge-server")]
+        if route.num_draw and purpose.startswith("server"):
+            names = ["edge-server", *(f"edge-server-{node}" for node in range(1, num_sender))]
+            self._generators = [streams.generator(purpose, name) for name in names]
         elif route.num_draw:
             self._generators = streams.of_vehicles(purpose, num_sender)
 

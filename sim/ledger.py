@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from physical.model import energy, objective, qos
 from physical.plane.columns import Outcome
-from physical.plane.ticks import NS_PER_S
+from physical.plane.ticks import NEVER, NS_PER_S, ns_from_ticks
 from physical.system import System
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_COUNTS = ("completed", "late", "dropped", "missed", "energy_units")
+_ENERGIES = ("local", "transmit", "edge")
+_COUNTS = (
+    *("completed", "late", "dropped", "missed", "upload_ns", "num_split", "layers_local"),
+    *(f"{kind}_units" for kind in _ENERGIES),
+)
 _BY_CLASS = ("counted", "delay_ns")
 
 
@@ -33,7 +37,11 @@ class Totals:
     num_slot_counted: int = 0
     by_task: dict[str, float] = field(
         default_factory=lambda: dict.fromkeys(
-            ("counted", "completed", "late", "dropped", "missed", "in_flight", "delay_s", "energy_local_j"), 0.0
+            (
+                *("generated", "counted", "completed", "late", "dropped", "missed", "in_flight", "delay_s"),
+                *("upload_s", "num_split", "layers_local", "energy_local_j", "energy_transmit_j"),
+            ),
+            0.0,
         )
     )
     by_slot: dict[str, float] = field(
@@ -41,34 +49,49 @@ class Totals:
     )
 
 
+class ClosedSlot(NamedTuple):
+    """What is known of a slot at its end.
+
+    backlog_bytes : [K], at its start
+    arrived_bytes, service_bytes : [K], what reached the servers and what they offered during the slot
+    energy_edge_j : J, of servers that are not metered job by job
+    num_task : tasks generated
+    """
+
+    backlog_bytes: Floats
+    arrived_bytes: Floats
+    service_bytes: Floats
+    energy_edge_j: float
+    num_task: int
+
+
 class Ledger:
     """Gathers outcomes by the slot that generated the task, and emits slots in order once all their tasks have ended.
 
     A task that is dropped counts as missed, with the deadline or its age when it was dropped as its delay, whichever is
     longer. A task in flight at the end of the run counts as missed, with its age, if that is beyond the deadline, and
-    not at all otherwise.
+    not at all otherwise. By the weighted cost, time counts for all tasks of a slot at the mean of those that count.
     """
 
     def __init__(self, system: System) -> None:
         self.totals = Totals()
         self._system = system
         self._deadline_ns = np.rint(system.deadline_s * NS_PER_S).astype(np.int64)
-        self._per_slot = system.num_vehicle * system.num_class
         self._units_per_j = _units_per_j(system)
         self._first = 0
-        self._closed: list[tuple[Floats, Floats, Floats, float]] = []
+        self._closed: list[ClosedSlot] = []
         self._sums: dict[str, Ints] = {name: np.zeros(0, dtype=np.int64) for name in _COUNTS}
         self._sums |= {name: np.zeros((0, system.num_class), dtype=np.int64) for name in _BY_CLASS}
 
-    def close_slot(self, backlog_bytes: Floats, arrived_bytes: Floats, service_bytes: Floats, edge_j: float) -> None:
-        """Take note of the queues [K] and the edge energy of the next slot."""
-        self._closed.append((backlog_bytes, arrived_bytes, service_bytes, edge_j))
+    def close_slot(self, slot: ClosedSlot) -> None:
+        """Take note of the queues and the edge energy of the next slot."""
+        self._closed.append(slot)
 
-    def add_tasks(self, rows: dict[str, Any], local_j: Floats, age_ns: Ints) -> NDArray[np.int8]:
+    def add_tasks(self, rows: dict[str, Any], joules: dict[str, Floats], age_ns: Ints) -> NDArray[np.int8]:
         """Count ended or censored tasks; return their outcomes with LATE told from COMPLETED.
 
         rows : recorded columns of the data plane
-        local_j : energy that each spent on its vehicle, J
+        joules : what each spent, J: "local" on its vehicle, and where jobs are metered "transmit" and "edge"
         age_ns : time from generation to the end, or to the end of the run for tasks in flight, ns
         """
         outcome: NDArray[np.int8] = rows["outcome"].copy()
@@ -83,7 +106,10 @@ class Ledger:
         self._count("late", index[outcome == Outcome.LATE])
         self._count("dropped", index[dropped])
         self._count("missed", index[dropped | (over & counted)])
-        _add_runs(self._sums["energy_units"], index, np.rint(local_j * self._units_per_j).astype(np.int64))
+        for kind, spent_j in joules.items():
+            _add_runs(self._sums[f"{kind}_units"], index, np.rint(spent_j * self._units_per_j).astype(np.int64))
+        if self._system.has_transformer:
+            self._add_layers(rows, index, counted)
         delay_ns = np.where(dropped, np.maximum(age_ns, deadline_ns), age_ns)
         for task_class in range(self._system.num_class):
             chosen = (rows["task_class"] == task_class) & counted
@@ -91,6 +117,18 @@ class Ledger:
             self._sums["counted"][:, task_class] += np.bincount(index_chosen, minlength=len(self._sums["counted"]))
             _add_runs(self._sums["delay_ns"][:, task_class], index_chosen, delay_ns[chosen])
         return outcome
+
+    def _add_layers(self, rows: dict[str, Any], index: Ints, counted: NDArray[np.bool_]) -> None:
+        """Count local layers of the tasks that were started, and the time that their activations took."""
+        num_layer = self._system.num_layer[rows["task_class"]]
+        ratio = rows["offloading_ratio"]
+        split = (num_layer > 0) & ~np.isnan(ratio)
+        local = np.rint((1.0 - ratio[split]) * num_layer[split]).astype(np.int64)
+        self._sums["num_split"] += np.bincount(index[split], minlength=len(self._sums["num_split"]))
+        _add_runs(self._sums["layers_local"], index[split], local)
+        sent = counted & (rows["arrive"] < NEVER)
+        upload_ns = ns_from_ticks(rows["arrive"][sent]) - ns_from_ticks(rows["local_end"][sent])
+        _add_runs(self._sums["upload_ns"], index[sent], upload_ns)
 
     def _extend(self, num_slot: int) -> None:
         missing = num_slot - len(self._sums["completed"])
@@ -105,7 +143,7 @@ class Ledger:
         """Return the rows of the next complete slots (at the end of the run: of all closed ones), if there are any."""
         self._extend(len(self._closed))
         ended = (self._sums["completed"] + self._sums["late"] + self._sums["dropped"])[: len(self._closed)]
-        open_slots = np.flatnonzero(ended < self._per_slot)
+        open_slots = np.flatnonzero(ended < np.array([slot.num_task for slot in self._closed]))
         num = int(open_slots[0]) if open_slots.size and not final else len(self._closed)
         if not num:
             return None
@@ -117,9 +155,15 @@ class Ledger:
         self._add_to_totals(rows, taken)
         return rows
 
-    def _rows(self, closed: list[tuple[Floats, Floats, Floats, float]], sums: dict[str, Ints]) -> dict[str, Any]:
-        backlog, arrived, service = (np.stack([entry[part] for entry in closed]) for part in range(3))
-        energy_edge_j = np.array([entry[3] for entry in closed])
+    def _rows(self, closed: list[ClosedSlot], sums: dict[str, Ints]) -> dict[str, Any]:
+        backlog = np.stack([slot.backlog_bytes for slot in closed])
+        arrived = np.stack([slot.arrived_bytes for slot in closed])
+        service = np.stack([slot.service_bytes for slot in closed])
+        num_task = np.array([slot.num_task for slot in closed])
+        energy_local_j, energy_transmit_j, energy_edge_j = (
+            sums[f"{kind}_units"] / self._units_per_j for kind in _ENERGIES
+        )
+        energy_edge_j = energy_edge_j + np.array([slot.energy_edge_j for slot in closed])
         by_class = sums["counted"]
         counted = by_class.sum(axis=1)
         delay_s = sums["delay_ns"] / NS_PER_S
@@ -130,17 +174,25 @@ class Ledger:
             miss_ratio = sums["missed"] / counted
             delay_s_mean = delay_s.sum(axis=1) / counted
         drift = objective.drift(backlog, arrived, service, self._system.backlog_unit_bytes)
-        energy_local_j = sums["energy_units"] / self._units_per_j
-        energy_j = energy_local_j + energy_edge_j
+        energy_j = energy_local_j + energy_transmit_j + energy_edge_j
+        if self._system.cost is None:
+            value = objective.p2(drift, mean_qos, energy_j, miss_ratio, self._system.objective)
+        else:
+            upload_s = sums["upload_ns"] / NS_PER_S
+            counted_s = delay_s.sum(axis=1) - (upload_s if self._system.model.mode == "paper" else 0.0)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                time_s = counted_s / counted * num_task
+            value = objective.weighted_cost(time_s, energy_j, *self._system.cost_weights)
         ended = sums["completed"] + sums["late"] + sums["dropped"]
         return {
             "slot": np.arange(self._first, self._first + len(closed), dtype=np.int32),
-            "objective": objective.p2(drift, mean_qos, energy_j, miss_ratio, self._system.objective),
+            "objective": value,
             "drift": drift,
             "qos": mean_qos,
             "delay_s_mean": delay_s_mean,
             "deadline_miss_ratio": miss_ratio,
             "energy_local_j": energy_local_j,
+            "energy_transmit_j": energy_transmit_j,
             "energy_edge_j": energy_edge_j,
             "backlog_bytes": backlog,
             "arrived_bytes": arrived,
@@ -148,7 +200,7 @@ class Ledger:
             "num_completed": sums["completed"].astype(np.int32),
             "num_late": sums["late"].astype(np.int32),
             "num_dropped": sums["dropped"].astype(np.int32),
-            "num_in_flight": (self._per_slot - ended).astype(np.int32),
+            "num_in_flight": (num_task - ended).astype(np.int32),
         }
 
     def _add_to_totals(self, rows: dict[str, Any], sums: dict[str, Ints]) -> None:
@@ -156,10 +208,15 @@ class Ledger:
         totals.num_slot += len(rows["slot"])
         has_tasks = sums["counted"].sum(axis=1) > 0
         totals.num_slot_counted += int(has_tasks.sum())
-        for name in ("counted", "completed", "late", "dropped", "missed"):
+        for name in ("counted", "completed", "late", "dropped", "missed", "num_split", "layers_local"):
             totals.by_task[name] += int(sums[name].sum())
         totals.by_task["in_flight"] += int(rows["num_in_flight"].sum())
         totals.by_task["delay_s"] += int(sums["delay_ns"].sum()) / NS_PER_S
+        totals.by_task["upload_s"] += int(sums["upload_ns"].sum()) / NS_PER_S
+        totals.by_task["generated"] += int(
+            sum(rows[f"num_{name}"].sum() for name in ("completed", "late", "dropped", "in_flight"))
+        )
+        totals.by_task["energy_transmit_j"] += float(rows["energy_transmit_j"].sum())
         totals.by_task["energy_local_j"] += float(rows["energy_local_j"].sum())
         totals.by_slot["objective"] += float(rows["objective"][has_tasks].sum())
         totals.by_slot["qos"] += float(rows["qos"][has_tasks].sum())
@@ -169,8 +226,13 @@ class Ledger:
 
 def _units_per_j(system: System) -> float:
     """Return a power of two so fine that no task's energy loses digits, and so coarse that a slot's sum fits int64."""
-    cycles = 2.0 * float((system.size_bytes_mean * system.cycles_per_byte).max())
-    task_j = float(energy.local_energy_j(cycles, system.cpu_hz, system.kappa_vehicle).max())
+    sizes = np.broadcast_to(2.0 * system.size_bytes_mean, (system.num_vehicle, system.num_class))
+    local, edge = system.work_cycles(sizes, np.zeros(system.num_vehicle, dtype=np.int64))
+    cpu_hz, kappa = system.cpu_hz[:, np.newaxis], system.kappa_vehicle[:, np.newaxis]
+    task_j = float(energy.local_energy_j(local, cpu_hz, kappa).max())
+    if system.model.edge_energy_rule == "job":
+        task_j += float(energy.local_energy_j(edge.max(), system.node_hz, system.node_kappa).max())
+        task_j += float(energy.transmit_energy_j(system.transmit_power_w, system.slot_duration_s).max())
     slot_j = task_j * system.num_vehicle * system.num_class
     return 2.0 ** (50 - math.ceil(math.log2(slot_j))) if slot_j > 0 else 1.0
 

@@ -75,5 +75,5 @@ def _rows(cohorts: list[_Cohort]) -> dict[str, Any]:
 def _senders(cohort: _Cohort) -> NDArray[np.int32]:
     kind, _, _, vehicle, _, num = cohort
     if kind.startswith("server"):
-        return np.full(num, -1, dtype=np.int32)
+        return np.full(num, -1, dtype=np.int32) if vehicle is None else vehicle.astype(np.int32)
     return (np.arange(num) if vehicle is None else vehicle).astype(np.int32)

@@ -9,13 +9,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from physical.model import computing, energy, slot, units
+from physical.model import computing, energy, slot, split, units
 from physical.plane.columns import Outcome
 from physical.plane.fleet import VehicleStates
 from physical.plane.ticks import NEVER, NS_PER_S, ns_from_ticks, ticks_from_ns
 from physical.system import System
 from sim.ledger import Ledger
-from sim.network import BASE_STATION
 from traces.digest import mix
 from traces.schema import OUTCOME
 from traces.writer import TraceWriter
@@ -24,6 +23,7 @@ from twin.cloud import Deliberation
 Floats = NDArray[np.float64]
 
 _OUTCOMES = pa.array(["in flight", "completed", "late", "dropped: uplink", "dropped: result"])
+_JOINT = ("local_frequency_hz", "transmit_power_w", "bandwidth_hz")
 _STAGES = {
     "started_ns": "start",
     "local_end_ns": "local_end",
@@ -49,11 +49,12 @@ class DecisionTotals:
 class Recorder:
     """Collects what the world tells it and writes it to the trace when flushed."""
 
-    def __init__(self, system: System, writer: TraceWriter, slot_duration_ns: int) -> None:
+    def __init__(self, system: System, node_names: list[str], writer: TraceWriter, slot_duration_ns: int) -> None:
         self.ledger = Ledger(system)
         self.decisions = DecisionTotals()
         self.policy_wall_s: list[float] = []
         self._system = system
+        self._node_names = pa.array(node_names)
         self._writer = writer
         self._slot_duration_ns = slot_duration_ns
         self._states: list[tuple[int, VehicleStates]] = []
@@ -98,7 +99,8 @@ class Recorder:
         done_ns = np.where(tasks["done"] < NEVER, ns_from_ticks(tasks["done"]), end_ns)
         in_flight = tasks["outcome"] == Outcome.IN_FLIGHT
         age_ns = np.where(in_flight, end_ns, done_ns) - generated_ns
-        outcome = self.ledger.add_tasks(tasks, self._local_energy_j(tasks, end_ns), age_ns)
+        joules = self._energies_j(tasks, end_ns)
+        outcome = self.ledger.add_tasks(tasks, joules, age_ns)
         stages = {name: _nullable(tasks[column]) for name, column in _STAGES.items()}
         if in_flight.any():
             end = ticks_from_ns(end_ns)  # not in rounded ns: a stage may end a fraction of one later
@@ -119,20 +121,46 @@ class Recorder:
             },
         )
 
-    def _local_energy_j(self, tasks: dict[str, Any], end_ns: int) -> Floats:
-        """Return the energy of the local parts [num_row], of unfinished ones what they used until the end."""
+    def _energies_j(self, tasks: dict[str, Any], end_ns: int) -> dict[str, Floats]:
+        """Return what tasks [num_row] spent, of unfinished ones what they used until the end; write the jobs."""
         system, vehicle = self._system, tasks["vehicle"]
+        metered = "edge_j" in tasks
         ratio = np.nan_to_num(tasks["offloading_ratio"], nan=1.0)  # a held task has used nothing
-        cycles_per_byte = system.cycles_per_byte[tasks["task_class"]]
-        cycles = computing.local_cycles(tasks["size_bytes"], cycles_per_byte, ratio)
+        hz = np.nan_to_num(tasks["local_hz"], nan=1.0) if metered else system.cpu_hz[vehicle]
+        work = tasks["local_work"] if metered else tasks["size_bytes"] * system.cycles_per_byte[tasks["task_class"]]
+        cycles = computing.local_part(work, ratio)
         unfinished = tasks["local_end"] > ticks_from_ns(end_ns)
         if unfinished.any():
-            need_s = computing.execution_delay_s(cycles, system.cpu_hz[vehicle])
+            need_s = computing.execution_delay_s(cycles, hz)
             left_s = np.where(unfinished, (ns_from_ticks(tasks["local_end"]) - end_ns) / NS_PER_S, 0.0)
             done = np.clip(1.0 - left_s / np.maximum(need_s, 1e-300), 0.0, 1.0)
             cycles = np.where(unfinished, cycles * done, cycles)
-        joules: Floats = energy.local_energy_j(cycles, system.cpu_hz[vehicle], system.kappa_vehicle[vehicle])
+        joules = {"local": energy.local_energy_j(cycles, hz, system.kappa_vehicle[vehicle])}
+        if metered:
+            joules |= {"transmit": tasks["transmit_j"], "edge": tasks["edge_j"]}
+            self._write_jobs(tasks, joules)
         return joules
+
+    def _write_jobs(self, tasks: dict[str, Any], joules: dict[str, Floats]) -> None:
+        system, task_class = self._system, tasks["task_class"]
+        num_layer, ratio = system.num_layer[task_class], tasks["offloading_ratio"]
+        is_split = num_layer > 0
+        held = np.isnan(ratio)
+        layers = np.rint((1.0 - np.nan_to_num(ratio)) * num_layer).astype(np.int32)
+        self._writer.add(
+            "jobs",
+            {
+                "slot": tasks["slot"],
+                "vehicle": tasks["vehicle"],
+                "task_class": task_class,
+                "num_token": np.where(is_split, tasks["size_bytes"] / system.bytes_per_token[task_class], 0).astype(
+                    np.int64
+                ),
+                "layers_local": np.ma.MaskedArray(layers, mask=held | ~is_split),
+                "local_frequency_hz": np.ma.MaskedArray(tasks["local_hz"], mask=held),
+                **{f"energy_{kind}_j": spent_j for kind, spent_j in joules.items()},
+            },
+        )
 
     def _write_vehicles(self) -> None:
         if not self._states:
@@ -140,8 +168,9 @@ class Recorder:
         count = self._system.num_vehicle
         slots = np.array([index for index, _ in self._states], dtype=np.int32)
         states = [state for _, state in self._states]
-        num_row = len(slots) * count
-        node = pa.DictionaryArray.from_arrays(pa.array(np.zeros(num_row, dtype=np.int32)), pa.array([BASE_STATION]))
+        serving = np.concatenate([state.serving_node for state in states])
+        index = pa.array(serving.astype(np.int32), mask=serving < 0)
+        node = pa.DictionaryArray.from_arrays(index, self._node_names)
         self._writer.add(
             "vehicles",
             {
@@ -170,6 +199,7 @@ class Recorder:
                 "y_m",
                 "speed_mps",
                 "heading_rad",
+                *(("serving_node",) if self._system.num_node > 1 else ()),
                 "channel_gain",
                 "age_of_information_s",
                 "size_bytes",
@@ -179,7 +209,8 @@ class Recorder:
         }
         ratio = np.stack([ruling.decision.offloading_ratio for ruling in rulings])
         allocation_hz = np.stack([ruling.decision.compute_allocation_hz for ruling in rulings])
-        predicted = self._predicted(beliefs, ratio, allocation_hz)
+        joint = {name: _stacked([getattr(ruling.decision, name) for ruling in rulings]) for name in _JOINT}
+        predicted = self._predicted(beliefs, ratio, allocation_hz, joint)
         slots = np.array([snapshot.slot for snapshot in snapshots], dtype=np.int32)
         totals = self.decisions
         totals.num += len(slots)
@@ -199,6 +230,7 @@ class Recorder:
                 "estimated_backlog_bytes": beliefs["backlog_bytes"],
                 "offloading_ratio": ratio,
                 "compute_allocation_hz": allocation_hz,
+                **joint,
                 "objective_predicted": predicted,
                 "repaired": [ruling.repaired for ruling in rulings],
                 "fallback": [bool(ruling.fallback) for ruling in rulings],
@@ -215,20 +247,34 @@ class Recorder:
         self._write_twin(slots, beliefs)
         self._deliberations.clear()
 
-    def _predicted(self, beliefs: dict[str, Floats], ratio: Floats, allocation_hz: Floats) -> Floats:
-        """Return P2 as it follows from beliefs and decisions, [num_decision]."""
+    def _predicted(
+        self, beliefs: dict[str, Floats], ratio: Floats, allocation_hz: Floats, joint: dict[str, Any]
+    ) -> Floats:
+        """Return the objective as it follows from beliefs and decisions, [num_decision]."""
         system = self._system
-        rate_bps = system.uplink_rate_bps(beliefs["channel_gain"])
-        outcome = slot.slot_step(
+        predicted: Floats
+        if system.cost is not None:
+            predicted = split.split_step(
+                system,
+                beliefs["size_bytes"],
+                beliefs["channel_gain"],
+                beliefs["serving_node"].astype(np.int64),
+                ratio,
+                allocation_hz,
+                joint["transmit_power_w"],
+                joint["bandwidth_hz"],
+                joint["local_frequency_hz"],
+            ).objective
+            return predicted
+        predicted = slot.slot_step(
             system,
             beliefs["size_bytes"],
-            rate_bps,
+            system.uplink_rate_bps(beliefs["channel_gain"]),
             ratio,
             allocation_hz,
             beliefs["backlog_bytes"],
             beliefs["estimation_bias_hz"],
-        )
-        predicted: Floats = outcome.objective
+        ).objective
         return predicted
 
     def _write_twin(self, slots: NDArray[np.int32], beliefs: dict[str, Floats]) -> None:
@@ -252,6 +298,11 @@ class Recorder:
                 "channel_gain_error_db": np.round(units.linear_to_db(beliefs["channel_gain"] / gain), 6).reshape(-1),
             },
         )
+
+
+def _stacked(arrays: list[Floats | None]) -> Floats:
+    """Stack one array per decision; empty ones where the system fixes the field."""
+    return np.stack([np.empty(0) if values is None else values for values in arrays])
 
 
 def _nullable(ticks: NDArray[np.int64]) -> np.ma.MaskedArray[Any, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +18,8 @@ from physical.params import Params
 from physical.plane.ticks import HORIZON_NS, NS_PER_S, to_ns
 from physical.quantity import Seconds
 from physical.system import System, build_system
-from sim.network import NetworkParams
+from sim.consistency import check_consistency
+from sim.network import BASE_STATION, CLOUD, EDGE_SERVER, VEHICLE, NetworkParams
 from sim.validation import check_plain, explain
 from twin.params import Twin
 
@@ -45,8 +47,22 @@ class TraceParams(Params):
     part_seconds: Annotated[Seconds, Field(gt=0)] = 5.0
 
 
+@dataclass(frozen=True)
+class ServingNode:
+    """A node that vehicles attach to: the base station, or an RSU."""
+
+    name: str
+    position_m: tuple[float, float]
+    server: physical.Server
+    is_rsu: bool
+
+
 class Scenario(Params):
-    """Everything that a run needs but the seed."""
+    """Everything that a run needs but the seed.
+
+    The serving nodes are the base station, if it is given or if there are no RSUs, then the RSUs. `server` is that of
+    the base station, and of every RSU without one of its own.
+    """
 
     title: str = ""
     time: physical.Time = physical.Time()
@@ -54,11 +70,13 @@ class Scenario(Params):
     vehicles: physical.Vehicles
     mobility: physical.Mobility = physical.Mobility()
     radio: physical.Radio
-    base_station: physical.BaseStation = physical.BaseStation()
+    base_station: physical.BaseStation | None = None
+    rsus: tuple[physical.Rsu, ...] = ()
     server: physical.Server
     tasks: Annotated[tuple[physical.TaskClass, ...], Field(min_length=1)]
     bursts: physical.Bursts | None = None
     objective: physical.Objective = physical.Objective()
+    cost: physical.Cost | None = None
     network: NetworkParams = NetworkParams()
     twin: Twin = Twin()
     policy: PolicyChoice = PolicyChoice()
@@ -66,11 +84,9 @@ class Scenario(Params):
 
     @model_validator(mode="after")
     def _check(self) -> Scenario:
-        seen: set[str] = set()
-        for index, task in enumerate(self.tasks):
-            if task.name in seen:
-                raise InputError(f"{task.name!r} is taken", key=f"tasks.{index}.name", accepted="a name of its own")
-            seen.add(task.name)
+        _check_names("tasks", [task.name for task in self.tasks], ())
+        _check_names("rsus", [rsu.name for rsu in self.rsus], (VEHICLE, BASE_STATION, EDGE_SERVER, CLOUD))
+        check_consistency(self)
         if self.vehicles.num_vehicle > _NUM_VEHICLE_MAX:
             accepted = f"at most {_NUM_VEHICLE_MAX}"
             raise InputError(f"{self.vehicles.num_vehicle} is too many", key="vehicles.num_vehicle", accepted=accepted)
@@ -82,6 +98,15 @@ class Scenario(Params):
             accepted = f"at most {HORIZON_NS / 3.6e12:.0f} hours, the clock's range"
             raise InputError(f"{self.time.num_slot} slots are too many", key="time.num_slot", accepted=accepted)
         return self
+
+    @property
+    def nodes(self) -> tuple[ServingNode, ...]:
+        """Serving nodes, in the order of their indices."""
+        rsus = tuple(ServingNode(rsu.name, rsu.position_m, rsu.server or self.server, True) for rsu in self.rsus)
+        if self.base_station is None and rsus:
+            return rsus
+        station = self.base_station or physical.BaseStation()
+        return (ServingNode(BASE_STATION, station.position_m, self.server, False), *rsus)
 
     @classmethod
     def load(cls, source: str | Path, settings: Iterable[str] = ()) -> Scenario:
@@ -116,9 +141,26 @@ class Scenario(Params):
 
     def system(self) -> System:
         """Return the static description as arrays."""
+        servers = tuple(node.server for node in self.nodes)
         return build_system(
-            self.time, self.model, self.vehicles, self.radio, self.server, self.tasks, self.objective, self.bursts
+            self.time,
+            self.model,
+            self.vehicles,
+            self.radio,
+            servers,
+            self.tasks,
+            self.objective,
+            self.bursts,
+            self.cost,
         )
+
+
+def _check_names(key: str, names_: list[str], taken: tuple[str, ...]) -> None:
+    seen = set(taken)
+    for index, name in enumerate(names_):
+        if name in seen:
+            raise InputError(f"{name!r} is taken", key=f"{key}.{index}.name", accepted="a name of its own")
+        seen.add(name)
 
 
 def names() -> list[str]:

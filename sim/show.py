@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,21 +17,26 @@ from sim.bench.report import Report
 
 if TYPE_CHECKING:
     from sim.compare import Comparison, Interval
+    from sim.sweep import Point
 
 # Key of the summary -> what it is called, and its unit; by groups, in the order of the table.
 _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Objective": {
-        "objective_mean": ("objective P2, realised", "per slot"),
-        "objective_predicted_mean": ("objective P2, expected by the policy", "per slot"),
+        "objective_mean": ("objective, realised", "per slot"),
+        "objective_predicted_mean": ("objective, expected by the policy", "per slot"),
         "qos_mean": ("QoS", ""),
         "delay_s_mean": ("delay of a task", "s"),
         "deadline_miss_ratio": ("deadlines missed", "ratio"),
+        "completion_s_mean": ("completion time of a prompt", "s"),
+        "completion_compute_s_mean": ("the same without its upload", "s"),
+        "layers_local_mean": ("layers run by the vehicle", ""),
         "backlog_bytes_mean": ("backlog of the server", "B"),
     },
     "Energy": {
         "energy_j_mean": ("energy per slot", "J"),
         "energy_local_j": ("vehicles, total", "J"),
-        "energy_edge_j": ("edge server, total", "J"),
+        "energy_transmit_j": ("transmission, total", "J"),
+        "energy_edge_j": ("edge servers, total", "J"),
     },
     "Tasks": {
         "tasks_generated": ("generated", ""),
@@ -75,21 +80,36 @@ def console(*, stderr: bool = False) -> Console:
 
 def summary(values: Mapping[str, Any], title: str, directory: Path) -> None:
     """Print the summary of a run in groups, keys that no group knows in the last one."""
-    table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False, show_header=False)
-    table.add_column("quantity")
-    table.add_column("value", justify="right")
-    table.add_column("unit")
+    output = console()
+    output.print(_summary_table([values], title))
+    output.print(f"trace: {directory}", markup=False, soft_wrap=True)
+
+
+def side_by_side(runs: Mapping[str, Mapping[str, Any]], title: str, directory: Path | None) -> None:
+    """Print the summaries of several runs in columns."""
+    output = console()
+    output.print(_summary_table(list(runs.values()), title, list(runs)))
+    if directory is not None:
+        output.print(f"trace: {directory}", markup=False, soft_wrap=True)
+
+
+def _summary_table(runs: Sequence[Mapping[str, Any]], title: str, names: Sequence[str] = ()) -> Table:
+    table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False, show_header=bool(names))
+    table.add_column("")
+    for name in names or [""]:
+        table.add_column(escape(name), justify="right")
+    table.add_column("")
     known = {key for group in _GROUPS.values() for key in group}
-    others = {key: (key, "") for key in values if key not in known}
+    keys = list(dict.fromkeys(key for values in runs for key in values))
+    others = {key: (key, "") for key in keys if key not in known}
     for name, group in {**_GROUPS, "More": others}.items():
-        rows = [(*group[key], values[key]) for key in group if key in values]
+        rows = [key for key in group if key in keys]
         if rows:
             table.add_row(f"[bold]{name}[/bold]")
-        for label, unit, value in rows:
-            table.add_row(f"  {label}", escape(number(value)), unit)
-    output = console()
-    output.print(table)
-    output.print(f"trace: {directory}", markup=False, soft_wrap=True)
+        for key in rows:
+            label, unit = group[key]
+            table.add_row(f"  {label}", *(escape(number(values.get(key))) for values in runs), unit)
+    return table
 
 
 def number(value: object) -> str:
@@ -129,11 +149,26 @@ _COMPARED = {
     "energy_j_mean": ("energy / J", 1.0),
     "backlog_bytes_mean": ("backlog / MB", 1e6),
 }
+_COMPARED_OF_LAYERS = {
+    "objective_mean": ("objective", 1.0),
+    "completion_s_mean": ("completion / s", 1.0),
+    "completion_compute_s_mean": ("without upload / s", 1.0),
+    "energy_j_mean": ("energy / J", 1.0),
+    "layers_local_mean": ("local layers", 1.0),
+    "deadline_miss_ratio": ("missed", 1.0),
+}
+
+
+def _columns(compared: Comparison) -> dict[str, tuple[str, float]]:
+    """Return what a comparison of this system shows."""
+    of_layers = all("completion_s_mean" in row for row in compared.means.values())
+    return _COMPARED_OF_LAYERS if of_layers else _COMPARED
 
 
 def comparison(compared: Comparison, title: str, directory: Path) -> None:
     """Print means with their intervals, and below them the differences from the baseline."""
     output = console()
+    columns = _columns(compared)
     for heading, statistics in (
         (f"{title}: mean and 95 % interval", compared.means),
         (f"difference from {compared.baseline} with the same seed, and 95 % interval", compared.differences),
@@ -142,12 +177,30 @@ def comparison(compared: Comparison, title: str, directory: Path) -> None:
             continue
         table = Table(title=escape(heading), title_justify="left")
         table.add_column("policy", no_wrap=True)
-        for label, _ in _COMPARED.values():
+        for label, _ in columns.values():
             table.add_column(label, justify="right", no_wrap=True)
         for policy, row in statistics.items():
-            cells = (_with_interval(row[metric], unit) for metric, (_, unit) in _COMPARED.items())
+            cells = (_with_interval(row[metric], unit) for metric, (_, unit) in columns.items())
             table.add_row(escape(policy), *cells)
         output.print(table)
+    output.print(f"all metrics and runs: {directory}", markup=False, soft_wrap=True)
+
+
+def sweep(points: Sequence[Point], title: str, directory: Path) -> None:
+    """Print means with their intervals at every point of a grid."""
+    columns = _columns(points[0].comparison)
+    table = Table(title=escape(title), title_justify="left")
+    for key in points[0].values:
+        table.add_column(escape(key.rpartition(".")[2]), no_wrap=True)
+    table.add_column("policy", no_wrap=True)
+    for label, _ in columns.values():
+        table.add_column(label, justify="right", no_wrap=True)
+    for point in points:
+        for policy, row in point.comparison.means.items():
+            cells = (_with_interval(row[metric], unit) for metric, (_, unit) in columns.items())
+            table.add_row(*map(escape, point.values.values()), escape(policy), *cells)
+    output = console()
+    output.print(table)
     output.print(f"all metrics and runs: {directory}", markup=False, soft_wrap=True)
 
 

@@ -7,17 +7,18 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from physical.errors import InputError
+from physical.system import System
 from policies.api import Policy
 from policies.fallback import GuardedPolicy
 from policies.registry import make
@@ -27,6 +28,7 @@ from sim.world import World
 from traces.reader import Trace, in_key_order
 from traces.schema import TABLES
 from traces.writer import TraceWriter
+from twin.cloud import DecisionMaker
 
 
 @dataclass(frozen=True)
@@ -88,13 +90,40 @@ def run(
     name = policy if isinstance(policy, str) else scenario.policy.name if policy is None else type(policy).__name__
     made = make(name) if policy is None or isinstance(policy, str) else policy
     guarded = GuardedPolicy(made, make(scenario.policy.fallback))
+    return simulate(scenario, guarded, name, seed, out=out, keep_tables=keep_tables, progress=progress)
+
+
+class Decider(DecisionMaker, Protocol):
+    """A decision maker that can be got ready for a run."""
+
+    def reset(self, system: System, seed: int) -> None:
+        """Get ready for a run."""
+
+
+def simulate(
+    scenario: Scenario,
+    decider: Decider,
+    name: str,
+    seed: int,
+    *,
+    out: str | Path | None = None,
+    keep_tables: bool = True,
+    progress: Callable[[int], None] = lambda _: None,
+    extra: Mapping[str, Any] | None = None,
+) -> RunResult:
+    """Simulate a scenario with anything that decides; `name` and `extra` go into the manifest.
+
+    Raises
+    ------
+    InputError : a directory that holds a run already, a policy that refuses the scenario
+    """
     streams = Streams(seed)
     directory = None if out is None else Path(out)
     writer = TraceWriter(directory, scenario.trace.part_rows, scenario.trace.part_seconds, keep=keep_tables)
-    world = World(scenario, guarded, streams, writer, progress)
-    guarded.reset(world.system, streams.policy_seed())
+    world = World(scenario, decider, streams, writer, progress)
+    decider.reset(world.system, streams.policy_seed())
     with _interrupt_ends(world), _quiet_collector():
-        writer.open(_manifest(scenario, name, seed))
+        writer.open(_manifest(scenario, name, seed) | dict(extra or {}))
         begin = time.perf_counter()
         world.run()
     status = "interrupted" if world.num_slot_done < scenario.time.num_slot else "complete"
@@ -153,25 +182,33 @@ def _summary(world: World, wall_s: float) -> dict[str, Any]:
     totals, decisions = world.recorder.ledger.totals, world.recorder.decisions
     tasks = totals.by_task
     num_slot = world.num_slot_done
-    per_slot = world.system.num_vehicle * world.system.num_class
     wall_ms = np.array(world.recorder.policy_wall_s or [np.nan]) * 1e3
 
     def mean(total: float, count: float) -> float | None:
         return total / count if count and np.isfinite(total) else None
 
+    of_layers = {}
+    if world.system.has_transformer:
+        of_layers = {
+            "completion_s_mean": mean(tasks["delay_s"], tasks["counted"]),
+            "completion_compute_s_mean": mean(tasks["delay_s"] - tasks["upload_s"], tasks["counted"]),
+            "layers_local_mean": mean(tasks["layers_local"], tasks["num_split"]),
+        }
     energy_edge_j = totals.by_slot["energy_edge_j"]
     return {
         "slots": num_slot,
         "qos_mean": mean(totals.by_slot["qos"], totals.num_slot_counted),
         "delay_s_mean": mean(tasks["delay_s"], tasks["counted"]),
-        "energy_j_mean": mean(tasks["energy_local_j"] + energy_edge_j, totals.num_slot),
+        "energy_j_mean": mean(tasks["energy_local_j"] + tasks["energy_transmit_j"] + energy_edge_j, totals.num_slot),
         "energy_local_j": tasks["energy_local_j"],
+        "energy_transmit_j": tasks["energy_transmit_j"],
         "energy_edge_j": energy_edge_j,
         "objective_mean": mean(totals.by_slot["objective"], totals.num_slot_counted),
         "objective_predicted_mean": mean(decisions.objective_predicted, decisions.num),
+        **of_layers,
         "deadline_miss_ratio": mean(tasks["missed"], tasks["counted"]),
         "backlog_bytes_mean": mean(totals.by_slot["backlog_bytes"], totals.num_slot),
-        "tasks_generated": per_slot * num_slot,
+        "tasks_generated": int(tasks["generated"]),
         "tasks_completed": int(tasks["completed"]),
         "tasks_late": int(tasks["late"]),
         "tasks_dropped": int(tasks["dropped"]),

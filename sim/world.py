@@ -10,15 +10,18 @@ from simpy.events import Event
 
 from physical.entities.base_station import BaseStation
 from physical.entities.edge_server import EdgeServer
+from physical.entities.rsu import RoadsideUnit
 from physical.entities.slots import Slots
 from physical.entities.vehicle import Vehicle
 from physical.phase import Phase
 from physical.plane.fleet import CommandCohort, Fleet, VehicleStates
 from physical.plane.plane import DataPlane, Fate
+from physical.plane.radio import Settings
 from physical.plane.ticks import ticks_from_ns, to_ns
 from physical.quantize import freeze
 from sim.clock import Clock
 from sim.inputs import Block, Inputs
+from sim.ledger import ClosedSlot
 from sim.messages import MessageLog
 from sim.network import Passage
 from sim.record import Recorder
@@ -27,6 +30,7 @@ from sim.streams import Streams
 from traces.writer import TraceWriter
 from twin.bias import BiasProcess
 from twin.cloud import Cloud, DecisionMaker, Deliberation
+from twin.decision import Decision
 from twin.estimator import Belief, Biases
 from twin.messages import LOST_NS, ReportCohort, ServerReport
 from twin.params import BiasParams
@@ -57,10 +61,12 @@ class World:
         self.clock = Clock()
         self.system = scenario.system()
         self.slot_duration_ns = to_ns(scenario.time.slot_duration_s)
-        self.recorder = Recorder(self.system, writer, self.slot_duration_ns)
+        node_names = [node.name for node in scenario.nodes]
+        self.recorder = Recorder(self.system, node_names, writer, self.slot_duration_ns)
         self.messages = MessageLog(writer if scenario.trace.messages else None)
         self.num_slot_done = 0
         self._stopping = False
+        self._num_task = 0
         self._num_slot = scenario.time.num_slot
         self._scenario = scenario
         self._writer = writer
@@ -72,11 +78,22 @@ class World:
         self.plane = DataPlane(self.system, shared_cpu=scenario.vehicles.cpu == "shared")
         command = scenario.twin.command
         self.fleet = Fleet(self.plane, command.missing, ticks_from_ns(to_ns(command.patience_s)))
-        self._backlog_bytes: Floats = np.zeros(self.system.num_class)
+        self._backlog_bytes: list[Floats] = [np.zeros(self.system.num_class)] * self.system.num_node
+        self._reporting: list[int] = []
         biases = self._make_biases(streams)
-        # A process of its own: the twin may still decide a slot that the server has left behind.
-        bias_hz = self._make_biases(streams).cpu_frequency_hz
-        self.server = EdgeServer(self.clock, self.slots, self.system, self.fleet, bias_hz, self._report_backlog)
+        # Processes of their own: the twin may still decide a slot that the servers have left behind.
+        self.servers = [
+            EdgeServer(
+                node,
+                self.clock,
+                self.slots,
+                self.system,
+                self.fleet,
+                self._make_biases(streams).cpu_frequency_hz,
+                self._report_backlog,
+            )
+            for node in range(self.system.num_node)
+        ]
         self.cloud = Cloud(
             self.clock,
             self._make_belief(biases),
@@ -92,8 +109,11 @@ class World:
         interval = self._scenario.vehicles.report_interval
         vehicles = [Vehicle(index, self.fleet, self.slots, interval) for index in range(self.system.num_vehicle)]
         env.process(self._live())
-        env.process(BaseStation(self.slots, self.fleet, self._relay).run())
-        env.process(self.server.run())
+        for node, server in zip(self._scenario.nodes, self.servers, strict=True):
+            common = (self.slots, self.fleet, self._relay)
+            station = RoadsideUnit(node.name, server, *common) if node.is_rsu else BaseStation(server.node, *common)
+            env.process(station.run())
+            env.process(server.run())
         for vehicle in vehicles:
             env.process(vehicle.run())
         env.process(self.cloud.run())
@@ -126,14 +146,13 @@ class World:
         )
 
     def _make_belief(self, biases: Biases) -> Belief:
-        road = self._scenario.mobility
         return Belief(
             self.system,
             self._inputs.registration(),
             self._scenario.twin.estimator,
             biases,
             self._inputs.fading_correlation,
-            road.length_m if road.kind == "highway" else None,
+            self._inputs.wraps_at_m,
         )
 
     def run(self) -> None:
@@ -150,6 +169,7 @@ class World:
         now_ns = self.clock.now
         self.fleet.advance(ticks_from_ns(now_ns))
         self.recorder.flush(self.fleet.take_finished(ticks_from_ns(now_ns)), now_ns)
+        self.plane.settle(ticks_from_ns(now_ns))
         self.recorder.flush(self.fleet.take_unfinished(), now_ns, final=True)
         self.messages.flush(now_ns)
 
@@ -179,11 +199,12 @@ class World:
         states = block.states(slot)
         self.fleet.begin_slot(slot, ticks_from_ns(self.clock.now), states)
         self.recorder.begin_slot(slot, states)
+        self._num_task = int(np.count_nonzero(states.size_bytes))
 
     def _open_block(self, slot: int) -> Block:
         length = min(self._inputs.block_length(), self._num_slot - slot)
         block = self._inputs.block(slot, length)
-        self.plane.append_slots(slot, block.size_bytes, _fate(block.upload), _fate(block.result))
+        self.plane.append_slots(slot, block.size_bytes, block.serving_node, _fate(block.upload), _fate(block.result))
         return block
 
     def _flush(self) -> None:
@@ -193,15 +214,24 @@ class World:
         self._progress(self.num_slot_done)
 
     def _close_slot(self, slot: int) -> None:
-        joules, service_bytes = self.server.meter.take(self.clock.now)
+        taken = [server.meter.take(self.clock.now) for server in self.servers]
+        joules = sum(part[0] for part in taken)
+        service_bytes = taken[0][1] if len(taken) == 1 else np.sum([part[1] for part in taken], axis=0)
         if self.system.model.edge_energy_rule == "power":
             joules /= self.system.slot_duration_s  # the paper adds the number of watts (eq. 16)
         arrived_bytes = self.plane.take_arrived_bytes()
-        self.recorder.ledger.close_slot(self._backlog_bytes, arrived_bytes, service_bytes, joules)
+        backlog_bytes = self._backlog_bytes[0] if len(taken) == 1 else np.sum(self._backlog_bytes, axis=0)
+        closed = ClosedSlot(backlog_bytes, arrived_bytes, service_bytes, joules, self._num_task)
+        self.recorder.ledger.close_slot(closed)
         self.num_slot_done = slot + 1
 
-    def _relay(self, slot: int, reporting: list[int], states: VehicleStates) -> None:
-        """Send the reports of a slot to the cloud."""
+    def _relay(self, node: int, slot: int, reporting: list[int], states: VehicleStates) -> None:
+        """Send the reports of a slot to the cloud, once all nodes have passed on theirs."""
+        if self.system.num_node > 1:
+            self._reporting += reporting
+            if node < self.system.num_node - 1:
+                return
+            reporting, self._reporting = sorted(self._reporting), []
         everyone = len(reporting) == self.system.num_vehicle
         vehicle = None if everyone else np.array(reporting, dtype=np.int64)
         passage, now = self._blocks[slot].report, self.clock.now
@@ -212,14 +242,14 @@ class World:
         self.cloud.expect(ReportCohort(slot, now, vehicle, delivered_ns, states))
         self.messages.sent("report", slot, now, vehicle, delivered_ns, len(reporting))
 
-    def _report_backlog(self, slot: int, backlog_bytes: Floats) -> None:
-        """Send the server's state to the cloud."""
+    def _report_backlog(self, node: int, slot: int, backlog_bytes: Floats) -> None:
+        """Send a server's state to the cloud."""
         freeze(backlog_bytes)
-        self._backlog_bytes = backlog_bytes
+        self._backlog_bytes[node] = backlog_bytes
         block = self._blocks[slot]
-        delivered_ns = _single(block.server_report.delivered_ns(self.clock.now, (slot - block.first_slot, 0, 0)))
-        self.cloud.belief.expect_server(ServerReport(slot, delivered_ns, backlog_bytes))
-        self.messages.sent("server-report", slot, self.clock.now, None, delivered_ns, 1)
+        delivered_ns = _single(block.server_report.delivered_ns(self.clock.now, (slot - block.first_slot, node, 0)))
+        self.cloud.belief.expect_server(ServerReport(node, slot, delivered_ns, backlog_bytes))
+        self.messages.sent("server-report", slot, self.clock.now, _of_server(node), delivered_ns, 1)
 
     def _send_commands(self, deliberation: Deliberation) -> None:
         """Send a decision to the server and to the vehicles."""
@@ -232,16 +262,37 @@ class World:
         for older in [known for known in self._blocks if known < slot]:
             del self._blocks[older]
         row = slot - block.first_slot
-        decision = deliberation.ruling.decision
-        to_server_ns = _single(block.server_command.delivered_ns(now, (row, 0, 0)))
-        if to_server_ns < LOST_NS:
-            arrival = self.clock.at(to_server_ns, Phase.SERVER_COMMAND)
-            assert arrival.callbacks is not None
-            arrival.callbacks.append(lambda _: self.server.obey(slot, decision.compute_allocation_hz))
-        self.messages.sent("server-command", slot, now, None, to_server_ns, 1)
+        decision, serving_node = deliberation.ruling.decision, deliberation.snapshot.serving_node
+        for server in self.servers:
+            to_server_ns = _single(block.server_command.delivered_ns(now, (row, server.node, 0)))
+            if to_server_ns < LOST_NS:
+                self._deliver_to_server(server, to_server_ns, slot, deliberation)
+            self.messages.sent("server-command", slot, now, _of_server(server.node), to_server_ns, 1)
         to_vehicles_ns = block.command.delivered_ns(now, (row, slice(None), 0))
-        self.fleet.command(CommandCohort(slot, ticks_from_ns(to_vehicles_ns), decision.offloading_ratio))
+        cohort = CommandCohort(slot, ticks_from_ns(to_vehicles_ns), _settings(decision), serving_node)
+        self.fleet.command(cohort)
         self.messages.sent("command", slot, now, None, to_vehicles_ns, self.system.num_vehicle)
+
+    def _deliver_to_server(self, server: EdgeServer, time_ns: int, slot: int, deliberation: Deliberation) -> None:
+        allocation_hz = deliberation.ruling.decision.compute_allocation_hz
+        serving_node = deliberation.snapshot.serving_node
+        arrival = self.clock.at(time_ns, Phase.SERVER_COMMAND)
+        assert arrival.callbacks is not None
+        arrival.callbacks.append(lambda _: server.obey(slot, allocation_hz, serving_node))
+
+
+def _settings(decision: Decision) -> Settings:
+    """Return what vehicles are told."""
+    settings: Settings = {"offloading_ratio": decision.offloading_ratio}
+    for name in ("local_frequency_hz", "transmit_power_w", "bandwidth_hz"):
+        if (values := getattr(decision, name)) is not None:
+            settings[name] = values
+    return settings
+
+
+def _of_server(node: int) -> NDArray[np.int64] | None:
+    """Return who sends or gets a message, as the log has it: -1 for the first server, -2 for the second."""
+    return None if node == 0 else np.array([-1 - node])
 
 
 def _fate(passage: Passage) -> Fate:

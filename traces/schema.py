@@ -74,6 +74,23 @@ TASKS = Table(
 )
 """One row per task; a stage that did not take place is null, and so is the end of a task in flight."""
 
+JOBS = Table(
+    "jobs",
+    ("slot", "vehicle", "task_class"),
+    (
+        Column("slot", _INT32),
+        Column("vehicle", _INT32),
+        Column("task_class", _INT32),
+        Column("num_token", _INT64),
+        Column("layers_local", _INT32),
+        Column("local_frequency_hz", _FLOAT, "Hz", noisy=True),
+        Column("energy_local_j", _FLOAT, "J", noisy=True),
+        Column("energy_transmit_j", _FLOAT, "J", noisy=True),
+        Column("energy_edge_j", _FLOAT, "J", noisy=True),
+    ),
+)
+"""Where jobs are metered one by one, more about each task: null before it starts, `num_token` 0 if it has none."""
+
 SLOTS = Table(
     "slots",
     ("slot",),
@@ -85,6 +102,7 @@ SLOTS = Table(
         Column("delay_s_mean", _FLOAT, "s"),
         Column("deadline_miss_ratio", _FLOAT),
         Column("energy_local_j", _FLOAT, "J"),
+        Column("energy_transmit_j", _FLOAT, "J"),
         Column("energy_edge_j", _FLOAT, "J"),
         Column("backlog_bytes", _FLOATS, "B"),
         Column("arrived_bytes", _FLOATS, "B"),
@@ -142,6 +160,9 @@ DECISIONS = Table(
         Column("estimated_backlog_bytes", _FLOATS, "B"),
         Column("offloading_ratio", _FLOATS),
         Column("compute_allocation_hz", _FLOATS, "Hz", noisy=True),
+        Column("local_frequency_hz", _FLOATS, "Hz", noisy=True),
+        Column("transmit_power_w", _FLOATS, "W", noisy=True),
+        Column("bandwidth_hz", _FLOATS, "Hz", noisy=True),
         Column("objective_predicted", _FLOAT),
         Column("repaired", _BOOL),
         Column("fallback", _BOOL),
@@ -155,7 +176,10 @@ DECISIONS = Table(
         Column("solve_wall_s", _FLOAT, "s", digested=False),
     ),
 )
-"""One row per decision; lists run over vehicles, then task classes. `objective` is the policy's own claim."""
+"""One row per decision; lists run over vehicles, then task classes. `objective` is the policy's own claim.
+
+Frequency, power and bandwidth are empty where the system fixes them.
+"""
 
 EVENTS = Table(
     "events",
@@ -180,6 +204,9 @@ MESSAGES = Table(
         Column("delivered_ns", _INT64, "ns", noisy=True),
     ),
 )
-"""Optional, one row per control message; vehicle -1 is the edge server, a lost message has no delivery time."""
+"""Optional, one row per control message; vehicle -1 is the first edge server, -2 the second.
 
-TABLES = {table.name: table for table in (TASKS, SLOTS, VEHICLES, TWIN, DECISIONS, EVENTS, MESSAGES)}
+A lost message has no delivery time.
+"""
+
+TABLES = {table.name: table for table in (TASKS, JOBS, SLOTS, VEHICLES, TWIN, DECISIONS, EVENTS, MESSAGES)}

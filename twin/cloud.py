@@ -119,6 +119,8 @@ class Cloud:
 
     def _deliberate(self, snapshot: TwinSnapshot) -> Deliberation:
         ruling = self.policy.rule(snapshot)
+        if ruling.latency_ns is not None:
+            return Deliberation(snapshot, ruling, ruling.latency_ns)
         latency_ns = to_ns(decision_latency_s(self._time, ruling.wall_s, self._generator))
         deadline_s = self._time.deadline_s
         if deadline_s is not None and latency_ns > to_ns(deadline_s):

@@ -16,12 +16,22 @@ class Decision:
 
     Parameters
     ----------
-    offloading_ratio : [N, K], omega in [0, 1], the part of each task that the edge server computes
-    compute_allocation_hz : [N, K], alpha f_E, the server frequency set aside for each flow
+    offloading_ratio : [N, K], omega in [0, 1], the part of each task that the edge server computes; of a transformer
+        with Upsilon layers, alpha of them local, ``(Upsilon - alpha) / Upsilon``
+    compute_allocation_hz : [N, K], alpha f_E or f_nm, the frequency that the serving node's server sets aside for each
+        flow
+    local_frequency_hz : [N], f_n of the vehicle; None leaves it as the system has it
+    transmit_power_w : [N], p_n; None likewise
+    bandwidth_hz : [N], b_n, the vehicle's part of its serving node's pool; None likewise
+
+    The last three are decided only where the system has joint allocation; there they must be given.
     """
 
     offloading_ratio: Floats
     compute_allocation_hz: Floats
+    local_frequency_hz: Floats | None = None
+    transmit_power_w: Floats | None = None
+    bandwidth_hz: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,7 @@ class Diagnostics:
     Parameters
     ----------
     feasible : the policy found a decision that satisfies its own constraints
-    objective : P2 as the policy computed it
+    objective : P2 or the weighted cost as the policy computed it
     lower_bound : certified bound below every feasible objective
     gap : certified relative gap (objective - lower_bound) / max(|objective|, 1)
     solve_s : s, wall time of the solver
@@ -59,6 +69,8 @@ class Ruling:
     fallback : why the fallback decided instead, or ""
     wall_s : s, wall time that the policy took
     diagnostics : the policy's
+    latency_ns : ns, simulated time that the decision takes; None: as the scenario has it. A replay gives the recorded
+        one.
     """
 
     decision: Decision
@@ -66,3 +78,4 @@ class Ruling:
     fallback: str = ""
     wall_s: float = 0.0
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
+    latency_ns: int | None = None

@@ -42,7 +42,7 @@ class Belief:
     estimator : "hold" or "predict"
     biases : what separates estimates from reports
     fading_correlation : [N], correlation of the fading from slot to slot
-    road_length_m : length at which the road wraps around, or None
+    road_length_m : lengths at which x and y wrap around, or None where they do not
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Belief:
         estimator: Literal["hold", "predict"],
         biases: Biases,
         fading_correlation: Floats,
-        road_length_m: float | None,
+        road_length_m: tuple[float | None, float | None],
     ) -> None:
         self._system = system
         self._biases = biases
@@ -64,8 +64,9 @@ class Belief:
         self._sampled_ns = np.zeros(system.num_vehicle, dtype=np.int64)
         self._heard = np.zeros(system.num_vehicle, dtype=np.bool_)
         self._reports: list[ReportCohort] = []
-        self._backlog_bytes: Floats = np.zeros(system.num_class)
-        self._backlog_slot = -1
+        self._node_backlog_bytes: list[Floats] = [np.zeros(system.num_class)] * system.num_node
+        self._backlog_bytes: Floats = self._node_backlog_bytes[0]
+        self._backlog_slot = [-1] * system.num_node
         self._server_reports: list[ServerReport] = []
         self._no_bias_hz: Floats = np.zeros((system.num_vehicle, system.num_class))
         freeze(self._backlog_bytes, self._no_bias_hz)
@@ -86,8 +87,8 @@ class Belief:
                 on_the_way.append(cohort)
         self._reports = on_the_way
         for report in self._server_reports:
-            if report.delivered_ns <= now_ns and report.slot > self._backlog_slot:
-                self._backlog_bytes, self._backlog_slot = report.backlog_bytes, report.slot
+            if report.delivered_ns <= now_ns and report.slot > self._backlog_slot[report.node]:
+                self._take_in_backlog(report)
         self._server_reports = [r for r in self._server_reports if now_ns < r.delivered_ns < LOST_NS]
 
     def _take_in(self, cohort: ReportCohort, now_ns: int) -> bool:
@@ -110,6 +111,13 @@ class Belief:
             self._sampled_ns[fresh] = cohort.sent_ns
             self._heard[fresh] = True
         return bool((~delivered & (delivered_ns < LOST_NS)).any())
+
+    def _take_in_backlog(self, report: ServerReport) -> None:
+        self._backlog_slot[report.node] = report.slot
+        self._node_backlog_bytes[report.node] = self._backlog_bytes = report.backlog_bytes
+        if len(self._backlog_slot) > 1:
+            self._backlog_bytes = np.sum(self._node_backlog_bytes, axis=0)
+            freeze(self._backlog_bytes)
 
     def snapshot(self, slot: int, now_ns: int) -> TwinSnapshot:
         """Estimate the present from what has been delivered."""
@@ -142,6 +150,7 @@ class Belief:
             y_m=y_m,
             speed_mps=states.speed_mps,
             heading_rad=states.heading_rad,
+            serving_node=states.serving_node,
             channel_gain=gain,
             age_of_information_s=age_s,
             backlog_bytes=self._backlog_bytes,
@@ -155,15 +164,16 @@ class Belief:
         elapsed_s = num_missed * self._system.slot_duration_s
         position_m = mobility.straight_position_m(origin_m, states.speed_mps, states.heading_rad, elapsed_s)
         x_m, y_m = position_m[..., 0], position_m[..., 1]
-        if self._road_length_m is not None:
-            x_m = mobility.wrap_m(x_m, self._road_length_m)
+        length_x_m, length_y_m = self._road_length_m
+        x_m = x_m if length_x_m is None else mobility.wrap_m(x_m, length_x_m)
+        y_m = y_m if length_y_m is None else mobility.wrap_m(y_m, length_y_m)
         moved = num_missed > 0
         return np.where(moved, quantize(x_m), states.x_m), np.where(moved, quantize(y_m), states.y_m)
 
 
 def _replace_some(states: VehicleStates, newer: VehicleStates, vehicle: NDArray[np.int64]) -> VehicleStates:
-    replaced = [values.copy() for values in states]
+    replaced = VehicleStates._make(values.copy() for values in states)
     for values, new in zip(replaced, newer, strict=True):
         values[vehicle] = new[vehicle]
     freeze(*replaced)
-    return VehicleStates(*replaced)
+    return replaced

@@ -32,8 +32,9 @@ class ReportCohort(NamedTuple):
 
 
 class ServerReport(NamedTuple):
-    """The edge server's backlog at a slot start, [K], bytes."""
+    """The backlog of a node's server at a slot start, [K], bytes."""
 
+    node: int
     slot: int
     delivered_ns: int
     backlog_bytes: NDArray[np.float64]

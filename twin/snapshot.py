@@ -25,9 +25,10 @@ class TwinSnapshot:
     size_bytes : [N, K], estimated sizes of the slot's tasks
     x_m, y_m : [N], estimated positions
     speed_mps, heading_rad : [N], last reported
-    channel_gain : [N], estimated linear power gain to the base station
+    serving_node : [N], index of the last reported serving node; -1 without one
+    channel_gain : [N], estimated linear power gain to the serving node; 0 without one
     age_of_information_s : [N], time since the state was sampled that the estimate rests on
-    backlog_bytes : [K], last reported backlog of the server's queues
+    backlog_bytes : [K], last reported backlog of the servers' queues, all nodes together
     estimation_bias_hz : [N, K], the bias of edge frequencies as far as the twin knows it
     """
 
@@ -39,6 +40,7 @@ class TwinSnapshot:
     y_m: Floats
     speed_mps: Floats
     heading_rad: Floats
+    serving_node: NDArray[np.int64]
     channel_gain: Floats
     age_of_information_s: Floats
     backlog_bytes: Floats

@@ -11,16 +11,20 @@ from physical.plane.fleet import Fleet, VehicleStates
 
 
 class BaseStation:
-    """One base station, the serving node of all vehicles.
+    """A serving node: what vehicles attach to.
 
     Parameters
     ----------
+    node : index among the serving nodes
     slots : the events that begin a slot
     fleet : the vehicles
-    relay : called once per slot with the vehicles that have reported and their states
+    relay : called once per slot with the node, the slot, the attached vehicles that have reported, and all states
     """
 
-    def __init__(self, slots: Slots, fleet: Fleet, relay: Callable[[int, list[int], VehicleStates], None]) -> None:
+    def __init__(
+        self, node: int, slots: Slots, fleet: Fleet, relay: Callable[[int, int, list[int], VehicleStates], None]
+    ) -> None:
+        self.node = node
         self._slots = slots
         self._fleet = fleet
         self._relay = relay
@@ -29,4 +33,4 @@ class BaseStation:
         """Relay the reports of each slot."""
         while True:
             slot = yield self._slots.relay
-            self._relay(slot, self._fleet.take_reporting(), self._fleet.states)
+            self._relay(self.node, slot, self._fleet.take_reporting(self.node), self._fleet.states)

@@ -1,10 +1,11 @@
-"""The edge server: K class queues, served at the frequencies that the twin allocates (plus the estimation bias)."""
+"""An edge server: K class queues, served at the frequencies that the twin allocates (plus the estimation bias)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
 
 import numpy as np
+from numpy.typing import NDArray
 from simpy.events import Event
 
 from physical.entities.slots import Clock, Slots
@@ -15,32 +16,37 @@ from physical.system import System
 
 
 class EdgeServer:
-    """One edge server.
+    """The server of one serving node.
 
     Parameters
     ----------
+    node : index among the serving nodes
     clock, slots : time
     system : static description
     fleet : task stages; the server's queues are among them
     bias_hz : slot -> estimation bias of every flow, [N, K], Hz: what a core really runs above its allocation (eq. 8)
-    report : called at every slot start with the backlog [K], bytes
+    report : called at every slot start with the node, the slot and the node's backlog [K], bytes
     """
 
     def __init__(
         self,
+        node: int,
         clock: Clock,
         slots: Slots,
         system: System,
         fleet: Fleet,
         bias_hz: Callable[[int], Floats],
-        report: Callable[[int, Floats], None],
+        report: Callable[[int, int, Floats], None],
     ) -> None:
-        self.meter = PowerMeter(system)
+        self.node = node
+        self.meter = PowerMeter(system, node)
         self._clock = clock
         self._slots = slots
         self._fleet = fleet
         self._bias_hz = bias_hz
         self._report = report
+        self._is_only_one = system.num_node == 1
+        self._attached: NDArray[np.bool_] = np.zeros(system.num_vehicle, dtype=np.bool_)
         self._allocation_hz = np.zeros((system.num_vehicle, system.num_class))
         self._command_slot = -1
         self._bias_in_force = bias_hz(0)
@@ -54,28 +60,53 @@ class EdgeServer:
             if bias_hz is not self._bias_in_force:
                 self._bias_in_force = bias_hz
                 self._serve_at_allocation()
-            self._report(slot, self._fleet.plane.queues.backlog_bytes(now))
+            elif not self._is_only_one and (self._attached & ~self._serves()).any():
+                self._serve_at_allocation()
+            self._report(self.node, slot, self._backlog_bytes(now))
 
-    def obey(self, slot: int, compute_allocation_hz: Floats) -> None:
-        """Take over the allocation [N, K] of a command, unless a newer one is in force."""
+    def obey(self, slot: int, compute_allocation_hz: Floats, serving_node: NDArray[np.int64]) -> None:
+        """Take over the allocation [N, K] of a command, unless a newer one is in force.
+
+        serving_node : [N], the nodes on whose servers the allocation rests
+        """
         if slot > self._command_slot:
             self._command_slot = slot
             self._allocation_hz = compute_allocation_hz
+            if not self._is_only_one:
+                self._attached = serving_node == self.node
             self._serve_at_allocation()
+
+    def _serves(self) -> NDArray[np.bool_]:
+        """Return which vehicles are here at present, [N]."""
+        here: NDArray[np.bool_] = self._fleet.plane.serving_node == self.node
+        return here
+
+    def _backlog_bytes(self, now: int) -> Floats:
+        queues = self._fleet.plane.queues
+        return queues.backlog_bytes(now, None if self._is_only_one else self._serves())
 
     def _serve_at_allocation(self) -> None:
         now = ticks_from_ns(self._clock.now)
         self._fleet.advance(now)
+        plane = self._fleet.plane
+        if not self._is_only_one:
+            # Who has left does not get its share back on its return, and who has come has none before a command.
+            self._attached = self._attached & self._serves()
+            self._allocation_hz = np.where(self._attached[:, np.newaxis], self._allocation_hz, 0.0)
         rate_hz = computing.edge_frequency_hz(self._allocation_hz, self._bias_in_force)
-        self._fleet.plane.set_service_rate(now, rate_hz)
-        self.meter.change(self._clock.now, self._allocation_hz, self._fleet.plane.queues.class_rate_hz())
+        here = None if self._is_only_one else self._serves()[:, np.newaxis]
+        plane.set_service_rate(now, rate_hz if here is None else np.where(here, rate_hz, plane.service_hz))
+        class_rate_hz = plane.queues.class_rate_hz() if here is None else rate_hz.sum(axis=0)
+        self.meter.change(self._clock.now, self._allocation_hz, class_rate_hz)
 
 
 class PowerMeter:
     """Integrates power (eq. 15) and offered service over time."""
 
-    def __init__(self, system: System) -> None:
-        self._server = system.server
+    def __init__(self, system: System, node: int) -> None:
+        self._num_core = int(system.node_num_core[node])
+        self._kappa = float(system.node_kappa[node])
+        self._metered_by_job = system.model.edge_energy_rule == "job"
         self._cycles_per_byte = system.cycles_per_byte
         self._since_ns = 0
         self._power_w = 0.0
@@ -87,7 +118,8 @@ class PowerMeter:
         """Go on with another allocation [N, K], Hz, that serves the classes at other rates [K], Hz."""
         self._integrate(now_ns)
         total_hz = float(allocation_hz.sum())
-        self._power_w = energy.edge_power_w(total_hz, self._server.num_core, self._server.kappa)
+        if not self._metered_by_job:
+            self._power_w = energy.edge_power_w(total_hz, self._num_core, self._kappa)
         self._class_rate_hz = class_rate_hz
 
     def take(self, now_ns: int) -> tuple[float, Floats]:

@@ -12,6 +12,46 @@ if TYPE_CHECKING:
     from physical.params import TaskOrder
 
 
+def local_part(work_cycles: Array, offloading_ratio: Array) -> Array:
+    """Return the part of a task's work that stays in the vehicle: ``(1 - omega) W``.
+
+    Parameters
+    ----------
+    work_cycles : [..., N, K], cycles of the vehicle, the whole task
+    offloading_ratio : [..., N, K], no unit, in [0, 1]; (Upsilon - alpha) / Upsilon of layers
+
+    Returns
+    -------
+    [..., N, K], cycles
+
+    **Source** paper 'dtecn', numerator of eq. 7; paper 'llm6g', first term of eq. 5.
+
+    >>> local_part(4000.0, 0.25)
+    3000.0
+    """
+    return (1.0 - offloading_ratio) * work_cycles
+
+
+def edge_part(work_cycles: Array, offloading_ratio: Array) -> Array:
+    """Return the part of a task's work that goes to the server: ``omega W``.
+
+    Parameters
+    ----------
+    work_cycles : [..., N, K], cycles of the server, the whole task
+    offloading_ratio : [..., N, K], no unit, in [0, 1]; (Upsilon - alpha) / Upsilon of layers
+
+    Returns
+    -------
+    [..., N, K], cycles
+
+    **Source** paper 'dtecn', numerator of the second term of eq. 9; paper 'llm6g', eq. 9.
+
+    >>> edge_part(4000.0, 0.25)
+    1000.0
+    """
+    return offloading_ratio * work_cycles
+
+
 def local_cycles(size_bytes: Array, cycles_per_byte: Array, offloading_ratio: Array) -> Array:
     """Return the work that stays in the vehicle: ``(1 - omega) D c``.
 
@@ -30,7 +70,7 @@ def local_cycles(size_bytes: Array, cycles_per_byte: Array, offloading_ratio: Ar
     >>> local_cycles(1000.0, 4.0, 0.25)
     3000.0
     """
-    return (1.0 - offloading_ratio) * (size_bytes * cycles_per_byte)
+    return local_part(size_bytes * cycles_per_byte, offloading_ratio)
 
 
 def edge_cycles(size_bytes: Array, cycles_per_byte: Array, offloading_ratio: Array) -> Array:
@@ -51,7 +91,7 @@ def edge_cycles(size_bytes: Array, cycles_per_byte: Array, offloading_ratio: Arr
     >>> edge_cycles(1000.0, 4.0, 0.25)
     1000.0
     """
-    return offloading_ratio * (size_bytes * cycles_per_byte)
+    return edge_part(size_bytes * cycles_per_byte, offloading_ratio)
 
 
 def execution_delay_s(cycles: Array, frequency_hz: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Energy of vehicles and server. The radio is free, as in the paper."""
+"""Energy of vehicles, server and radio; in paper 'dtecn' the radio is free."""
 
 from __future__ import annotations
 
@@ -82,3 +82,23 @@ def edge_energy(power_w: Array, slot_duration_s: float, rule: EdgeEnergyRule) ->
     if rule == "power":
         return power_w
     raise ValueError(f"edge energy rule {rule!r} is not one of power, energy")
+
+
+def transmit_energy_j(transmit_power_w: Array, duration_s: Array) -> Array:
+    """Return the energy of a transmission: ``p t``.
+
+    Parameters
+    ----------
+    transmit_power_w : [...], W
+    duration_s : [...], s
+
+    Returns
+    -------
+    [...], J
+
+    **Source** paper 'llm6g', eq. 4, with ``t = bits / r``.
+
+    >>> transmit_energy_j(2.0, 0.25)
+    0.5
+    """
+    return transmit_power_w * duration_s

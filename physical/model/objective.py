@@ -61,3 +61,25 @@ def p2(drift: Array, qos: Array, energy_j: Array, miss_ratio: Array, weights: Ob
     if weights.qos_weight:
         cost = cost - weights.qos_weight * qos
     return cost + weights.deadline_price * miss_ratio
+
+
+def weighted_cost(time_s: Array, energy_j: Array, time_weight_per_s: float, energy_weight_per_j: float) -> Array:
+    """Return the weighted cost of time and energy: ``w t + v e``.
+
+    Parameters
+    ----------
+    time_s : [...], s
+    energy_j : [...], J
+    time_weight_per_s : no unit per s, omega_t, or omega_t / T0 if times are counted in T0
+    energy_weight_per_j : no unit per J, omega_e, or omega_e / E0 if energies are counted in E0
+
+    Returns
+    -------
+    [...], no unit
+
+    **Source** paper 'llm6g', eqs. 5, 9 and 10, which add seconds to joules (T0 = 1 s, E0 = 1 J).
+
+    >>> weighted_cost(2.0, 10.0, 0.5, 0.25)
+    3.5
+    """
+    return time_weight_per_s * time_s + energy_weight_per_j * energy_j

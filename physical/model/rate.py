@@ -109,3 +109,34 @@ def upload_delay_s(upload_bytes: Array, rate_bps: Array) -> Array:
     0.001
     """
     return BITS_PER_BYTE * upload_bytes / rate_bps
+
+
+def fdma_rate_bps(
+    bandwidth_hz: Array, transmit_power_w: Array, channel_gain: Array, noise_density_w_hz: Array
+) -> Array:
+    """Return the rate on a share of the spectrum: ``r = b log2(1 + g p / (N0 b))``, and 0 where b = 0.
+
+    Gradients are finite everywhere, also at ``b = 0``.
+
+    Parameters
+    ----------
+    bandwidth_hz : [..., N], Hz, >= 0
+    transmit_power_w : [..., N], W
+    channel_gain : [..., N], linear power ratio, no unit
+    noise_density_w_hz : W/Hz
+
+    Returns
+    -------
+    [..., N], bit/s
+
+    **Source** paper 'llm6g', eq. 3; its "noise power" sigma^2 is divided by no bandwidth, so it must be a density.
+
+    >>> import numpy as np
+    >>> fdma_rate_bps(np.array([1e6, 0.0]), np.array([3.0, 3.0]), np.array([1e-12, 1e-12]), 1e-18).round(3).tolist()
+    [2000000.0, 0.0]
+    """
+    xp = namespace(bandwidth_hz, transmit_power_w, channel_gain)
+    some = bandwidth_hz > 0.0
+    share_hz = xp.where(some, bandwidth_hz, 1.0 + 0.0 * bandwidth_hz)
+    rate_bps = uplink_rate_bps(share_hz, transmit_power_w, channel_gain, noise_density_w_hz * share_hz)
+    return xp.where(some, rate_bps, 0.0 * rate_bps)

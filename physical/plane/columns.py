@@ -11,13 +11,14 @@ from physical.plane.ticks import NEVER, Floats, Ints
 
 
 class Outcome(IntEnum):
-    """How a task ended; `LATE` is a completion after its deadline."""
+    """How a task ended; `LATE` is a completion after its deadline, `ABSENT` a task of size 0, which there never was."""
 
     IN_FLIGHT = 0
     COMPLETED = 1
     LATE = 2
     DROPPED_UPLINK = 3
     DROPPED_RESULT = 4
+    ABSENT = 5
 
 
 _COLUMNS: dict[str, tuple[type, float]] = {
@@ -49,7 +50,17 @@ _COLUMNS: dict[str, tuple[type, float]] = {
     "uplink_lost": (np.bool_, 0),
     "result_lost": (np.bool_, 0),
 }
-RECORDED = tuple(_COLUMNS)[:14]
+_JOB_COLUMNS: dict[str, tuple[type, float]] = {
+    "local_hz": (np.float64, np.nan),
+    "transmit_j": (np.float64, 0),
+    "edge_j": (np.float64, 0),
+    # the whole task in cycles of its vehicle, and of the server of its slot's serving node
+    "local_work": (np.float64, 0),
+    "edge_work": (np.float64, 0),
+}
+"""Further columns where policies decide more than the split, or where jobs are metered one by one."""
+_RECORDED = tuple(_COLUMNS)[:14]
+_JOB_RECORDED = (*_RECORDED, *tuple(_JOB_COLUMNS)[:4])
 Rows = slice | Ints
 
 
@@ -88,10 +99,17 @@ class TaskColumns:
     result_latency: Ints
     uplink_lost: NDArray[np.bool_]
     result_lost: NDArray[np.bool_]
+    local_hz: Floats
+    transmit_j: Floats
+    edge_j: Floats
+    local_work: Floats
+    edge_work: Floats
 
-    def __init__(self, num_vehicle: int, num_class: int) -> None:
+    def __init__(self, num_vehicle: int, num_class: int, *, jobs: bool = False) -> None:
         self.num_vehicle = num_vehicle
         self.num_class = num_class
+        self._kinds = _COLUMNS | _JOB_COLUMNS if jobs else _COLUMNS
+        self._recorded = _JOB_RECORDED if jobs else _RECORDED
         self.num_row = 0
         self._capacity = 0
         self._reserve(1)
@@ -104,19 +122,21 @@ class TaskColumns:
         self._reserve(end)
         flow = np.arange(per_slot)
         rows = slice(begin, end)
-        for name, (_, empty) in _COLUMNS.items():
+        for name, (_, empty) in self._kinds.items():
             getattr(self, name)[rows] = empty
         self.slot[rows] = np.repeat(np.arange(first_slot, first_slot + num_slot), per_slot)
         self.flow[rows] = np.tile(flow, num_slot)
         self.vehicle[rows] = np.tile(flow // self.num_class, num_slot)
         self.task_class[rows] = np.tile(flow % self.num_class, num_slot)
         self.size_bytes[rows] = size_bytes.reshape(-1)
+        if not size_bytes.all():
+            self.outcome[begin + np.flatnonzero(size_bytes.reshape(-1) == 0)] = Outcome.ABSENT
         self.num_row = end
         return begin
 
     def take(self, rows: NDArray[np.bool_]) -> dict[str, NDArray[np.generic]]:
         """Return copies of the recorded columns of the rows in the mask, in row order."""
-        return {name: getattr(self, name)[: self.num_row][rows] for name in RECORDED}
+        return {name: getattr(self, name)[: self.num_row][rows] for name in self._recorded}
 
     def compact(self, keep: NDArray[np.bool_]) -> Ints:
         """Drop all rows but those in the mask; return the new index of every old row (-1: dropped).
@@ -127,7 +147,7 @@ class TaskColumns:
         left = int(np.count_nonzero(keep))
         renumbered[:-1][keep] = np.arange(left)
         if left:
-            for name in _COLUMNS:
+            for name in self._kinds:
                 column = getattr(self, name)
                 column[:left] = column[: self.num_row][keep]
             self.next[:left] = renumbered[self.next[:left]]
@@ -138,7 +158,7 @@ class TaskColumns:
         if num_row <= self._capacity:
             return
         self._capacity = max(num_row, 2 * self._capacity)
-        for name, (dtype, _) in _COLUMNS.items():
+        for name, (dtype, _) in self._kinds.items():
             column: NDArray[np.generic] = np.empty(self._capacity, dtype=dtype)
             if self.num_row:
                 column[: self.num_row] = getattr(self, name)[: self.num_row]

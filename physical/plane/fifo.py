@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from physical.model import computing
 from physical.plane.columns import TaskColumns
@@ -43,8 +44,9 @@ class Fifo:
         """Total rate per class, [K], Hz."""
         return np.array([queue.rate_hz for queue in self._queues])
 
-    def backlog_bytes(self, now: int) -> Floats:
-        """Work that has arrived and is not served at `now`, [K], bytes."""
+    def backlog_bytes(self, now: int, vehicles: NDArray[np.bool_] | None = None) -> Floats:
+        """Work that has arrived and is not served at `now`, [K], bytes; class queues do not tell `vehicles` apart."""
+        assert vehicles is None
         return np.array([queue.backlog_cycles(now) for queue in self._queues]) / self._cycles_per_byte
 
     def renumber(self, renumbered: Ints) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physical.plane.plane import DataPlane
+from physical.plane.radio import Settings
 from physical.plane.ticks import NEVER, Floats, Ints
 
 MissingCommand = Literal["previous", "local", "wait"]
@@ -24,6 +25,7 @@ class VehicleStates(NamedTuple):
     y_m: Floats
     speed_mps: Floats
     heading_rad: Floats
+    serving_node: Ints
     large_scale_gain: Floats
     channel_gain: Floats
     uplink_rate_bps: Floats
@@ -35,12 +37,14 @@ class CommandCohort:
     """The commands of one decision on their way to all vehicles.
 
     arrive : [N] or one for all, ticks; NEVER for a lost one
-    offloading_ratio : [N, K]
+    settings : what the vehicles are told
+    serving_node : [N], the nodes on whose bandwidth the settings rest
     """
 
     slot: int
     arrive: Ints | int
-    offloading_ratio: Floats
+    settings: Settings
+    serving_node: Ints
 
     def __post_init__(self) -> None:
         """Note the first and the last arrival."""
@@ -71,7 +75,11 @@ class Fleet:
         self._patience = patience
         self._held: list[_HeldSlot] = []
         self._cohorts: list[CommandCohort] = []
-        self._ratio = np.zeros(shape)
+        self._settings: Settings = {"offloading_ratio": np.zeros(shape)}
+        if plane.system.joint:
+            self._settings["local_frequency_hz"] = plane.system.cpu_hz.copy()
+            self._settings["transmit_power_w"] = plane.system.transmit_power_w.copy()
+            self._settings["bandwidth_hz"] = np.zeros(shape[0])
         self._command_slot = np.full(shape[0], -1)
         self._shape = shape
         self._next_row = 0
@@ -79,15 +87,18 @@ class Fleet:
     def begin_slot(self, slot: int, now: int, states: VehicleStates) -> None:
         """Move to the states of `slot` at ticks `now`; its tasks, the next rows of the plane, are held from now on."""
         self.states = states
-        self.plane.set_uplink_rate(now, states.uplink_rate_bps)
+        self.plane.begin_slot(now, states.uplink_rate_bps, states.channel_gain, states.serving_node)
         self._held.append(_HeldSlot(slot, now + self._patience, self._next_row, self._shape))
         self._next_row += self._shape[0] * self._shape[1]
 
-    def take_reporting(self) -> list[int]:
-        """Return the vehicles that have reported since the last call, in order."""
-        reporting = self._reporting.copy()
-        self._reporting.clear()
-        return reporting
+    def take_reporting(self, node: int) -> list[int]:
+        """Return the vehicles that have reported to a serving node since the last call, in order."""
+        reporting, self._reporting[:] = self._reporting.copy(), []
+        if self.plane.system.num_node == 1:
+            return reporting
+        serving_node = self.states.serving_node
+        self._reporting[:] = [index for index in reporting if serving_node[index] != node]
+        return [index for index in reporting if serving_node[index] == node]
 
     def command(self, cohort: CommandCohort) -> None:
         """Send commands on their way; they take effect when they arrive."""
@@ -115,22 +126,44 @@ class Fleet:
             return
         arrivals = [np.broadcast_to(np.asarray(cohort.arrive), self._command_slot.shape) for cohort in self._cohorts]
         arrived = [arrive <= now for arrive in arrivals]
+        if self.plane.system.joint:
+            self._retune(arrivals, now)
         for held in self._held:
             first = np.full(self._command_slot.shape, NEVER)
-            ratio = self._ratio.copy()
+            settings = {name: values.copy() for name, values in self._settings.items()}
             for cohort, arrive, has_arrived in zip(self._cohorts, arrivals, arrived, strict=True):
                 earlier = has_arrived & (arrive < first) & held.waiting
                 if cohort.slot >= held.slot and earlier.any():
                     first[earlier] = arrive[earlier]
-                    ratio[earlier] = cohort.offloading_ratio[earlier]
-            self._release(held, first <= now, first, ratio)
+                    _take_over(settings, cohort.settings, earlier)
+            self._release(held, first <= now, first, settings)
         for cohort, has_arrived in zip(self._cohorts, arrived, strict=True):
             newer = has_arrived & (cohort.slot > self._command_slot)
-            self._ratio[newer] = cohort.offloading_ratio[newer]
+            _take_over(self._settings, cohort.settings, newer)
             self._command_slot[newer] = cohort.slot
         self._held = [held for held in self._held if held.waiting.any()]
         still = [bool((~has & (at < NEVER)).any()) for has, at in zip(arrived, arrivals, strict=True)]
         self._cohorts = [cohort for cohort, pending in zip(self._cohorts, still, strict=True) if pending]
+
+    def _retune(self, arrivals: list[Ints], now: int) -> None:
+        """Let every vehicle follow the power and bandwidth of each newer command from its arrival on."""
+        everyone = np.arange(self._shape[0])
+        coming = np.where(np.stack(arrivals) <= now, np.stack(arrivals), NEVER)
+        slots = np.array([cohort.slot for cohort in self._cohorts])
+        obeyed = self._command_slot.copy()
+        for _ in self._cohorts:
+            next_one = coming.argmin(axis=0)
+            at = coming[next_one, everyone]
+            newer = (at < NEVER) & (slots[next_one] > obeyed)
+            for index, cohort in enumerate(self._cohorts):
+                told = newer & (next_one == index)
+                if told.any():
+                    # A share of another node's spectrum is of no use.
+                    attached = cohort.serving_node == self.states.serving_node
+                    bandwidth_hz = np.where(attached, cohort.settings["bandwidth_hz"], 0.0)
+                    self.plane.set_radio(told, at, cohort.settings["transmit_power_w"], bandwidth_hz)
+            obeyed[newer] = slots[next_one][newer]
+            coming[next_one, everyone] = NEVER
 
     def _obey_at_once(self, now: int) -> bool:
         """Handle the common case, and tell whether it is: one slot is held by all, and its command has reached all."""
@@ -138,9 +171,11 @@ class Fleet:
         rows = held.slice_of_all()
         if cohort.last > now or cohort.slot < held.slot or rows is None:
             return False
+        if self.plane.system.joint:
+            self._retune([np.broadcast_to(np.asarray(cohort.arrive), self._command_slot.shape)], now)
         start = cohort.arrive if isinstance(cohort.arrive, int) else np.repeat(cohort.arrive, self._shape[1])
-        self.plane.start(rows, start, cohort.offloading_ratio.reshape(-1))
-        self._ratio = cohort.offloading_ratio.copy()
+        self.plane.start(rows, start, self._per_task(cohort.settings))
+        self._settings = {name: values.copy() for name, values in cohort.settings.items()}
         self._command_slot[:] = cohort.slot
         held.waiting[:] = False
         self._held.clear()
@@ -148,16 +183,28 @@ class Fleet:
         return True
 
     def _lose_patience(self, held: _HeldSlot) -> None:
-        ratio = self._ratio if self._missing_command == "previous" else np.zeros_like(self._ratio)
+        settings = self._settings
+        if self._missing_command == "local":
+            settings = settings | {"offloading_ratio": np.zeros(self._shape)}
+            if self.plane.system.joint:
+                settings["local_frequency_hz"] = self.plane.system.cpu_hz
         at = np.full(self._command_slot.shape, held.patience_ends)
-        self._release(held, held.waiting, at, ratio)
+        self._release(held, held.waiting, at, settings)
         self._held = [other for other in self._held if other is not held]
 
-    def _release(self, held: _HeldSlot, released: NDArray[np.bool_], at: Ints, ratio: Floats) -> None:
+    def _release(self, held: _HeldSlot, released: NDArray[np.bool_], at: Ints, settings: Settings) -> None:
         vehicle = np.flatnonzero(released & held.waiting)
         if vehicle.size:
             start = np.repeat(at[vehicle], self._shape[1])
-            self.plane.start(held.take(vehicle), start, ratio[vehicle].reshape(-1))
+            chosen = {name: values[vehicle] for name, values in settings.items()}
+            self.plane.start(held.take(vehicle), start, self._per_task(chosen))
+
+    def _per_task(self, settings: Settings) -> Settings:
+        """Repeat what holds for a vehicle for each of its tasks."""
+        return {
+            name: values.reshape(-1) if values.ndim > 1 else np.repeat(values, self._shape[1])
+            for name, values in settings.items()
+        }
 
     def take_finished(self, now: int) -> dict[str, NDArray[np.generic]]:
         """Hand out the tasks that have ended by `now` (ticks)."""
@@ -168,7 +215,7 @@ class Fleet:
         return rows
 
     def take_unfinished(self) -> dict[str, NDArray[np.generic]]:
-        """Hand out what is in flight or held at the end of a run."""
+        """Hand out what is in flight or held at the end of a run, to which the plane has been advanced and settled."""
         return self.plane.take_unfinished(self._next_row)
 
 
@@ -203,3 +250,9 @@ class _HeldSlot:
             self._first_row = int(renumbered[self._first_row])
         else:
             self._rows = renumbered[self._rows]
+
+
+def _take_over(settings: Settings, newer: Settings, vehicles: NDArray[np.bool_]) -> None:
+    """Overwrite the settings of some vehicles, a mask [N]."""
+    for name, values in settings.items():
+        values[vehicles] = newer[name][vehicles]

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from physical.model import computing, rate
+from physical.model import computing, energy, rate
+from physical.params import UploadRule
 from physical.plane.columns import Outcome, Rows, TaskColumns, as_slice
 from physical.plane.fifo import Fifo
+from physical.plane.radio import Radio, Settings
 from physical.plane.slices import Slices
 from physical.plane.ticks import NEVER, Floats, Ints, ticks_from_s
-from physical.plane.uplink import Uplink
 from physical.system import System
 
 
@@ -34,12 +35,18 @@ class DataPlane:
 
     def __init__(self, system: System, *, shared_cpu: bool = False) -> None:
         self.system = system
-        self.columns = TaskColumns(system.num_vehicle, system.num_class)
+        self.jobs = system.joint or system.has_transformer or system.model.edge_energy_rule == "job"
+        self.columns = TaskColumns(system.num_vehicle, system.num_class, jobs=self.jobs)
         self._cpu_free = np.zeros(system.num_vehicle, dtype=np.int64) if shared_cpu else None
-        self._uplink = Uplink(self.columns, np.zeros(system.num_vehicle))
-        discipline = Slices if system.server.discipline == "slices" else Fifo
         num_flow = system.num_vehicle * system.num_class
-        self.queues: Slices | Fifo = discipline(self.columns, system.cycles_per_byte, num_flow)
+        self.queues: Slices | Fifo
+        if system.server.discipline == "fifo":
+            self.queues = Fifo(self.columns, system.cycles_per_byte, num_flow)
+        else:
+            self.queues = Slices(self.columns, system.cycles_per_byte, num_flow, metered=self.jobs)
+        self.radio = Radio(self.columns, system)
+        self.serving_node: NDArray[np.int64] = np.zeros(system.num_vehicle, dtype=np.int64)
+        self.service_hz: Floats = np.zeros((system.num_vehicle, system.num_class))
         self.arrived_bytes = np.zeros(system.num_class)
         self._cycles_per_byte = np.tile(system.cycles_per_byte, system.num_vehicle)
         self._cpu_hz = np.repeat(system.cpu_hz, system.num_class)
@@ -47,10 +54,18 @@ class DataPlane:
         self._uplink_lossy = self._result_lossy = False
         self._advanced_to = -1
 
-    def append_slots(self, first_slot: int, size_bytes: Floats, uplink: Fate, result: Fate) -> None:
-        """Append the tasks of a block of slots, `size_bytes` : [B, N, K], and what the network will do to them."""
+    def append_slots(self, first_slot: int, size_bytes: Floats, serving_node: Ints, uplink: Fate, result: Fate) -> None:
+        """Append the tasks of a block of slots, and what the network will do to them.
+
+        size_bytes : [B, N, K], 0 where there is no task
+        serving_node : [B, N]
+        """
         first_row = self.columns.append_slots(first_slot, size_bytes)
         rows = slice(first_row, self.columns.num_row)
+        if self.jobs:
+            local_work, edge_work = self.system.work_cycles(size_bytes, serving_node)
+            self.columns.local_work[rows] = local_work.reshape(-1)
+            self.columns.edge_work[rows] = edge_work.reshape(-1)
         self.columns.uplink_latency[rows] = np.ravel(uplink.latency)
         self.columns.result_latency[rows] = np.ravel(result.latency)
         if uplink.lost is not None:
@@ -60,42 +75,81 @@ class DataPlane:
             self._result_lossy = True
             self.columns.result_lost[rows] = result.lost.reshape(-1)
 
-    def set_uplink_rate(self, now: int, rate_bps: Floats) -> None:
-        """Change the uplink rates [N] at `now`, to which the plane has been advanced."""
+    def begin_slot(self, now: int, uplink_rate_bps: Floats, channel_gain: Floats, serving_node: Ints) -> None:
+        """Change channels and serving nodes, all [N], at `now`, to which the plane has been advanced.
+
+        The work of a vehicle moves with it to its new node, and rests there until that node's server is commanded.
+        """
         self._advanced_to = -1
-        self._uplink.set_rate(now, rate_bps)
+        moved = serving_node is not self.serving_node and (serving_node != self.serving_node)
+        if np.any(moved):
+            self.set_service_rate(now, np.where(np.asarray(moved)[:, np.newaxis], 0.0, self.service_hz))
+        self.radio.follow(now, uplink_rate_bps, channel_gain, np.asarray(moved))
+        self.serving_node = serving_node
+
+    def set_radio(self, vehicles: NDArray[np.bool_], at: Ints, power_w: Floats, bandwidth_hz: Floats) -> None:
+        """Let some `vehicles`, a mask [N], send with other powers and bandwidths, [N], each from its time `at` on."""
+        self._advanced_to = -1
+        self.radio.tune(vehicles, at, power_w, bandwidth_hz)
 
     def set_service_rate(self, now: int, rate_hz: Floats) -> None:
-        """Change the service rates [N, K] of the edge server at `now`, to which the plane has been advanced."""
+        """Change the service rates [N, K] of the edge servers at `now`, to which the plane has been advanced."""
         self._advanced_to = -1
-        self.queues.set_rates(now, rate_hz)
+        self.service_hz = rate_hz
+        if self.jobs and isinstance(self.queues, Slices):
+            kappa = self.system.node_kappa[np.maximum(self.serving_node, 0)][:, np.newaxis]
+            self.queues.set_rates(now, rate_hz, energy.local_energy_j(rate_hz, rate_hz, kappa))
+        else:
+            self.queues.set_rates(now, rate_hz)
 
-    def start(self, rows: Rows, at: Any, offloading_ratio: Floats) -> None:
-        """Start the tasks in `rows` at ticks `at` (one for all, or one per row) with their offloading ratios."""
+    def start(self, rows: Rows, at: Any, settings: Settings) -> None:
+        """Start the tasks in `rows` at ticks `at` (one for all, or one per row) with the settings of each row."""
         columns = self.columns
         self._advanced_to = -1
-        size, cycles_per_byte, cpu_hz = columns.size_bytes[rows], self._cycles_per_byte, self._cpu_hz
-        if not isinstance(rows, slice):  # a slice holds all flows of a slot, in order
-            flow = columns.flow[rows]
-            cycles_per_byte, cpu_hz = cycles_per_byte[flow], cpu_hz[flow]
-        local_cycles = computing.local_cycles(size, cycles_per_byte, offloading_ratio)
+        ratio = settings["offloading_ratio"]
+        local_work, edge_work, cpu_hz = self._work_of(rows)
+        cpu_hz = settings.get("local_frequency_hz", cpu_hz)
+        local_cycles = computing.local_part(local_work, ratio)
         local = ticks_from_s(computing.execution_delay_s(local_cycles, cpu_hz))
         local_end = at + local if self._cpu_free is None else self._run_in_turn(columns.vehicle[rows], at, local)
-        upload_bytes = rate.upload_bytes(size, offloading_ratio, self.system.model.upload_rule)
+        upload_bytes = rate.upload_bytes(columns.size_bytes[rows], ratio, self._upload_rule)
         columns.start[rows] = at
-        columns.offloading_ratio[rows] = offloading_ratio
+        columns.offloading_ratio[rows] = ratio
         columns.local_end[rows] = local_end
-        columns.edge_cycles[rows] = computing.edge_cycles(size, cycles_per_byte, offloading_ratio)
+        columns.edge_cycles[rows] = computing.edge_part(edge_work, ratio)
+        if self.jobs:
+            columns.local_hz[rows] = cpu_hz
+            self.radio.charge_literally(rows, settings)
         index = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
         uploads = upload_bytes > 0
         if not uploads.all():
-            local = index[~uploads]
-            columns.done[local] = columns.local_end[local]
-            columns.outcome[local] = Outcome.COMPLETED
+            self._end_at_home(index[~uploads])
             index, upload_bytes = index[uploads], upload_bytes[uploads]
         if index.size:
             since = columns.start if self._parallel else columns.local_end
-            self._uplink.add(index, since, upload_bytes)
+            self.radio.uplink.add(index, since, upload_bytes)
+
+    @property
+    def _upload_rule(self) -> UploadRule:
+        """Activations are sent whole if at all, whatever the share of layers."""
+        return "whole" if self.system.has_transformer else self.system.model.upload_rule
+
+    def _work_of(self, rows: Rows) -> tuple[Floats, Floats, Floats]:
+        """Return the whole work of tasks in cycles of vehicle and server, and their vehicles' frequencies."""
+        columns, cycles_per_byte, cpu_hz = self.columns, self._cycles_per_byte, self._cpu_hz
+        if not isinstance(rows, slice):  # a slice holds all flows of a slot, in order
+            flow = columns.flow[rows]
+            cycles_per_byte, cpu_hz = cycles_per_byte[flow], cpu_hz[flow]
+        if self.jobs:
+            return columns.local_work[rows], columns.edge_work[rows], cpu_hz
+        work = columns.size_bytes[rows] * cycles_per_byte
+        return work, work, cpu_hz
+
+    def _end_at_home(self, rows: Ints) -> None:
+        """Note the end of tasks without upload, and of absent ones, which stay that."""
+        columns = self.columns
+        columns.done[rows] = columns.local_end[rows]
+        columns.outcome[rows] = np.where(columns.outcome[rows] == Outcome.ABSENT, Outcome.ABSENT, Outcome.COMPLETED)
 
     def _run_in_turn(self, vehicle: NDArray[np.int32], at: Any, local: Ints) -> Ints:
         """Let the local parts of each vehicle share its CPU, one after the other in row order."""
@@ -114,7 +168,7 @@ class DataPlane:
         if now == self._advanced_to:
             return
         self._advanced_to = now
-        arrived = self._uplink.take_arrived(now)
+        arrived = self.radio.uplink.take_arrived(now)
         if arrived.size:
             self._arrive(arrived)
         served, ends = self.queues.advance(now)
@@ -123,7 +177,7 @@ class DataPlane:
 
     def _arrive(self, rows: Ints) -> None:
         columns = self.columns
-        if self._uplink_lossy or self.system.model.upload_rule == "always":
+        if self._uplink_lossy or self._upload_rule == "always":
             at_edge = (columns.edge_cycles[rows] > 0) & ~columns.uplink_lost[rows]
             self._end_without_edge(rows[~at_edge])
             rows = rows[at_edge]
@@ -163,14 +217,23 @@ class DataPlane:
         """Hand out the rows that have ended by `now` and forget them; also return the renumbering of the others."""
         columns = self.columns
         finished = columns.done[: columns.num_row] <= now
-        rows = columns.take(finished)
+        rows = columns.take(finished & (columns.outcome[: columns.num_row] != Outcome.ABSENT))
         renumbered = columns.compact(~finished)
-        self._uplink.renumber(renumbered)
+        self.radio.uplink.renumber(renumbered)
         self.queues.renumber(renumbered)
         return rows, renumbered
 
     def take_unfinished(self, num_row: int) -> dict[str, NDArray[np.generic]]:
         """Hand out what is still in flight in the first `num_row` rows, at the end of a run."""
-        rows = self.columns.take(np.arange(self.columns.num_row) < num_row)
-        rows["outcome"] = np.full(num_row, Outcome.IN_FLIGHT, dtype=np.int8)
+        columns = self.columns
+        present = columns.outcome[: columns.num_row] != Outcome.ABSENT
+        rows = columns.take((np.arange(columns.num_row) < num_row) & present)
+        rows["outcome"] = np.full(len(rows["slot"]), Outcome.IN_FLIGHT, dtype=np.int8)
         return rows
+
+    def settle(self, now: int) -> None:
+        """Charge services in progress for the time up to `now`, to which the plane has been advanced."""
+        if self.jobs:
+            self.radio.settle(now)
+            if isinstance(self.queues, Slices):
+                self.queues.settle(now)

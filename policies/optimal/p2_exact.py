@@ -9,7 +9,7 @@ from physical.system import System
 from policies.optimal.branch import root_bracket, solve
 from policies.optimal.options import list_options
 from policies.optimal.realise import realise
-from policies.optimal.tasks import Tasks, read_tasks
+from policies.optimal.tasks import Tasks, check_p2, read_tasks
 from twin.decision import Decision, Diagnostics
 from twin.snapshot import TwinSnapshot
 
@@ -44,6 +44,7 @@ class P2Exact:
 
     def reset(self, system: System, seed: int) -> None:  # noqa: ARG002 - the contract's signature; nothing is random
         """Forget the last run."""
+        check_p2(system, "p2-exact")
         self._diagnostics = Diagnostics()
         self.num_node = 0
         self.num_binding = 0

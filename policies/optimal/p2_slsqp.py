@@ -14,7 +14,7 @@ from scipy.special import expit
 from physical.system import System
 from policies.feasible import project
 from policies.optimal.p2_exact import certificate, check_margin, lower_bound
-from policies.optimal.tasks import Floats, Tasks, evaluate, read_tasks
+from policies.optimal.tasks import Floats, Tasks, check_p2, evaluate, read_tasks
 from twin.decision import Decision, Diagnostics
 from twin.snapshot import TwinSnapshot
 
@@ -52,6 +52,7 @@ class P2Slsqp:
 
     def reset(self, system: System, seed: int) -> None:  # noqa: ARG002 - the contract's signature; nothing is random
         """Forget the last run."""
+        check_p2(system, "p2-slsqp")
         self._diagnostics = Diagnostics()
 
     def decide(self, snapshot: TwinSnapshot) -> Decision:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.errors import InputError
 from physical.model import computing, energy, qos, rate
 from physical.model.slot import SlotOutcome, slot_step
+from physical.system import System
 from policies.feasible import capacity_hz, least_allocation_hz
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
@@ -39,6 +41,18 @@ class Server:
     def marginal(self, total_hz: float) -> float:
         """Return the derivative of `cost`, 1/Hz."""
         return 3.0 * self.cubic * total_hz * total_hz
+
+
+def check_p2(system: System, policy: str) -> None:
+    """Refuse a system that has no problem P2 with one server.
+
+    Raises
+    ------
+    InputError : names the policy
+    """
+    if system.joint or system.has_transformer or system.num_node > 1 or system.model.edge_energy_rule == "job":
+        accepted = "a scenario without [cost], transformer tasks and RSUs, such as dtecn"
+        raise InputError("solves P2 of one server", where="--policy", key=policy, accepted=accepted)
 
 
 @dataclass(frozen=True)

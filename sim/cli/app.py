@@ -1,0 +1,162 @@
+"""The command line. Exit codes: 0; 1 the answer is no; 2 bad input; 70 a fault of ours; 130 interrupted.
+
+Heavy imports stand inside the commands, so that ``twin --help`` is quick.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from physical.errors import InputError
+
+if TYPE_CHECKING:
+    from sim.scenario import Scenario
+
+BAD_INPUT, INTERNAL, INTERRUPTED, BROKEN_PIPE = 2, 70, 130, 141
+TRACEBACK = "VECTWIN_TRACEBACK"
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    sys.exit(_guarded(arguments))
+
+
+def _guarded(arguments: Sequence[str] | None) -> int:
+    """Return the exit code; whatever went wrong has become one line on stderr."""
+    try:
+        code = app(args=arguments, prog_name="twin", standalone_mode=False)
+        sys.stdout.flush()
+    except InputError as error:
+        return complain(str(error), BAD_INPUT)
+    except KeyboardInterrupt:
+        return complain("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        return _abandon_stdout()
+    except SystemExit as error:
+        # Typer and rich turn a closed pipe into an exit.
+        return _abandon_stdout() if isinstance(error.__context__, BrokenPipeError) else _internal(error)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # a usage error; where its class lives depends on the version of typer
+            return complain(_usage(error), BAD_INPUT)
+        return _internal(error)
+    return code if isinstance(code, int) else 0
+
+
+def _internal(error: BaseException) -> int:
+    """Report what should not have happened."""
+    if os.environ.get(TRACEBACK):
+        traceback.print_exception(error)
+    return complain(f"internal error: {type(error).__name__}: {error} (set {TRACEBACK}=1 to see where)", INTERNAL)
+
+
+def complain(text: str, code: int) -> int:
+    """Print one line on stderr; return the exit code."""
+    typer.echo("twin: " + " ".join(text.split()), err=True)
+    return code
+
+
+def _abandon_stdout() -> int:
+    """Let nobody write to a pipe that nobody reads, not even Python when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return BROKEN_PIPE
+
+
+def _usage(error: Any) -> str:
+    """Spell a usage error as ``PLACE: problem (accepted: ...)``."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "twin"
+    place = command.removeprefix("twin").strip() or "command line"
+    parameter = getattr(error, "param", None)
+    if parameter is not None:
+        place = parameter.opts[0] if parameter.opts[0].startswith("-") else parameter.metavar or parameter.name.upper()
+    if parameter is not None and "issing" in type(error).__name__:
+        return f"{place}: is missing (accepted: see {command} --help)"
+    problem = ((error.message if parameter is not None else "") or error.format_message()).rstrip(".")
+    problem = problem.replace(" Did you mean", " did you mean").replace("'. did", "'; did")
+    cause = error.__cause__
+    if parameter is not None and hasattr(cause, "errors"):  # pydantic's, which knows the value
+        accepted = problem.removeprefix("Input should be ").partition(",")[0]
+        return f"{place}: {cause.errors()[0]['input']!r} is wrong (accepted: {accepted})"
+    return f"{place}: {problem} (accepted: see {command} --help)"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"twin {version('vectwin')}")
+        raise typer.Exit
+
+
+def examples(*lines: str) -> str:
+    """Lay out examples for the end of a help text."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+@app.callback(
+    invoke_without_command=True,
+    epilog=examples("twin run dtecn", "twin run dtecn --policy random --seed 3 --slots 200 --json", "twin run --help"),
+)
+def _twin(
+    context: typer.Context,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Vehicular edge computing with a digital twin: simulate, decide, record, replay."""
+    if context.invoked_subcommand is None:
+        commands = ", ".join(command.name or "" for command in app.registered_commands)
+        raise InputError("is missing", where="COMMAND", accepted=f"{commands}; see twin --help")
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change a scenario value, e.g. vehicles.num_vehicle=4; repeatable."
+    ),
+]
+
+
+def print_json(value: object) -> None:
+    """Print one JSON object."""
+    typer.echo(json.dumps(value, allow_nan=False))
+
+
+def with_length(scenario: Scenario, slots: int | None, duration: str | None) -> Scenario:
+    """Return the scenario with another number of slots; a duration is rounded up to whole ones."""
+    if slots is not None and duration is not None:
+        raise InputError("are given both", where="--slots, --duration", accepted="one of them")
+    if slots is None and duration is None:
+        return scenario
+    num_slot = slots if slots is not None else _whole_slots(duration or "", scenario.time.slot_duration_s)
+    data = scenario.model_dump(mode="json")
+    data["time"]["num_slot"] = num_slot
+    return type(scenario).from_dict(data, where="--slots" if slots is not None else "--duration")
+
+
+def _whole_slots(text: str, slot_duration_s: float) -> int:
+    from physical.quantity import accepted, parse
+
+    try:
+        duration_s = parse(text if re.search(r"[a-zµμ]\s*$", text) else float(text), "s")
+    except ValueError:
+        raise InputError(f"{text!r} is not a duration", where="--duration", accepted=accepted("s")) from None
+    if duration_s <= 0:
+        raise InputError(f"{text!r} is out of range", where="--duration", accepted="> 0")
+    # 0.3 s are 3 slots of 0.1 s, although 0.3 / 0.1 is a little more than 3.
+    return max(1, -int(-(duration_s / slot_duration_s - 1e-9) // 1))

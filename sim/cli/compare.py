@@ -1,0 +1,116 @@
+"""`twin compare` and `twin sweep`."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sim.cli.app import INTERRUPTED, Json, Settings, app, complain, examples, print_json, with_length
+
+if TYPE_CHECKING:
+    from sim.scenario import Scenario
+
+
+@app.command(
+    name="compare",
+    epilog=examples(
+        "twin compare dtecn-congested --policies local-only,edge-equal,greedy-latency --seeds 0..19",
+        "twin compare my.toml --policies random,greedy-cost --seeds 0..4 --slots 500 --out runs/mine --json",
+    ),
+)
+def _compare(
+    scenario: Annotated[str, typer.Argument(help="Built-in name or TOML file.")],
+    policies: Annotated[str, typer.Option("--policies", metavar="A,B,...", help="Who is compared.")],
+    seeds: Annotated[str, typer.Option("--seeds", metavar="0..19", help="Range or list; every policy gets all.")],
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", help="Whom the others are compared with; by default the first.")
+    ] = None,
+    slots: Annotated[int | None, typer.Option("--slots", min=1, help="How many slots to simulate.")] = None,
+    settings: Settings = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes to use.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Where results go; by default below runs/.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Compare policies on common random numbers: means, and paired differences with 95 % intervals.
+
+    Finished runs are kept: a comparison that was stopped goes on where it was.
+    """
+    from sim import compare, show
+    from sim.scenario import Scenario
+
+    chosen = with_length(Scenario.load(scenario, settings or ()), slots, None)
+    directory = out if out is not None else compare.default_directory(scenario, chosen)
+    names, numbers = compare.parse_policies(policies), compare.parse_seeds(seeds)
+    try:
+        num_run = len(names) * len(numbers)
+        with show.progress(num_run, shown=not as_json and sys.stderr.isatty(), what="runs") as progress:
+            comparison = compare.compare(
+                chosen, names, numbers, directory, baseline=baseline, num_worker=workers, progress=progress
+            )
+    except KeyboardInterrupt:
+        return complain(f"interrupted; finished runs are kept, the same command goes on: {directory}", INTERRUPTED)
+    if as_json:
+        print_json({**comparison.to_dict(), "directory": str(directory)})
+    else:
+        show.comparison(comparison, f"{scenario}, {len(numbers)} seeds", directory)
+    return 0
+
+
+@app.command(
+    name="sweep",
+    epilog=examples(
+        "twin sweep llm6g --policies layers-exact,rlor --seeds 0..19 --slots 1 --grid cost.time_weight=0.1,0.5,0.9",
+        "twin sweep dtecn --policies edge-equal,p2-exact --seeds 0..4 --grid vehicles.num_vehicle=5,10,20 --workers 2",
+    ),
+)
+def _sweep(
+    scenario: Annotated[str, typer.Argument(help="Built-in name or TOML file.")],
+    policies: Annotated[str, typer.Option("--policies", metavar="A,B,...", help="Who is compared.")],
+    seeds: Annotated[str, typer.Option("--seeds", metavar="0..19", help="Range or list; every policy gets all.")],
+    grid: Annotated[
+        list[str], typer.Option("--grid", metavar="KEY=a,b,c", help="Values of a scenario key; repeatable.")
+    ],
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", help="Whom the others are compared with; by default the first.")
+    ] = None,
+    slots: Annotated[int | None, typer.Option("--slots", min=1, help="How many slots to simulate.")] = None,
+    settings: Settings = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes to use.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Where results go; by default below runs/.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Compare policies at every point of a grid of scenario values.
+
+    Finished runs are kept: a sweep that was stopped goes on where it was.
+    """
+    from sim import compare, show, sweep
+    from sim.scenario import Scenario
+
+    def load(more: Sequence[str]) -> Scenario:
+        return with_length(Scenario.load(scenario, [*(settings or ()), *more]), slots, None)
+
+    points = sweep.parse_grid(grid)
+    names, numbers = compare.parse_policies(policies), compare.parse_seeds(seeds)
+    directory = out if out is not None else compare.default_directory(scenario, load(()), "sweep")
+    num_run = len(names) * len(numbers) * math.prod(map(len, points.values()))
+    try:
+        with show.progress(num_run, shown=not as_json and sys.stderr.isatty(), what="runs") as progress:
+            found = sweep.sweep(
+                load, points, names, numbers, directory, baseline=baseline, num_worker=workers, progress=progress
+            )
+    except KeyboardInterrupt:
+        return complain(f"interrupted; finished runs are kept, the same command goes on: {directory}", INTERRUPTED)
+    if as_json:
+        print_json({"points": sweep.to_dict(found), "directory": str(directory)})
+    else:
+        show.sweep(found, f"{scenario}, {len(numbers)} seeds: mean and 95 % interval", directory)
+    return 0

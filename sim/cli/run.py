@@ -1,0 +1,80 @@
+"""`twin run`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from physical.errors import InputError
+from sim.cli.app import INTERRUPTED, Json, Settings, app, complain, examples, print_json, with_length
+
+
+@app.command(
+    name="run",
+    epilog=examples(
+        "twin run dtecn",
+        "twin run dtecn --policy greedy-cost --seed 1 --out runs/first",
+        'twin run dtecn --duration "2 s" --set vehicles.num_vehicle=40 --set "server.frequency_hz=1.6 THz"',
+        "twin run my.toml --slots 100 --set tasks.0.size_bytes=[100,5000] --json",
+    ),
+)
+def _run(
+    scenario: Annotated[str, typer.Argument(help="Built-in name or TOML file.")],
+    policy: Annotated[
+        str | None, typer.Option("--policy", metavar="NAME[:OPTION=VALUE,...]", help="Who decides; see twin policies.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of all random numbers.")] = 0,
+    slots: Annotated[int | None, typer.Option("--slots", min=1, help="How many slots to simulate.")] = None,
+    duration: Annotated[
+        str | None, typer.Option("--duration", metavar="SECONDS", help='Or for how long, e.g. 2 or "500 ms".')
+    ] = None,
+    settings: Settings = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Where the trace goes; by default below runs/.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Simulate a scenario: write a trace, print a summary."""
+    from policies.registry import make
+    from sim import show
+    from sim.scenario import Scenario
+    from sim.simulation import run
+
+    chosen = with_length(Scenario.load(scenario, settings or ()), slots, duration)
+    make(chosen.policy.fallback, where=f"{scenario}: policy.fallback")
+    name = policy if policy is not None else chosen.policy.name
+    directory = out if out is not None else free_directory(scenario, name, seed)
+    try:
+        with show.progress(chosen.time.num_slot, shown=not as_json and sys.stderr.isatty()) as progress:
+            result = run(chosen, policy=name, seed=seed, out=directory, progress=progress)
+    except InputError as error:
+        if error.where == "--policy" and policy is None:
+            error.where = f"{scenario}: policy.name"
+        raise
+    except OSError as error:
+        place = str(error.filename or directory)
+        raise InputError(f"cannot be used: {error.strerror or error}", where=place) from error
+    if as_json:
+        print_json({**result.summary, "trace": str(directory), "status": result.status})
+    else:
+        show.summary(result.summary, f"{scenario}, policy {name}, seed {seed}", directory)
+    if result.status == "interrupted":
+        done = result.summary["slots"]
+        return complain(f"interrupted after {done} of {chosen.time.num_slot} slots; trace: {directory}", INTERRUPTED)
+    return 0
+
+
+def free_directory(scenario: str, policy: str, seed: int) -> Path:
+    """Return ``runs/<scenario>-<policy>-seed<S>``, numbered if that exists."""
+    words = re.sub(r"[^\w.]+", "-", f"{Path(scenario).stem}-{policy}").strip("-.")
+    base = Path("runs") / f"{words[:120]}-seed{seed}"
+    number = 1
+    directory = base
+    while directory.exists():
+        number += 1
+        directory = base.with_name(f"{base.name}-{number}")
+    return directory

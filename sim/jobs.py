@@ -1,0 +1,102 @@
+"""Runs as jobs for spawned workers; every finished one is a file, so that what was stopped goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from physical.errors import InputError
+from sim.scenario import Scenario
+from sim.simulation import run
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def finish(
+    jobs: Iterable[Job], directory: Path, num_worker: int, progress: Callable[[int], None]
+) -> dict[Job, dict[str, Any]]:
+    """Return the summaries of jobs, those of earlier runs from `directory`, the others by running them.
+
+    Raises
+    ------
+    InputError : a directory that cannot be written, a policy that refuses its scenario
+    """
+    try:
+        (directory / "runs").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", where=str(directory)) from None
+    jobs = list(jobs)
+    found = {job: summary for job in jobs if (summary := job.finished(directory)) is not None}
+    progress(len(found))
+    for job, summary in _run_all([job for job in jobs if job not in found], directory, num_worker):
+        found[job] = summary
+        progress(len(found))
+    return found
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run; the scenario travels to the worker as JSON."""
+
+    scenario: str
+    policy: str
+    seed: int
+
+    def path(self, directory: Path) -> Path:
+        """Return the file that holds the result, the same for the same run of the same version."""
+        text = "\n".join([version("vectwin"), self.scenario, self.policy, str(self.seed)])
+        name = hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+        return directory / "runs" / f"{name}.json"
+
+    def finished(self, directory: Path) -> dict[str, Any] | None:
+        """Return the summary of an earlier run, or None."""
+        try:
+            stored = json.loads(self.path(directory).read_text("utf-8"))
+            summary: dict[str, Any] = stored["summary"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return summary
+
+    def execute(self, directory: Path) -> dict[str, Any]:
+        """Run, and store the summary in a file that appears at once."""
+        scenario = Scenario.model_validate_json(self.scenario)
+        summary = run(scenario, policy=self.policy, seed=self.seed, keep_tables=False).summary
+        path = self.path(directory)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        text = json.dumps({"policy": self.policy, "seed": self.seed, "summary": summary}, allow_nan=False)
+        temporary.write_text(text, "utf-8")
+        os.replace(temporary, path)
+        return summary
+
+
+def _run_all(jobs: Sequence[Job], directory: Path, num_worker: int) -> Iterator[tuple[Job, dict[str, Any]]]:
+    """Yield jobs and summaries as they finish."""
+    if not jobs:
+        return
+    for variable in _THREADS:  # inherited by the workers, each of which is to use one core
+        os.environ.setdefault(variable, "1")
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(num_worker, len(jobs)), mp_context=context, initializer=_ignore_interrupts)
+    try:
+        futures: dict[Future[dict[str, Any]], Job] = {pool.submit(job.execute, directory): job for job in jobs}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        workers = list((pool._processes or {}).values())  # the pool forgets them when it is shut down
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
+            worker.terminate()
+
+
+def _ignore_interrupts() -> None:
+    """Leave Ctrl-C to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,113 @@
+"""Compares policies at every point of a grid of scenario values."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from physical.errors import InputError
+from policies.registry import make
+from sim.compare import Comparison, evaluate
+from sim.jobs import Job, finish
+from sim.scenario import Scenario
+
+Grid = dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of the grid.
+
+    values : key -> value, as they were given
+    comparison : of the policies there
+    """
+
+    values: dict[str, str]
+    comparison: Comparison
+
+
+def parse_grid(texts: Sequence[str]) -> Grid:
+    """Read ``KEY=a,b,c``, one text per key.
+
+    >>> parse_grid(["cost.time_weight=0.1,0.5", "time.num_slot=1"])
+    {'cost.time_weight': ('0.1', '0.5'), 'time.num_slot': ('1',)}
+    """
+    grid: Grid = {}
+    for text in texts:
+        key, equals, values = text.partition("=")
+        found = tuple(value.strip() for value in values.split(",") if value.strip())
+        if not equals or not key.strip() or not found or len(set(found)) < len(found):
+            raise InputError(f"{text!r} is not a key with different values", where="--grid", accepted="KEY=a,b,c")
+        if key.strip() in grid:
+            raise InputError("is given twice", where="--grid", key=key.strip())
+        grid[key.strip()] = found
+    return grid
+
+
+def sweep(
+    load: Callable[[Sequence[str]], Scenario],
+    grid: Grid,
+    policies: Sequence[str],
+    seeds: Sequence[int],
+    directory: Path,
+    *,
+    baseline: str | None = None,
+    num_worker: int = 1,
+    progress: Callable[[int], None] = lambda _: None,
+) -> list[Point]:
+    """Run every policy with every seed at every point of the grid; finished runs are kept in `directory`.
+
+    Parameters
+    ----------
+    load : makes the scenario, given ``KEY=VALUE`` settings
+    grid : key -> values
+
+    Raises
+    ------
+    InputError : a value that the scenario does not take, an unknown policy, a directory that cannot be written
+    """
+    reference = policies[0] if baseline is None else baseline
+    if reference not in policies:
+        raise InputError(f"{reference!r} is not compared", where="--baseline", accepted=", ".join(policies))
+    for policy in policies:
+        make(policy, where="--policies")
+    points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    scenarios = [load([f"{key}={value}" for key, value in values.items()]).model_dump_json() for values in points]
+    jobs = {
+        (index, policy, seed): Job(text, policy, seed)
+        for index, text in enumerate(scenarios)
+        for policy in policies
+        for seed in seeds
+    }
+    found = finish(dict.fromkeys(jobs.values()), directory, num_worker, progress)
+    compared = []
+    for index, values in enumerate(points):
+        summaries = {policy: [found[jobs[index, policy, seed]] for seed in seeds] for policy in policies}
+        compared.append(Point(values, evaluate(summaries, tuple(seeds), reference)))
+    _write(compared, directory)
+    return compared
+
+
+def to_dict(points: Sequence[Point]) -> list[dict[str, Any]]:
+    """Return all statistics as plain data."""
+    return [{"values": point.values, **point.comparison.to_dict()} for point in points]
+
+
+def _write(points: Sequence[Point], directory: Path) -> None:
+    """Store the statistics as JSON, and all summaries as one Parquet table with a row per run."""
+    rows = [
+        {**point.values, "policy": policy, "seed": seed, **summary}
+        for point in points
+        for policy, summaries in point.comparison.summaries.items()
+        for seed, summary in zip(point.comparison.seeds, summaries, strict=True)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), directory / "runs.parquet")
+    text = json.dumps(to_dict(points), indent=2, allow_nan=False)
+    (directory / "sweep.json").write_text(text + "\n", "utf-8")

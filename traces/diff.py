@@ -1,0 +1,136 @@
+"""Compares two traces table by table, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from traces.digest import bits
+from traces.schema import TABLES, Table
+
+ORDER = ("vehicles", "twin", "decisions", "messages", "events", "tasks", "jobs", "slots")
+"""Causes before effects: the first difference in this order is the one to look at."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where two traces differ first.
+
+    Parameters
+    ----------
+    table : its name
+    row : values of the table's key
+    column : the first column that differs; "" if the whole row is missing on one side
+    recorded, replayed : the values there; None for a row that is missing
+    """
+
+    table: str
+    row: dict[str, Any]
+    column: str
+    recorded: Any
+    replayed: Any
+
+    def __str__(self) -> str:
+        """Spell it in one line."""
+        key = ", ".join(f"{name} {value}" for name, value in self.row.items())
+        if not self.column:
+            side = "replay" if self.replayed is None else "record"
+            return f"{self.table}: {key}: the {side} has no such row"
+        values = f"recorded {_shown(self.recorded)}, replayed {_shown(self.replayed)}"
+        return f"{self.table}: {key}: {self.column}: {values}"
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else repr(value)
+
+
+def first_difference(
+    recorded: Mapping[str, pa.Table], replayed: Mapping[str, pa.Table], *, partial: bool = False
+) -> Difference | None:
+    """Return the first difference between two traces, in the order of `ORDER` and then of each table's key.
+
+    Parameters
+    ----------
+    recorded, replayed : table name -> rows in key order
+    partial : the record may lack rows that the replay has, as that of a killed run does
+    """
+    for name in ORDER:
+        found = _table_difference(TABLES[name], recorded[name], replayed[name], partial=partial)
+        if found is not None:
+            return found
+    return None
+
+
+def _table_difference(table: Table, recorded: pa.Table, replayed: pa.Table, *, partial: bool) -> Difference | None:
+    if partial:
+        replayed = _matching(table, recorded, replayed)
+    common = min(recorded.num_rows, replayed.num_rows)
+    keys = [column for column in table.columns if column.name in table.key]
+    values = [column for column in table.columns if column.name not in table.key and column.digested]
+    differs = {
+        column.name: bits(recorded.column(column.name)[:common], column)
+        != bits(replayed.column(column.name)[:common], column)
+        for column in (*keys, *values)
+        if common
+    }
+    rows = np.flatnonzero(np.logical_or.reduce(list(differs.values()))) if common else np.empty(0, dtype=np.int64)
+    if rows.size:
+        row = int(rows[0])
+        if any(differs[column.name][row] for column in keys):
+            return _missing_row(table, recorded, replayed, row)
+        name = next(column.name for column in values if differs[column.name][row])
+        left, right = recorded.column(name)[row].as_py(), replayed.column(name)[row].as_py()
+        if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+            index = next((i for i, pair in enumerate(zip(left, right, strict=True)) if pair[0] != pair[1]), 0)
+            return Difference(table.name, _key(table, recorded, row), f"{name}[{index}]", left[index], right[index])
+        return Difference(table.name, _key(table, recorded, row), name, left, right)
+    if recorded.num_rows != replayed.num_rows:
+        return _missing_row(table, recorded, replayed, common)
+    return None
+
+
+def _missing_row(table: Table, recorded: pa.Table, replayed: pa.Table, row: int) -> Difference:
+    """Return which side lacks a row: the one whose row at this place has the later key."""
+    left = _key(table, recorded, row) if row < recorded.num_rows else None
+    right = _key(table, replayed, row) if row < replayed.num_rows else None
+    if right is None or (left is not None and tuple(left.values()) < tuple(right.values())):
+        assert left is not None
+        return Difference(table.name, left, "", left, None)
+    return Difference(table.name, right, "", None, right)
+
+
+def _key(table: Table, rows: pa.Table, row: int) -> dict[str, Any]:
+    return {name: rows.column(name)[row].as_py() for name in table.key}
+
+
+def _matching(table: Table, recorded: pa.Table, replayed: pa.Table) -> pa.Table:
+    """Return the replayed rows whose keys the record has."""
+    wanted = _key_bits(table, recorded)
+    return replayed.filter(pa.array(np.isin(_key_bits(table, replayed), wanted)))
+
+
+def _key_bits(table: Table, rows: pa.Table) -> NDArray[np.uint64]:
+    total = np.zeros(rows.num_rows, dtype=np.uint64)
+    if rows.num_rows:
+        for column in table.columns:
+            if column.name in table.key:
+                total = total * np.uint64(0x9E3779B97F4A7C15) + bits(rows.column(column.name), column)
+    return total
+
+
+def before(table: Table, rows: pa.Table, time_ns: int, slot_duration_ns: int) -> pa.Table:
+    """Return the rows that were settled before a time: what ended, was decided, or happened by then.
+
+    A task counts if it was done before, a slot or vehicle row if the slot had ended or begun before.
+    """
+    if table.name in {"tasks", "messages", "events"}:
+        column = {"tasks": "done_ns", "messages": "sent_ns", "events": "time_ns"}[table.name]
+        return rows.filter(pc.fill_null(pc.less(rows.column(column), time_ns), False))
+    column, limit = ("decided_ns", time_ns) if table.name == "decisions" else ("slot", time_ns // slot_duration_ns)
+    return rows.filter(pc.less(rows.column(column), limit))
