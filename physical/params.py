@@ -19,6 +19,7 @@ UploadRule = Literal["proportional", "whole", "always"]
 CapacityRule = Literal["alloc", "effective"]
 EdgeEnergyRule = Literal["power", "energy", "job"]
 AllocationRule = Literal["compute", "joint"]
+HandoverRule = Literal["forward", "finish", "drop"]
 Discipline = Literal["slices", "fifo"]
 
 
@@ -68,6 +69,8 @@ class Model(Params):
         kappa f^2 cycles of every job instead (eq. 8 of 'llm6g')
     allocation : what policies decide besides the split and the server's shares: nothing ("compute"), or also each
         vehicle's frequency, transmit power and bandwidth ("joint"); uploads of a vehicle then go one after the other
+    handover : what becomes of a vehicle's work at a node that it leaves: it moves to the next node ("forward"), the old
+        node finishes what has arrived, at the frequency of that moment ("finish"), or it is lost ("drop")
     """
 
     mode: Mode = "corrected"
@@ -76,6 +79,7 @@ class Model(Params):
     capacity: CapacityRule | None = None
     edge_energy: EdgeEnergyRule | None = None
     allocation: AllocationRule = "compute"
+    handover: HandoverRule = "forward"
 
     @property
     def upload_rule(self) -> UploadRule:
@@ -112,6 +116,8 @@ class Gpu(Params):
 class Vehicles(Params):
     """The fleet.
 
+    num_vehicle : not given where a mobility trace tells it
+
     cpu_hz, kappa : one value for all, or a list that vehicles take in turn; with joint allocation `cpu_hz` is the
         greatest frequency
     gpu : needed by transformer tasks, and then its clock is `cpu_hz`
@@ -120,7 +126,7 @@ class Vehicles(Params):
     report_interval : slots from one state report to the next
     """
 
-    num_vehicle: Annotated[int, Field(ge=1)]
+    num_vehicle: Annotated[int, Field(ge=1)] | None = None
     cpu_hz: HertzCycle
     kappa: KappaCycle
     gpu: Gpu | None = None
@@ -137,9 +143,14 @@ class Mobility(Params):
     straight : same start, no wrap-around
     stationary : same start, no motion
     area : uniform start in a square around the origin, along one of the two axes, wrapping around at its sides
+    trace : as `file` says: SUMO FCD, or a canonical file of ``twin import``; vehicles enter and leave
+
+    begin_s : time of the trace at which the run begins; by default the earliest
     """
 
-    kind: Literal["highway", "straight", "stationary", "area"] = "highway"
+    kind: Literal["highway", "straight", "stationary", "area", "trace"] = "highway"
+    file: str | None = None
+    begin_s: Seconds | None = None
     length_m: Annotated[Metres, Field(gt=0)] = 1000.0
     num_lane: Annotated[int, Field(ge=1)] = 4
     lane_width_m: Annotated[Metres, Field(gt=0)] = 3.5
@@ -148,6 +159,9 @@ class Mobility(Params):
     @model_validator(mode="after")
     def _check(self) -> Mobility:
         low, high = self.speed_mps
+        if (self.file is None) == (self.kind == "trace"):
+            problem = "is missing" if self.file is None else "is read by kind trace only"
+            raise InputError(problem, key="file", accepted='a file, with kind = "trace"')
         if not 0 <= low <= high:
             raise ValueError(f"speed_mps {[low, high]} is not a range with 0 <= low <= high")
         return self
@@ -161,6 +175,9 @@ class Radio(Params):
     noise_w : noise power on the whole bandwidth of a vehicle (Table I), or None to use the density
     noise_density_paper_dbm_hz : density in mode "paper", without a noise figure; None keeps the other
     association : the serving node of a vehicle is the nearest one, or that with the least path loss and shadowing
+    hysteresis_m, hysteresis_db : by how much another node must be nearer, or better, before a vehicle changes to it
+    range_m : beyond this distance a node does not serve; None: everywhere
+    rate_file : trace of uplink rates (``twin import link``) that takes the place of the channel
     fading : "rayleigh" is the Gauss-Markov process of eq. 4; "none" leaves large-scale fading only
     """
 
@@ -178,6 +195,10 @@ class Radio(Params):
     shadowing_decorrelation_m: Annotated[Metres, Field(gt=0)] = 50.0
     fading: Literal["rayleigh", "none"] = "rayleigh"
     association: Literal["nearest", "best-channel"] = "nearest"
+    hysteresis_m: Annotated[Metres, Field(ge=0)] = 0.0
+    hysteresis_db: Annotated[Decibels, Field(ge=0)] = 0.0
+    range_m: Annotated[Metres, Field(gt=0)] | None = None
+    rate_file: str | None = None
 
 
 class BaseStation(Params):
@@ -225,6 +246,18 @@ class Transformer(Params):
         return int(transformer.activation_bytes(1, self.hidden_size, self.batch_size, self.bits_per_activation))
 
 
+class Requests(Params):
+    """Prompts of a request trace (``twin import requests``) instead of one for every vehicle and slot.
+
+    speed : the trace runs this much faster than the run
+    begin_s : time of the trace at which the run begins
+    """
+
+    file: str
+    speed: Annotated[float, Field(gt=0)] = 1.0
+    begin_s: Annotated[Seconds, Field(ge=0)] = 0.0
+
+
 class TaskClass(Params):
     """One of the K task types: a task of it appears at every vehicle in every slot.
 
@@ -238,16 +271,23 @@ class TaskClass(Params):
     cycles_per_byte: Annotated[Cycles, Field(gt=0)] | None = None
     num_token: TokenRange | None = None
     transformer: Transformer | None = None
+    requests: Requests | None = None
     deadline_s: Annotated[Seconds, Field(gt=0)]
 
     @model_validator(mode="after")
     def _check(self) -> TaskClass:
         needed = {"size_bytes", "cycles_per_byte"} if self.transformer is None else {"num_token"}
+        if self.requests is not None:
+            if self.transformer is None:
+                raise InputError("belongs to a transformer task", key="requests")
+            needed = set()
         for key in ("size_bytes", "cycles_per_byte", "num_token"):
             given = getattr(self, key) is not None
             if given and key not in needed:
                 kind = "a task without a transformer" if self.transformer is None else "a transformer task"
-                raise InputError(f"does not belong to {kind}", key=key, accepted=", ".join(sorted(needed)))
+                kind = "a task of a request trace" if self.requests is not None else kind
+                accepted = ", ".join(sorted(needed)) or "nothing more"
+                raise InputError(f"does not belong to {kind}", key=key, accepted=accepted)
             if not given and key in needed:
                 raise InputError("is missing", key=key)
         low, high = self.units
@@ -258,7 +298,9 @@ class TaskClass(Params):
 
     @property
     def units(self) -> tuple[float, float]:
-        """Least and greatest size in units: bytes or tokens."""
+        """Least and greatest size in units, bytes or tokens; a request trace has its own."""
+        if self.requests is not None:
+            return (1, 1)
         given = self.size_bytes if self.transformer is None else self.num_token
         assert given is not None
         return given

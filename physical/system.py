@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,7 +12,7 @@ import numpy as np
 from physical.model import computing, energy, rate, transformer, units, workload
 from physical.model.arrays import Array, namespace
 from physical.params import Bursts, Cost, Gpu, Model, Objective, Radio, Server, TaskClass, Time, Vehicles
-from physical.quantize import freeze
+from physical.quantize import freeze, quantize
 
 
 @dataclass(frozen=True)
@@ -118,15 +118,22 @@ class System:
         return namespace(rate_bps).round(rate_bps)
 
     def decided_rate_bps(self, bandwidth_hz: Array, transmit_power_w: Array, channel_gain: Array) -> Array:
-        """Return the uplink rates on decided shares of the spectrum (eq. 3 of 'llm6g') in whole bit/s, [..., N]."""
-        rate_bps = rate.fdma_rate_bps(bandwidth_hz, transmit_power_w, channel_gain, self.noise_density_w_hz)
-        return namespace(rate_bps).round(rate_bps)
+        """Return the uplink rates on decided shares of the spectrum (eq. 3 of 'llm6g') in single precision, [..., N].
 
-    def work_cycles(self, size_bytes: Array, node: Array) -> tuple[Array, Array]:
+        Not in whole bit/s: in mode "paper" a rate may be less than one.
+        """
+        return quantize(rate.fdma_rate_bps(bandwidth_hz, transmit_power_w, channel_gain, self.noise_density_w_hz))
+
+    @staticmethod
+    def at_node(values: Array, node: Array) -> Array:
+        """Return what holds at the serving nodes, [..., N, 1], given `values` [M]; no node counts as the first."""
+        return values[namespace(node).where(node < 0, 0 * node, node)][..., None]
+
+    def work_cycles(self, size_bytes: Array, node: Array | None) -> tuple[Array, Array]:
         """Return the work of whole tasks in cycles of their vehicle and of an edge server, both [..., N, K].
 
         size_bytes : [..., N, K], bytes
-        node : [..., N], index of the serving node; -1 (none) counts as the first
+        node : [..., N], index of the serving node; -1 (none), or None for all, counts as the first
         """
         work = size_bytes * self.cycles_per_byte
         if not self.has_transformer:
@@ -134,10 +141,23 @@ class System:
         num_token = size_bytes / self.bytes_per_token
         flop = self.num_layer * transformer.layer_flops(num_token, self.hidden_size, self.batch_size)
         xp = namespace(size_bytes)
-        edge_flop = self.node_flop_per_cycle[xp.where(node < 0, 0 * node, node)]
+        flop_per_cycle = self.node_flop_per_cycle
+        edge_flop = flop_per_cycle[0] if node is None else self.at_node(flop_per_cycle, node)
         split = self.num_layer > 0
         local = xp.where(split, flop / self.vehicle_flop_per_cycle[..., None], work)
-        return local, xp.where(split, flop / edge_flop[..., None], work)
+        return local, xp.where(split, flop / edge_flop, work)
+
+    def upload_bytes(self, size_bytes: Array, offloading_ratio: Array, task_class: Array | None = None) -> Array:
+        """Return what is sent of tasks: activations whole if at all, of other tasks what the mode says.
+
+        size_bytes, offloading_ratio : [..., N, K], or [...] with the class of each in `task_class`
+        """
+        by_rule = rate.upload_bytes(size_bytes, offloading_ratio, self.model.upload_rule)
+        if not self.has_transformer:
+            return by_rule
+        whole = rate.upload_bytes(size_bytes, offloading_ratio, "whole")
+        is_split = self.num_layer > 0 if task_class is None else self.num_layer[task_class] > 0
+        return namespace(by_rule).where(is_split, whole, by_rule)
 
     def map_arrays(self, convert: Callable[[Array], Array]) -> System:
         """Return the system with every array converted, for example by ``torch.tensor``."""
@@ -159,9 +179,18 @@ def build_system(
     objective: Objective,
     bursts: Bursts | None = None,
     cost: Cost | None = None,
+    *,
+    num_vehicle: int | None = None,
+    sizes: Mapping[int, Array] | None = None,
 ) -> System:
-    """Lay the parameter tables out as arrays; `servers` are those of the nodes."""
-    count = vehicles.num_vehicle
+    """Lay the parameter tables out as arrays.
+
+    servers : those of the nodes
+    num_vehicle : if `vehicles` does not tell
+    sizes : class index -> equally likely sizes in its units, where they are not uniform in the class's range
+    """
+    count = vehicles.num_vehicle or num_vehicle or 0
+    samples = {index: _sizes_of(task) for index, task in enumerate(tasks)} | dict(sizes or {})
     bandwidth_hz = radio.bandwidth_hz / (count if radio.bandwidth_sharing == "equal" else 1)
     noise_w = radio.noise_w
     if noise_w is None:
@@ -174,7 +203,7 @@ def build_system(
         noise_w=noise_w,
         noise_density_w_hz=_noise_density_w_hz(radio, model),
         transmit_power_w_min=vehicles.transmit_power_w_min,
-        size_bytes_mean=np.array([0.5 * sum(task.units) * task.bytes_per_unit for task in tasks])
+        size_bytes_mean=np.array([samples[i].mean() * task.bytes_per_unit for i, task in enumerate(tasks)])
         * _burst_factor(bursts),
         cycles_per_byte=np.array([task.cycles_per_byte or 0.0 for task in tasks]),
         deadline_s=np.array([task.deadline_s for task in tasks]),
@@ -199,7 +228,7 @@ def build_system(
     if system.has_transformer:
         system = _with_nominal_cycles(system)
     if cost is not None and cost.normalise:
-        system = _normalised(system, tasks)
+        system = _normalised(system, samples)
     freeze(
         *(value for field in dataclasses.fields(System) if isinstance(value := getattr(system, field.name), np.ndarray))
     )
@@ -242,16 +271,22 @@ def _with_nominal_cycles(system: System) -> System:
     return dataclasses.replace(system, cycles_per_byte=edge / system.size_bytes_mean)
 
 
-def _normalised(system: System, tasks: tuple[TaskClass, ...]) -> System:
+def _sizes_of(task: TaskClass) -> Array:
+    """Return equally likely sizes with the mean of those in a class's range, in its units: all, if they are tokens."""
+    low, high = task.units
+    return np.array([low, high], dtype=float) if task.transformer is None else np.arange(low, high + 1.0)
+
+
+def _normalised(system: System, samples: Mapping[int, Array]) -> System:
     """Count time and energy in those of the mean task, run locally at full speed."""
     time_s = np.zeros(system.num_class)
     energy_j = np.zeros(system.num_class)
     first = np.zeros(system.num_vehicle, dtype=np.int64)
-    for index, task in enumerate(tasks):
-        low, high = task.units
-        sizes = np.arange(low, high + 1.0)[:, np.newaxis, np.newaxis] * task.bytes_per_unit
+    for index, units_ in samples.items():
+        num_unit, times = np.unique(units_, return_counts=True)
+        sizes = (num_unit * system.bytes_per_token[index])[:, np.newaxis, np.newaxis]
         work = system.work_cycles(np.broadcast_to(sizes, (sizes.size, system.num_vehicle, system.num_class)), first)
-        cycles = work[0][..., index].mean(axis=0)
+        cycles = np.average(work[0][..., index], axis=0, weights=times)
         time_s[index] = computing.execution_delay_s(cycles, system.cpu_hz).mean()
         energy_j[index] = energy.local_energy_j(cycles, system.cpu_hz, system.kappa_vehicle).mean()
     return dataclasses.replace(system, time_unit_s=float(time_s.mean()), energy_unit_j=float(energy_j.mean()))

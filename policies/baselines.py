@@ -37,7 +37,8 @@ def _share_of_node(snapshot: TwinSnapshot, offloaded: NDArray[np.bool_], bias_hz
     share_hz = capacity_hz(system, bias_hz, node) / num_offloaded
     if system.model.capacity_rule == "alloc":
         return np.where(offloaded, share_hz, 0.0)
-    return np.where(offloaded, np.maximum(share_hz - bias_hz, least_allocation_hz(system, bias_hz)), 0.0)
+    least_hz = least_allocation_hz(system, bias_hz, np.full(len(bias_hz), node))
+    return np.where(offloaded, np.maximum(share_hz - bias_hz, least_hz), 0.0)
 
 
 def simple_radio(snapshot: TwinSnapshot, sends: NDArray[np.bool_]) -> dict[str, Floats]:
@@ -72,9 +73,9 @@ def refuse_joint(system: System, policy: str) -> None:
     ------
     InputError : names the policy
     """
-    if system.joint or system.has_transformer:
-        accepted = "a scenario without [cost] and transformer tasks, such as dtecn"
-        raise InputError("does not decide layers, power and bandwidth", where="--policy", key=policy, accepted=accepted)
+    if system.joint:
+        accepted = "a scenario without [cost], such as dtecn"
+        raise InputError("does not decide power and bandwidth", where="--policy", key=policy, accepted=accepted)
 
 
 @dataclass
@@ -103,8 +104,10 @@ class EdgeEqual:
 
     def decide(self, snapshot: TwinSnapshot) -> Decision:
         """Offload everything that there is."""
-        tasks: NDArray[np.bool_] = self._all & (snapshot.size_bytes > 0)
-        return Decision(self._ratio, share_equally(snapshot, tasks), **simple_radio(snapshot, np.any(tasks, axis=1)))
+        tasks: NDArray[np.bool_] = self._all & (snapshot.size_bytes > 0) & (snapshot.serving_node >= 0)[:, np.newaxis]
+        return Decision(
+            tasks * self._ratio, share_equally(snapshot, tasks), **simple_radio(snapshot, np.any(tasks, axis=1))
+        )
 
 
 @dataclass
@@ -126,7 +129,7 @@ class Random:
             ratio = np.where(system.num_layer > 0, whole, ratio)
         part = self._generator.exponential(size=self._shape)
         equal_hz = share_equally(snapshot, np.ones(self._shape, dtype=np.bool_))
-        least_hz = least_allocation_hz(system, snapshot.estimation_bias_hz)
+        least_hz = least_allocation_hz(system, snapshot.estimation_bias_hz, snapshot.serving_node)
         cut_hz = np.zeros(self._shape)
         for node in range(system.num_node):
             here = (snapshot.serving_node == node) if system.num_node > 1 else slice(None)
@@ -166,8 +169,7 @@ class GreedyLatency:
     def decide(self, snapshot: TwinSnapshot) -> Decision:
         """Compare both delays task by task."""
         local_s, edge_s = whole_task_delays_s(snapshot)
-        offloaded = edge_s < local_s
-        return Decision(offloaded.astype(np.float64), share_equally(snapshot, offloaded))
+        return _offload(snapshot, edge_s < local_s)
 
 
 @dataclass
@@ -187,7 +189,7 @@ class GreedyCost:
         weights, server = system.objective, system.server
         local_s, edge_s = whole_task_delays_s(snapshot)
         num_task = local_s.size
-        cycles = computing.local_cycles(snapshot.size_bytes, system.cycles_per_byte, 0.0)
+        cycles = system.work_cycles(snapshot.size_bytes, snapshot.serving_node)[0]
         local_j = energy.local_energy_j(cycles, system.cpu_hz[:, np.newaxis], system.kappa_vehicle[:, np.newaxis])
         power_w = energy.edge_power_w(server.frequency_hz, server.num_core, server.kappa)
         edge_j = energy.edge_energy(power_w, system.slot_duration_s, system.model.edge_energy_rule) / num_task
@@ -197,22 +199,28 @@ class GreedyCost:
             penalty: Floats = (missed - weights.qos_weight * qos.qos(delay_s, system.deadline_s)) / num_task
             return penalty + weights.energy_weight * energy_j
 
-        offloaded = cost(edge_s, edge_j) < cost(local_s, local_j)
-        return Decision(offloaded.astype(np.float64), share_equally(snapshot, offloaded))
+        return _offload(snapshot, cost(edge_s, edge_j) < cost(local_s, local_j))
+
+
+def _offload(snapshot: TwinSnapshot, offloaded: NDArray[np.bool_]) -> Decision:
+    """Offload some tasks as far as they can be, to vehicles' nodes at equal shares."""
+    reachable = offloaded & (snapshot.size_bytes > 0) & (snapshot.serving_node >= 0)[:, np.newaxis]
+    return Decision(reachable * most_offloaded(snapshot.system), share_equally(snapshot, reachable))
 
 
 def whole_task_delays_s(snapshot: TwinSnapshot) -> tuple[Floats, Floats]:
     """Return the delays of each task if it is run locally, and if it is offloaded at an equal share; [N, K], s."""
     system = snapshot.system
-    size_bytes, cycles_per_byte = snapshot.size_bytes, system.cycles_per_byte
-    everything = np.ones(size_bytes.shape)
-    rule = system.model.upload_rule
+    size_bytes = snapshot.size_bytes
+    ratio = np.broadcast_to(most_offloaded(system), size_bytes.shape)
     rate_bps = snapshot.uplink_rate_bps[:, np.newaxis]
-    cycles = computing.local_cycles(size_bytes, cycles_per_byte, 0.0)
-    local_s = computing.execution_delay_s(cycles, system.cpu_hz[:, np.newaxis])
-    local_upload_s = rate.upload_delay_s(rate.upload_bytes(size_bytes, 0.0 * everything, rule), rate_bps)
+    local_work, edge_work = system.work_cycles(size_bytes, snapshot.serving_node)
+    cpu_hz = system.cpu_hz[:, np.newaxis]
+    local_s = computing.execution_delay_s(local_work, cpu_hz)
+    local_upload_s = rate.upload_delay_s(system.upload_bytes(size_bytes, 0.0 * ratio), rate_bps)
     local_s = computing.task_delay_s(local_s, local_upload_s, 0.0, system.model.order)
-    share_hz = share_equally(snapshot, everything > 0)
+    share_hz = share_equally(snapshot, size_bytes > 0)
     speed_hz = computing.edge_frequency_hz(share_hz, snapshot.estimation_bias_hz)
-    upload_s = rate.upload_delay_s(rate.upload_bytes(size_bytes, everything, rule), rate_bps)
-    return local_s, upload_s + computing.execution_delay_s(cycles, speed_hz)
+    upload_s = rate.upload_delay_s(system.upload_bytes(size_bytes, ratio), rate_bps)
+    first_s = computing.execution_delay_s(computing.local_part(local_work, ratio), cpu_hz)
+    return local_s, first_s + upload_s + computing.execution_delay_s(computing.edge_part(edge_work, ratio), speed_hz)

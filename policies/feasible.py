@@ -69,7 +69,7 @@ def _split(system: System, ratio: Floats, node: Ints) -> Floats:
         layers = np.maximum(num_layer, 1.0)
         num_local = np.clip(np.rint((1.0 - clipped) * layers), np.minimum(num_layer, 1.0), layers)
         clipped = np.where(num_layer > 0, (layers - num_local) / layers, clipped)
-    if system.num_node > 1 and (node < 0).any():
+    if (node < 0).any():
         clipped = np.where((node < 0)[:, np.newaxis], 0.0, clipped)
     return clipped
 
@@ -143,7 +143,7 @@ def capacity_hz(system: System, estimation_bias_hz: Floats, node: int = 0) -> fl
 def _scale_nodes(system: System, allocation_hz: Floats, least_hz: Floats, bias_hz: Floats, node: Ints) -> Floats:
     """Scale the allocations at each node to its capacity; who has no node gets nothing."""
     offset_hz = bias_hz if system.model.capacity_rule == "effective" else np.zeros_like(bias_hz)
-    if system.num_node == 1:
+    if system.num_node == 1 and not (node < 0).any():
         return _scale_to_capacity(capacity_hz(system, bias_hz), allocation_hz, least_hz, offset_hz)
     scaled_hz = np.zeros_like(allocation_hz)
     for index in range(system.num_node):

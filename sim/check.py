@@ -44,7 +44,7 @@ def _check_scenario(source: str) -> Verdict:
     make(scenario.policy.name, where=f"{source}: policy.name")
     make(scenario.policy.fallback, where=f"{source}: policy.fallback")
     time = scenario.time
-    count, num_class = scenario.vehicles.num_vehicle, len(scenario.tasks)
+    count, num_class = scenario.num_vehicle, len(scenario.tasks)
     text = f"{count} vehicles, {num_class} task classes, {time.num_slot} slots of {time.slot_duration_s:g} s"
     return Verdict(True, f"{source}: is a valid scenario: {text}")
 

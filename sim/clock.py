@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import time
+
 from simpy.core import Environment
 from simpy.events import Event
+from simpy.rt import RealtimeEnvironment
 
 from physical.phase import Phase
 
 
 class Clock:
-    """Schedules events at absolute times; `Phase` orders those of the same instant."""
+    """Schedules events at absolute times; `Phase` orders those of the same instant.
 
-    def __init__(self) -> None:
-        self.env = Environment(initial_time=0)
+    speed : simulated seconds per second of wall time, at most; None: as fast as possible
+    """
+
+    def __init__(self, speed: float | None = None) -> None:
+        self._realtime = None if speed is None else RealtimeEnvironment(0, factor=1e-9 / speed, strict=False)
+        self.env = Environment(initial_time=0) if self._realtime is None else self._realtime
+
+    def start(self) -> None:
+        """Let the wall clock begin now."""
+        if self._realtime is not None:
+            self._realtime.sync()
+
+    def late_s(self) -> float:
+        """Return by how much the wall clock is ahead of the simulated one, s; 0 without pacing."""
+        paced = self._realtime
+        return 0.0 if paced is None else time.monotonic() - paced.real_start - self.now * paced.factor
 
     @property
     def now(self) -> int:

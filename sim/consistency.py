@@ -20,15 +20,25 @@ def check_consistency(scenario: Scenario) -> None:
     """
     _check_transformers(scenario)
     _check_joint(scenario)
-    servers = [node.server for node in scenario.nodes]
-    if scenario.model.edge_energy_rule == "job" and any(server.discipline == "fifo" for server in servers):
-        raise InputError("needs a server that meters single jobs", key="model.edge_energy", accepted="power, energy")
-    if len(servers) > 1 and any(server.discipline == "fifo" for server in servers):
-        accepted = "slices, with more than one serving node"
-        raise InputError("'fifo' pools the queues of one node only", key="server.discipline", accepted=accepted)
+    _check_vehicles(scenario)
+    _check_timeline(scenario)
+    _check_disciplines(scenario)
     if scenario.cost is not None and scenario.objective != Objective():
         accepted = "either [cost] (weighted cost) or [objective] (P2)"
         raise InputError("does not go with the weights of P2", key="cost", accepted=accepted)
+
+
+def _check_disciplines(scenario: Scenario) -> None:
+    own = {f"rsus.{index}.server": rsu.server for index, rsu in enumerate(scenario.rsus) if rsu.server is not None}
+    for key, server in {"server": scenario.server, **own}.items():
+        if server.discipline != "fifo":
+            continue
+        if scenario.model.edge_energy_rule == "job":
+            accepted = "slices, with edge_energy job"
+            raise InputError("'fifo' cannot meter single jobs", key=f"{key}.discipline", accepted=accepted)
+        if len(scenario.nodes) > 1:
+            accepted = "slices, with more than one serving node"
+            raise InputError("'fifo' pools the queues of one node only", key=f"{key}.discipline", accepted=accepted)
 
 
 def _check_transformers(scenario: Scenario) -> None:
@@ -66,3 +76,31 @@ def _check_joint(scenario: Scenario) -> None:
     if scenario.model.edge_energy_rule != "job":
         accepted = '"job", with joint allocation'
         raise InputError("the weighted cost counts joules job by job", key="model.edge_energy", accepted=accepted)
+
+
+def _check_vehicles(scenario: Scenario) -> None:
+    count, from_file = scenario.vehicles.num_vehicle, scenario.mobility.file is not None
+    if count is None and not from_file:
+        raise InputError("is missing", key="vehicles.num_vehicle")
+    if count is not None and from_file:
+        accepted = "no number, with a mobility trace"
+        raise InputError("is what the mobility trace tells", key="vehicles.num_vehicle", accepted=accepted)
+    if scenario.radio.rate_file is not None and scenario.model.allocation == "joint":
+        accepted = "a scenario with fixed radios"
+        raise InputError("gives rates that policies are to decide", key="radio.rate_file", accepted=accepted)
+
+
+def _check_timeline(scenario: Scenario) -> None:
+    nodes = [node.name for node in scenario.nodes]
+    tasks = [task.name for task in scenario.tasks]
+    for index, event in enumerate(scenario.timeline):
+        known: dict[str, list[str]] = {"node": nodes, "task": tasks}
+        for key, names in known.items():
+            name = getattr(event, key, None)
+            if name is not None and name not in names:
+                where = f"timeline.{index}.{key}"
+                raise InputError(f"there is no {key} {name!r}", key=where, accepted=", ".join(names))
+        vehicle, count = getattr(event, "vehicle", None), scenario.vehicles.num_vehicle
+        if vehicle is not None and (count is None or vehicle >= count):
+            accepted = "vehicles come and go as the mobility trace says" if count is None else f"0 to {count - 1}"
+            raise InputError(f"{vehicle} is no vehicle", key=f"timeline.{index}.vehicle", accepted=accepted)

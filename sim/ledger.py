@@ -126,7 +126,7 @@ class Ledger:
         local = np.rint((1.0 - ratio[split]) * num_layer[split]).astype(np.int64)
         self._sums["num_split"] += np.bincount(index[split], minlength=len(self._sums["num_split"]))
         _add_runs(self._sums["layers_local"], index[split], local)
-        sent = counted & (rows["arrive"] < NEVER)
+        sent = counted & (rows["arrive"] < NEVER) & (rows["arrive"] <= rows["done"])
         upload_ns = ns_from_ticks(rows["arrive"][sent]) - ns_from_ticks(rows["local_end"][sent])
         _add_runs(self._sums["upload_ns"], index[sent], upload_ns)
 

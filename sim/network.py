@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import networkx as nx
 import numpy as np
@@ -16,6 +17,9 @@ from physical.params import Params
 from physical.plane.ticks import NS_PER_S, to_ns
 from physical.quantity import Seconds
 from twin.messages import LOST_NS
+
+if TYPE_CHECKING:
+    from sim.timeline import LinkChange
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -47,6 +51,14 @@ class NetworkParams(Params):
     access: Link = Link()
     backhaul: Link = Link()
     lan: Link = Link()
+
+    def changed(self, changes: Sequence[LinkChange]) -> NetworkParams:
+        """Return the links after some changes, in order."""
+        links = {name: getattr(self, name) for name in NetworkParams.model_fields}
+        for change in changes:
+            told = {key: getattr(change, key) for key in Link.model_fields if getattr(change, key) is not None}
+            links[change.link] = links[change.link].model_copy(update=told)
+        return NetworkParams(**links)
 
 
 def build_graph(params: NetworkParams) -> nx.Graph[str]:

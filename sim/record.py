@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from physical.model import computing, energy, slot, split, units
 from physical.plane.columns import Outcome
-from physical.plane.fleet import VehicleStates
+from physical.plane.fleet import AWAY, VehicleStates
 from physical.plane.ticks import NEVER, NS_PER_S, ns_from_ticks, ticks_from_ns
 from physical.system import System
 from sim.ledger import Ledger
@@ -22,7 +22,18 @@ from twin.cloud import Deliberation
 
 Floats = NDArray[np.float64]
 
-_OUTCOMES = pa.array(["in flight", "completed", "late", "dropped: uplink", "dropped: result"])
+_OUTCOMES = pa.array(
+    [
+        "in flight",
+        "completed",
+        "late",
+        "dropped: uplink",
+        "dropped: result",
+        "dropped: handover",
+        "dropped: vehicle left",
+    ]
+)
+_CUT_SHORT = (Outcome.DROPPED_HANDOVER, Outcome.DROPPED_LEFT)
 _JOINT = ("local_frequency_hz", "transmit_power_w", "bandwidth_hz")
 _STAGES = {
     "started_ns": "start",
@@ -105,7 +116,14 @@ class Recorder:
         if in_flight.any():
             end = ticks_from_ns(end_ns)  # not in rounded ns: a stage may end a fraction of one later
             for name, column in _STAGES.items():
-                stages[name] = np.ma.masked_where(tasks[column] > end, stages[name].data)
+                stages[name] = np.ma.masked_where(
+                    (tasks[column] > end) | np.ma.getmaskarray(stages[name]), stages[name].data
+                )
+        cut_short = np.isin(outcome, _CUT_SHORT)
+        if cut_short.any():  # what was planned for later did not take place
+            for name, column in _STAGES.items():
+                planned = cut_short & (tasks[column] > tasks["done"])
+                stages[name] = np.ma.masked_where(planned | np.ma.getmaskarray(stages[name]), stages[name].data)
         ratio = tasks["offloading_ratio"]
         self._writer.add(
             "tasks",
@@ -129,10 +147,11 @@ class Recorder:
         hz = np.nan_to_num(tasks["local_hz"], nan=1.0) if metered else system.cpu_hz[vehicle]
         work = tasks["local_work"] if metered else tasks["size_bytes"] * system.cycles_per_byte[tasks["task_class"]]
         cycles = computing.local_part(work, ratio)
-        unfinished = tasks["local_end"] > ticks_from_ns(end_ns)
+        end = np.minimum(tasks["done"], ticks_from_ns(end_ns))
+        unfinished = tasks["local_end"] > end
         if unfinished.any():
             need_s = computing.execution_delay_s(cycles, hz)
-            left_s = np.where(unfinished, (ns_from_ticks(tasks["local_end"]) - end_ns) / NS_PER_S, 0.0)
+            left_s = np.where(unfinished, (ns_from_ticks(tasks["local_end"]) - ns_from_ticks(end)) / NS_PER_S, 0.0)
             done = np.clip(1.0 - left_s / np.maximum(need_s, 1e-300), 0.0, 1.0)
             cycles = np.where(unfinished, cycles * done, cycles)
         joules = {"local": energy.local_energy_j(cycles, hz, system.kappa_vehicle[vehicle])}
@@ -171,14 +190,15 @@ class Recorder:
         serving = np.concatenate([state.serving_node for state in states])
         index = pa.array(serving.astype(np.int32), mask=serving < 0)
         node = pa.DictionaryArray.from_arrays(index, self._node_names)
-        self._writer.add(
+        self._add_present(
             "vehicles",
+            serving != AWAY,
             {
                 "slot": np.repeat(slots, count),
                 "vehicle": np.tile(np.arange(count, dtype=np.int32), len(slots)),
                 "x_m": np.concatenate([state.x_m for state in states]),
                 "y_m": np.concatenate([state.y_m for state in states]),
-                "speed_mps": np.tile(states[0].speed_mps, len(slots)),
+                "speed_mps": np.concatenate([state.speed_mps for state in states]),
                 "channel_gain": np.concatenate([state.channel_gain for state in states]),
                 "uplink_rate_bps": np.concatenate([state.uplink_rate_bps for state in states]),
                 "serving_node": node,
@@ -215,7 +235,7 @@ class Recorder:
         totals = self.decisions
         totals.num += len(slots)
         totals.objective_predicted += float(predicted.sum())
-        totals.age_s += float(beliefs["age_of_information_s"].mean(axis=1).sum())
+        totals.age_s += self._mean_age_s(beliefs["age_of_information_s"])
         totals.repaired += sum(ruling.repaired for ruling in rulings)
         totals.fallbacks += sum(bool(ruling.fallback) for ruling in rulings)
         diagnostics = [ruling.diagnostics for ruling in rulings]
@@ -247,6 +267,14 @@ class Recorder:
         self._write_twin(slots, beliefs)
         self._deliberations.clear()
 
+    def _mean_age_s(self, age_s: Floats) -> float:
+        """Return the sum over decisions of the mean age over the vehicles in the scene, s; `age_s` : [decisions, N]."""
+        present = np.stack([truth.serving_node != AWAY for _, truth in self._deliberations])
+        if present.all():
+            return float(age_s.mean(axis=1).sum())
+        counted = np.maximum(present.sum(axis=1), 1)
+        return float((np.where(present, age_s, 0.0).sum(axis=1) / counted).sum())
+
     def _predicted(
         self, beliefs: dict[str, Floats], ratio: Floats, allocation_hz: Floats, joint: dict[str, Any]
     ) -> Floats:
@@ -257,12 +285,11 @@ class Recorder:
             predicted = split.split_step(
                 system,
                 beliefs["size_bytes"],
-                beliefs["channel_gain"],
+                system.decided_rate_bps(joint["bandwidth_hz"], joint["transmit_power_w"], beliefs["channel_gain"]),
                 beliefs["serving_node"].astype(np.int64),
                 ratio,
                 allocation_hz,
                 joint["transmit_power_w"],
-                joint["bandwidth_hz"],
                 joint["local_frequency_hz"],
             ).objective
             return predicted
@@ -274,6 +301,7 @@ class Recorder:
             allocation_hz,
             beliefs["backlog_bytes"],
             beliefs["estimation_bias_hz"],
+            beliefs["serving_node"].astype(np.int64) if "serving_node" in beliefs else None,
         ).objective
         return predicted
 
@@ -284,8 +312,9 @@ class Recorder:
             np.stack([getattr(truth, name) for truth in truths]) for name in ("x_m", "y_m", "channel_gain")
         )
         estimated_x_m, estimated_y_m = beliefs["x_m"], beliefs["y_m"]
-        self._writer.add(
+        self._add_present(
             "twin",
+            np.concatenate([truth.serving_node for truth in truths]) != AWAY,
             {
                 "slot": np.repeat(slots, count),
                 "vehicle": np.tile(np.arange(count, dtype=np.int32), len(slots)),
@@ -298,6 +327,16 @@ class Recorder:
                 "channel_gain_error_db": np.round(units.linear_to_db(beliefs["channel_gain"] / gain), 6).reshape(-1),
             },
         )
+
+    def _add_present(self, table: str, present: NDArray[np.bool_], columns: dict[str, Any]) -> None:
+        """Add the rows of vehicles that are in the scene; `present` is a mask over rows."""
+        if not present.all():
+            chosen = pa.array(present)
+            columns = {
+                name: values.filter(chosen) if isinstance(values, pa.Array) else values[present]
+                for name, values in columns.items()
+            }
+        self._writer.add(table, columns)
 
 
 def _stacked(arrays: list[Floats | None]) -> Floats:

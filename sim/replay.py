@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from physical.errors import InputError
 from physical.plane.ticks import to_ns
-from physical.system import System
 from policies.fallback import GuardedPolicy
 from policies.registry import make
+from sim.deciders import RecordedDecisions, SwitchedDecisions
+from sim.exogenous import with_stored
 from sim.scenario import Scenario
-from sim.simulation import Decider, RunResult, run, simulate
+from sim.simulation import Options, RunResult, run, simulate
+from sim.timeline import PolicySwap
 from traces.diff import Difference, first_difference
 from traces.reader import Trace
 from traces.schema import TABLES
 from twin.decision import Decision, Diagnostics, Ruling
-from twin.snapshot import TwinSnapshot
 
 Progress = Callable[[int], None]
 
@@ -49,12 +48,21 @@ class RecordedRun:
         self.policy: str = manifest["policy"]
         self.status: str = manifest.get("status", "running")
         self.tables = {name: self.trace.table(name) for name in TABLES}
-        slots = self.tables["vehicles"].column("slot")
-        if not len(slots):
+        self.num_slot = self._num_slot()
+        if not self.num_slot:
             raise InputError("holds no slot yet", where=str(directory))
-        whole = Scenario.from_dict(manifest["scenario"], where=where)
-        self.num_slot = int(np.asarray(slots)[-1]) + 1
-        self.scenario = whole.model_copy(update={"time": whole.time.model_copy(update={"num_slot": self.num_slot})})
+        data = manifest["scenario"]
+        if "inputs" in manifest:
+            data = with_stored(data, self.trace.directory, manifest["inputs"])
+        self.scenario = Scenario.from_dict(data, where=where)
+
+    def _num_slot(self) -> int:
+        """Return how many slots were simulated; of a killed run, as far as its last part tells."""
+        summary = self.trace.manifest.get("summary")
+        if isinstance(summary, dict) and isinstance(summary.get("slots"), int):
+            return int(summary["slots"])
+        slots = self.tables["vehicles"].column("slot")
+        return int(np.asarray(slots)[-1]) + 1 if len(slots) else 0
 
     def rulings(self) -> dict[int, Ruling]:
         """Return what was decided, by slot."""
@@ -95,67 +103,6 @@ def _fallback_reasons(events: pa.Table) -> list[tuple[int, str]]:
     return [(slot, detail) for kind, slot, detail in rows if kind == "fallback"]
 
 
-class RecordedDecisions:
-    """Decides what was decided, after the same time; the fallback decides where nothing is recorded."""
-
-    def __init__(self, rulings: dict[int, Ruling], fallback: Decider) -> None:
-        self._rulings = rulings
-        self._fallback = fallback
-
-    def reset(self, system: System, seed: int) -> None:
-        """Learn the shape of decisions."""
-        self._shape = (system.num_vehicle, system.num_class)
-        self._fallback.reset(system, seed)
-
-    def rule(self, snapshot: TwinSnapshot) -> Ruling:
-        """Return the recorded ruling."""
-        ruling = self._rulings.get(snapshot.slot)
-        size = self._shape[0] * self._shape[1]
-        if ruling is None or ruling.decision.offloading_ratio.size != size:
-            return self._fallback.rule_by_fallback(snapshot, "the record has no decision for this slot", 0.0)
-        decision = ruling.decision
-        if decision.compute_allocation_hz.size != size:
-            return self._fallback.rule_by_fallback(snapshot, "the recorded decision has another shape", 0.0)
-        shaped = replace(
-            decision,
-            offloading_ratio=_as(decision.offloading_ratio, self._shape),
-            compute_allocation_hz=_as(decision.compute_allocation_hz, self._shape),
-        )
-        return replace(ruling, decision=shaped)
-
-    def rule_by_fallback(self, snapshot: TwinSnapshot, reason: str, wall_s: float) -> Ruling:
-        """Return the fallback's decision."""
-        return self._fallback.rule_by_fallback(snapshot, reason, wall_s)
-
-
-def _as(values: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
-    return values.reshape(shape)
-
-
-class SwitchedDecisions:
-    """One decider before a time, another one from then on."""
-
-    def __init__(self, first: Decider, second: Decider, switch_ns: int) -> None:
-        self._deciders = (first, second)
-        self._switch_ns = switch_ns
-
-    def reset(self, system: System, seed: int) -> None:
-        """Get both ready; the second one draws its first number when it first decides."""
-        for decider in self._deciders:
-            decider.reset(system, seed)
-
-    def rule(self, snapshot: TwinSnapshot) -> Ruling:
-        """Return the ruling of who is in charge."""
-        return self._in_charge(snapshot).rule(snapshot)
-
-    def rule_by_fallback(self, snapshot: TwinSnapshot, reason: str, wall_s: float) -> Ruling:
-        """Return the fallback's decision of who is in charge."""
-        return self._in_charge(snapshot).rule_by_fallback(snapshot, reason, wall_s)
-
-    def _in_charge(self, snapshot: TwinSnapshot) -> Decider:
-        return self._deciders[snapshot.time_ns >= self._switch_ns]
-
-
 @dataclass(frozen=True)
 class Verification:
     """What a replay found: `difference` is None if everything is identical."""
@@ -176,7 +123,8 @@ def verify(directory: str | Path, progress: Progress = lambda _: None) -> Verifi
     """
     recorded = RecordedRun(directory)
     decider = RecordedDecisions(recorded.rulings(), _guarded(recorded.scenario, recorded.scenario.policy.fallback))
-    result = simulate(recorded.scenario, decider, recorded.policy, recorded.seed, progress=progress)
+    options = Options(progress=progress, num_slot=recorded.num_slot)
+    result = simulate(recorded.scenario, decider, recorded.policy, recorded.seed, options)
     replayed = {name: result.table(name) for name in TABLES}
     killed = recorded.status == "running"
     return Verification(recorded, result, first_difference(recorded.tables, replayed, partial=killed))
@@ -192,7 +140,9 @@ def counterfactual(
     InputError : see `RecordedRun`; unknown policy, or one that refuses the scenario
     """
     recorded = RecordedRun(directory)
-    result = run(recorded.scenario, policy=policy, seed=recorded.seed, out=out, progress=progress)
+    events = tuple(event for event in recorded.scenario.timeline if not isinstance(event, PolicySwap))
+    scenario = recorded.scenario.model_copy(update={"timeline": events})
+    result = run(scenario, policy=policy, seed=recorded.seed, out=out, progress=progress, num_slot=recorded.num_slot)
     return recorded, result
 
 
@@ -207,17 +157,16 @@ def branch(
     """
     recorded = RecordedRun(directory)
     scenario = recorded.scenario
-    end_s = scenario.time.num_slot * scenario.time.slot_duration_s
+    end_s = recorded.num_slot * scenario.time.slot_duration_s
     if not 0 <= at_s < end_s:
         raise InputError(f"{at_s:g} s is outside the run", where="--at", accepted=f"from 0 to less than {end_s:g} s")
     before = RecordedDecisions(recorded.rulings(), _guarded(scenario, scenario.policy.fallback))
     decider = SwitchedDecisions(before, _guarded(scenario, policy), to_ns(at_s))
-    extra: dict[str, Any] = {
-        "branch": {"of": str(directory), "at_s": at_s, "digest": recorded.trace.manifest.get("digest")}
-    }
-    name = f"{recorded.policy} until {at_s:g} s, then {policy}"
-    result = simulate(scenario, decider, name, recorded.seed, out=out, progress=progress, extra=extra)
-    return recorded, result
+    swapped = (*scenario.timeline, PolicySwap(at_s=at_s, name=policy))
+    extra = {"branch": {"of": str(directory), "at_s": at_s, "digest": recorded.trace.manifest.get("digest")}}
+    options = Options(out=out, progress=progress, num_slot=recorded.num_slot, extra=extra)
+    scenario = scenario.model_copy(update={"timeline": swapped})
+    return recorded, simulate(scenario, decider, recorded.policy, recorded.seed, options)
 
 
 def _guarded(scenario: Scenario, policy: str) -> GuardedPolicy:

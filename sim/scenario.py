@@ -19,7 +19,9 @@ from physical.plane.ticks import HORIZON_NS, NS_PER_S, to_ns
 from physical.quantity import Seconds
 from physical.system import System, build_system
 from sim.consistency import check_consistency
+from sim.exogenous import mean_units, mobility_of
 from sim.network import BASE_STATION, CLOUD, EDGE_SERVER, VEHICLE, NetworkParams
+from sim.timeline import Event, Timeline
 from sim.validation import check_plain, explain
 from twin.params import Twin
 
@@ -78,6 +80,7 @@ class Scenario(Params):
     objective: physical.Objective = physical.Objective()
     cost: physical.Cost | None = None
     network: NetworkParams = NetworkParams()
+    timeline: tuple[Event, ...] = ()
     twin: Twin = Twin()
     policy: PolicyChoice = PolicyChoice()
     trace: TraceParams = TraceParams()
@@ -87,7 +90,7 @@ class Scenario(Params):
         _check_names("tasks", [task.name for task in self.tasks], ())
         _check_names("rsus", [rsu.name for rsu in self.rsus], (VEHICLE, BASE_STATION, EDGE_SERVER, CLOUD))
         check_consistency(self)
-        if self.vehicles.num_vehicle > _NUM_VEHICLE_MAX:
+        if (self.vehicles.num_vehicle or 0) > _NUM_VEHICLE_MAX:
             accepted = f"at most {_NUM_VEHICLE_MAX}"
             raise InputError(f"{self.vehicles.num_vehicle} is too many", key="vehicles.num_vehicle", accepted=accepted)
         slot_ns = to_ns(min(self.time.slot_duration_s, HORIZON_NS / NS_PER_S))
@@ -98,6 +101,22 @@ class Scenario(Params):
             accepted = f"at most {HORIZON_NS / 3.6e12:.0f} hours, the clock's range"
             raise InputError(f"{self.time.num_slot} slots are too many", key="time.num_slot", accepted=accepted)
         return self
+
+    @property
+    def num_vehicle(self) -> int:
+        """Number of vehicles N; of a mobility trace, those that are on the road at some time of the run.
+
+        Raises
+        ------
+        InputError : the mobility trace cannot be read
+        """
+        if self.vehicles.num_vehicle is not None:
+            return self.vehicles.num_vehicle
+        return len(mobility_of(self)[0].names("entity_id"))
+
+    def timeline_of_run(self) -> Timeline:
+        """Return all timed events of a run, periodic ones spelled out."""
+        return Timeline.of(self.timeline, to_ns(self.time.slot_duration_s), self.time.num_slot)
 
     @property
     def nodes(self) -> tuple[ServingNode, ...]:
@@ -124,6 +143,8 @@ class Scenario(Params):
             data = tomllib.loads(text)
         except (ValueError, RecursionError) as error:  # beside syntax: integers of 5 000 digits, 1 000 nested lists
             raise InputError(f"is not TOML: {error}", where=where) from error
+        if Path(source).suffix:
+            _resolve_files(data, Path(source).parent)
         return cls.from_dict(data, where=where, settings=settings)
 
     @classmethod
@@ -141,17 +162,18 @@ class Scenario(Params):
 
     def system(self) -> System:
         """Return the static description as arrays."""
-        servers = tuple(node.server for node in self.nodes)
         return build_system(
             self.time,
             self.model,
             self.vehicles,
             self.radio,
-            servers,
+            tuple(node.server for node in self.nodes),
             self.tasks,
             self.objective,
             self.bursts,
             self.cost,
+            num_vehicle=self.num_vehicle,
+            sizes={index: mean_units(task) for index, task in enumerate(self.tasks) if task.requests is not None},
         )
 
 
@@ -189,6 +211,19 @@ def _read(source: str | Path) -> tuple[str, str]:
     hint = f"; did you mean {near[0]}?" if near else ""
     accepted = f"{', '.join(names())}, or a TOML file"
     raise InputError(f"there is no scenario {name!r}{hint}", where="SCENARIO", accepted=accepted)
+
+
+def _resolve_files(data: dict[str, Any], folder: Path) -> None:
+    """Let the files that a scenario file names be relative to its own folder."""
+    tasks = data.get("tasks")
+    requests = [task.get("requests") for task in tasks if isinstance(task, dict)] if isinstance(tasks, list) else []
+    for table, key in [
+        (data.get("mobility"), "file"),
+        (data.get("radio"), "rate_file"),
+        *((r, "file") for r in requests),
+    ]:
+        if isinstance(table, dict) and isinstance(table.get(key), str):
+            table[key] = str(folder / table[key])
 
 
 def _copy(value: Any) -> Any:

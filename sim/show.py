@@ -63,6 +63,8 @@ _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "slots": ("slots", ""),
         "wall_s": ("wall time", "s"),
         "vehicle_slots_per_s": ("vehicle-slots per second", "1/s"),
+        "realtime_slips": ("slots that began late", ""),
+        "realtime_slip_s_max": ("the latest by", "s"),
         "digest": ("digest", ""),
     },
 }

@@ -9,26 +9,27 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from physical.errors import InputError
-from physical.system import System
 from policies.api import Policy
 from policies.fallback import GuardedPolicy
 from policies.registry import make
+from sim.deciders import Decider, SwitchedDecisions
+from sim.exogenous import store
 from sim.scenario import Scenario
 from sim.streams import Streams
+from sim.timeline import PolicySwap
 from sim.world import World
 from traces.reader import Trace, in_key_order
 from traces.schema import TABLES
 from traces.writer import TraceWriter
-from twin.cloud import DecisionMaker
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ def run(
     out: str | Path | None = None,
     keep_tables: bool = True,
     progress: Callable[[int], None] = lambda _: None,
+    speed: float | None = None,
+    num_slot: int | None = None,
 ) -> RunResult:
     """Simulate a scenario.
 
@@ -78,6 +81,8 @@ def run(
     out : directory for the trace; without it the trace stays in memory
     keep_tables : False drops a trace without a directory, digest and summary remain
     progress : called with the number of slots done, before the first and after each
+    speed : simulated seconds per second of wall time, at most; None: as fast as possible
+    num_slot : slots after which to stop, if before the scenario's end
 
     Raises
     ------
@@ -89,47 +94,50 @@ def run(
     """
     name = policy if isinstance(policy, str) else scenario.policy.name if policy is None else type(policy).__name__
     made = make(name) if policy is None or isinstance(policy, str) else policy
-    guarded = GuardedPolicy(made, make(scenario.policy.fallback))
-    return simulate(scenario, guarded, name, seed, out=out, keep_tables=keep_tables, progress=progress)
+    decider: Decider = GuardedPolicy(made, make(scenario.policy.fallback))
+    for time_ns, event in scenario.timeline_of_run().select(PolicySwap):
+        swapped = GuardedPolicy(make(event.name, where="timeline: policy"), make(scenario.policy.fallback))
+        decider = SwitchedDecisions(decider, swapped, time_ns)
+    options = Options(out=out, keep_tables=keep_tables, progress=progress, speed=speed, num_slot=num_slot)
+    return simulate(scenario, decider, name, seed, options)
 
 
-class Decider(DecisionMaker, Protocol):
-    """A decision maker that can be got ready for a run."""
+@dataclass(frozen=True)
+class Options:
+    """How to run; see `run`. `extra` goes into the manifest."""
 
-    def reset(self, system: System, seed: int) -> None:
-        """Get ready for a run."""
+    out: str | Path | None = None
+    keep_tables: bool = True
+    progress: Callable[[int], None] = lambda _: None
+    speed: float | None = None
+    num_slot: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-def simulate(
-    scenario: Scenario,
-    decider: Decider,
-    name: str,
-    seed: int,
-    *,
-    out: str | Path | None = None,
-    keep_tables: bool = True,
-    progress: Callable[[int], None] = lambda _: None,
-    extra: Mapping[str, Any] | None = None,
-) -> RunResult:
-    """Simulate a scenario with anything that decides; `name` and `extra` go into the manifest.
+def simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options: Options) -> RunResult:
+    """Simulate a scenario with anything that decides; `name` is what the manifest calls it.
 
     Raises
     ------
-    InputError : a directory that holds a run already, a policy that refuses the scenario
+    InputError : a directory that holds a run already, a policy that refuses the scenario, a file that cannot be read
     """
     streams = Streams(seed)
-    directory = None if out is None else Path(out)
-    writer = TraceWriter(directory, scenario.trace.part_rows, scenario.trace.part_seconds, keep=keep_tables)
-    world = World(scenario, decider, streams, writer, progress)
+    directory = None if options.out is None else Path(options.out)
+    writer = TraceWriter(directory, scenario.trace.part_rows, scenario.trace.part_seconds, keep=options.keep_tables)
+    world = World(scenario, decider, streams, writer, options.progress, num_slot=options.num_slot, speed=options.speed)
     decider.reset(world.system, streams.policy_seed())
     with _interrupt_ends(world), _quiet_collector():
-        writer.open(_manifest(scenario, name, seed) | dict(extra or {}))
+        writer.open(_manifest(scenario, name, seed) | dict(options.extra))
+        if directory is not None and (inputs := store(scenario, directory)):
+            writer.note(inputs=inputs)
         begin = time.perf_counter()
         world.run()
     status = "interrupted" if world.num_slot_done < scenario.time.num_slot else "complete"
     wall_s = time.perf_counter() - begin
     digest = writer.digest()
     summary = _summary(world, wall_s) | {"digest": digest}
+    if options.speed is not None:
+        summary |= {"realtime_slips": world.pace.num_slip, "realtime_slip_s_max": world.pace.slip_s_max}
     writer.close(status, summary)
     return RunResult(summary, directory, status, writer.tables)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from sim.network import Passage
 from sim.record import Recorder
 from sim.scenario import Scenario
 from sim.streams import Streams
+from sim.timeline import Happening, NodeDown, NodeUp, VehicleEnters, VehicleLeaves
 from traces.writer import TraceWriter
 from twin.bias import BiasProcess
 from twin.cloud import Cloud, DecisionMaker, Deliberation
@@ -36,6 +38,25 @@ from twin.messages import LOST_NS, ReportCohort, ServerReport
 from twin.params import BiasParams
 
 Floats = NDArray[np.float64]
+_SLIP_S = 1e-3
+
+
+@dataclass
+class Pace:
+    """How well a paced run keeps up with the wall clock.
+
+    num_slip : slots that began more than a millisecond late
+    slip_s_max : s, the latest
+    """
+
+    num_slip: int = 0
+    slip_s_max: float = 0.0
+
+    def note(self, late_s: float) -> None:
+        """Take note of how late a slot begins."""
+        if late_s > _SLIP_S:
+            self.num_slip += 1
+            self.slip_s_max = max(self.slip_s_max, late_s)
 
 
 class World:
@@ -48,6 +69,8 @@ class World:
     streams : random streams
     writer : the open trace
     progress : called with the number of slots simulated, after each slot and before the first
+    num_slot : slots after which to stop, if before the end
+    speed : simulated seconds per second of wall time; None: as fast as possible
     """
 
     def __init__(
@@ -57,17 +80,21 @@ class World:
         streams: Streams,
         writer: TraceWriter,
         progress: Callable[[int], None],
+        *,
+        num_slot: int | None = None,
+        speed: float | None = None,
     ) -> None:
-        self.clock = Clock()
+        self.clock = Clock(speed)
         self.system = scenario.system()
         self.slot_duration_ns = to_ns(scenario.time.slot_duration_s)
         node_names = [node.name for node in scenario.nodes]
         self.recorder = Recorder(self.system, node_names, writer, self.slot_duration_ns)
         self.messages = MessageLog(writer if scenario.trace.messages else None)
+        self.pace = Pace()
         self.num_slot_done = 0
         self._stopping = False
         self._num_task = 0
-        self._num_slot = scenario.time.num_slot
+        self._num_slot = scenario.time.num_slot if num_slot is None else num_slot
         self._scenario = scenario
         self._writer = writer
         self._progress = progress
@@ -91,6 +118,7 @@ class World:
                 self.fleet,
                 self._make_biases(streams).cpu_frequency_hz,
                 self._report_backlog,
+                all_here=_is_static(scenario),
             )
             for node in range(self.system.num_node)
         ]
@@ -108,6 +136,8 @@ class World:
         env = self.clock.env
         interval = self._scenario.vehicles.report_interval
         vehicles = [Vehicle(index, self.fleet, self.slots, interval) for index in range(self.system.num_vehicle)]
+        for happening in self._inputs.timeline.happenings:
+            self._schedule(happening)
         env.process(self._live())
         for node, server in zip(self._scenario.nodes, self.servers, strict=True):
             common = (self.slots, self.fleet, self._relay)
@@ -127,15 +157,17 @@ class World:
             return BiasProcess(kind, count, self.system.slot_duration_s, generators)
 
         frequency = process("cpu-frequency", params.cpu_frequency_hz)
+        timeline = self._inputs.timeline
+        known: list[tuple[Floats, float]] = []
         by_flow: list[Floats] = []
 
         def of_flows(slot: int) -> Floats:
-            per_vehicle = frequency.at(slot)
-            if not by_flow or by_flow[0] is not per_vehicle:
-                expanded = np.ascontiguousarray(np.broadcast_to(per_vehicle[:, np.newaxis], (count, num_class)))
-                expanded.flags.writeable = False
-                by_flow[:] = [per_vehicle, expanded]
-            return by_flow[1]
+            per_vehicle, jump_hz = frequency.at(slot), timeline.bias_jump_hz(slot)
+            if not known or known[0][0] is not per_vehicle or known[0][1] != jump_hz:
+                expanded = np.repeat((per_vehicle + jump_hz)[:, np.newaxis], num_class, axis=1)
+                freeze(expanded)
+                known[:], by_flow[:] = [(per_vehicle, jump_hz)], [expanded]
+            return by_flow[0]
 
         return Biases(
             of_flows,
@@ -152,11 +184,12 @@ class World:
             self._scenario.twin.estimator,
             biases,
             self._inputs.fading_correlation,
-            self._inputs.wraps_at_m,
+            self._inputs.motion.wraps_at_m,
         )
 
     def run(self) -> None:
         """Simulate all slots."""
+        self.clock.start()
         self.clock.env.run(until=self._end)
         self.close()
 
@@ -177,6 +210,7 @@ class World:
         """Begin slot after slot."""
         while True:
             slot = yield self.slots.tick
+            self.pace.note(self.clock.late_s())
             self.fleet.advance(ticks_from_ns(self.clock.now))
             if slot > 0:
                 self._close_slot(slot - 1)
@@ -186,6 +220,23 @@ class World:
                 return
             self.slots.schedule(slot + 1)
             self._begin_slot(slot)
+
+    def _schedule(self, happening: Happening) -> None:
+        """Let a timed event be recorded when it happens; failures of nodes take effect at that very moment."""
+        arrival = self.clock.at(happening.time_ns, Phase.FAULT)
+        assert arrival.callbacks is not None
+        arrival.callbacks.append(lambda _: self._happen(happening))
+
+    def _happen(self, happening: Happening) -> None:
+        event = happening.event
+        slot = happening.time_ns // self.slot_duration_ns
+        self.recorder.event(happening.time_ns, event.kind, slot, happening.describe())
+        if isinstance(event, NodeDown):
+            node = [known.name for known in self._scenario.nodes].index(event.node)
+            now = ticks_from_ns(self.clock.now)
+            self.fleet.advance(now)
+            self.plane.fail(now, self.plane.serving_node == node)
+            self.servers[node].refresh()
 
     def _begin_slot(self, slot: int) -> None:
         """Move and fade, then generate the slot's tasks."""
@@ -202,7 +253,7 @@ class World:
         self._num_task = int(np.count_nonzero(states.size_bytes))
 
     def _open_block(self, slot: int) -> Block:
-        length = min(self._inputs.block_length(), self._num_slot - slot)
+        length = min(self._inputs.block_length(slot), self._num_slot - slot)
         block = self._inputs.block(slot, length)
         self.plane.append_slots(slot, block.size_bytes, block.serving_node, _fate(block.upload), _fate(block.result))
         return block
@@ -269,9 +320,18 @@ class World:
                 self._deliver_to_server(server, to_server_ns, slot, deliberation)
             self.messages.sent("server-command", slot, now, _of_server(server.node), to_server_ns, 1)
         to_vehicles_ns = block.command.delivered_ns(now, (row, slice(None), 0))
+        addressed = None
+        if (serving_node < 0).any() or (self.plane.serving_node < 0).any():
+            # Who is out of reach gets no command; whom the twin believes to be, it sends none.
+            out_of_reach = (serving_node < 0) | (self.plane.serving_node < 0)
+            to_vehicles_ns = np.where(out_of_reach, LOST_NS, to_vehicles_ns)
+            addressed = np.flatnonzero(serving_node >= 0)
         cohort = CommandCohort(slot, ticks_from_ns(to_vehicles_ns), _settings(decision), serving_node)
         self.fleet.command(cohort)
-        self.messages.sent("command", slot, now, None, to_vehicles_ns, self.system.num_vehicle)
+        if addressed is None:
+            self.messages.sent("command", slot, now, None, to_vehicles_ns, self.system.num_vehicle)
+        elif addressed.size:
+            self.messages.sent("command", slot, now, addressed, np.asarray(to_vehicles_ns)[addressed], addressed.size)
 
     def _deliver_to_server(self, server: EdgeServer, time_ns: int, slot: int, deliberation: Deliberation) -> None:
         allocation_hz = deliberation.ruling.decision.compute_allocation_hz
@@ -279,6 +339,12 @@ class World:
         arrival = self.clock.at(time_ns, Phase.SERVER_COMMAND)
         assert arrival.callbacks is not None
         arrival.callbacks.append(lambda _: server.obey(slot, allocation_hz, serving_node))
+
+
+def _is_static(scenario: Scenario) -> bool:
+    """Return whether all vehicles are attached to the only node all the time."""
+    moves = any(isinstance(event, NodeDown | NodeUp | VehicleLeaves | VehicleEnters) for event in scenario.timeline)
+    return len(scenario.nodes) == 1 and scenario.mobility.file is None and scenario.radio.range_m is None and not moves
 
 
 def _settings(decision: Decision) -> Settings:

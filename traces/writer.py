@@ -61,6 +61,12 @@ class TraceWriter:
         except OSError as error:
             raise InputError(f"cannot be written: {error.strerror}", where=str(self.directory)) from None
 
+    def note(self, **entries: Any) -> None:
+        """Add entries to the manifest of a trace that is open."""
+        self._manifest |= entries
+        if self.directory is not None:
+            self._write_manifest()
+
     def add(self, name: str, columns: Mapping[str, Any]) -> None:
         """Add rows to a table, given as arrays by column."""
         table = TABLES[name]

@@ -25,6 +25,7 @@ class EdgeServer:
     system : static description
     fleet : task stages; the server's queues are among them
     bias_hz : slot -> estimation bias of every flow, [N, K], Hz: what a core really runs above its allocation (eq. 8)
+    all_here : all vehicles are attached to this node at all times
     report : called at every slot start with the node, the slot and the node's backlog [K], bytes
     """
 
@@ -37,6 +38,8 @@ class EdgeServer:
         fleet: Fleet,
         bias_hz: Callable[[int], Floats],
         report: Callable[[int, int, Floats], None],
+        *,
+        all_here: bool,
     ) -> None:
         self.node = node
         self.meter = PowerMeter(system, node)
@@ -45,8 +48,10 @@ class EdgeServer:
         self._fleet = fleet
         self._bias_hz = bias_hz
         self._report = report
-        self._is_only_one = system.num_node == 1
+        self._capacity_hz = float(system.node_hz[node])
+        self._all_here = all_here
         self._attached: NDArray[np.bool_] = np.zeros(system.num_vehicle, dtype=np.bool_)
+        self._left_behind_hz = 0.0
         self._allocation_hz = np.zeros((system.num_vehicle, system.num_class))
         self._command_slot = -1
         self._bias_in_force = bias_hz(0)
@@ -60,8 +65,8 @@ class EdgeServer:
             if bias_hz is not self._bias_in_force:
                 self._bias_in_force = bias_hz
                 self._serve_at_allocation()
-            elif not self._is_only_one and (self._attached & ~self._serves()).any():
-                self._serve_at_allocation()
+            elif not self._all_here:
+                self.refresh()
             self._report(self.node, slot, self._backlog_bytes(now))
 
     def obey(self, slot: int, compute_allocation_hz: Floats, serving_node: NDArray[np.int64]) -> None:
@@ -72,8 +77,15 @@ class EdgeServer:
         if slot > self._command_slot:
             self._command_slot = slot
             self._allocation_hz = compute_allocation_hz
-            if not self._is_only_one:
+            if not self._all_here:
                 self._attached = serving_node == self.node
+            self._serve_at_allocation()
+
+    def refresh(self) -> None:
+        """Take note of vehicles that have left, and of work that they have left behind or that is finished."""
+        plane = self._fleet.plane
+        left_behind_hz = plane.leaving.rate_at_hz(self.node)
+        if (self._attached & ~self._serves()).any() or left_behind_hz != self._left_behind_hz:
             self._serve_at_allocation()
 
     def _serves(self) -> NDArray[np.bool_]:
@@ -83,18 +95,22 @@ class EdgeServer:
 
     def _backlog_bytes(self, now: int) -> Floats:
         queues = self._fleet.plane.queues
-        return queues.backlog_bytes(now, None if self._is_only_one else self._serves())
+        return queues.backlog_bytes(now, None if self._all_here else self._serves())
 
     def _serve_at_allocation(self) -> None:
         now = ticks_from_ns(self._clock.now)
         self._fleet.advance(now)
         plane = self._fleet.plane
-        if not self._is_only_one:
+        if not self._all_here:
             # Who has left does not get its share back on its return, and who has come has none before a command.
             self._attached = self._attached & self._serves()
             self._allocation_hz = np.where(self._attached[:, np.newaxis], self._allocation_hz, 0.0)
         rate_hz = computing.edge_frequency_hz(self._allocation_hz, self._bias_in_force)
-        here = None if self._is_only_one else self._serves()[:, np.newaxis]
+        here = None if self._all_here else self._serves()[:, np.newaxis]
+        self._left_behind_hz = plane.leaving.rate_at_hz(self.node)
+        if self._left_behind_hz:
+            spare_hz = max(self._capacity_hz - self._left_behind_hz, 0.0)
+            rate_hz = rate_hz * min(spare_hz / max(float(rate_hz.sum()), 1.0), 1.0)
         plane.set_service_rate(now, rate_hz if here is None else np.where(here, rate_hz, plane.service_hz))
         class_rate_hz = plane.queues.class_rate_hz() if here is None else rate_hz.sum(axis=0)
         self.meter.change(self._clock.now, self._allocation_hz, class_rate_hz)

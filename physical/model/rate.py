@@ -140,3 +140,27 @@ def fdma_rate_bps(
     share_hz = xp.where(some, bandwidth_hz, 1.0 + 0.0 * bandwidth_hz)
     rate_bps = uplink_rate_bps(share_hz, transmit_power_w, channel_gain, noise_density_w_hz * share_hz)
     return xp.where(some, rate_bps, 0.0 * rate_bps)
+
+
+def gain_for_rate(rate_bps: Array, bandwidth_hz: Array, transmit_power_w: Array, noise_w: Array) -> Array:
+    """Return the channel gain at which an uplink has a given rate: ``g = (2^(r / w) - 1) noise / p``.
+
+    Parameters
+    ----------
+    rate_bps : [..., N], bit/s
+    bandwidth_hz : [..., N], Hz
+    transmit_power_w : [..., N], W
+    noise_w : [...], W, on that bandwidth
+
+    Returns
+    -------
+    [..., N], linear power ratio, no unit
+
+    **Source** paper 'dtecn', eq. 2, solved for the gain.
+
+    >>> import numpy as np
+    >>> float(uplink_rate_bps(20e6, 0.2, gain_for_rate(np.array([5e6]), 20e6, 0.2, 1e-14), 1e-14)[0])
+    5000000.0
+    """
+    exponent = rate_bps / bandwidth_hz / _BITS_PER_NAT
+    return namespace(exponent).expm1(exponent) * noise_w / transmit_power_w

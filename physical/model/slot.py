@@ -52,6 +52,7 @@ def slot_step(
     compute_allocation_hz: Array,
     backlog_bytes: Array,
     estimation_bias_hz: Array = 0.0,
+    serving_node: Array | None = None,
 ) -> SlotOutcome:
     """Return what a decision leads to in one slot: eqs. 5 to 16 and the objective P2.
 
@@ -67,6 +68,7 @@ def slot_step(
     compute_allocation_hz : [..., N, K], Hz, >= 0
     backlog_bytes : [..., K], bytes, at the start of the slot
     estimation_bias_hz : Hz, a number or [..., N, K]
+    serving_node : [..., N], no unit, index of the node, -1 without one; None: the first node
 
     Returns
     -------
@@ -76,12 +78,13 @@ def slot_step(
     ones; by the capacity rule "effective" phi counts true frequencies x + bias, by "alloc" allocations x (literal).
     """
     model, cpu_hz = system.model, system.cpu_hz[..., None]
-    local_work = computing.local_cycles(size_bytes, system.cycles_per_byte, offloading_ratio)
-    edge_work = computing.edge_cycles(size_bytes, system.cycles_per_byte, offloading_ratio)
+    whole_local, whole_edge = system.work_cycles(size_bytes, serving_node)
+    local_work = computing.local_part(whole_local, offloading_ratio)
+    edge_work = computing.edge_part(whole_edge, offloading_ratio)
     edge_hz = computing.edge_frequency_hz(compute_allocation_hz, estimation_bias_hz)
 
     local_delay_s = computing.execution_delay_s(local_work, cpu_hz)
-    sent_bytes = rate.upload_bytes(size_bytes, offloading_ratio, model.upload_rule)
+    sent_bytes = system.upload_bytes(size_bytes, offloading_ratio)
     upload_delay_s = rate.upload_delay_s(sent_bytes, rate_bps[..., None])
     edge_delay_s = computing.execution_delay_s(edge_work, edge_hz)
     delay_s = computing.task_delay_s(local_delay_s, upload_delay_s, edge_delay_s, model.order)
@@ -90,8 +93,7 @@ def slot_step(
 
     local_j = energy.local_energy_j(local_work, cpu_hz, system.kappa_vehicle[..., None])
     energy_local_j = _sum_tasks(local_j)
-    power_w = energy.edge_power_w(_sum_tasks(compute_allocation_hz), system.server.num_core, system.server.kappa)
-    energy_edge_j = energy.edge_energy(power_w, system.slot_duration_s, model.edge_energy_rule)
+    energy_edge_j = _edge_energy(system, compute_allocation_hz, edge_hz, edge_work, serving_node)
 
     counted_hz = edge_hz if model.capacity_rule == "effective" else compute_allocation_hz
     arrivals_bytes = queueing.arrivals_bytes(size_bytes, offloading_ratio)
@@ -114,6 +116,28 @@ def slot_step(
             drift, system_qos, energy_local_j + energy_edge_j, _mean_tasks(missed), system.objective
         ),
     )
+
+
+def _edge_energy(
+    system: System, compute_allocation_hz: Array, edge_hz: Array, edge_work: Array, serving_node: Array | None
+) -> Array:
+    """Return the edge term of the energy, [...]: eq. 15 at each node, or job by job."""
+    rule = system.model.edge_energy_rule
+    if rule == "job":
+        kappa = system.node_kappa[0] if serving_node is None else system.at_node(system.node_kappa, serving_node)
+        return _sum_tasks(energy.local_energy_j(edge_work, edge_hz, kappa))
+    if serving_node is None or system.num_node == 1:
+        total_hz = _sum_tasks(compute_allocation_hz)
+        power_w = energy.edge_power_w(total_hz, system.server.num_core, system.server.kappa)
+        return energy.edge_energy(power_w, system.slot_duration_s, rule)
+    xp = namespace(compute_allocation_hz)
+    per_vehicle_hz = xp.sum(compute_allocation_hz, axis=-1)
+    power_w = 0.0
+    for node in range(system.num_node):
+        here_hz = xp.sum(xp.where(serving_node == node, per_vehicle_hz, 0.0 * per_vehicle_hz), axis=-1)
+        num_core, kappa = int(system.node_num_core[node]), float(system.node_kappa[node])
+        power_w = power_w + energy.edge_power_w(here_hz, num_core, kappa)
+    return energy.edge_energy(power_w, system.slot_duration_s, rule)
 
 
 def _sum_tasks(values: Array) -> Array:

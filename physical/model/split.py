@@ -38,12 +38,11 @@ class SplitOutcome(NamedTuple):
 def split_step(
     system: System,
     size_bytes: Array,
-    channel_gain: Array,
+    rate_bps: Array,
     node: Array,
     offloading_ratio: Array,
     compute_allocation_hz: Array,
     transmit_power_w: Array,
-    bandwidth_hz: Array,
     local_frequency_hz: Array,
 ) -> SplitOutcome:
     """Return what a decision leads to if no job waits for another: eqs. 1 to 10.
@@ -55,12 +54,11 @@ def split_step(
     ----------
     system : constants; its arrays from the same library as the others
     size_bytes : [..., N, K], bytes, activations of the whole prompt
-    channel_gain : [..., N], no unit, to the serving node
+    rate_bps : [..., N], bit/s, eq. 3 on the decided bandwidth and power (`rate.fdma_rate_bps`)
     node : [..., N], no unit, index of the serving node, -1 without one
     offloading_ratio : [..., N, K], no unit, (Upsilon - alpha) / Upsilon
     compute_allocation_hz : [..., N, K], Hz, f_nm
     transmit_power_w : [..., N], W, p_n
-    bandwidth_hz : [..., N], Hz, b_n
     local_frequency_hz : [..., N], Hz, f_n
 
     Returns
@@ -76,13 +74,12 @@ def split_step(
     local_hz = local_frequency_hz[..., None] + 0.0 * local_cycles
     local_delay_s = computing.execution_delay_s(local_cycles, local_hz)
     edge_delay_s = computing.execution_delay_s(edge_cycles, compute_allocation_hz)
-    rate_bps = system.decided_rate_bps(bandwidth_hz, transmit_power_w, channel_gain)[..., None] + 0.0 * local_cycles
+    rate_bps = rate_bps[..., None] + 0.0 * local_cycles
     sent_bits = BITS_PER_BYTE * rate.upload_bytes(size_bytes, offloading_ratio, "whole")
     upload_delay_s = computing.execution_delay_s(sent_bits, rate_bps)
     completion_s = local_delay_s + upload_delay_s + edge_delay_s
 
-    xp = namespace(node)
-    edge_kappa = system.node_kappa[xp.where(node < 0, 0 * node, node)][..., None]
+    edge_kappa = system.at_node(system.node_kappa, node)
     energy_local_j = energy.local_energy_j(local_cycles, local_hz, system.kappa_vehicle[..., None])
     energy_edge_j = energy.local_energy_j(edge_cycles, compute_allocation_hz, edge_kappa)
     if system.model.mode == "paper":

@@ -18,7 +18,9 @@ class Outcome(IntEnum):
     LATE = 2
     DROPPED_UPLINK = 3
     DROPPED_RESULT = 4
-    ABSENT = 5
+    DROPPED_HANDOVER = 5
+    DROPPED_LEFT = 6
+    ABSENT = 7
 
 
 _COLUMNS: dict[str, tuple[type, float]] = {

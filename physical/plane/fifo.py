@@ -49,6 +49,10 @@ class Fifo:
         assert vehicles is None
         return np.array([queue.backlog_cycles(now) for queue in self._queues]) / self._cycles_per_byte
 
+    def remove(self, flow: Ints, now: int) -> Ints:
+        """Take all rows of some flows out at `now`, to which the queues have been advanced."""
+        return np.concatenate([queue.remove(flow, now) for queue in self._queues])
+
     def renumber(self, renumbered: Ints) -> None:
         """Follow rows that moved."""
         for queue in self._queues:
@@ -126,6 +130,16 @@ class _ClassQueue:
 
     def _left_at(self, now: int) -> float:
         return max(self._left_cycles - self.rate_hz * float(seconds(now - self._since)), 0.0)
+
+    def remove(self, flow: Ints, now: int) -> Ints:
+        """Take the rows of some flows out at `now`."""
+        gone = np.isin(self._columns.flow[self.rows], flow)
+        removed = self.rows[gone]
+        if self._in_service and gone[0]:
+            self._in_service = False
+            self._free_at = now
+        self.rows = self.rows[~gone]
+        return removed
 
     def backlog_cycles(self, now: int) -> float:
         """Return the work in the queue at `now`, cycles."""

@@ -11,10 +11,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.plane.columns import Outcome
 from physical.plane.plane import DataPlane
 from physical.plane.radio import Settings
-from physical.plane.ticks import NEVER, Floats, Ints
+from physical.plane.ticks import NEVER, NO_ROWS, Floats, Ints
 
+NO_NODE, AWAY = -1, -2
+"""Serving nodes of vehicles out of range, and of those that are not in the scene."""
 MissingCommand = Literal["previous", "local", "wait"]
 
 
@@ -73,6 +76,8 @@ class Fleet:
         """Let a vehicle's state be part of the reports of this instant; takes the vehicle's index."""
         self._missing_command = missing_command
         self._patience = patience
+        self._lost: Ints = NO_ROWS
+        self._lost_by: Ints = NO_ROWS
         self._held: list[_HeldSlot] = []
         self._cohorts: list[CommandCohort] = []
         self._settings: Settings = {"offloading_ratio": np.zeros(shape)}
@@ -86,19 +91,43 @@ class Fleet:
 
     def begin_slot(self, slot: int, now: int, states: VehicleStates) -> None:
         """Move to the states of `slot` at ticks `now`; its tasks, the next rows of the plane, are held from now on."""
+        away = states.serving_node == AWAY
+        if slot > 0:
+            self._let_go(now, away, states)
         self.states = states
         self.plane.begin_slot(now, states.uplink_rate_bps, states.channel_gain, states.serving_node)
         self._held.append(_HeldSlot(slot, now + self._patience, self._next_row, self._shape))
         self._next_row += self._shape[0] * self._shape[1]
+        if away.any():
+            self.plane.columns.done[self._held[-1].take(np.flatnonzero(away))] = now
+
+    def _let_go(self, now: int, away: NDArray[np.bool_], states: VehicleStates) -> None:
+        """Drop everything of the vehicles that leave the scene, and remember who has lost its node."""
+        before = self.states.serving_node
+        self._lost = np.flatnonzero((before >= 0) & (states.serving_node < 0))
+        self._lost_by = before[self._lost]
+        left = away & (before != AWAY)
+        if left.any():
+            for held in self._held:
+                held.take(np.flatnonzero(left & held.waiting))
+            self._held = [held for held in self._held if held.waiting.any()]
+            self.plane.drop(now, left, Outcome.DROPPED_LEFT, num_begun=self._next_row)
 
     def take_reporting(self, node: int) -> list[int]:
-        """Return the vehicles that have reported to a serving node since the last call, in order."""
-        reporting, self._reporting[:] = self._reporting.copy(), []
-        if self.plane.system.num_node == 1:
-            return reporting
-        serving_node = self.states.serving_node
-        self._reporting[:] = [index for index in reporting if serving_node[index] != node]
-        return [index for index in reporting if serving_node[index] == node]
+        """Return the vehicles that have reported to a serving node in this slot, in order.
+
+        Beside those that are attached to it, it tells of those that it has lost.
+        """
+        reporting, serving_node = self._reporting, self.states.serving_node
+        if self.plane.system.num_node == 1 and not self._lost.size and serving_node.min() == node:
+            taken = reporting.copy()
+            reporting.clear()
+            return taken
+        mine = [index for index in reporting if serving_node[index] == node]
+        mine += self._lost[self._lost_by == node].tolist()
+        if node == self.plane.system.num_node - 1:
+            reporting.clear()  # who has no node has told nobody
+        return sorted(mine)
 
     def command(self, cohort: CommandCohort) -> None:
         """Send commands on their way; they take effect when they arrive."""
@@ -119,51 +148,45 @@ class Fleet:
         self.plane.advance(now)
 
     def _obey(self, now: int) -> None:
-        """Apply the commands that arrive by `now`."""
+        """Apply the commands that arrive by `now`: at each vehicle in the order of their arrival."""
         if all(cohort.first > now for cohort in self._cohorts):
             return
         if len(self._cohorts) == 1 and len(self._held) == 1 and self._obey_at_once(now):
             return
-        arrivals = [np.broadcast_to(np.asarray(cohort.arrive), self._command_slot.shape) for cohort in self._cohorts]
-        arrived = [arrive <= now for arrive in arrivals]
-        if self.plane.system.joint:
-            self._retune(arrivals, now)
-        for held in self._held:
-            first = np.full(self._command_slot.shape, NEVER)
-            settings = {name: values.copy() for name, values in self._settings.items()}
-            for cohort, arrive, has_arrived in zip(self._cohorts, arrivals, arrived, strict=True):
-                earlier = has_arrived & (arrive < first) & held.waiting
-                if cohort.slot >= held.slot and earlier.any():
-                    first[earlier] = arrive[earlier]
-                    _take_over(settings, cohort.settings, earlier)
-            self._release(held, first <= now, first, settings)
-        for cohort, has_arrived in zip(self._cohorts, arrived, strict=True):
-            newer = has_arrived & (cohort.slot > self._command_slot)
-            _take_over(self._settings, cohort.settings, newer)
-            self._command_slot[newer] = cohort.slot
-        self._held = [held for held in self._held if held.waiting.any()]
-        still = [bool((~has & (at < NEVER)).any()) for has, at in zip(arrived, arrivals, strict=True)]
-        self._cohorts = [cohort for cohort, pending in zip(self._cohorts, still, strict=True) if pending]
-
-    def _retune(self, arrivals: list[Ints], now: int) -> None:
-        """Let every vehicle follow the power and bandwidth of each newer command from its arrival on."""
+        arrivals = np.stack([np.broadcast_to(np.asarray(cohort.arrive), self._shape[0]) for cohort in self._cohorts])
+        coming = np.where(arrivals <= now, arrivals, NEVER)
         everyone = np.arange(self._shape[0])
-        coming = np.where(np.stack(arrivals) <= now, np.stack(arrivals), NEVER)
-        slots = np.array([cohort.slot for cohort in self._cohorts])
-        obeyed = self._command_slot.copy()
         for _ in self._cohorts:
             next_one = coming.argmin(axis=0)
             at = coming[next_one, everyone]
-            newer = (at < NEVER) & (slots[next_one] > obeyed)
-            for index, cohort in enumerate(self._cohorts):
-                told = newer & (next_one == index)
-                if told.any():
-                    # A share of another node's spectrum is of no use.
-                    attached = cohort.serving_node == self.states.serving_node
-                    bandwidth_hz = np.where(attached, cohort.settings["bandwidth_hz"], 0.0)
-                    self.plane.set_radio(told, at, cohort.settings["transmit_power_w"], bandwidth_hz)
-            obeyed[newer] = slots[next_one][newer]
             coming[next_one, everyone] = NEVER
+            for index, cohort in enumerate(self._cohorts):
+                told = (next_one == index) & (at < NEVER) & (cohort.slot > self._command_slot)
+                if told.any():
+                    self._follow(cohort, told, at)
+        self._held = [held for held in self._held if held.waiting.any()]
+        self._cohorts = [
+            cohort
+            for cohort, arrive in zip(self._cohorts, arrivals, strict=True)
+            if ((arrive > now) & (arrive < NEVER)).any()
+        ]
+
+    def _follow(self, cohort: CommandCohort, told: NDArray[np.bool_], at: Ints) -> None:
+        """Let the vehicles in the mask `told`, [N], follow a newer command, each from its time `at` on."""
+        # First the radio: uploads of the tasks that this command starts may end before the next one comes.
+        if self.plane.system.joint:
+            self._retune(cohort, told, at)
+        for held in self._held:
+            if held.slot <= cohort.slot:
+                self._release(held, told, at, cohort.settings)
+        _take_over(self._settings, cohort.settings, told)
+        self._command_slot[told] = cohort.slot
+
+    def _retune(self, cohort: CommandCohort, told: NDArray[np.bool_], at: Ints) -> None:
+        # A share of another node's spectrum is of no use.
+        attached = cohort.serving_node == self.states.serving_node
+        bandwidth_hz = np.where(attached, cohort.settings["bandwidth_hz"], 0.0)
+        self.plane.set_radio(told, at, cohort.settings["transmit_power_w"], bandwidth_hz)
 
     def _obey_at_once(self, now: int) -> bool:
         """Handle the common case, and tell whether it is: one slot is held by all, and its command has reached all."""
@@ -172,7 +195,8 @@ class Fleet:
         if cohort.last > now or cohort.slot < held.slot or rows is None:
             return False
         if self.plane.system.joint:
-            self._retune([np.broadcast_to(np.asarray(cohort.arrive), self._command_slot.shape)], now)
+            arrive = np.broadcast_to(np.asarray(cohort.arrive), self._shape[0])
+            self._retune(cohort, np.ones(self._shape[0], dtype=np.bool_), arrive)
         start = cohort.arrive if isinstance(cohort.arrive, int) else np.repeat(cohort.arrive, self._shape[1])
         self.plane.start(rows, start, self._per_task(cohort.settings))
         self._settings = {name: values.copy() for name, values in cohort.settings.items()}
@@ -238,7 +262,7 @@ class _HeldSlot:
         return slice(self._first_row, self._first_row + self._shape[0] * self._shape[1])
 
     def take(self, vehicle: Ints) -> Ints:
-        """Return the rows of some vehicles, which wait no longer."""
+        """Return the rows of some vehicles, in order, which wait no longer."""
         if self._rows is None:
             self._rows = self._first_row + np.arange(self._shape[0] * self._shape[1]).reshape(self._shape)
         self.waiting[vehicle] = False

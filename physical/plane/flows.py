@@ -47,6 +47,16 @@ class FlowQueues:
         self._num_waiting = 0
         self._num_queued = 0
 
+    @property
+    def rate_hz(self) -> Floats:
+        """Rates in force, [num_flow], work per second."""
+        return self._rate
+
+    @property
+    def watts(self) -> Floats:
+        """Powers while serving, [num_flow], where energy is metered."""
+        return self._watts
+
     def admit(self, rows: Ints) -> None:
         """Put rows that are ready, given in ascending order, into their queues in that order, ties by row."""
         self._num_queued += len(rows)
@@ -143,6 +153,27 @@ class FlowQueues:
         self._rate = rate
         if watts is not None:
             self._watts = watts
+
+    def remove(self, flow: Ints, now: int) -> Ints:
+        """Take all rows out of some flows at `now`, to which the queues have been advanced; return them in order.
+
+        The work of those in service is what is left of it.
+        """
+        flow = flow[self._head[flow] >= 0]
+        self._meter(flow, now)
+        getattr(self._columns, self._stage.work)[self._head[flow]] = self._left_at(now, flow)
+        rows: list[int] = []
+        for row in self._head[flow].tolist():
+            while row >= 0:
+                rows.append(row)
+                row = int(self._columns.next[row])  # noqa: PLW2901 - follows the list
+        removed = np.array(rows, dtype=np.int64)
+        self._num_queued -= len(rows)
+        self._num_waiting -= len(rows) - len(flow)
+        self._columns.next[removed] = -1
+        self._head[flow] = self._tail[flow] = -1
+        self._finish[flow] = NEVER
+        return removed
 
     def settle(self, now: int) -> None:
         """Charge what is in service for the time up to `now`."""

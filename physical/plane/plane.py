@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from physical.model import computing, energy, rate
-from physical.params import UploadRule
+from physical.model import computing, energy
+from physical.params import HandoverRule
 from physical.plane.columns import Outcome, Rows, TaskColumns, as_slice
 from physical.plane.fifo import Fifo
+from physical.plane.leaving import Leaving
 from physical.plane.radio import Radio, Settings
 from physical.plane.slices import Slices
-from physical.plane.ticks import NEVER, Floats, Ints, ticks_from_s
+from physical.plane.ticks import HORIZON_NS, NEVER, TICK_BITS, Floats, Ints, ticks_from_s
 from physical.system import System
+
+_HORIZON: int = HORIZON_NS << TICK_BITS
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class DataPlane:
             self.queues = Fifo(self.columns, system.cycles_per_byte, num_flow)
         else:
             self.queues = Slices(self.columns, system.cycles_per_byte, num_flow, metered=self.jobs)
+        self.leaving = Leaving(self.columns, system.cycles_per_byte, num_flow, metered=self.jobs)
         self.radio = Radio(self.columns, system)
         self.serving_node: NDArray[np.int64] = np.zeros(system.num_vehicle, dtype=np.int64)
         self.service_hz: Floats = np.zeros((system.num_vehicle, system.num_class))
@@ -51,6 +55,7 @@ class DataPlane:
         self._cycles_per_byte = np.tile(system.cycles_per_byte, system.num_vehicle)
         self._cpu_hz = np.repeat(system.cpu_hz, system.num_class)
         self._parallel = system.model.order == "parallel"
+        self._uploads_all = system.model.upload_rule == "always"
         self._uplink_lossy = self._result_lossy = False
         self._advanced_to = -1
 
@@ -81,11 +86,46 @@ class DataPlane:
         The work of a vehicle moves with it to its new node, and rests there until that node's server is commanded.
         """
         self._advanced_to = -1
-        moved = serving_node is not self.serving_node and (serving_node != self.serving_node)
-        if np.any(moved):
-            self.set_service_rate(now, np.where(np.asarray(moved)[:, np.newaxis], 0.0, self.service_hz))
-        self.radio.follow(now, uplink_rate_bps, channel_gain, np.asarray(moved))
+        moved = serving_node != self.serving_node
+        if moved.any():
+            self._detach(now, moved, self.system.model.handover)
+        self.radio.follow(now, uplink_rate_bps, channel_gain, moved)
         self.serving_node = serving_node
+
+    def fail(self, now: int, vehicles: NDArray[np.bool_]) -> None:
+        """Cut some vehicles, a mask [N], off their node at `now`, to which the plane has been advanced."""
+        self._advanced_to = -1
+        self._detach(now, vehicles, "drop" if self.system.model.handover == "drop" else "forward")
+        self.radio.cut_off(now, vehicles)
+        self.serving_node = np.where(vehicles, -1, self.serving_node)
+
+    def _detach(self, now: int, vehicles: NDArray[np.bool_], rule: HandoverRule) -> None:
+        """Do with the work of vehicles at their old nodes as the rule says; they have no share of a server any more."""
+        if rule == "drop":
+            self.drop(now, vehicles & (self.serving_node >= 0), Outcome.DROPPED_HANDOVER)
+        elif rule == "finish":
+            flow = np.flatnonzero(np.repeat(vehicles & (self.serving_node >= 0), self.system.num_class))
+            self.leaving.take_over(flow, now, self.queues, np.repeat(self.serving_node, self.system.num_class))
+        self.set_service_rate(now, np.where(vehicles[:, np.newaxis], 0.0, self.service_hz))
+
+    def drop(self, now: int, vehicles: NDArray[np.bool_], outcome: Outcome, *, num_begun: int | None = None) -> None:
+        """Drop what some vehicles, a mask [N], have on its way to a server or there, at `now`.
+
+        num_begun : drop everything else of theirs, too, that is among the first so many rows and has not ended
+        """
+        columns = self.columns
+        everything = num_begun is not None
+        flow = np.flatnonzero(np.repeat(vehicles, self.system.num_class))
+        rows = [self.radio.uplink.remove(vehicles, now, coming=everything), self.queues.remove(flow, now)]
+        if num_begun is not None:
+            rows.append(self.leaving.remove(flow, now))
+            alive = vehicles[columns.vehicle[:num_begun]] & (columns.done[:num_begun] > now)
+            rows.append(np.flatnonzero(alive & (columns.outcome[:num_begun] != Outcome.ABSENT)))
+            if self._cpu_free is not None:
+                self._cpu_free[vehicles] = now
+        dropped = np.concatenate(rows)
+        columns.done[dropped] = now
+        columns.outcome[dropped] = outcome
 
     def set_radio(self, vehicles: NDArray[np.bool_], at: Ints, power_w: Floats, bandwidth_hz: Floats) -> None:
         """Let some `vehicles`, a mask [N], send with other powers and bandwidths, [N], each from its time `at` on."""
@@ -97,7 +137,7 @@ class DataPlane:
         self._advanced_to = -1
         self.service_hz = rate_hz
         if self.jobs and isinstance(self.queues, Slices):
-            kappa = self.system.node_kappa[np.maximum(self.serving_node, 0)][:, np.newaxis]
+            kappa = self.system.at_node(self.system.node_kappa, self.serving_node)
             self.queues.set_rates(now, rate_hz, energy.local_energy_j(rate_hz, rate_hz, kappa))
         else:
             self.queues.set_rates(now, rate_hz)
@@ -112,14 +152,14 @@ class DataPlane:
         local_cycles = computing.local_part(local_work, ratio)
         local = ticks_from_s(computing.execution_delay_s(local_cycles, cpu_hz))
         local_end = at + local if self._cpu_free is None else self._run_in_turn(columns.vehicle[rows], at, local)
-        upload_bytes = rate.upload_bytes(columns.size_bytes[rows], ratio, self._upload_rule)
+        upload_bytes = self.system.upload_bytes(columns.size_bytes[rows], ratio, columns.task_class[rows])
         columns.start[rows] = at
         columns.offloading_ratio[rows] = ratio
         columns.local_end[rows] = local_end
         columns.edge_cycles[rows] = computing.edge_part(edge_work, ratio)
         if self.jobs:
             columns.local_hz[rows] = cpu_hz
-            self.radio.charge_literally(rows, settings)
+            self.radio.charge_literally(rows)
         index = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
         uploads = upload_bytes > 0
         if not uploads.all():
@@ -128,11 +168,6 @@ class DataPlane:
         if index.size:
             since = columns.start if self._parallel else columns.local_end
             self.radio.uplink.add(index, since, upload_bytes)
-
-    @property
-    def _upload_rule(self) -> UploadRule:
-        """Activations are sent whole if at all, whatever the share of layers."""
-        return "whole" if self.system.has_transformer else self.system.model.upload_rule
 
     def _work_of(self, rows: Rows) -> tuple[Floats, Floats, Floats]:
         """Return the whole work of tasks in cycles of vehicle and server, and their vehicles' frequencies."""
@@ -157,9 +192,13 @@ class DataPlane:
         num_class = self.system.num_class
         owner = vehicle[::num_class]
         need = local.reshape(-1, num_class)
-        begin = np.maximum(self._cpu_free[owner], np.broadcast_to(at, vehicle.shape)[::num_class])
-        end = begin[:, np.newaxis] + np.cumsum(need, axis=1)
-        self._cpu_free[owner] = end[:, -1]
+        free = np.maximum(self._cpu_free[owner], np.broadcast_to(at, vehicle.shape)[::num_class])
+        end = np.empty_like(need)
+        for index in range(num_class):
+            # Nothing happens beyond the horizon, and times up to there still add up inside int64.
+            free = np.minimum(free, _HORIZON) + need[:, index]
+            end[:, index] = free
+        self._cpu_free[owner] = free
         # A class without local work does not wait for the CPU.
         return np.where(need > 0, end, np.broadcast_to(at, vehicle.shape).reshape(need.shape)).reshape(-1)
 
@@ -174,10 +213,12 @@ class DataPlane:
         served, ends = self.queues.advance(now)
         if served.size:
             self._return_results(served, ends)
+        if self.leaving.busy:
+            self._return_results(*self.leaving.advance(now))
 
     def _arrive(self, rows: Ints) -> None:
         columns = self.columns
-        if self._uplink_lossy or self._upload_rule == "always":
+        if self._uplink_lossy or self._uploads_all:
             at_edge = (columns.edge_cycles[rows] > 0) & ~columns.uplink_lost[rows]
             self._end_without_edge(rows[~at_edge])
             rows = rows[at_edge]
@@ -221,6 +262,7 @@ class DataPlane:
         renumbered = columns.compact(~finished)
         self.radio.uplink.renumber(renumbered)
         self.queues.renumber(renumbered)
+        self.leaving.renumber(renumbered)
         return rows, renumbered
 
     def take_unfinished(self, num_row: int) -> dict[str, NDArray[np.generic]]:
@@ -237,3 +279,4 @@ class DataPlane:
             self.radio.settle(now)
             if isinstance(self.queues, Slices):
                 self.queues.settle(now)
+                self.leaving.settle(now)

@@ -49,6 +49,14 @@ class Radio:
             self.bandwidth_hz = np.where(moved, 0.0, self.bandwidth_hz)
         self._set_rate(now)
 
+    def cut_off(self, now: int, vehicles: NDArray[np.bool_]) -> None:
+        """Stop some vehicles' sending at `now`, until they have a node again."""
+        if self._at_once is not None:
+            self._at_once.set_rate(now, np.where(vehicles, 0.0, self._at_once.rate_bps))
+            return
+        self.bandwidth_hz = np.where(vehicles, 0.0, self.bandwidth_hz)
+        self._set_rate(now)
+
     def tune(self, vehicles: NDArray[np.bool_], at: Ints, power_w: Floats, bandwidth_hz: Floats) -> None:
         """Change power and bandwidth of some vehicles, each at its own time."""
         assert self._in_turn is not None
@@ -63,15 +71,18 @@ class Radio:
         rate_bps = self._system.decided_rate_bps(self.bandwidth_hz, self._power_w, self._channel_gain)
         self._in_turn.set_rate(at, rate_bps, self._power_w)
 
-    def charge_literally(self, rows: Rows, settings: Settings) -> None:
-        """Charge starting tasks as eq. 4 of 'llm6g' has it, in mode "paper": tokens for bits, whatever is sent."""
+    def charge_literally(self, rows: Rows) -> None:
+        """Charge starting tasks as eq. 4 of 'llm6g' has it, in mode "paper": tokens for bits, whatever is sent.
+
+        The rate is the one in force, which is that of the command that starts them unless its share is of another node.
+        """
         if self._joint and self._literal:
             columns, system = self._columns, self._system
-            vehicle, power_w = columns.vehicle[rows], settings["transmit_power_w"]
-            gain = self._channel_gain[vehicle]
-            rate_bps = system.decided_rate_bps(settings["bandwidth_hz"], power_w, gain)
+            vehicle = columns.vehicle[rows]
+            rate_bps = system.decided_rate_bps(self.bandwidth_hz, self._power_w, self._channel_gain)[vehicle]
             num_token = columns.size_bytes[rows] / system.bytes_per_token[columns.task_class[rows]]
-            columns.transmit_j[rows] = energy.transmit_energy_j(power_w, literal_upload_s(num_token, rate_bps))
+            charged_s = literal_upload_s(num_token, rate_bps)
+            columns.transmit_j[rows] = energy.transmit_energy_j(self._power_w[vehicle], charged_s)
 
     def settle(self, now: int) -> None:
         """Charge uploads in progress for the time up to `now`."""

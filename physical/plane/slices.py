@@ -32,6 +32,11 @@ class Slices(FlowQueues):
     def _leave_waiting(self, rows: Ints, flow: Ints) -> None:
         self._waiting_units[flow] -= self._units(rows, flow)
 
+    def remove(self, flow: Ints, now: int) -> Ints:
+        """Take all rows out of some flows at `now`; see `FlowQueues.remove`."""
+        self._waiting_units[flow] = 0
+        return super().remove(flow, now)
+
     def _units(self, rows: Ints, flow: Ints) -> Ints:
         bytes_ = self._columns.edge_cycles[rows] / self._cycles_per_byte[self._class_of_flow[flow]]
         return np.rint(bytes_ * UNITS_PER_BYTE).astype(np.int64)

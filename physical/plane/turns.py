@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from physical.plane.columns import TaskColumns
 from physical.plane.flows import FlowQueues, Stage
@@ -63,6 +64,18 @@ class UplinkInTurn:
         arrived = self._columns.arrive[rows] <= now
         self._sent = rows[~arrived]
         return rows[arrived]
+
+    def remove(self, vehicles: NDArray[np.bool_], now: int, *, coming: bool) -> Ints:
+        """Take out the rows of some vehicles, a mask [N], at `now`: those on their way, and those still `coming`."""
+        self.advance(now)
+        vehicle = self._columns.vehicle
+        removed = [self._queues.remove(np.flatnonzero(vehicles), now), self._sent[vehicles[vehicle[self._sent]]]]
+        self._sent = self._sent[~vehicles[vehicle[self._sent]]]
+        if coming:
+            gone = vehicles[vehicle[self._coming]]
+            removed.append(self._coming[gone])
+            self._coming = self._coming[~gone]
+        return np.concatenate(removed)
 
     def renumber(self, renumbered: Ints) -> None:
         """Follow rows that moved."""

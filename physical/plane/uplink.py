@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from physical.model import rate
 from physical.plane.columns import Rows, TaskColumns, as_slice
@@ -14,7 +15,7 @@ class Uplink:
 
     def __init__(self, columns: TaskColumns, rate_bps: Floats) -> None:
         self._columns = columns
-        self._rate_bps = rate_bps
+        self.rate_bps = rate_bps
         self._rows = NO_ROWS
 
     def add(self, rows: Ints, since_column: Ints, upload_bytes: Floats) -> None:
@@ -30,7 +31,9 @@ class Uplink:
 
     def _predict(self, rows: Rows, since: Ints, left_bytes: Floats) -> None:
         columns = self._columns
-        upload_s = rate.upload_delay_s(left_bytes, self._rate_bps[columns.vehicle[rows]])
+        rate_bps = self.rate_bps[columns.vehicle[rows]]
+        with np.errstate(divide="ignore"):  # a vehicle without a node sends nothing, for ever
+            upload_s = rate.upload_delay_s(left_bytes, rate_bps)
         end = since + ticks_from_s(upload_s)
         columns.upload_end[rows] = end
         columns.arrive[rows] = end + columns.uplink_latency[rows]
@@ -43,13 +46,13 @@ class Uplink:
             if rows.size:
                 since, left = columns.upload_since[rows], columns.upload_left_bytes[rows]
                 sent_s = seconds(np.maximum(now - since, 0))
-                left = np.maximum(left - self._rate_bps[columns.vehicle[rows]] / 8 * sent_s, 0.0)
+                left = np.maximum(left - self.rate_bps[columns.vehicle[rows]] / 8 * sent_s, 0.0)
                 since = np.maximum(since, now)
                 columns.upload_since[rows] = since
                 columns.upload_left_bytes[rows] = left
-                self._rate_bps = rate_bps
+                self.rate_bps = rate_bps
                 self._predict(rows, since, left)
-        self._rate_bps = rate_bps
+        self.rate_bps = rate_bps
 
     def take_arrived(self, now: int) -> Ints:
         """Remove and return the rows that have reached the server by `now`, in ascending order."""
@@ -62,6 +65,15 @@ class Uplink:
             return rows
         self._rows = rows[~arrived]
         return rows[arrived]
+
+    def remove(self, vehicles: NDArray[np.bool_], now: int, *, coming: bool) -> Ints:
+        """Take out the rows of some vehicles, a mask [N], at `now`: those on their way, and those still `coming`."""
+        rows = self._rows
+        gone = vehicles[self._columns.vehicle[rows]]
+        if not coming:
+            gone &= self._columns.upload_since[rows] <= now
+        self._rows = rows[~gone]
+        return rows[gone]
 
     def renumber(self, renumbered: Ints) -> None:
         """Follow rows that moved."""

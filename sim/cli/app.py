@@ -119,7 +119,8 @@ def _twin(
 ) -> None:
     """Vehicular edge computing with a digital twin: simulate, decide, record, replay."""
     if context.invoked_subcommand is None:
-        commands = ", ".join(command.name or "" for command in app.registered_commands)
+        names = [command.name for command in app.registered_commands] + [group.name for group in app.registered_groups]
+        commands = ", ".join(str(name) for name in names)
         raise InputError("is missing", where="COMMAND", accepted=f"{commands}; see twin --help")
 
 

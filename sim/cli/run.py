@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from sim.cli.app import INTERRUPTED, Json, Settings, app, complain, examples, pr
         "twin run dtecn",
         "twin run dtecn --policy greedy-cost --seed 1 --out runs/first",
         'twin run dtecn --duration "2 s" --set vehicles.num_vehicle=40 --set "server.frequency_hz=1.6 THz"',
+        "twin run dtecn --duration 5 --realtime 1",
         "twin run my.toml --slots 100 --set tasks.0.size_bytes=[100,5000] --json",
     ),
 )
@@ -36,6 +38,10 @@ def _run(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Where the trace goes; by default below runs/.")
     ] = None,
+    realtime: Annotated[
+        float | None,
+        typer.Option("--realtime", metavar="X", help="Pace the run: X simulated seconds per second of wall time."),
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Simulate a scenario: write a trace, print a summary."""
@@ -48,9 +54,11 @@ def _run(
     make(chosen.policy.fallback, where=f"{scenario}: policy.fallback")
     name = policy if policy is not None else chosen.policy.name
     directory = out if out is not None else free_directory(scenario, name, seed)
+    if realtime is not None and not (math.isfinite(realtime) and realtime > 0):
+        raise InputError(f"{realtime:g} is no speed", where="--realtime", accepted="> 0; 1 is real time")
     try:
         with show.progress(chosen.time.num_slot, shown=not as_json and sys.stderr.isatty()) as progress:
-            result = run(chosen, policy=name, seed=seed, out=directory, progress=progress)
+            result = run(chosen, policy=name, seed=seed, out=directory, progress=progress, speed=realtime)
     except InputError as error:
         if error.where == "--policy" and policy is None:
             error.where = f"{scenario}: policy.name"

@@ -8,13 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from physical.errors import InputError
 from policies import Policy, make, registry
 from policies.feasible import project
 from sim import Scenario, run
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
-POLICIES = [spec.name for spec in registry._BUILT_IN if spec.installed]
+# Which system a policy is for; those that are in neither are for both.
+DTECN_ONLY = {"greedy-latency", "greedy-cost", "p2-exact", "p2-slsqp"}
+LLM6G_ONLY = {"layers-exact", "ao-sqp-fp", "rlor", "rrlo"}
+INSTALLED = [spec.name for spec in registry._BUILT_IN if spec.installed]
+POLICIES = [name for name in INSTALLED if name not in LLM6G_ONLY]
+LAYER_POLICIES = [name for name in INSTALLED if name not in DTECN_ONLY]
 FLEETS = [(1, 1), (1, 3), (4, 1), (4, 3)]
 NUM_SLOT = 8
 # Against an equal share of 400 GHz / 12: a twin that is right, too pessimistic, too optimistic, or each in turn.
@@ -34,6 +40,17 @@ def scenario(num_vehicle: int, num_class: int, *settings: str) -> Scenario:
     return Scenario.from_dict(data, settings=[*small, *settings])
 
 
+def layers_scenario(*settings: str) -> Scenario:
+    """Return the scenario of the llm6g paper with 4 vehicles."""
+    return Scenario.load("llm6g", ["vehicles.num_vehicle=4", f"time.num_slot={NUM_SLOT}", *settings])
+
+
+def assert_equal(one: Decision, other: Decision) -> None:
+    """Compare two decisions bit for bit."""
+    for field in dataclasses.fields(Decision):
+        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name), err_msg=field.name)
+
+
 class Watched:
     """Keeps what a policy saw and answered."""
 
@@ -51,7 +68,9 @@ class Watched:
         after = arrays(snapshot)
         assert all(np.array_equal(before[name], after[name]) for name in before)
         self.seen.append(snapshot)
-        self.answers.append(Decision(np.array(answer.offloading_ratio), np.array(answer.compute_allocation_hz)))
+        given = ((field.name, getattr(answer, field.name)) for field in dataclasses.fields(Decision))
+        copies: dict[str, Any] = {name: None if values is None else np.array(values) for name, values in given}
+        self.answers.append(Decision(**copies))
         return answer
 
 
@@ -70,43 +89,77 @@ def arrays(snapshot: TwinSnapshot) -> dict[str, Any]:
 @pytest.mark.parametrize("fleet", FLEETS)
 @pytest.mark.parametrize("name", POLICIES)
 def test_decisions_are_feasible(name: str, fleet: tuple[int, int], mode: str, bias: str) -> None:
+    check_run(name, scenario(*fleet, f"model.mode={mode}", f"twin.bias.cpu_frequency_hz={BIASES[bias]}"))
+
+
+@pytest.mark.parametrize("mode", ["paper", "corrected"])
+@pytest.mark.parametrize("name", LAYER_POLICIES)
+def test_decisions_on_layers_are_feasible(name: str, mode: str) -> None:
+    check_run(name, layers_scenario(f"model.mode={mode}"))
+
+
+def check_run(name: str, small: Scenario) -> None:
+    """Run a policy, and check that the guard never had to step in."""
     watched = Watched(make(name))
-    small = scenario(*fleet, f"model.mode={mode}", f"twin.bias.cpu_frequency_hz={BIASES[bias]}")
     result = run(small, policy=watched, seed=1)
     assert result.table("events").num_rows == 0, result.table("events").to_pylist()[:1]
     assert result.summary["fallbacks"] == 0
     assert result.summary["decisions"] == len(watched.answers) == NUM_SLOT
     for snapshot, answer in zip(watched.seen, watched.answers, strict=True):
-        assert not project(snapshot.system, answer, snapshot.estimation_bias_hz)[1]
+        assert not project(snapshot.system, answer, snapshot.estimation_bias_hz, snapshot.serving_node)[1]
     assert result.summary["decisions_repaired"] == 0
 
 
 @pytest.mark.parametrize("mode", ["paper", "corrected"])
 @pytest.mark.parametrize("name", POLICIES)
 def test_equal_seeds_give_equal_decisions(name: str, mode: str) -> None:
-    small = scenario(4, 3, f"model.mode={mode}")
+    check_seeds(name, scenario(4, 3, f"model.mode={mode}"))
+
+
+@pytest.mark.parametrize("mode", ["paper", "corrected"])
+@pytest.mark.parametrize("name", LAYER_POLICIES)
+def test_equal_seeds_give_equal_decisions_on_layers(name: str, mode: str) -> None:
+    check_seeds(name, layers_scenario(f"model.mode={mode}"))
+
+
+def check_seeds(name: str, small: Scenario) -> None:
+    """Run a policy twice, and another of its kind."""
     policy = make(name)
     first, again, other = Watched(policy), Watched(policy), Watched(make(name))
     for watched in (first, again, other):
         run(small, policy=watched, seed=5)
     for one, two, three in zip(first.answers, again.answers, other.answers, strict=True):
-        for field in ("offloading_ratio", "compute_allocation_hz"):
-            assert np.array_equal(getattr(one, field), getattr(two, field))
-            assert np.array_equal(getattr(one, field), getattr(three, field))
+        assert_equal(one, two)
+        assert_equal(one, three)
 
 
-@pytest.mark.parametrize("name", POLICIES)
-def test_policy_decides_from_the_snapshot_alone(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "small"),
+    [*((name, scenario(4, 3)) for name in POLICIES), *((name, layers_scenario()) for name in LAYER_POLICIES)],
+    ids=[*POLICIES, *(f"{name}-layers" for name in LAYER_POLICIES)],
+)
+def test_policy_decides_from_the_snapshot_alone(name: str, small: Scenario) -> None:
     """Reset and asked about the same snapshots again, it gives the same answers without any world around it."""
     watched = Watched(make(name))
-    run(scenario(4, 3), policy=watched, seed=5)
+    run(small, policy=watched, seed=5)
     decided = [make(name) for _ in range(2)]
     for policy in decided:
         policy.reset(watched.seen[0].system, 11)
     for snapshot in watched.seen:
         one, two = (policy.decide(snapshot) for policy in decided)
-        assert np.array_equal(one.offloading_ratio, two.offloading_ratio)
-        assert np.array_equal(one.compute_allocation_hz, two.compute_allocation_hz)
+        assert_equal(one, two)
+
+
+def test_every_policy_is_for_some_system() -> None:
+    """Names above are those of policies, and each policy refuses the system that it is not for, in one line."""
+    assert {spec.name for spec in registry._BUILT_IN} >= DTECN_ONLY | LLM6G_ONLY
+    for names, other in ((DTECN_ONLY, layers_scenario()), (LLM6G_ONLY, scenario(4, 3))):
+        for name in names & set(INSTALLED):
+            with pytest.raises(InputError) as caught:
+                make(name).reset(other.system(), 0)
+            assert str(caught.value).startswith(f"--policy: {name}: ")
+            assert "\n" not in str(caught.value)
+            assert caught.value.accepted
 
 
 def test_random_policy_follows_the_seed() -> None:

@@ -24,24 +24,31 @@ from sim.inputs import Block, Inputs
 from sim.network import Passage
 from sim.scenario import Scenario
 from sim.streams import Streams
-from tests.oracle.server import Server
-from tests.oracle.task import Clock, Task
+from tests.oracle.server import Queues, Server
+from tests.oracle.task import Clock, Orders, Task
 from tests.oracle.twin import Belief, BiasTable, Cloud, Report
-from tests.oracle.vehicle import Vehicle
-from twin.decision import Ruling
+from tests.oracle.vehicle import State, Vehicle
+from twin.decision import Decision, Ruling
 from twin.messages import LOST_NS
 from twin.snapshot import TwinSnapshot
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A command that reaches the server out of nowhere: `allocation_hz` [N, K] at `time_ns`, as if for `slot`."""
+    """A command that reaches a server out of nowhere: `allocation_hz` [N, K] at `time_ns`, as if for `slot`."""
 
     time_ns: int
     slot: int
     allocation_hz: Floats
+    node: int = 0
+
+    @property
+    def serving_node(self) -> Ints:
+        """It claims that all vehicles are at this node."""
+        return np.full(len(self.allocation_hz), self.node)
 
 
 @dataclass
@@ -56,6 +63,9 @@ class Decided:
     size_bytes: Floats
     offloading_ratio: Floats
     compute_allocation_hz: Floats
+    local_frequency_hz: Floats | None
+    transmit_power_w: Floats | None
+    bandwidth_hz: Floats | None
     age_s: Floats
     x_m: Floats
     channel_gain: Floats
@@ -66,14 +76,19 @@ class OracleResult:
     """What happened.
 
     tasks : in the order of their keys
-    backlog_bytes, arrived_bytes : one [K] per slot
+    local_j : of each task
+    backlog_bytes : one [M, K] per slot
+    arrived_bytes : one [K] per slot
+    serving_node : one [N] per slot
     messages : "sent", "delivered", "lost", "in flight"
     """
 
     tasks: list[Task] = field(default_factory=list)
+    local_j: list[float] = field(default_factory=list)
     decisions: list[Decided] = field(default_factory=list)
     backlog_bytes: list[Floats] = field(default_factory=list)
     arrived_bytes: list[Floats] = field(default_factory=list)
+    serving_node: list[Ints] = field(default_factory=list)
     messages: Counter[str] = field(default_factory=Counter)
 
     def task_rows(self, scenario: Scenario) -> dict[str, list[Any]]:
@@ -95,6 +110,27 @@ class OracleResult:
         ]
         return rows
 
+    def job_rows(self, scenario: Scenario) -> dict[str, list[Any]]:
+        """Return the columns of the table `jobs`."""
+        system = scenario.system()
+        rows: dict[str, list[Any]] = {
+            name: [getattr(task, name) for task in self.tasks] for name in ("slot", "vehicle", "task_class")
+        }
+        layers = [system.num_layer[task.task_class] for task in self.tasks]
+        rows["num_token"] = [
+            int(task.size_bytes / system.bytes_per_token[task.task_class]) if num_layer else 0
+            for task, num_layer in zip(self.tasks, layers, strict=True)
+        ]
+        rows["layers_local"] = [
+            None if task.offloading_ratio is None or not num_layer else round((1 - task.offloading_ratio) * num_layer)
+            for task, num_layer in zip(self.tasks, layers, strict=True)
+        ]
+        rows["local_frequency_hz"] = [task.local_hz for task in self.tasks]
+        rows["energy_local_j"] = self.local_j
+        rows["energy_transmit_j"] = [task.transmit_j for task in self.tasks]
+        rows["energy_edge_j"] = [task.edge_j for task in self.tasks]
+        return rows
+
 
 def _to_ns(ticks: int | None) -> int | None:
     return None if ticks is None else (ticks + (1 << (TICK_BITS - 1))) >> TICK_BITS
@@ -111,12 +147,13 @@ class Oracle:
         self._clock = Clock()
         self._inputs = Inputs(scenario, self._system, streams)
         self._biases = BiasTable(scenario, self._system, streams)
-        self._server = Server(self._clock, self._system)
+        self._queues = Queues(self._clock, self._system)
+        self._servers = [Server(node, self._system, self._queues) for node in range(self._system.num_node)]
         command, count = scenario.twin.command, self._system.num_vehicle
         patience = ticks_from_ns(to_ns(command.patience_s))
         shared_cpu = scenario.vehicles.cpu == "shared"
         self._vehicles = [
-            Vehicle(v, self._clock, self._system, self._server, command.missing, patience, shared_cpu=shared_cpu)
+            Vehicle(v, self._clock, self._system, self._queues, command.missing, patience, shared_cpu=shared_cpu)
             for v in range(count)
         ]
         registered, correlation = self._inputs.registration(), self._inputs.fading_correlation
@@ -146,7 +183,12 @@ class Oracle:
     def _settle(self, num_slot: int) -> None:
         end_ns = self._begin(num_slot) >> TICK_BITS
         self.result.tasks.sort(key=lambda task: task.row)
-        self.result.arrived_bytes.append(self._server.arrived_bytes)
+        self._queues.settle()
+        for vehicle in self._vehicles:
+            vehicle.settle()
+        end = self._clock.now
+        self.result.local_j = [task.local_j(self._vehicles[task.vehicle].kappa, end) for task in self.result.tasks]
+        self.result.arrived_bytes.append(self._queues.take_arrived_bytes())
         for delivered_ns in self._deliveries_ns:
             fate = "lost" if delivered_ns >= LOST_NS else "delivered" if delivered_ns <= end_ns else "in flight"
             self.result.messages["sent"] += 1
@@ -154,42 +196,64 @@ class Oracle:
 
     def _fail(self, fault: Fault) -> Generator[Event, None, None]:
         yield self._clock.at(ticks_from_ns(fault.time_ns), Phase.FAULT)
-        self._server.obey(fault.slot, fault.allocation_hz)
+        self._servers[fault.node].obey(fault.slot, fault.allocation_hz, fault.serving_node)
 
     def _live(self, slot: int) -> Generator[Event, None, None]:
-        """One slot: move and fade, make tasks; report; let the server report."""
+        """One slot: move and fade, make tasks; report; let the servers report."""
         yield self._clock.at(self._begin(slot), Phase.TICK)
         if slot:
-            self.result.arrived_bytes.append(self._server.arrived_bytes)
-            self._server.arrived_bytes = np.zeros_like(self._server.arrived_bytes)
+            self.result.arrived_bytes.append(self._queues.take_arrived_bytes())
         block = self._blocks[slot] = self._inputs.block(slot, 1)
         states = block.states(slot)
+        self.result.serving_node.append(states.serving_node)
         for vehicle in self._vehicles:
-            tasks = [self._make_task(block, vehicle.index, k) for k in range(self._system.num_class)]
+            self._attach(vehicle, int(states.serving_node[vehicle.index]))
+            tasks = self._make_tasks(block, vehicle.index)
             self.result.tasks += tasks
-            vehicle.begin_slot(slot, tasks, float(states.uplink_rate_bps[vehicle.index]))
+            channel = states.channel_gain[vehicle.index], states.uplink_rate_bps[vehicle.index]
+            vehicle.begin_slot(slot, tasks, State(int(states.serving_node[vehicle.index]), *map(float, channel)))
         yield self._clock.at(self._clock.now, Phase.REPORT)
         self._report(slot, block, states)
         yield self._clock.at(self._clock.now, Phase.RELAY)
         if slot == 0 or (self._biases.cpu_frequency_hz[slot] != self._biases.cpu_frequency_hz[slot - 1]).any():
-            num_class = self._system.num_class
-            self._server.set_bias(np.repeat(self._biases.cpu_frequency_hz[slot][:, np.newaxis], num_class, axis=1))
-        backlog_bytes = self._server.backlog_bytes()
-        self.result.backlog_bytes.append(backlog_bytes)
-        hear = lambda: self._cloud.belief.hear_server(slot, backlog_bytes)  # noqa: E731 - one line says it all
-        self._send(block.server_report, (0, 0, 0), Phase.RELAY, hear)
+            bias_hz = np.repeat(self._biases.cpu_frequency_hz[slot][:, np.newaxis], self._system.num_class, axis=1)
+            for server in self._servers:
+                server.set_bias(bias_hz)
+        self.result.backlog_bytes.append(np.array([server.backlog_bytes() for server in self._servers]))
+        for node, backlog_bytes in enumerate(self.result.backlog_bytes[-1]):
+            hear = lambda node=node, backlog_bytes=backlog_bytes: self._cloud.belief.hear_server(  # noqa: E731 - bound here
+                node, slot, backlog_bytes
+            )
+            self._send(block.server_report, (0, node, 0), Phase.RELAY, hear)
 
-    def _make_task(self, block: Block, vehicle: int, task_class: int) -> Task:
+    def _attach(self, vehicle: Vehicle, node: int) -> None:
+        """Tell the servers when a vehicle goes from one to the other."""
+        if vehicle.node != node:
+            if vehicle.node >= 0:
+                self._servers[vehicle.node].detach(vehicle.index)
+            if node >= 0:
+                self._servers[node].attach(vehicle.index)
+
+    def _make_tasks(self, block: Block, vehicle: int) -> list[Task]:
+        """Make a vehicle's tasks of a slot; one of size 0 is none."""
+        work = self._system.work_cycles(block.size_bytes, block.serving_node)
+        classes = [k for k in range(self._system.num_class) if block.size_bytes[0, vehicle, k] > 0]
+        return [
+            self._make_task(block, (0, vehicle, k), *(float(part[0, vehicle, k]) for part in work)) for k in classes
+        ]
+
+    def _make_task(self, block: Block, index: tuple[int, int, int], local_work: float, edge_work: float) -> Task:
         def latency(passage: Passage) -> int:
             latency_ns = passage.latency_ns
             return int(ticks_from_ns(latency_ns if isinstance(latency_ns, int) else latency_ns[index]))
 
-        index = (0, vehicle, task_class)
         return Task(
             slot=block.first_slot,
-            vehicle=vehicle,
-            task_class=task_class,
+            vehicle=index[1],
+            task_class=index[2],
             size_bytes=float(block.size_bytes[index]),
+            local_work=local_work,
+            edge_work=edge_work,
             uplink_latency=latency(block.upload),
             uplink_lost=block.upload.lost is not None and bool(block.upload.lost[index]),
             result_latency=latency(block.result),
@@ -216,18 +280,31 @@ class Oracle:
                 size_bytes=snapshot.size_bytes,
                 offloading_ratio=decision.offloading_ratio,
                 compute_allocation_hz=decision.compute_allocation_hz,
+                local_frequency_hz=decision.local_frequency_hz,
+                transmit_power_w=decision.transmit_power_w,
+                bandwidth_hz=decision.bandwidth_hz,
                 age_s=snapshot.age_of_information_s,
                 x_m=snapshot.x_m,
                 channel_gain=snapshot.channel_gain,
             )
         )
-        block = self._blocks[slot]
-        obey = lambda: self._server.obey(slot, decision.compute_allocation_hz)  # noqa: E731 - one line says it all
-        self._send(block.server_command, (0, 0, 0), Phase.SERVER_COMMAND, obey)
+        block, allocation_hz, nodes = self._blocks[slot], decision.compute_allocation_hz, snapshot.serving_node
+        for server in self._servers:
+            obey = lambda server=server: server.obey(slot, allocation_hz, nodes)  # noqa: E731 - bound here
+            self._send(block.server_command, (0, server.node, 0), Phase.SERVER_COMMAND, obey)
         for vehicle in self._vehicles:
-            ratio = decision.offloading_ratio[vehicle.index]
-            follow = lambda vehicle=vehicle, ratio=ratio: vehicle.obey(slot, ratio)  # noqa: E731 - bound here
+            orders = self._orders(decision, vehicle.index, int(nodes[vehicle.index]))
+            follow = lambda vehicle=vehicle, orders=orders: vehicle.obey(slot, orders)  # noqa: E731 - bound here
             self._send(block.command, (0, vehicle.index, 0), Phase.VEHICLE_COMMAND, follow)
+
+    def _orders(self, decision: Decision, vehicle: int, node: int) -> Orders:
+        """Return what one vehicle is told; what the system fixes is as it fixes it."""
+        fixed = (self._system.cpu_hz, self._system.transmit_power_w, np.zeros(self._system.num_vehicle))
+        decided = (decision.local_frequency_hz, decision.transmit_power_w, decision.bandwidth_hz)
+        hz, power_w, bandwidth_hz = (
+            float((own if given is None else given)[vehicle]) for own, given in zip(fixed, decided, strict=True)
+        )
+        return Orders(decision.offloading_ratio[vehicle], hz, power_w, bandwidth_hz, node)
 
     def _send(self, passage: Passage, index: tuple[int, int, int], phase: Phase, deliver: Callable[[], None]) -> None:
         """Send one message: if it is not lost, `deliver` is called when it arrives."""

@@ -1,8 +1,9 @@
-"""The edge server of the oracle: queues that serve one task after the other, at a rate that may change at any time."""
+"""The edge servers of the oracle: queues that serve one task after the other, at a rate that may change at any time."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from physical.system import System
 from tests.oracle.task import Clock, Task, execution_ticks
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 EARLY_ADMISSION = Phase.SERVICE_DONE + 0.5
 """Tasks that arrive at T enter their queues together, in row order: after what ended at T, before anything changes."""
@@ -22,88 +24,99 @@ LATE_ADMISSION = Phase.PATIENCE + 0.5
 """Those that arrive in the very instant in which they were started enter after all commands of T."""
 
 
-class ServiceQueue:
-    """Serves its tasks in turn."""
+class Job(NamedTuple):
+    """What a queue has to do: `work` for a task; `begun` is called when service begins, `spend` with joules used."""
 
-    def __init__(self, clock: Clock, cycles_per_byte: float) -> None:
-        self.rate_hz = 0.0
+    work: float
+    begun: Callable[[int], None]
+    spend: Callable[[float], None]
+
+
+class ServiceQueue:
+    """Serves its jobs in turn; the uplink of a vehicle is one, too."""
+
+    def __init__(self, clock: Clock, done_phase: Phase) -> None:
+        self.rate = 0.0
+        self.watts = 0.0
         self._clock = clock
-        self._cycles_per_byte = cycles_per_byte
-        self._waiting: list[tuple[Task, Event]] = []
-        self._in_service = False
-        self._left_cycles = 0.0
+        self._done_phase = done_phase
+        self._waiting: list[tuple[Job, Event]] = []
+        self._job: Job | None = None
+        self._left = 0.0
         self._since = 0
-        self._serving_hz = 0.0
         self._admitted = clock.env.event()
         self._rate_changed = clock.env.event()
         clock.env.process(self._run())
 
-    def admit(self, task: Task, finished: Event) -> None:
-        """Put a task at the end of the queue; `finished` will happen when it has been served."""
-        self._waiting.append((task, finished))
+    def admit(self, job: Job) -> Event:
+        """Put a job at the end of the queue; the returned event happens when it has been served."""
+        finished = self._clock.env.event()
+        self._waiting.append((job, finished))
         if not self._admitted.triggered:
             self._admitted.succeed()
+        return finished
 
-    def set_rate(self, rate_hz: float) -> None:
-        """Serve at another rate from now on."""
-        if rate_hz != self.rate_hz:
-            self.rate_hz = rate_hz
+    def set_rate(self, rate: float, watts: float = 0.0) -> None:
+        """Serve at another rate (work per second) and power from now on."""
+        if (rate, watts) != (self.rate, self.watts):
+            self.settle()
+            self.rate, self.watts = rate, watts
             changed, self._rate_changed = self._rate_changed, self._clock.env.event()
             changed.succeed()
 
-    def backlog_bytes(self) -> float:
+    def left(self) -> float:
         """Return the work that waits or is in service."""
-        cycles = sum(task.edge_cycles for task, _ in self._waiting)
-        if self._in_service:
-            cycles += self._left_now()
-        return cycles / self._cycles_per_byte
+        return sum(job.work for job, _ in self._waiting) + (0.0 if self._job is None else self._left_now())
+
+    def settle(self) -> None:
+        """Charge the job in service for the time up to now, and count its work down."""
+        if self._job is not None:
+            self._job.spend(self.watts * float(seconds(self._clock.now - self._since)))
+            self._left = self._left_now()
+            self._since = self._clock.now
 
     def _run(self) -> Generator[Event, None, None]:
         while True:
             while not self._waiting:
                 self._admitted = self._clock.env.event()
                 yield self._admitted
-            task, finished = self._waiting.pop(0)
-            task.serve = self._clock.now
-            yield from self._serve(task.edge_cycles)
-            task.served = self._clock.now
+            self._job, finished = self._waiting.pop(0)
+            self._job.begun(self._clock.now)
+            self._left, self._since = self._job.work, self._clock.now
+            yield from self._serve()
+            self._job = None
             finished.succeed()
 
-    def _serve(self, cycles: float) -> Generator[Event, None, None]:
-        self._in_service = True
-        self._left_cycles = cycles
+    def _serve(self) -> Generator[Event, None, None]:
         while True:
-            self._since, self._serving_hz = self._clock.now, self.rate_hz
-            need = execution_ticks(self._left_cycles, self._serving_hz)
-            done = self._clock.at(self._since + need, Phase.SERVICE_DONE)
+            done = self._clock.at(self._since + execution_ticks(self._left, self.rate), self._done_phase)
             yield done | self._rate_changed
             if done.processed:
-                break
-            self._left_cycles = self._left_now()
-        self._in_service = False
+                self.settle()
+                return
 
     def _left_now(self) -> float:
-        return max(self._left_cycles - self._serving_hz * float(seconds(self._clock.now - self._since)), 0.0)
+        return max(self._left - self.rate * float(seconds(self._clock.now - self._since)), 0.0)
 
 
-class Server:
-    """`slices`: a queue for every vehicle and class at its own rate; `fifo`: one per class at the sum of its rates."""
+class Queues:
+    """All edge queues; those of a vehicle move with it from node to node.
+
+    `slices`: a queue for every vehicle and class at its own rate; `fifo`: one per class at the sum of its rates.
+    """
 
     def __init__(self, clock: Clock, system: System) -> None:
+        self.sliced = system.server.discipline == "slices"
+        self.arrived_bytes = np.zeros(system.num_class)
         self._clock = clock
-        self._system = system
-        self._shape = (system.num_vehicle, system.num_class)
-        self._sliced = system.server.discipline == "slices"
+        self._num_class = system.num_class
+        self._nominal = system.cycles_per_byte
         self._queues = {
-            (vehicle, task_class): ServiceQueue(clock, float(system.cycles_per_byte[task_class]))
-            for vehicle in range(system.num_vehicle if self._sliced else 1)
+            (vehicle, task_class): ServiceQueue(clock, Phase.SERVICE_DONE)
+            for vehicle in range(system.num_vehicle if self.sliced else 1)
             for task_class in range(system.num_class)
         }
         self._doors: dict[float, list[tuple[Task, Event]]] = {EARLY_ADMISSION: [], LATE_ADMISSION: []}
-        self._allocation_hz = np.zeros(self._shape)
-        self._bias_hz = np.zeros(self._shape)
-        self._command_slot = -1
-        self.arrived_bytes = np.zeros(system.num_class)
 
     def arrive(self, task: Task) -> Event:
         """Take in a task; the returned event happens when it has been served."""
@@ -119,13 +132,73 @@ class Server:
         yield self._clock.at(self._clock.now, priority)
         entering, self._doors[priority] = self._doors[priority], []
         for task, finished in sorted(entering, key=lambda entry: entry[0].row):
-            self._queues[task.vehicle if self._sliced else 0, task.task_class].admit(task, finished)
+            self._clock.env.process(self._serve(task, finished))
 
-    def obey(self, slot: int, allocation_hz: Floats) -> None:
+    def _serve(self, task: Task, finished: Event) -> Generator[Event, None, None]:
+        def begun(now: int) -> None:
+            task.serve = now
+
+        def spend(joules: float) -> None:
+            task.edge_j += joules
+
+        queue = self._queues[task.vehicle if self.sliced else 0, task.task_class]
+        yield queue.admit(Job(task.edge_cycles, begun, spend))
+        task.served = self._clock.now
+        finished.succeed()
+
+    def set_rate(self, vehicle: int, rate_hz: Floats, kappa: float) -> None:
+        """Serve the classes of a vehicle (of all of them by `fifo`) at other rates, [K]."""
+        for task_class, hz in enumerate(rate_hz.tolist()):
+            self._queues[vehicle, task_class].set_rate(hz, kappa * (hz * hz) * hz)
+
+    def backlog_bytes(self, vehicles: list[int]) -> Floats:
+        """Return the backlog of every class, [K], of some vehicles."""
+        backlog = np.zeros(self._num_class)
+        for (vehicle, task_class), queue in self._queues.items():
+            if vehicle in vehicles or not self.sliced:
+                backlog[task_class] += queue.left() / self._nominal[task_class]
+        return backlog
+
+    def take_arrived_bytes(self) -> Floats:
+        """Return the bytes per class [K] that have arrived since the last call."""
+        arrived, self.arrived_bytes = self.arrived_bytes, np.zeros(self._num_class)
+        return arrived
+
+    def settle(self) -> None:
+        """Charge the jobs in service for the time up to now."""
+        for queue in self._queues.values():
+            queue.settle()
+
+
+class Server:
+    """The server of one node: it obeys for the vehicles that a command and the present both see at this node."""
+
+    def __init__(self, node: int, system: System, queues: Queues) -> None:
+        self.node = node
+        self._kappa = float(system.node_kappa[node])
+        self._queues = queues
+        # Until the first slot begins, all count as attached to the first node.
+        self._present = set(range(system.num_vehicle)) if node == 0 else set[int]()
+        self._allocation_hz: dict[int, Floats] = {}
+        self._bias_hz = np.zeros((system.num_vehicle, system.num_class))
+        self._command_slot = -1
+
+    def attach(self, vehicle: int) -> None:
+        """Serve a vehicle that comes, once commanded."""
+        self._present.add(vehicle)
+
+    def detach(self, vehicle: int) -> None:
+        """Stop serving a vehicle that leaves; its work goes with it."""
+        self._present.remove(vehicle)
+        self._allocation_hz.pop(vehicle, None)
+        self._queues.set_rate(vehicle, np.zeros(self._bias_hz.shape[1]), 0.0)
+
+    def obey(self, slot: int, allocation_hz: Floats, serving_node: Ints) -> None:
         """Follow a command, unless a newer one is in force."""
         if slot > self._command_slot:
             self._command_slot = slot
-            self._allocation_hz = allocation_hz
+            commanded = [v for v in sorted(self._present) if serving_node[v] == self.node]
+            self._allocation_hz = {vehicle: allocation_hz[vehicle] for vehicle in commanded}
             self._set_rates()
 
     def set_bias(self, bias_hz: Floats) -> None:
@@ -133,16 +206,17 @@ class Server:
         self._bias_hz = bias_hz
         self._set_rates()
 
-    def _set_rates(self) -> None:
-        rate_hz = computing.edge_frequency_hz(self._allocation_hz, self._bias_hz)
-        if not self._sliced:
-            rate_hz = rate_hz.sum(axis=0, keepdims=True)
-        for (vehicle, task_class), queue in self._queues.items():
-            queue.set_rate(float(rate_hz[vehicle, task_class]))
-
     def backlog_bytes(self) -> Floats:
-        """Return the backlog of every class, [K]."""
-        backlog = np.zeros(self._system.num_class)
-        for (_, task_class), queue in self._queues.items():
-            backlog[task_class] += queue.backlog_bytes()
-        return backlog
+        """Return the backlog of the vehicles that are here, [K]."""
+        return self._queues.backlog_bytes(sorted(self._present))
+
+    def _set_rates(self) -> None:
+        allocation_hz = np.zeros_like(self._bias_hz)
+        for vehicle, hz in self._allocation_hz.items():
+            allocation_hz[vehicle] = hz
+        rate_hz = computing.edge_frequency_hz(allocation_hz, self._bias_hz)
+        if self._queues.sliced:
+            for vehicle in self._present:
+                self._queues.set_rate(vehicle, rate_hz[vehicle], self._kappa)
+        else:
+            self._queues.set_rate(0, rate_hz.sum(axis=0), self._kappa)

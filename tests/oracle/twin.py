@@ -38,6 +38,7 @@ class Report:
     y_m: float
     speed_mps: float
     heading_rad: float
+    serving_node: int
     large_scale_gain: float
     channel_gain: float
     size_bytes: tuple[float, ...]
@@ -47,7 +48,8 @@ class Report:
         """Read one vehicle's state."""
         names = ("x_m", "y_m", "speed_mps", "heading_rad", "large_scale_gain", "channel_gain")
         values = {name: float(getattr(states, name)[vehicle]) for name in names}
-        return cls(slot, sampled_ns, size_bytes=tuple(states.size_bytes[vehicle].tolist()), **values)
+        node, sizes = int(states.serving_node[vehicle]), tuple(states.size_bytes[vehicle].tolist())
+        return cls(slot, sampled_ns, serving_node=node, size_bytes=sizes, **values)
 
 
 class BiasTable:
@@ -67,7 +69,7 @@ class BiasTable:
 
 
 class Belief:
-    """Of each vehicle the newest report that has been delivered, and the server's backlog."""
+    """Of each vehicle the newest report that has been delivered, and of each server, too."""
 
     def __init__(
         self,
@@ -84,8 +86,7 @@ class Belief:
         # A vehicle's registration is like a report of slot 0, but any real report replaces it.
         self._reports = {v: Report.of(v, 0, 0, registered) for v in range(system.num_vehicle)}
         self._heard: set[int] = set()
-        self._backlog_bytes = np.zeros(system.num_class)
-        self._backlog_slot = -1
+        self._backlogs = [(-1, np.zeros(system.num_class)) for _ in range(system.num_node)]
 
     def hear(self, vehicle: int, report: Report) -> None:
         """Take in a report, unless a newer one of the same vehicle has overtaken it."""
@@ -93,10 +94,10 @@ class Belief:
             self._reports[vehicle] = report
             self._heard.add(vehicle)
 
-    def hear_server(self, slot: int, backlog_bytes: Floats) -> None:
-        """Take in a report of the server."""
-        if slot > self._backlog_slot:
-            self._backlog_slot, self._backlog_bytes = slot, backlog_bytes
+    def hear_server(self, node: int, slot: int, backlog_bytes: Floats) -> None:
+        """Take in a report of a server."""
+        if slot > self._backlogs[node][0]:
+            self._backlogs[node] = slot, backlog_bytes
 
     def snapshot(self, slot: int, now_ns: int) -> TwinSnapshot:
         """Estimate the present."""
@@ -116,12 +117,15 @@ class Belief:
             elapsed_s = num_missed * system.slot_duration_s
             position_m = mobility.straight_position_m(origin_m, column("speed_mps"), column("heading_rad"), elapsed_s)
             x_m, y_m = position_m[..., 0], position_m[..., 1]
-            if self._scenario.mobility.kind == "highway":
-                x_m = mobility.wrap_m(x_m, self._scenario.mobility.length_m)
+            road = self._scenario.mobility
+            if road.kind in {"highway", "area"}:
+                x_m = mobility.wrap_m(x_m, road.length_m)
+            if road.kind == "area":
+                y_m = mobility.wrap_m(y_m, road.length_m)
             x_m, y_m = quantize(x_m), quantize(y_m)
             correlation = self._fading_correlation**num_missed
             gain = quantize(channel.predicted_gain(column("large_scale_gain"), gain, correlation))
-        if biases.task_size_bytes[slot].any():
+        if any(bias_bytes.any() for bias_bytes in biases.task_size_bytes):
             size_bytes = np.maximum(size_bytes + biases.task_size_bytes[slot][:, np.newaxis], 1.0)
         bias_hz = np.zeros((system.num_vehicle, system.num_class))
         if twin.bias.known:
@@ -135,9 +139,10 @@ class Belief:
             y_m=y_m,
             speed_mps=column("speed_mps"),
             heading_rad=column("heading_rad"),
+            serving_node=np.array([report.serving_node for report in reports]),
             channel_gain=quantize(gain * units.db_to_linear(biases.channel_gain_db[slot])),
             age_of_information_s=age_s,
-            backlog_bytes=self._backlog_bytes,
+            backlog_bytes=np.sum([backlog_bytes for _, backlog_bytes in self._backlogs], axis=0),
             estimation_bias_hz=bias_hz,
         )
 

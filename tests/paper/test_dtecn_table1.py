@@ -23,7 +23,7 @@ def table_1(mode: Mode) -> System:
         Model(mode=mode),
         Vehicles(num_vehicle=NUM_VEHICLE, cpu_hz=(5e9,), kappa=(1e-28,), transmit_power_w=0.2),
         Radio(bandwidth_hz=20e6, noise_w=units.dbm_to_w(-110.0)),
-        Server(frequency_hz=SERVER_HZ, num_core=10, kappa=1 / SERVER_HZ**3),
+        (Server(frequency_hz=SERVER_HZ, num_core=10, kappa=1 / SERVER_HZ**3),),
         tuple(TaskClass.model_validate(task | {"name": f"k{k}"}) for k in range(NUM_CLASS)),
         Objective(),
     )

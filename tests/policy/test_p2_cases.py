@@ -50,7 +50,7 @@ def make_system(num_vehicle: int, num_class: int = 3, reading: dict[str, Any] | 
             transmit_power_w=0.2,
         ),
         Radio(bandwidth_hz=8e6),
-        Server(frequency_hz=server_hz, num_core=max(round(server_hz / 3e9), 1), kappa=1.85e-28),
+        (Server(frequency_hz=server_hz, num_core=max(round(server_hz / 3e9), 1), kappa=1.85e-28),),
         tuple(
             TaskClass(name=name, size_bytes=size, cycles_per_byte=per_byte, deadline_s=deadline)
             for name, size, per_byte, deadline in CLASSES[:num_class]
@@ -81,6 +81,7 @@ def make_snapshot(
         y_m=zero,
         speed_mps=zero,
         heading_rad=zero,
+        serving_node=np.zeros(num_vehicle, dtype=np.int64),
         channel_gain=gain,
         age_of_information_s=zero,
         backlog_bytes=backlog * system.backlog_unit_bytes * rng.random(num_class),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from itertools import pairwise
@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from physical.phase import Phase
+from physical.plane.plane import DataPlane
 from physical.plane.ticks import ticks_from_ns, to_ns
 from physical.system import System
+from policies import Policy
 from policies.baselines import share_equally
 from sim.inputs import Inputs
 from sim.scenario import Scenario
@@ -35,7 +37,8 @@ Floats = NDArray[np.float64]
 class Moody:
     """A policy whose decisions depend on all it sees but the backlog, which the two engines may round differently.
 
-    offload : "some" ratios are 0, some 1, the others anything; "all" are 1; "none" are 0
+    offload : "some" ratios are 0, some 1, the others anything; "all" are 1; "none" are 0; "switch" those of every other
+        vehicle in every other slot are 1
     load : part of the server that is handed out; above 1 the guard has to scale
     starved : probability that a flow gets no allocation; the guard lifts active ones to the floor
     """
@@ -52,11 +55,44 @@ class Moody:
         seen = 0.37 * snapshot.x_m + 3.1 * snapshot.age_of_information_s - np.log(snapshot.channel_gain)
         mood = self._generator.random(self._shape) + 0.618 * snapshot.size_bytes + seen[:, np.newaxis]
         ratio = np.clip(1.6 * (mood % 1.0) - 0.3, 0.0, 1.0)
-        if self.offload != "some":
+        if self.offload == "switch":
+            ratio = ratio * ((np.arange(len(ratio)) + snapshot.slot) % 2)[:, np.newaxis]
+        elif self.offload != "some":
             ratio = np.full(self._shape, float(self.offload == "all"))
         part = self._generator.exponential(size=self._shape) * (self._generator.random(self._shape) >= self.starved)
         total_hz = float(share_equally(snapshot, np.ones(self._shape, dtype=np.bool_)).sum())
-        return Decision(ratio, self.load * total_hz * part / max(float(part.sum()), 1e-9))
+        allocation_hz = self.load * total_hz * part / max(float(part.sum()), 1e-9)
+        return Decision(ratio, allocation_hz, **(self._radio(snapshot.system) if snapshot.system.joint else {}))
+
+    def _radio(self, system: System) -> dict[str, Floats]:
+        """Draw frequencies, powers and bandwidths; some are 0, some more than there is, and the guard repairs them."""
+        hz, power_w, bandwidth_hz = self._generator.random((3, system.num_vehicle))
+        some = self._generator.random(system.num_vehicle) >= 0.1 * self.starved
+        return {
+            "local_frequency_hz": np.where(some, 0.2 + hz, 0.0) * system.cpu_hz,
+            "transmit_power_w": 1.1 * power_w * system.transmit_power_w,
+            "bandwidth_hz": self.load * bandwidth_hz * system.node_bandwidth_hz[0] / system.num_vehicle * 2,
+        }
+
+
+@dataclass
+class Observed:
+    """What a trace does not tell of a run.
+
+    backlog_bytes : what the servers reported, in order: one [K] per slot and node
+    most_hz, most_bandwidth_hz : most of each node's server and spectrum that was ever in use at once, [M]
+    """
+
+    backlog_bytes: list[Floats] = field(default_factory=list)
+    most_hz: Floats = field(default_factory=lambda: np.zeros(1))
+    most_bandwidth_hz: Floats = field(default_factory=lambda: np.zeros(1))
+
+    def note(self, plane: DataPlane) -> None:
+        """Look at what is in use now."""
+        nodes = [plane.serving_node == node for node in range(plane.system.num_node)]
+        self.most_hz = np.maximum(self.most_hz, [plane.service_hz[here].sum() for here in nodes])
+        bandwidth_hz = plane.radio.bandwidth_hz
+        self.most_bandwidth_hz = np.maximum(self.most_bandwidth_hz, [bandwidth_hz[here].sum() for here in nodes])
 
 
 @dataclass(frozen=True)
@@ -64,30 +100,53 @@ class Case:
     """A scenario with all that a run of it needs; `run` and the oracle are each called at most once per case."""
 
     data: dict[str, Any]
-    policy: Moody
+    policy: Policy
     seed: int
     faults: tuple[Fault, ...]
     block_length: int  # slots after which finished tasks are written down and forgotten
+    observed: Observed = field(default_factory=Observed)
 
     @cached_property
     def scenario(self) -> Scenario:
         return Scenario.from_dict(self.data)
 
     def run(self) -> RunResult:
-        """Run the case in a world where some commands reach the server out of nowhere."""
-        module, faults = import_module("sim.simulation"), self.faults
+        """Run the case in a world where some commands reach the server out of nowhere, and where somebody watches."""
+        faults, observed = self.faults, self.observed
+
+        class WatchedPlane(DataPlane):
+            def begin_slot(self, *args: Any) -> None:
+                super().begin_slot(*args)
+                observed.note(self)
+
+            def set_radio(self, *args: Any) -> None:
+                super().set_radio(*args)
+                observed.note(self)
+
+            def set_service_rate(self, *args: Any) -> None:
+                super().set_service_rate(*args)
+                observed.note(self)
 
         class FaultyWorld(World):
             def run(self) -> None:
                 for fault in faults:
                     event = self.clock.at(fault.time_ns, Phase.FAULT, fault)
                     assert event.callbacks is not None
-                    event.callbacks.append(lambda event: self.server.obey(event.value.slot, event.value.allocation_hz))
+                    event.callbacks.append(lambda event: self.obey(event.value))
                 super().run()
 
+            def obey(self, fault: Fault) -> None:
+                self.servers[fault.node].obey(fault.slot, fault.allocation_hz, fault.serving_node)
+
+            def _report_backlog(self, node: int, slot: int, backlog_bytes: Floats) -> None:
+                super()._report_backlog(node, slot, backlog_bytes)
+                observed.backlog_bytes.append(backlog_bytes)
+
+        module = import_module("sim.simulation")
         with (
             patch.object(module, "World", FaultyWorld),
             patch.object(module, "_quiet_collector", nullcontext),  # collecting takes longer than the run
+            patch.object(import_module("sim.world"), "DataPlane", WatchedPlane),
             patch.object(Inputs, "block_length", lambda _: self.block_length),
         ):
             return run(self.scenario, policy=self.policy, seed=self.seed)

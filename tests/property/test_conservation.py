@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from physical.plane.ticks import NS_PER_S, to_ns
 from policies.feasible import FLOOR
 from sim.simulation import RunResult
 from tests.property.families import Case, case_of, cases
+from tests.property.layer_families import check_capacity_in_force, layer_case_of, layer_cases
 
 Floats = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]
@@ -31,8 +33,10 @@ def columns(table: pa.Table) -> Columns:
 
 def check_tasks_are_conserved(summary: dict[str, Any], tasks: Columns, slots: Columns, case: Case) -> None:
     scenario = case.scenario
-    num_task = scenario.time.num_slot * scenario.vehicles.num_vehicle * len(scenario.tasks)
-    assert len(tasks["slot"]) == num_task == summary["tasks_generated"]
+    num_task = len(tasks["slot"])
+    assert num_task == summary["tasks_generated"]
+    if scenario.bursts is None:  # which may leave nothing of a task
+        assert num_task == scenario.time.num_slot * len(scenario.system().cpu_hz) * len(scenario.tasks)
     ends = {"completed": "completed", "late": "late", "dropped": "dropped", "in flight": "in_flight"}
     total = 0
     for outcome, name in ends.items():
@@ -152,36 +156,48 @@ def check_energy(tasks: Columns, slots: Columns, case: Case) -> None:
     assert (slots["energy_local_j"] <= whole_j * (1 + 1e-9)).all()
 
 
-def check_objective(summary: dict[str, Any], tasks: Columns, slots: Columns, case: Case) -> None:
-    """The objective of every slot, and its mean, follow from the tables."""
-    scenario, system = case.scenario, case.scenario.system()
-    num_slot = scenario.time.num_slot
-    end_ns = num_slot * to_ns(scenario.time.slot_duration_s)
+def counted_delays(tasks: Columns, case: Case) -> tuple[NDArray[np.bool_], Floats, NDArray[np.bool_]]:
+    """Return which tasks count, their delays in seconds, and which of them miss their deadline."""
+    end_ns = case.scenario.time.num_slot * to_ns(case.scenario.time.slot_duration_s)
     outcome = tasks["outcome"].astype(str)
-    deadline_ns = np.array([to_ns(task.deadline_s) for task in scenario.tasks])[tasks["task_class"]]
+    deadline_ns = np.array([to_ns(task.deadline_s) for task in case.scenario.tasks])[tasks["task_class"]]
     age_ns = np.where(outcome == "in flight", end_ns, tasks["done_ns"].astype(float)) - tasks["generated_ns"]
     dropped = np.char.startswith(outcome, "dropped")
     counted = (outcome != "in flight") | (age_ns > deadline_ns)
     delay_s = np.where(dropped, np.maximum(age_ns, deadline_ns), age_ns) / NS_PER_S
-    missed = counted & (dropped | (age_ns > deadline_ns))
+    return counted, delay_s, counted & (dropped | (age_ns > deadline_ns))
 
-    def mean(values: NDArray[Any]) -> Floats:
-        slot = tasks["slot"][counted]
-        with np.errstate(invalid="ignore"):
-            sums = np.bincount(slot, weights=values[counted], minlength=num_slot)
-            means: Floats = sums / np.bincount(slot, minlength=num_slot)
-        return means
 
+def slot_means(values: NDArray[Any], counted: NDArray[np.bool_], tasks: Columns, num_slot: int) -> Floats:
+    """Return the mean over the tasks that count, of each slot; NaN without any."""
+    slot = tasks["slot"][counted]
+    with np.errstate(invalid="ignore"):
+        sums = np.bincount(slot, weights=values[counted], minlength=num_slot)
+        means: Floats = sums / np.bincount(slot, minlength=num_slot)
+    return means
+
+
+def check_objective(summary: dict[str, Any], tasks: Columns, slots: Columns, case: Case) -> None:
+    """The objective of every slot, and its mean, follow from the tables."""
+    system, num_slot = case.scenario.system(), case.scenario.time.num_slot
+    counted, delay_s, missed = counted_delays(tasks, case)
+    mean = partial(slot_means, counted=counted, tasks=tasks, num_slot=num_slot)
     np.testing.assert_allclose(slots["delay_s_mean"], mean(delay_s), rtol=1e-9)
     np.testing.assert_allclose(slots["deadline_miss_ratio"], mean(missed), rtol=1e-9)
     task_qos = 1.0 - delay_s / system.deadline_s[tasks["task_class"]]
     np.testing.assert_allclose(slots["qos"], mean(task_qos), rtol=1e-9, atol=1e-9)
-    drift = objective.drift(
-        slots["backlog_bytes"], slots["arrived_bytes"], slots["service_bytes"], system.backlog_unit_bytes
-    )
-    energy_j = slots["energy_local_j"] + slots["energy_edge_j"]
-    p2 = objective.p2(drift, mean(task_qos), energy_j, mean(missed), system.objective)
-    np.testing.assert_allclose(slots["objective"], p2, rtol=1e-9, atol=1e-9)
+    energy_j = slots["energy_local_j"] + slots["energy_transmit_j"] + slots["energy_edge_j"]
+    if system.cost is None:
+        drift = objective.drift(
+            slots["backlog_bytes"], slots["arrived_bytes"], slots["service_bytes"], system.backlog_unit_bytes
+        )
+        value = objective.p2(drift, mean(task_qos), energy_j, mean(missed), system.objective)
+    else:
+        upload_s = np.nan_to_num((tasks["arrived_ns"] - tasks["local_end_ns"]).astype(float)) / NS_PER_S
+        counted_s = delay_s - (upload_s if system.model.mode == "paper" else 0.0)
+        num_task = np.bincount(tasks["slot"], minlength=num_slot)
+        value = objective.weighted_cost(mean(counted_s) * num_task, energy_j, *system.cost_weights)
+    np.testing.assert_allclose(slots["objective"], value, rtol=1e-9, atol=1e-9)
     for name in ("objective", "qos"):
         expected = np.nanmean(slots[name]) if counted.any() else None
         assert summary[f"{name}_mean"] == (expected if expected is None else pytest.approx(expected, rel=1e-9))
@@ -213,3 +229,105 @@ def test_the_books_balance_in_every_family() -> None:
     for seed in range(200):
         case = case_of(seed)
         check_books(case, case.run())
+
+
+def check_layer_energy(tasks: Columns, jobs: Columns, slots: Columns, case: Case) -> None:
+    """Energies of jobs are those of their slots, and no more than full power for as long as they took."""
+    system, kinds = case.scenario.system(), ("local", "transmit", "edge")
+    num_slot, vehicle = case.scenario.time.num_slot, tasks["vehicle"]
+    for name in ("slot", "vehicle", "task_class"):
+        assert (jobs[name] == tasks[name]).all()
+    for kind in kinds:
+        joules = jobs[f"energy_{kind}_j"]
+        assert (joules >= 0).all()
+        by_slot = np.bincount(tasks["slot"], weights=joules, minlength=num_slot)
+        np.testing.assert_allclose(slots[f"energy_{kind}_j"], by_slot, rtol=1e-9, atol=1e-9, err_msg=kind)
+    held = np.isnan(jobs["local_frequency_hz"])
+    assert not any(jobs[f"energy_{kind}_j"][held].any() for kind in kinds)
+    end_ns = num_slot * to_ns(case.scenario.time.slot_duration_s)
+
+    def took_s(begin: str, end: str) -> Floats:
+        """Return how long a stage took until now, s; 0 if it has not begun."""
+        until = np.nan_to_num(tasks[f"{end}_ns"].astype(float), nan=end_ns)
+        took: Floats = (np.nan_to_num(until - tasks[f"{begin}_ns"].astype(float)) + 2) / NS_PER_S  # each end is rounded
+        return took
+
+    most_w = {
+        "local": system.kappa_vehicle[vehicle] * np.nan_to_num(jobs["local_frequency_hz"]) ** 3,
+        "transmit": system.transmit_power_w[vehicle],
+        "edge": np.full(len(vehicle), 8 * (system.node_kappa * system.node_hz**3).max()),  # a bias may double the speed
+    }
+    times_s = {
+        "local": took_s("started", "local_end"),
+        "transmit": took_s("local_end", "upload_end"),
+        "edge": took_s("service_begin", "service_end"),
+    }
+    for kind in kinds:
+        if kind != "transmit" or case.scenario.model.mode == "corrected":
+            assert (jobs[f"energy_{kind}_j"] <= most_w[kind] * times_s[kind] * (1 + 1e-9) + 1e-9).all(), kind
+
+
+def check_layer_work(tasks: Columns, slots: Columns, vehicles: Columns, case: Case) -> None:
+    """No more cycles are served than the servers offer."""
+    system, num_slot = case.scenario.system(), case.scenario.time.num_slot
+    names = {node.name: index for index, node in enumerate(case.scenario.nodes)}
+    node = np.array([names.get(name, -1) for name in vehicles["serving_node"]]).reshape(num_slot, -1)
+    index = tasks["slot"], tasks["vehicle"], tasks["task_class"]
+    size_bytes = np.zeros((num_slot, system.num_vehicle, system.num_class))
+    size_bytes[index] = tasks["size_bytes"]
+    cycles = np.nan_to_num(tasks["offloading_ratio"]) * system.work_cycles(size_bytes, node)[1][index]
+    served = ~np.isnan(tasks["service_end_ns"].astype(float))
+    by_class = np.bincount(tasks["task_class"][served], weights=cycles[served], minlength=system.num_class)
+    offered = (slots["service_bytes"] * system.cycles_per_byte).sum(axis=0)
+    assert (by_class <= offered * (1 + 1e-9) + 1.0).all()
+    empty = np.bincount(tasks["task_class"][~served], weights=cycles[~served], minlength=system.num_class) == 0
+    assert (slots["backlog_bytes"][-1][empty] <= by_class[empty] / system.cycles_per_byte[empty] + 1e-3).all()
+
+
+def check_layer_decisions(decisions: Columns, case: Case) -> None:
+    """Decisions keep to whole layers, and to what a vehicle and the pools have."""
+    system = case.scenario.system()
+    if not len(decisions["slot"]):
+        return
+    ratio = decisions["offloading_ratio"].reshape(-1, system.num_vehicle, system.num_class)
+    assert ((ratio >= 0) & (ratio <= 1)).all()
+    layers = ratio * system.num_layer
+    np.testing.assert_allclose(layers, np.rint(layers), atol=1e-9)
+    assert (layers[..., system.num_layer > 0] < system.num_layer[system.num_layer > 0]).all()
+    hz, power_w, bandwidth_hz = (
+        decisions[name].reshape(-1, system.num_vehicle)
+        for name in ("local_frequency_hz", "transmit_power_w", "bandwidth_hz")
+    )
+    assert ((hz > 0) & (hz <= system.cpu_hz)).all()
+    assert ((power_w >= system.transmit_power_w_min) & (power_w <= system.transmit_power_w)).all()
+    floors_hz = FLOOR * system.node_bandwidth_hz[0] * system.num_vehicle
+    assert (bandwidth_hz >= 0).all()
+    total_hz = system.node_bandwidth_hz.sum()
+    assert (bandwidth_hz.sum(axis=1) <= total_hz * (1 + 1e-9) + floors_hz).all()
+
+
+def check_layer_books(case: Case, result: RunResult) -> None:
+    tasks, jobs, slots, decisions, vehicles = (
+        columns(result.table(name)) for name in ("tasks", "jobs", "slots", "decisions", "vehicles")
+    )
+    check_tasks_are_conserved(result.summary, tasks, slots, case)
+    check_messages_are_conserved(result.summary)
+    check_stages_follow_each_other(tasks, case)
+    check_layer_energy(tasks, jobs, slots, case)
+    check_layer_work(tasks, slots, vehicles, case)
+    check_layer_decisions(decisions, case)
+    check_capacity_in_force(case)
+    check_objective(result.summary, tasks, slots, case)
+
+
+@settings(max_examples=10)
+@given(layer_cases())
+def test_the_books_of_layers_balance(case: Case) -> None:
+    check_layer_books(case, case.run())
+
+
+@pytest.mark.full
+def test_the_books_of_layers_balance_in_every_family() -> None:
+    for seed in range(60):
+        case = layer_case_of(seed)
+        check_layer_books(case, case.run())

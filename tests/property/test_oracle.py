@@ -26,7 +26,8 @@ def compare(case: Case, result: RunResult, oracle: OracleResult) -> None:
         assert found == expected, name
     compare_decisions(result, oracle)
     slots = result.table("slots")
-    for name, rows in (("backlog_bytes", oracle.backlog_bytes), ("arrived_bytes", oracle.arrived_bytes)):
+    backlog_bytes = np.sum(oracle.backlog_bytes, axis=1)
+    for name, rows in (("backlog_bytes", backlog_bytes), ("arrived_bytes", oracle.arrived_bytes)):
         np.testing.assert_allclose(slots[name].to_pylist(), rows, rtol=1e-9, atol=1e-6, err_msg=name)
     counted = {fate: result.summary[f"messages_{fate.replace(' ', '_')}"] for fate in oracle.messages}
     assert counted == dict(oracle.messages)

@@ -37,6 +37,7 @@ def make_snapshot(size: Any, gain: Any, bias_hz: float, *settings_: str, backlog
         y_m=zeros,
         speed_mps=zeros,
         heading_rad=zeros,
+        serving_node=np.zeros(2, dtype=np.int64),
         channel_gain=np.asarray(gain, dtype=float),
         age_of_information_s=zeros,
         backlog_bytes=np.full(2, backlog),

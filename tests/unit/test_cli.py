@@ -45,7 +45,7 @@ def test_run_prints_a_table_with_units() -> None:
     assert ["Energy"] in lines
     assert ["generated", "150"] in lines
     assert next(line for line in lines if line[:3] == ["delay", "of", "a"])[-1] == "s"
-    assert next(line for line in lines if line[:2] == ["edge", "server,"])[-1] == "J"
+    assert next(line for line in lines if line[:2] == ["edge", "servers,"])[-1] == "J"
     assert lines[-1] == ["trace:", "runs/dtecn-edge-equal-seed0"]
 
 
@@ -68,7 +68,11 @@ def test_duration(duration: str, num_slot: int) -> None:
 
 
 USAGE = [
-    ((), "COMMAND: is missing (accepted: run, compare, scenarios, policies, check, bench; see twin --help)"),
+    (
+        (),
+        "COMMAND: is missing (accepted: run, replay, branch, compare, sweep, scenarios, policies, check, bench; "
+        "see twin --help)",
+    ),
     (("fly",), "No such command 'fly'"),
     (("rnu",), "did you mean 'run'?"),
     (("run",), "SCENARIO: is missing (accepted: see twin run --help)"),
@@ -202,9 +206,9 @@ def test_bench_of_the_optimum(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_bench_scenarios_keep_the_load_per_vehicle() -> None:
     table1 = kernel.scenario("table1", 100, 5)
-    assert table1.server.frequency_hz / table1.vehicles.num_vehicle == Scenario.load("dtecn").server.frequency_hz / 10
+    assert table1.server.frequency_hz / table1.num_vehicle == Scenario.load("dtecn").server.frequency_hz / 10
     stress = kernel.scenario("stress", 10, 200)
-    offered = sum(0.5 * sum(task.size_bytes) * task.cycles_per_byte for task in stress.tasks)
+    offered = sum(0.5 * sum(task.units) * (task.cycles_per_byte or 0.0) for task in stress.tasks)
     assert offered / stress.time.slot_duration_s > 12e9
 
 

@@ -51,7 +51,7 @@ def make_belief(
     hidden_hz = np.arange(NUM_VEHICLE * NUM_CLASS, dtype=float).reshape(NUM_VEHICLE, NUM_CLASS) - 2e9
     first = states(0) if registered is None else registered
     all_biases = Biases(cpu_frequency_hz=lambda slot: hidden_hz + slot, known=known, **processes)
-    return Belief(SYSTEM, first, estimator, all_biases, CORRELATION, ROAD_M)
+    return Belief(SYSTEM, first, estimator, all_biases, CORRELATION, (ROAD_M, None))
 
 
 def cohort(
@@ -154,7 +154,7 @@ def test_the_newest_delivered_report_counts_whatever_the_order(data: st.DataObje
 def test_the_newest_server_report_counts() -> None:
     belief = make_belief()
     for slot, delivered_ns in ((2, 50), (1, 60), (3, LOST_NS), (4, 90)):
-        belief.expect_server(ServerReport(slot, delivered_ns, np.full(NUM_CLASS, float(slot))))
+        belief.expect_server(ServerReport(0, slot, delivered_ns, np.full(NUM_CLASS, float(slot))))
     for now_ns, slot in ((49, 0), (50, 2), (60, 2), (89, 2), (90, 4), (LOST_NS - 1, 4)):
         belief.update(now_ns)
         assert belief.snapshot(5, now_ns).backlog_bytes.tolist() == [slot, slot]

@@ -37,7 +37,9 @@ class Command:
 
 def states() -> VehicleStates:
     ones = np.ones(NUM_VEHICLE)
-    return VehicleStates(ones, ones, ones, ones, ones, ones, 1e12 * ones, np.ones((NUM_VEHICLE, NUM_CLASS)))
+    nodes = np.zeros(NUM_VEHICLE, dtype=np.int64)
+    sizes = np.ones((NUM_VEHICLE, NUM_CLASS))
+    return VehicleStates(ones, ones, ones, ones, nodes, ones, ones, 1e12 * ones, sizes)
 
 
 def start_of(
@@ -66,7 +68,7 @@ def simulate(
     plane = DataPlane(make_scenario().system())
     fleet = Fleet(plane, missing, patience)
     shape = (num_slot, NUM_VEHICLE, NUM_CLASS)
-    plane.append_slots(0, np.full(shape, 1000.0), Fate(0, None), Fate(0, None))
+    plane.append_slots(0, np.full(shape, 1000.0), np.zeros(shape[:2], dtype=np.int64), Fate(0, None), Fate(0, None))
     plane.set_service_rate(0, np.full(shape[1:], 1e9))
     todo: list[tuple[int, int, Any]] = [(slot * SLOT, 0, slot) for slot in range(num_slot)]
     todo += [(command.sent, 1, command) for command in commands if command.sent <= num_slot * SLOT]
@@ -78,7 +80,8 @@ def simulate(
         elif kind == 1:
             same = len(set(what.arrive)) == 1 and what.arrive[0] < NEVER
             arrive = what.arrive[0] if same else np.array(what.arrive)
-            fleet.command(CommandCohort(what.slot, arrive, np.full(shape[1:], what.ratio)))
+            settings_ = {"offloading_ratio": np.full(shape[1:], what.ratio)}
+            fleet.command(CommandCohort(what.slot, arrive, settings_, states().serving_node))
     columns = plane.columns
     return columns.start[: columns.num_row].reshape(shape), columns.offloading_ratio[: columns.num_row].reshape(shape)
 

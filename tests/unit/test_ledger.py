@@ -9,7 +9,7 @@ import pytest
 
 from physical.plane.columns import Outcome
 from sim import run
-from sim.ledger import Ledger
+from sim.ledger import ClosedSlot, Ledger
 from tests.unit.test_twin import column, make_scenario
 
 MS = 1_000_000
@@ -31,12 +31,12 @@ def rows(*tasks: tuple[int, int, Outcome]) -> dict[str, Any]:
 
 def close(ledger: Ledger, num: int = 1, joules: float = 0.0) -> None:
     for _ in range(num):
-        ledger.close_slot(np.array([1e4, 0.0]), np.array([3e4, 5e4]), np.array([1e4, 9e4]), joules)
+        ledger.close_slot(ClosedSlot(np.array([1e4, 0.0]), np.array([3e4, 5e4]), np.array([1e4, 9e4]), joules, 4))
 
 
 def add(ledger: Ledger, tasks: dict[str, Any], age_ms: list[float], local_j: list[float]) -> list[str]:
     age_ns = np.rint(np.array(age_ms) * MS).astype(np.int64)
-    outcome = ledger.add_tasks(tasks, np.array(local_j), age_ns)
+    outcome = ledger.add_tasks(tasks, {"local": np.array(local_j)}, age_ns)
     return [Outcome(code).name for code in outcome.tolist()]
 
 

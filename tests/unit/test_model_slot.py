@@ -51,7 +51,7 @@ def make_system(num_vehicle: int, num_class: int, model: Model, deadline_price: 
             transmit_power_w=0.2,
         ),
         Radio(bandwidth_hz=80e6, bandwidth_sharing="equal"),
-        Server(frequency_hz=60e9, num_core=20, kappa=1.85e-28),
+        (Server(frequency_hz=60e9, num_core=20, kappa=1.85e-28),),
         tuple(
             TaskClass(name=name, size_bytes=(size, 3 * size), cycles_per_byte=per_byte, deadline_s=deadline)
             for name, size, per_byte, deadline in classes

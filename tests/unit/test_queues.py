@@ -36,7 +36,7 @@ def make_plane(discipline: str, num_vehicle: int, num_class: int) -> DataPlane:
         "server": BASE["server"] | {"discipline": discipline},
     }
     plane = DataPlane(Scenario.from_dict(data).system())
-    plane.set_uplink_rate(0, np.full(num_vehicle, 1e40))
+    plane.begin_slot(0, np.full(num_vehicle, 1e40), np.ones(num_vehicle), np.zeros(num_vehicle, dtype=np.int64))
     return plane
 
 
@@ -44,7 +44,7 @@ def offload(plane: DataPlane, arrive: Ints, size_bytes: Floats) -> None:
     """Let tasks of sizes [B, N, K] arrive at the server at given ticks [B, N, K]."""
     first_row = plane.columns.append_slots(0, size_bytes)
     rows = np.arange(first_row, plane.columns.num_row)
-    plane.start(rows, arrive.reshape(-1), np.ones(len(rows)))
+    plane.start(rows, arrive.reshape(-1), {"offloading_ratio": np.ones(len(rows))})
 
 
 @dataclass

@@ -28,9 +28,16 @@ def make_plane(*settings_: str, sizes: Any, uplink: Fate = NO_FATE, result: Fate
     """Three vehicles, two classes, one slot of tasks, a server that is never the bottleneck."""
     scenario = make_scenario(*settings_)
     plane = DataPlane(scenario.system(), shared_cpu=scenario.vehicles.cpu == "shared")
-    plane.append_slots(0, np.asarray(sizes, dtype=float).reshape(1, 3, 2), uplink, result)
+    plane.append_slots(
+        0, np.asarray(sizes, dtype=float).reshape(1, 3, 2), np.zeros((1, 3), dtype=np.int64), uplink, result
+    )
     plane.set_service_rate(0, np.full((3, 2), 1e30))
     return plane
+
+
+def set_rate(plane: DataPlane, now: int, rate_bps: float) -> None:
+    """Change the uplink rates of all vehicles."""
+    plane.begin_slot(now, np.full(3, rate_bps), np.ones(3), np.zeros(3, dtype=np.int64))
 
 
 def finish(plane: DataPlane, *, horizon: int = 1000 * MS) -> dict[str, Any]:
@@ -66,9 +73,9 @@ def test_local_work_and_upload_follow_the_equations(order: str, rule: str, data:
     plane = make_plane(f"model.order={order}", f"model.upload={rule}", sizes=size)
     for index, (now, rate_bps) in enumerate(rates):
         plane.advance(now)
-        plane.set_uplink_rate(now, np.full(3, rate_bps))
+        set_rate(plane, now, rate_bps)
         if index == 0:
-            plane.start(slice(0, 6), start_at, ratio)
+            plane.start(slice(0, 6), start_at, {"offloading_ratio": ratio})
     rows = finish(plane, horizon=10_000 * MS)
     assert len(rows["slot"]) == 6
     tolerance = len(rates) + 2
@@ -92,8 +99,8 @@ def test_local_work_and_upload_follow_the_equations(order: str, rule: str, data:
 def test_latencies_of_uplink_and_result_are_added_once() -> None:
     latency = np.arange(6).reshape(1, 3, 2) * MS
     plane = make_plane(sizes=np.full(6, 1000.0), uplink=Fate(latency, None), result=Fate(5 * MS, None))
-    plane.set_uplink_rate(0, np.full(3, 8e6))
-    plane.start(slice(0, 6), 0, np.ones(6))
+    set_rate(plane, 0, 8e6)
+    plane.start(slice(0, 6), 0, {"offloading_ratio": np.ones(6)})
     rows = finish(plane)
     np.testing.assert_array_equal(rows["upload_end"], MS)
     np.testing.assert_array_equal(rows["arrive"], MS + latency.ravel())
@@ -105,8 +112,8 @@ def test_lost_uploads_and_lost_results_are_dropped_when_they_would_have_come() -
     plane = make_plane(
         sizes=np.full(6, 1000.0), uplink=Fate(3 * MS, lost), result=Fate(2 * MS, ~lost & (np.arange(2) == 0))
     )
-    plane.set_uplink_rate(0, np.full(3, 8e6))
-    plane.start(slice(0, 6), 0, np.array([1.0, 1.0, 1.0, 0.5, 0.0, 1.0]))
+    set_rate(plane, 0, 8e6)
+    plane.start(slice(0, 6), 0, {"offloading_ratio": np.array([1.0, 1.0, 1.0, 0.5, 0.0, 1.0])})
     rows = finish(plane)
     outcomes = [Outcome(code).name for code in rows["outcome"].tolist()]
     assert outcomes == [
@@ -125,8 +132,8 @@ def test_lost_uploads_and_lost_results_are_dropped_when_they_would_have_come() -
 
 def test_a_shared_cpu_runs_local_parts_in_turn() -> None:
     plane = make_plane('vehicles.cpu="shared"', sizes=[3000, 1000, 5000, 5000, 3000, 1000])
-    plane.set_uplink_rate(0, np.full(3, 8e9))
-    plane.start(slice(0, 6), 0, np.array([0.0, 0.0, 1.0, 0.0, 0.5, 0.0]))
+    set_rate(plane, 0, 8e9)
+    plane.start(slice(0, 6), 0, {"offloading_ratio": np.array([0.0, 0.0, 1.0, 0.0, 0.5, 0.0])})
     rows = finish(plane)
     # 3000 B x 2000 / 1.5 GHz = 4 ms, then 1000 B x 3000 / 1.5 GHz = 2 ms more; offloaded tasks take no CPU.
     assert rows["local_end"].tolist() == [4 * MS, 6 * MS, 0, 6 * MS, 2 * MS, 4 * MS]
@@ -134,8 +141,8 @@ def test_a_shared_cpu_runs_local_parts_in_turn() -> None:
 
 def test_cycles_arrived_are_those_offloaded() -> None:
     plane = make_plane(sizes=[100, 200, 300, 400, 500, 600])
-    plane.set_uplink_rate(0, np.full(3, 1e9))
-    plane.start(slice(0, 6), 0, np.array([0.5, 0.0, 1.0, 0.25, 0.0, 1.0]))
+    set_rate(plane, 0, 1e9)
+    plane.start(slice(0, 6), 0, {"offloading_ratio": np.array([0.5, 0.0, 1.0, 0.25, 0.0, 1.0])})
     plane.advance(50 * MS)
     np.testing.assert_array_equal(plane.take_arrived_bytes(), [350.0, 700.0])
     np.testing.assert_array_equal(plane.take_arrived_bytes(), [0.0, 0.0])

@@ -20,8 +20,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-_GRID = 2.0**20
-"""Steps per unit that decided powers are rounded to: logarithms differ in their last digit between processors."""
+_GRID, _GRID_HZ = 2.0**20, 2.0**5
+"""Steps per W and Hz that decisions are rounded to (squared, those of bandwidths): logarithms differ in their last digit between processors."""
 
 
 @dataclass(frozen=True)
@@ -152,27 +152,29 @@ def decision_of(problem: LayersProblem, solution: LayersSolution) -> Decision:
     ratio = (problem.num_layer - solution.num_local) / problem.num_layer
     return Decision(
         offloading_ratio=ratio[:, np.newaxis],
-        compute_allocation_hz=np.floor(solution.edge_hz)[:, np.newaxis],
-        local_frequency_hz=np.floor(solution.local_hz),
+        compute_allocation_hz=(np.floor(solution.edge_hz * _GRID_HZ) / _GRID_HZ)[:, np.newaxis],
+        local_frequency_hz=np.floor(solution.local_hz * _GRID_HZ) / _GRID_HZ,
         transmit_power_w=np.maximum(np.floor(solution.power_w * _GRID) / _GRID, problem.power_min_w),
-        bandwidth_hz=np.floor(solution.bandwidth_hz * 16.0) / 16.0,
+        bandwidth_hz=np.floor(solution.bandwidth_hz * _GRID_HZ**2) / _GRID_HZ**2,
     )
 
 
 def evaluate(snapshot: TwinSnapshot, decision: Decision) -> SplitOutcome:
-    """Return what a decision leads to by the closed form, on the twin's belief."""
+    """Return what a decision leads to by the closed form, on the twin's belief; rates are not rounded here."""
     assert decision.transmit_power_w is not None
     assert decision.bandwidth_hz is not None
     assert decision.local_frequency_hz is not None
+    system = snapshot.system
     return split_step(
-        snapshot.system,
+        system,
         snapshot.size_bytes,
-        snapshot.channel_gain,
+        rate.fdma_rate_bps(
+            decision.bandwidth_hz, decision.transmit_power_w, snapshot.channel_gain, system.noise_density_w_hz
+        ),
         snapshot.serving_node,
         decision.offloading_ratio,
         decision.compute_allocation_hz,
         decision.transmit_power_w,
-        decision.bandwidth_hz,
         decision.local_frequency_hz,
     )
 

@@ -1,0 +1,53 @@
+"""Work that stays behind: of vehicles that have gone to another node, finished by the old one (rule "finish")."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from physical.plane.columns import TaskColumns
+from physical.plane.fifo import Fifo
+from physical.plane.slices import Slices
+from physical.plane.ticks import Floats, Ints
+
+
+class Leaving(Slices):
+    """Queues like `Slices`, each at the frequency that its flow had when its vehicle left.
+
+    A flow that is left behind twice goes on at the frequency and the node of the first time.
+    """
+
+    def __init__(self, columns: TaskColumns, cycles_per_byte: Floats, num_flow: int, *, metered: bool) -> None:
+        super().__init__(columns, cycles_per_byte, num_flow, metered=metered)
+        self._node = np.full(num_flow, -1, dtype=np.int64)
+
+    @property
+    def busy(self) -> bool:
+        """Whether any work has been left behind."""
+        return self._num_queued > 0
+
+    def take_over(self, flow: Ints, now: int, queues: Slices | Fifo, node: Ints) -> None:
+        """Take the work of some flows out of `queues` at `now`; `node` [num_flow] is where each of them was."""
+        assert isinstance(queues, Slices)
+        rate_hz, watts = queues.rate_hz.copy(), queues.watts.copy()
+        rows = queues.remove(flow, now)
+        if not rows.size:
+            return
+        begun = self._columns.serve[rows].copy()
+        flow = self._columns.flow[rows]
+        idle = flow[self._head[flow] < 0]
+        self._node[idle] = node[idle]
+        rate, power = self._rate.copy(), self._watts.copy()
+        rate[idle], power[idle] = rate_hz[idle], watts[idle]
+        self.change_rates(now, rate, power)
+        arrive = self._columns.arrive[rows].copy()
+        # They join this queue now, one tick after the other, so that the order within a flow is kept.
+        first = np.flatnonzero(np.diff(flow, prepend=-1))
+        self._columns.arrive[rows] = now + np.arange(len(rows)) - np.repeat(first, np.diff(first, append=len(rows)))
+        self.admit(np.sort(rows))
+        self._columns.arrive[rows] = arrive
+        started = begun <= now
+        self._columns.serve[rows[started]] = begun[started]
+
+    def rate_at_hz(self, node: int) -> float:
+        """Return how much of a node's server is taken by what has been left there, Hz."""
+        return float(self._rate[(self._head >= 0) & (self._node == node)].sum())

@@ -1,0 +1,124 @@
+"""The radio channels between vehicles and nodes: Gauss-Markov shadowing and fading, or a trace of rates."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from physical.model import channel, mobility, rate
+from physical.plane.ticks import NS_PER_S
+from physical.quantize import quantize
+from physical.system import System
+from sim.association import Association
+from sim.draws import draw_normal
+from sim.exogenous import link_of
+from sim.motion import Course
+from sim.scenario import Scenario
+from sim.streams import Streams
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+class Channels:
+    """Makes the gains of a run, slot after slot."""
+
+    def __init__(self, scenario: Scenario, system: System, streams: Streams, typical_speed_mps: Floats) -> None:
+        self._radio = scenario.radio
+        self._system = system
+        self.node_m = np.array([node.position_m for node in scenario.nodes])
+        self._count = system.num_vehicle
+        self._generators = streams.of_vehicles("channel", self._count)
+        self._state: Floats | None = None
+        self._speed_mps: Floats = np.empty(0)
+        self._correlation: Floats = np.empty(0)
+        self.association = Association(scenario.radio, self.node_m, self._count)
+        self.fading_correlation = self._correlations(typical_speed_mps)[:, 1]
+        self._rates = None if scenario.radio.rate_file is None else _Rates(scenario, system, streams)
+
+    def _correlations(self, speed_mps: Floats) -> Floats:
+        """Return the correlations from slot to slot of shadowing and both parts of the fading, [N, 3]."""
+        slot_s = self._system.slot_duration_s
+        doppler_hz = channel.doppler_hz(speed_mps, self._radio.carrier_hz)
+        fading = quantize(channel.fading_correlation(doppler_hz, slot_s))
+        shadowing = quantize(channel.shadowing_correlation(speed_mps * slot_s, self._radio.shadowing_decorrelation_m))
+        return np.stack([shadowing, fading, fading], axis=1)
+
+    def large_scale_gain(self, position_m: Floats, shadowing_db: Floats | float) -> Floats:
+        """Return the gains to all nodes without fading, [..., N, M]."""
+        radio = self._radio
+        per_node = [mobility.distance_m(position_m, station_m, radio.distance_m_min) for station_m in self.node_m]
+        distance_m = np.stack(per_node, axis=-1)
+        path_loss_db = channel.path_loss_db(distance_m, radio.path_loss_intercept_db, radio.path_loss_slope_db)
+        return quantize(channel.large_scale_gain(path_loss_db, shadowing_db))
+
+    def gains(self, course: Course, first_slot: int, down: Mask | None) -> tuple[Ints, Floats, Floats]:
+        """Return serving nodes, large-scale and channel gains of the next slots, [B, N].
+
+        Shadowing and fading are Gauss-Markov from slot to slot, on each of the links to the M nodes. Who has no node
+        has the gain to the first one.
+        """
+        radio, num_node, num_slot = self._radio, len(self.node_m), len(course.position_m)
+        states = self._walk(course.speed_mps).reshape(num_slot, self._count, num_node, 3)
+        all_gains = self.large_scale_gain(course.position_m, radio.shadowing_std_db * states[..., 0])
+        node = self.association.attach(course.position_m, all_gains, down, course.present)
+        if self._rates is not None:
+            gain = self._rates.gains(first_slot, num_slot)
+            return node, gain, gain.copy()
+        link = np.maximum(node, 0)[..., np.newaxis]
+        large_scale_gain = np.take_along_axis(all_gains, link, axis=-1)[..., 0]
+        if radio.fading == "none":
+            return node, large_scale_gain, large_scale_gain.copy()
+        states = np.take_along_axis(states, link[..., np.newaxis], axis=2)[:, :, 0]
+        # Real and imaginary part have variance 1/2 each: the fading power has mean one.
+        real, imaginary = states[..., 1] * np.sqrt(0.5), states[..., 2] * np.sqrt(0.5)
+        fading: Floats = channel.fading_power(real, imaginary)
+        return node, large_scale_gain, quantize(channel.channel_gain(large_scale_gain, fading))
+
+    def _walk(self, speed_mps: Floats) -> Floats:
+        """Return the Gaussian states of the next slots, [B, N, 3 M]."""
+        num_node = len(self.node_m)
+        innovation = draw_normal(self._generators, len(speed_mps), 3 * num_node)
+        states = np.empty_like(innovation)
+        state = self._state
+        for row, new in enumerate(innovation):
+            if not np.array_equal(speed_mps[row], self._speed_mps):
+                self._speed_mps = speed_mps[row].copy()
+                self._correlation = np.tile(self._correlations(self._speed_mps), num_node)
+            state = new if state is None else channel.gauss_markov(state, self._correlation, new)
+            states[row] = state
+        self._state = state
+        return states
+
+
+class _Rates:
+    """Rates of a link trace as gains that give them: each vehicle drives along some link, round and round."""
+
+    def __init__(self, scenario: Scenario, system: System, streams: Streams) -> None:
+        trace = link_of(scenario)
+        self._system = system
+        self._slot_duration_s = scenario.time.slot_duration_s
+        link = trace.column("link_id").astype(np.int64)
+        names = trace.names("link_id")
+        time_s = trace.column("t_ns") / NS_PER_S
+        rate_bps = trace.column("uplink_rate_bps")
+        self._links = [(time_s[link == index], rate_bps[link == index]) for index in range(len(names))]
+        drawn = np.stack([generator.random(2) for generator in streams.of_vehicles("link-trace", system.num_vehicle)])
+        self._link = np.floor(drawn[:, 0] * len(names)).astype(np.int64)
+        self._offset = drawn[:, 1]
+
+    def gains(self, first_slot: int, num_slot: int) -> Floats:
+        """Return the gains [B, N] at which eq. 2 of 'dtecn' gives the rates of the trace, at least 1 bit/s."""
+        at_s = np.arange(first_slot, first_slot + num_slot) * self._slot_duration_s
+        rate_bps = np.empty((num_slot, len(self._link)))
+        for vehicle, (index, offset) in enumerate(zip(self._link, self._offset, strict=True)):
+            time_s, values = self._links[index]
+            length_s = time_s[-1] - time_s[0] + self._slot_duration_s
+            place_s = time_s[0] + (offset * length_s + at_s) % length_s
+            rate_bps[:, vehicle] = values[np.searchsorted(time_s, place_s, side="right") - 1]
+        system = self._system
+        gain = rate.gain_for_rate(
+            np.maximum(rate_bps, 1.0), system.bandwidth_hz, system.transmit_power_w, system.noise_w
+        )
+        return quantize(gain)

@@ -1,0 +1,82 @@
+"""Who decides in a run: a guarded policy, what was recorded, or one until some time and then another."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from physical.system import System
+from twin.cloud import DecisionMaker
+from twin.decision import Ruling
+from twin.snapshot import TwinSnapshot
+
+
+class Decider(DecisionMaker, Protocol):
+    """A decision maker that can be got ready for a run."""
+
+    def reset(self, system: System, seed: int) -> None:
+        """Get ready for a run."""
+
+
+class RecordedDecisions:
+    """Decides what was decided, after the same time; the fallback decides where nothing is recorded."""
+
+    def __init__(self, rulings: dict[int, Ruling], fallback: Decider) -> None:
+        self._rulings = rulings
+        self._fallback = fallback
+
+    def reset(self, system: System, seed: int) -> None:
+        """Learn the shape of decisions."""
+        self._shape = (system.num_vehicle, system.num_class)
+        self._fallback.reset(system, seed)
+
+    def rule(self, snapshot: TwinSnapshot) -> Ruling:
+        """Return the recorded ruling."""
+        ruling = self._rulings.get(snapshot.slot)
+        size = self._shape[0] * self._shape[1]
+        if ruling is None or ruling.decision.offloading_ratio.size != size:
+            return self._fallback.rule_by_fallback(snapshot, "the record has no decision for this slot", 0.0)
+        decision = ruling.decision
+        if decision.compute_allocation_hz.size != size:
+            return self._fallback.rule_by_fallback(snapshot, "the recorded decision has another shape", 0.0)
+        shaped = replace(
+            decision,
+            offloading_ratio=_as(decision.offloading_ratio, self._shape),
+            compute_allocation_hz=_as(decision.compute_allocation_hz, self._shape),
+        )
+        return replace(ruling, decision=shaped)
+
+    def rule_by_fallback(self, snapshot: TwinSnapshot, reason: str, wall_s: float) -> Ruling:
+        """Return the fallback's decision."""
+        return self._fallback.rule_by_fallback(snapshot, reason, wall_s)
+
+
+def _as(values: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
+    return values.reshape(shape)
+
+
+class SwitchedDecisions:
+    """One decider before a time, another one from then on."""
+
+    def __init__(self, first: Decider, second: Decider, switch_ns: int) -> None:
+        self._deciders = (first, second)
+        self._switch_ns = switch_ns
+
+    def reset(self, system: System, seed: int) -> None:
+        """Get both ready, with the same seed: a second one that draws begins when it first decides."""
+        for decider in self._deciders:
+            decider.reset(system, seed)
+
+    def rule(self, snapshot: TwinSnapshot) -> Ruling:
+        """Return the ruling of who is in charge."""
+        return self._in_charge(snapshot).rule(snapshot)
+
+    def rule_by_fallback(self, snapshot: TwinSnapshot, reason: str, wall_s: float) -> Ruling:
+        """Return the fallback's decision of who is in charge."""
+        return self._in_charge(snapshot).rule_by_fallback(snapshot, reason, wall_s)
+
+    def _in_charge(self, snapshot: TwinSnapshot) -> Decider:
+        return self._deciders[snapshot.time_ns >= self._switch_ns]

@@ -1,0 +1,156 @@
+"""Where vehicles are at slot starts, how fast they go, and whether they are there at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from physical.model import mobility
+from physical.params import Mobility
+from physical.plane.ticks import NS_PER_S
+from physical.quantize import freeze, quantize
+from sim.streams import Streams
+from traces.exogenous import MobilityTrace
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Course:
+    """Motion during some slots.
+
+    position_m : [B, N, 2], at slot starts
+    speed_mps, heading_rad : [B, N]
+    present : [B, N], or None if everybody is there
+    """
+
+    position_m: Floats
+    speed_mps: Floats
+    heading_rad: Floats
+    present: Mask | None
+
+
+class Motion(Protocol):
+    """A source of motion.
+
+    typical_speed_mps : [N], of a vehicle over the run: with it the twin predicts its fading
+    wraps_at_m : lengths at which x and y wrap around, None where they do not
+    """
+
+    typical_speed_mps: Floats
+    wraps_at_m: tuple[float | None, float | None]
+
+    def course(self, first_slot: int, num_slot: int) -> Course:
+        """Return the motion during some slots; they need not be asked for in order."""
+
+
+class GeneratedMotion:
+    """Vehicles at constant speed: on a highway, straight on, at rest, or in a square."""
+
+    def __init__(self, params: Mobility, streams: Streams, num_vehicle: int, slot_duration_s: float) -> None:
+        self._params = params
+        self._slot_duration_s = slot_duration_s
+        generators = streams.of_vehicles("mobility", num_vehicle)
+        drawn = np.stack([generator.random(3) for generator in generators])
+        low, high = params.speed_mps
+        lane = np.floor(drawn[:, 1] * params.num_lane)
+        self._start_m = (drawn[:, 0] - 0.5) * params.length_m
+        self._lane_m = (lane - 0.5 * (params.num_lane - 1)) * params.lane_width_m
+        self._direction = np.where(lane < 0.5 * params.num_lane, 1.0, -1.0)
+        self._along_y = np.zeros(num_vehicle, dtype=np.bool_)
+        self.typical_speed_mps = low + (high - low) * drawn[:, 2]
+        if params.kind == "stationary":
+            self.typical_speed_mps = np.zeros(num_vehicle)
+        self._heading_rad = np.where(self._direction > 0, 0.0, np.pi)
+        if params.kind == "area":
+            self._place_in_area(np.stack([generator.random(2) for generator in generators]))
+        around = params.length_m if params.kind in {"highway", "area"} else None
+        self.wraps_at_m = (around, around if params.kind == "area" else None)
+        freeze(self.typical_speed_mps, self._heading_rad)
+
+    def _place_in_area(self, drawn: Floats) -> None:
+        """Spread the vehicles over the square, each along x or y, one way or the other."""
+        self._lane_m = (drawn[:, 0] - 0.5) * self._params.length_m
+        quarter = np.floor(drawn[:, 1] * 4.0).astype(np.int64)
+        self._direction = np.where(quarter % 2 == 0, 1.0, -1.0)
+        self._along_y = quarter >= 2
+        self._heading_rad = np.array([0.0, np.pi, 0.5 * np.pi, -0.5 * np.pi])[quarter]
+
+    def course(self, first_slot: int, num_slot: int) -> Course:
+        """Return the motion during some slots, in closed form."""
+        time_s = (np.arange(first_slot, first_slot + num_slot) * self._slot_duration_s)[:, np.newaxis]
+        speed_mps = self.typical_speed_mps
+        if self._params.kind in {"highway", "area"}:
+            position_m = mobility.highway_position_m(
+                self._start_m, speed_mps, self._direction, self._lane_m, self._params.length_m, time_s
+            )
+            if self._along_y.any():
+                position_m = np.where(self._along_y[:, np.newaxis], position_m[..., ::-1], position_m)
+        else:
+            origin_m = np.stack([self._start_m, self._lane_m], axis=-1)
+            position_m = mobility.straight_position_m(origin_m, speed_mps, self._heading_rad, time_s)
+        shape = (num_slot, len(speed_mps))
+        return Course(
+            quantize(position_m), np.broadcast_to(speed_mps, shape), np.broadcast_to(self._heading_rad, shape), None
+        )
+
+
+class TraceMotion:
+    """Vehicles of a mobility trace: positions between two samples are interpolated, outside them a vehicle is away.
+
+    Parameters
+    ----------
+    trace : canonical rows
+    begin_ns : time of the trace at which the run begins
+    slot_ns : ns, length of a slot
+    """
+
+    wraps_at_m: tuple[float | None, float | None] = (None, None)
+
+    def __init__(self, trace: MobilityTrace, begin_ns: int, slot_ns: int) -> None:
+        time_ns, entity = trace.column("t_ns"), trace.column("entity_id").astype(np.int64)
+        order = np.lexsort((time_ns, entity))
+        time_ns, entity = time_ns[order], entity[order]
+        self._begin_ns, self._slot_ns = begin_ns, slot_ns
+        self._origin_ns = int(time_ns.min())
+        self._stride = int(time_ns.max()) - self._origin_ns + 1
+        self._key = entity * self._stride + (time_ns - self._origin_ns)
+        self._time_ns = time_ns
+        self._entity = entity
+        self._x_m, self._y_m = trace.column("x_m")[order], trace.column("y_m")[order]
+        self._speed_mps = trace.column("speed_mps").astype(np.float64)[order]
+        self._heading_rad = np.nan_to_num(trace.column("heading_rad").astype(np.float64))[order]
+        self.num_vehicle = int(entity.max()) + 1
+        # A vehicle that is missing for longer than a step and a half has left and come back.
+        step_ns = trace.provenance.step_ns
+        self._gap_ns = NS_PER_S * 3600 if step_ns is None else step_ns * 3 // 2
+        counted = np.bincount(entity, minlength=self.num_vehicle)
+        self.typical_speed_mps = np.bincount(entity, weights=self._speed_mps, minlength=self.num_vehicle) / counted
+
+    def course(self, first_slot: int, num_slot: int) -> Course:
+        """Return the motion during some slots."""
+        time_ns = self._begin_ns + np.arange(first_slot, first_slot + num_slot) * self._slot_ns
+        since_ns = np.clip(time_ns - self._origin_ns, -1, self._stride - 1)[:, np.newaxis]
+        vehicle = np.arange(self.num_vehicle)
+        before = np.searchsorted(self._key, vehicle * self._stride + since_ns, side="right") - 1
+        after = np.minimum(before + 1, len(self._key) - 1)
+        mine_before = (before >= 0) & (self._entity[before] == vehicle)
+        mine_after = self._entity[after] == vehicle
+        at = time_ns[:, np.newaxis]
+        exact = mine_before & (self._time_ns[before] == at)
+        gap_ns = self._time_ns[after] - self._time_ns[before]
+        between = mine_before & mine_after & (gap_ns <= self._gap_ns) & (gap_ns > 0)
+        # Who is away rests at the nearest sample, so that nothing is without a place.
+        left = np.where(mine_before, before, after)
+        weight = np.where(between & ~exact, (at - self._time_ns[before]) / np.maximum(gap_ns, 1), 0.0)
+        right = np.where(between, after, left)
+        x_m = self._x_m[left] + weight * (self._x_m[right] - self._x_m[left])
+        y_m = self._y_m[left] + weight * (self._y_m[right] - self._y_m[left])
+        present = exact | between
+        speed_mps = np.where(present, self._speed_mps[left], 0.0)
+        return Course(quantize(np.stack([x_m, y_m], axis=-1)), speed_mps, self._heading_rad[left], present)

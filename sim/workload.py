@@ -1,0 +1,110 @@
+"""Which tasks appear: sizes drawn or taken from a trace of requests, enlarged by bursts; 0 where there is no task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from physical.model import workload
+from physical.params import Bursts, TaskClass
+from physical.plane.ticks import NS_PER_S
+from sim.draws import draw_uniform
+from sim.exogenous import requests_of
+from sim.streams import Streams
+from sim.timeline import Timeline
+from traces.exogenous import RequestTrace
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+class Workload:
+    """Makes the tasks of a run, slot after slot."""
+
+    def __init__(
+        self, tasks: Sequence[TaskClass], bursts: Bursts | None, timeline: Timeline, streams: Streams, num_vehicle: int
+    ) -> None:
+        self._tasks = tasks
+        self._timeline = timeline
+        self._generators = streams.of_vehicles("tasks", num_vehicle)
+        self._bursts = None if bursts is None else _Bursts(bursts, streams, num_vehicle)
+        self._range = np.array([task.units for task in tasks], dtype=float).T
+        self._bytes_per_unit = np.array([task.bytes_per_unit for task in tasks])
+        self._requests = {
+            index: _Requests(requests_of(task), task.requests.speed, task.requests.begin_s, index, streams)
+            for index, task in enumerate(tasks)
+            if task.requests is not None
+        }
+
+    def size_bytes(self, first_slot: int, num_slot: int, present: Mask | None) -> Floats:
+        """Return the sizes of the next slots' tasks in whole bytes, [B, N, K]; who is not `present` [B, N] has none."""
+        low, high = self._range
+        uniform = draw_uniform(self._generators, num_slot, len(low))
+        units = low + np.floor(uniform * (high - low + 1.0))
+        for index, requests in self._requests.items():
+            units[..., index] = requests.deal(first_slot, self._timeline.slot_ns, present, units[..., index])
+        factors: list[Floats] = []
+        if self._bursts is not None:
+            factors.append(self._bursts.factors(num_slot))
+        timed = self._timeline.size_factor([task.name for task in self._tasks], first_slot, num_slot)
+        if timed is not None:
+            factors.append(timed[:, np.newaxis, :])
+        for factor in factors:
+            units = np.where(units > 0, np.maximum(np.rint(units * factor), 1.0), 0.0)
+        sizes: Floats = units * self._bytes_per_unit
+        return sizes if present is None else np.where(present[..., np.newaxis], sizes, 0.0)
+
+
+class _Bursts:
+    """The chain of events, and the chains of the vehicles' bursts; all start at rest."""
+
+    def __init__(self, params: Bursts, streams: Streams, num_vehicle: int) -> None:
+        self._params = params
+        self._event_generator = streams.generator("bursts", "event")
+        self._generators = streams.of_vehicles("bursts", num_vehicle)
+        self._event = np.zeros(1, dtype=np.bool_)
+        self._burst = np.zeros(num_vehicle, dtype=np.bool_)
+
+    def factors(self, num_slot: int) -> Floats:
+        """Return the size factors of the next slots, [B, N, 1]."""
+        params = self._params
+        event_uniform = self._event_generator.random((num_slot, 1))
+        uniform = draw_uniform(self._generators, num_slot, 1)[..., 0]
+        bursts = np.empty(uniform.shape, dtype=np.bool_)
+        for row in range(num_slot):
+            self._event = workload.next_state(self._event, params.event_begin, params.event_end, event_uniform[row])
+            begin = params.burst_begin_in_event if self._event[0] else params.burst_begin
+            self._burst = workload.next_state(self._burst, begin, params.burst_end, uniform[row])
+            bursts[row] = self._burst
+        return np.where(bursts, params.size_factor, 1.0)[..., np.newaxis]
+
+
+class _Requests:
+    """Deals the requests of a trace to vehicles: who gets the next one is drawn, one each per slot.
+
+    Requests that have arrived by a slot start are dealt there; those beyond one for each vehicle wait for later slots.
+    """
+
+    def __init__(self, trace: RequestTrace, speed: float, begin_s: float, index: int, streams: Streams) -> None:
+        self._time_ns = trace.column("t_ns")
+        self._num_token = trace.column("num_input_token").astype(np.float64)
+        self._speed = speed
+        self._begin_ns = begin_s * NS_PER_S
+        self._generator = streams.generator("requests", f"class-{index}")
+        self._dealt = int(np.searchsorted(self._time_ns, self._begin_ns, side="left"))
+
+    def deal(self, first_slot: int, slot_ns: int, present: Mask | None, like: Floats) -> Floats:
+        """Return the tokens of the next slots' tasks, of the shape of `like`, [B, N]; 0 without a request."""
+        num_token = np.zeros_like(like)
+        for row in range(len(like)):
+            now_ns = self._begin_ns + self._speed * (first_slot + row) * slot_ns
+            arrived = int(np.searchsorted(self._time_ns, now_ns, side="right"))
+            order = self._generator.permutation(like.shape[1])
+            if present is not None:
+                order = order[present[row][order]]
+            dealt = self._num_token[self._dealt : max(arrived, self._dealt)][: len(order)]
+            num_token[row, order[: len(dealt)]] = dealt
+            self._dealt += len(dealt)
+        return num_token

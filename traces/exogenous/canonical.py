@@ -1,0 +1,94 @@
+"""Canonical files: Parquet with the schema of this package, provenance and digest in its metadata."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from physical.errors import InputError
+from traces.exogenous.columns import TableFile
+from traces.exogenous.schema import ExogenousTrace, Provenance, digest_of, sorted_texts
+from traces.schema import SCHEMA_VERSION
+
+_VERSION, _TABLE, _PROVENANCE, _DIGEST = b"vectwin_schema", b"table", b"provenance", b"digest"
+
+Kind = TypeVar("Kind", bound=ExogenousTrace)
+
+
+def is_canonical(file: TableFile) -> bool:
+    """Return whether a file says that it is one of ours."""
+    return _PROVENANCE in file.metadata and _TABLE in file.metadata
+
+
+def read_canonical(file: TableFile, kind: type[Kind], licence: str = "") -> Kind:
+    """Read a canonical file and verify its digest; a licence, if given, takes the place of the one it has.
+
+    Raises
+    ------
+    InputError : of another version or table, or the rows are not those that were written
+    """
+    where, metadata, spec = str(file.path), file.metadata, kind.spec
+    version, table = metadata.get(_VERSION, b""), metadata[_TABLE]
+    if version != str(SCHEMA_VERSION).encode():
+        raise InputError(f"{version!r} is another version", where=where, key="version", accepted=str(SCHEMA_VERSION))
+    if table != spec.name.encode():
+        raise InputError(f"{table!r} is another table", where=where, key="table", accepted=spec.name)
+    try:
+        provenance = Provenance(**json.loads(metadata[_PROVENANCE]))
+    except (ValueError, TypeError, RecursionError) as error:
+        problem = f"has broken provenance: {str(error)[:100]}"
+        raise InputError(problem, where=where, accepted="the output of twin import") from error
+    names = [column.name for column in spec.columns]
+    if file.names != names:
+        raise InputError("has other columns", where=where, accepted=", ".join(names))
+    rows = file.read(names)
+    arrays = []
+    for column in spec.columns:
+        values = rows.column(column.name).combine_chunks()
+        if values.type != column.type:
+            problem = f"has type {values.type}"
+            raise InputError(problem, where=where, key=column.name, accepted=str(column.type))
+        arrays.append(sorted_texts(values) if pa.types.is_dictionary(column.type) else values)
+    rows = pa.Table.from_arrays(arrays, schema=spec.schema())
+    digest = digest_of(rows, spec)
+    written = metadata.get(_DIGEST, b"").decode("ascii", "replace")
+    if digest != written:
+        raise InputError("its rows do not have the digest that was written with them", where=where, accepted=digest)
+    return kind(rows, replace(provenance, licence=licence) if licence else provenance, digest)
+
+
+def write_canonical(trace: ExogenousTrace, path: Path) -> None:
+    """Write a canonical file, whole or not at all.
+
+    Raises
+    ------
+    InputError : it cannot be written there
+    """
+    metadata = {
+        **trace.spec.schema().metadata,
+        _PROVENANCE: json.dumps(trace.provenance.to_dict()),
+        _DIGEST: trace.digest,
+    }
+    noisy = {column.name for column in trace.spec.columns if column.noisy}
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(
+            trace.rows.replace_schema_metadata(metadata),
+            temporary,
+            compression="zstd",
+            use_dictionary=[column.name for column in trace.spec.columns if column.name not in noisy],
+        )
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror or error}", where=str(path)) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()

@@ -1,0 +1,127 @@
+"""Floating car data of SUMO as XML, streamed: positions of all vehicles, time step after time step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+from xml.parsers import expat
+
+import numpy as np
+import pyarrow as pa
+
+from physical.errors import InputError
+from traces.exogenous.source import check_file, opened, plain
+
+CHUNK_BYTES = 1 << 16
+FLUSH_ROWS = 1 << 12
+ROOT = "fcd-export"
+ACCEPTED = "floating car data that SUMO writes with --fcd-output"
+
+ATTRIBUTES = {"entity_id": "id", "x_m": "x", "y_m": "y", "speed_mps": "speed", "angle_deg": "angle", "kind": "type"}
+REQUIRED = ("id", "x", "y", "speed")
+
+
+class _Collector:
+    """Gathers attributes of vehicles as Arrow arrays of texts."""
+
+    def __init__(self, where: str, parser: expat.XMLParserType) -> None:
+        self.where = where
+        self.parser = parser
+        self.num_row = 0
+        self.num_left_out = 0
+        self.chunks: dict[str, list[pa.Array]] = {field: [] for field in ("t_s", *ATTRIBUTES)}
+        self._rows: list[tuple[str | None, ...]] = []  # values of ATTRIBUTES
+        self._steps: list[tuple[str, int]] = []  # time of a step, and how many rows stood before it
+        self._names: list[str] = []
+        self._pick: Callable[[list[str]], tuple[str | None, ...]] = tuple
+        parser.ordered_attributes = True
+        parser.StartElementHandler = self._start_root
+        parser.StartDoctypeDeclHandler = self._refuse_doctype
+
+    def _start_root(self, name: str, _attributes: list[str]) -> None:
+        if name != ROOT:
+            raise self._error(f"the outermost element is <{plain(name)}>", f"<{ROOT}>, {ACCEPTED}")
+        self.parser.StartElementHandler = self._start
+
+    def _start(self, name: str, attributes: list[str]) -> None:
+        """Take an element; `attributes` are names and values in turn."""
+        if name == "vehicle":
+            if attributes[::2] != self._names:
+                self._learn(attributes[::2])
+            self._rows.append(self._pick(attributes))
+            if len(self._rows) >= FLUSH_ROWS:
+                self.flush()
+        elif name == "timestep":
+            if "time" not in attributes[::2]:
+                raise self._error("<timestep> has no time", "an attribute time")
+            self._steps.append((attributes[2 * attributes[::2].index("time") + 1], len(self._rows)))
+        elif name in ("person", "container"):
+            self.num_left_out += 1
+
+    def _learn(self, names: list[str]) -> None:
+        """Find where the values stand from here on: SUMO writes the same attributes for every vehicle."""
+        if not self._steps:
+            raise self._error("a <vehicle> stands before any <timestep>", ACCEPTED)
+        missing = [name for name in REQUIRED if name not in names]
+        if missing:
+            raise self._error(f"a <vehicle> has no {missing[0]}", f"an attribute {missing[0]}")
+        places = [2 * names.index(name) + 1 if name in names else None for name in ATTRIBUTES.values()]
+        whole = [place for place in places if place is not None]
+        if len(whole) == len(places):
+            self._pick = itemgetter(*whole)
+        else:
+            self._pick = lambda row: tuple(None if place is None else row[place] for place in places)
+        self._names = names
+
+    def _refuse_doctype(self, *_arguments: Any) -> None:
+        # Only a document type can declare entities, which may expand without end or name other files.
+        raise self._error("has a document type declaration", ACCEPTED)
+
+    def _error(self, problem: str, accepted: str) -> InputError:
+        key = f"line {self.parser.CurrentLineNumber}"
+        return InputError(problem, where=self.where, key=key, accepted=accepted)
+
+    def flush(self) -> None:
+        """Turn the rows so far into arrays."""
+        rows = self._rows
+        if not rows:
+            return
+        starts = np.array([start for _, start in self._steps] + [len(rows)])
+        times = pa.array([time for time, _ in self._steps], pa.string())
+        step_of_row = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        self.chunks["t_s"].append(times.take(pa.array(step_of_row)))
+        for field, values in zip(ATTRIBUTES, zip(*rows, strict=True), strict=True):
+            self.chunks[field].append(pa.array(values, pa.string()))
+        self.num_row += len(rows)
+        rows.clear()
+        self._steps = [(self._steps[-1][0], 0)]
+
+
+def read_xml(path: Path) -> tuple[dict[str, pa.ChunkedArray], int]:
+    """Return the columns by field, as texts, and how many persons and containers were left out.
+
+    Raises
+    ------
+    InputError : not this kind of XML, or not whole
+    """
+    check_file(path, (".xml",))
+    parser = expat.ParserCreate()
+    collector = _Collector(str(path), parser)
+    try:
+        with opened(path) as file:
+            while chunk := file.read(CHUNK_BYTES):
+                parser.Parse(chunk, False)
+            parser.Parse(b"", True)
+    except InputError:
+        raise
+    except expat.ExpatError as error:
+        problem = f"is not well-formed XML: {expat.ErrorString(error.code)}"
+        raise InputError(problem, where=str(path), key=f"line {error.lineno}", accepted=ACCEPTED) from error
+    except (ValueError, LookupError) as error:
+        raise InputError(f"is not XML: {error}", where=str(path), accepted=ACCEPTED) from error
+    collector.flush()
+    if not collector.num_row:
+        raise InputError("has no <vehicle>", where=str(path), accepted=ACCEPTED)
+    return {field: pa.chunked_array(chunks) for field, chunks in collector.chunks.items()}, collector.num_left_out

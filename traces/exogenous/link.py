@@ -1,0 +1,92 @@
+"""Rates of links over time, as drive tests measure them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from traces.exogenous.canonical import is_canonical, read_canonical
+from traces.exogenous.columns import Names, TableFile, numbers, resolve, texts, times
+from traces.exogenous.schema import AT_INSTANT, LINK, LinkTrace, Provenance, sorted_texts, step_of
+from traces.exogenous.source import Rows, sha256_of, suffix
+
+RATE_BPS_MAX = 1e13
+ONE_LINK = "link"
+
+NAMES: Names = {
+    "t_ns": ("t_ns",),
+    "t_s": ("t_s",),
+    "link_id": ("link_id", "trace"),
+    "uplink_rate_bps": ("uplink_rate_bps", "ul_bps"),
+    "downlink_rate_bps": ("downlink_rate_bps", "dl_bps"),
+}
+ALTERNATIVES = (("t_ns", "t_s"), ("link_id",), ("uplink_rate_bps",), ("downlink_rate_bps",))
+
+
+def read_link(path: str | Path, column_map: Mapping[str, str] | None = None, *, licence: str = "") -> LinkTrace:
+    """Read rates of links from a canonical file, or from columns in CSV or Parquet.
+
+    Times are whole ns, seconds, or dates; they are counted from the earliest row of all links. Clocks of phones stand
+    still and step back, so rows may be in any order; of several rows of a link at one time the last one counts.
+
+    Parameters
+    ----------
+    path : the file
+    column_map : canonical column, or ``t_s``: column of the file
+    licence : of the source, to be kept with the rows
+
+    Raises
+    ------
+    InputError : what is wrong in which row and column
+    """
+    file = TableFile.open(Path(path))
+    if not column_map and is_canonical(file):
+        return read_canonical(file, LinkTrace, licence)
+    names = resolve(file, NAMES, ALTERNATIVES, {"link_id", "downlink_rate_bps"}, column_map or {})
+    table = file.read(list(dict.fromkeys(names.values())))
+    columns = {field: table.column(name) for field, name in names.items()}
+    rows = Rows(str(path))
+    t_ns, _ = times(columns, names, rows)
+    epoch_ns = int(t_ns.min())
+    uplink, downlink = (_rate(columns, names, field, rows) for field in ("uplink_rate_bps", "downlink_rate_bps"))
+    if "link_id" in columns:
+        link = sorted_texts(texts(columns["link_id"], names["link_id"], rows))
+    else:
+        link = sorted_texts(pa.repeat(ONE_LINK, len(t_ns)))
+    order = _last_of_each(link.indices.to_numpy(), t_ns)
+    kept_ns = t_ns[order] - epoch_ns
+    arrays = [pa.array(kept_ns), *(values.take(pa.array(order)) for values in (link, uplink, downlink))]
+    provenance = Provenance(
+        origin=suffix(file.path).removeprefix("."),
+        source=file.path.name,
+        sha256=sha256_of(file.path),
+        licence=licence,
+        time_label=AT_INSTANT,
+        interpolation="hold",
+        step_ns=step_of(kept_ns),
+        epoch_ns=epoch_ns,
+        num_left_out=len(t_ns) - len(order),
+    )
+    return LinkTrace.of(pa.Table.from_arrays(arrays, schema=LINK.schema()), provenance)
+
+
+def _rate(columns: Mapping[str, pa.ChunkedArray], names: Mapping[str, str], field: str, rows: Rows) -> pa.Array:
+    """Return rates [bit/s], null where the source has no such column."""
+    if field not in columns:
+        return pa.nulls(len(columns["uplink_rate_bps"]), pa.float64())
+    values = numbers(columns[field], names[field], rows)
+    bad = (values < 0) | (values > RATE_BPS_MAX)
+    rows.refuse(bad, names[field], values, "is out of range", f"0 bit/s to {RATE_BPS_MAX:g} bit/s")
+    return pa.array(values + 0.0)
+
+
+def _last_of_each(codes: NDArray[np.int32], t_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return rows in the order of link and time, of equal ones the last in the file."""
+    order = np.lexsort((t_ns, codes))
+    superseded = (np.diff(codes[order]) == 0) & (np.diff(t_ns[order]) == 0)
+    last: NDArray[np.int64] = order[~np.append(superseded, False)]
+    return last

@@ -1,0 +1,77 @@
+"""Requests to language models: when they arrive and how many tokens go in and come out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from traces.exogenous.canonical import is_canonical, read_canonical
+from traces.exogenous.columns import Names, TableFile, integers, resolve, time_name, times
+from traces.exogenous.schema import AT_INSTANT, REQUESTS, Provenance, RequestTrace, step_of
+from traces.exogenous.source import Rows, sha256_of, suffix
+
+NUM_TOKEN_MAX = 2**31 - 1
+
+# Beside ours, those of the Azure traces of 2023 and 2024.
+NAMES: Names = {
+    "t_ns": ("t_ns", "TIMESTAMP"),
+    "t_s": ("t_s",),
+    "num_input_token": ("num_input_token", "input_tokens", "ContextTokens"),
+    "num_output_token": ("num_output_token", "output_tokens", "GeneratedTokens"),
+}
+ALTERNATIVES = (("t_ns", "t_s"), ("num_input_token",), ("num_output_token",))
+
+
+def read_requests(path: str | Path, column_map: Mapping[str, str] | None = None, *, licence: str = "") -> RequestTrace:
+    """Read requests from a canonical file, or from columns in CSV or Parquet.
+
+    Times are whole ns, seconds, or dates; they are counted from the first request.
+
+    Parameters
+    ----------
+    path : the file
+    column_map : canonical column, or ``t_s``: column of the file
+    licence : of the source, to be kept with the rows
+
+    Raises
+    ------
+    InputError : what is wrong in which row and column
+    """
+    file = TableFile.open(Path(path))
+    if not column_map and is_canonical(file):
+        return read_canonical(file, RequestTrace, licence)
+    names = resolve(file, NAMES, ALTERNATIVES, set(), column_map or {})
+    table = file.read(list(dict.fromkeys(names.values())))
+    columns = {field: table.column(name) for field, name in names.items()}
+    rows = Rows(str(path))
+    t_ns, _ = times(columns, names, rows)
+    rows.refuse_return(t_ns, time_name(names))
+    epoch_ns = int(t_ns[0])
+    arrays = [
+        pa.array(t_ns - epoch_ns),
+        pa.array(_tokens(columns["num_input_token"], names["num_input_token"], rows, 1)),
+        pa.array(_tokens(columns["num_output_token"], names["num_output_token"], rows, 0)),
+    ]
+    provenance = Provenance(
+        origin=suffix(file.path).removeprefix("."),
+        source=file.path.name,
+        sha256=sha256_of(file.path),
+        licence=licence,
+        time_label=AT_INSTANT,
+        interpolation="none",
+        step_ns=step_of(t_ns),
+        epoch_ns=epoch_ns,
+        num_left_out=0,
+    )
+    return RequestTrace.of(pa.Table.from_arrays(arrays, schema=REQUESTS.schema()), provenance)
+
+
+def _tokens(column: pa.ChunkedArray, name: str, rows: Rows, least: int) -> NDArray[np.int32]:
+    values = integers(column, name, rows)
+    bad = (values < least) | (values > NUM_TOKEN_MAX)
+    rows.refuse(bad, name, values, "is out of range", f"{least} to {NUM_TOKEN_MAX}")
+    return values.astype(np.int32)

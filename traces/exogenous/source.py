@@ -1,0 +1,141 @@
+"""Opening files of others: what is there, of which format, and complaints that name file and row."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from physical.errors import InputError
+
+_SHOWN = 60
+
+
+def shown(value: object) -> str:
+    """Return a value as a complaint quotes it: in one line, and not all of a long one.
+
+    >>> shown("a" * 100) == "'" + "a" * 56 + "..."
+    True
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    return _cut(repr(value))
+
+
+def plain(text: str) -> str:
+    """Return a text as `shown`, without quotes."""
+    return _cut(repr(text)[1:-1])
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+def some(names: list[str]) -> str:
+    """Return names for a complaint, not all of many."""
+    text = ", ".join(plain(name) for name in names[:12])
+    return text + (f", and {len(names) - 12} more" if len(names) > 12 else "")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a file as a complaint names them.
+
+    where : the file
+    unit : what a row is called there
+    numbers : [num_row], the number of each row in the file, from 1; None if none was left out
+    """
+
+    where: str
+    unit: str = "row"
+    numbers: NDArray[np.int64] | None = None
+
+    def take(self, kept: NDArray[np.bool_]) -> Rows:
+        """Return only some of the rows."""
+        return Rows(self.where, self.unit, np.flatnonzero(kept) + 1)
+
+    def error(self, index: int, column: str, problem: str, accepted: str) -> InputError:
+        """Return the complaint about one row."""
+        number = index + 1 if self.numbers is None else int(self.numbers[index])
+        return InputError(problem, where=self.where, key=f"{self.unit} {number}: {column}", accepted=accepted)
+
+    def refuse(self, bad: NDArray[np.bool_], column: str, values: Any, problem: str, accepted: str) -> None:
+        """Complain about the first bad row, if there is one."""
+        if bad.any():
+            index = int(bad.argmax())
+            raise self.error(index, column, f"{shown(values[index])} {problem}", accepted)
+
+    def refuse_return(self, t_ns: NDArray[np.int64], column: str) -> None:
+        """Complain about the first row that is earlier than the one before it."""
+        back = np.diff(t_ns) < 0
+        if back.any():
+            index = int(back.argmax()) + 1
+            problem = f"time goes back from {t_ns[index - 1] / 1e9:.9f} s to {t_ns[index] / 1e9:.9f} s"
+            raise self.error(index, column, problem, "rows in the order of time")
+
+
+def suffix(path: Path) -> str:
+    """Return the last suffix of a file's name, before a ".gz", in small letters.
+
+    >>> suffix(Path("a/b.fcd.XML.gz"))
+    '.xml'
+    """
+    name = path.name.lower().removesuffix(".gz")
+    return Path(name).suffix
+
+
+def is_gzip(path: Path) -> bool:
+    """Return whether a file's name says that it is compressed."""
+    return path.name.lower().endswith(".gz")
+
+
+def check_file(path: Path, accepted: tuple[str, ...]) -> None:
+    """Refuse what is no file, is empty, or has no suffix of a known format."""
+    where = str(path)
+    try:
+        if path.is_dir():
+            raise InputError("is a directory", where=where, accepted="a file")
+        if not path.exists():
+            raise InputError("there is no such file", where=where)
+        if not path.is_file():
+            raise InputError("is not a regular file", where=where, accepted="a file")
+        if suffix(path) not in accepted:
+            names = ", ".join(accepted) + ", and all but .parquet also with .gz"
+            raise InputError("has no suffix of a known format", where=where, accepted=names)
+        if path.stat().st_size == 0:
+            raise InputError("is empty", where=where, accepted="a file with rows")
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"cannot be used: {getattr(error, 'strerror', None) or error}", where=where) from error
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for reading its bytes, decompressed; what goes wrong while it is read becomes a complaint."""
+    where = str(path)
+    try:
+        with gzip.open(path) if is_gzip(path) else path.open("rb") as file:
+            yield file  # type: ignore[misc]  # a GzipFile reads bytes, whatever its base class says
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        problem = "ends too early" if isinstance(error, EOFError) else f"is not gzip: {error}"
+        raise InputError(problem, where=where, accepted="a whole gzip file") from error
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", where=where) from error
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes as they lie on disk."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
