@@ -150,13 +150,18 @@ class System:
     def upload_bytes(self, size_bytes: Array, offloading_ratio: Array, task_class: Array | None = None) -> Array:
         """Return what is sent of tasks: activations whole if at all, of other tasks what the mode says.
 
+        In mode "paper" a prompt of d tokens sends the d bits of eq. 4 of 'llm6g' instead of its activations.
+
         size_bytes, offloading_ratio : [..., N, K], or [...] with the class of each in `task_class`
         """
         by_rule = rate.upload_bytes(size_bytes, offloading_ratio, self.model.upload_rule)
         if not self.has_transformer:
             return by_rule
-        whole = rate.upload_bytes(size_bytes, offloading_ratio, "whole")
-        is_split = self.num_layer > 0 if task_class is None else self.num_layer[task_class] > 0
+        sent_bytes, classes = size_bytes, slice(None) if task_class is None else task_class
+        if self.model.mode == "paper":
+            sent_bytes = size_bytes / self.bytes_per_token[classes] / units.BITS_PER_BYTE
+        whole = rate.upload_bytes(sent_bytes, offloading_ratio, "whole")
+        is_split = self.num_layer[classes] > 0
         return namespace(by_rule).where(is_split, whole, by_rule)
 
     def map_arrays(self, convert: Callable[[Array], Array]) -> System:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from physical.system import System
 from twin.cloud import DecisionMaker
 from twin.decision import Ruling
+from twin.messages import LOST_NS
 from twin.snapshot import TwinSnapshot
 
 
@@ -22,11 +23,19 @@ class Decider(DecisionMaker, Protocol):
 
 
 class RecordedDecisions:
-    """Decides what was decided, after the same time; the fallback decides where nothing is recorded."""
+    """Decides what was decided, after the same time; the fallback decides where nothing is recorded.
 
-    def __init__(self, rulings: dict[int, Ruling], fallback: Decider) -> None:
+    Parameters
+    ----------
+    rulings : by slot
+    fallback : who decides where nothing is recorded
+    takes_time : a decision after the last recorded one was still being made when the record ended, and stays so
+    """
+
+    def __init__(self, rulings: dict[int, Ruling], fallback: Decider, *, takes_time: bool) -> None:
         self._rulings = rulings
         self._fallback = fallback
+        self._complete_to = max(rulings, default=-1) if takes_time else None
 
     def reset(self, system: System, seed: int) -> None:
         """Learn the shape of decisions."""
@@ -38,7 +47,9 @@ class RecordedDecisions:
         ruling = self._rulings.get(snapshot.slot)
         size = self._shape[0] * self._shape[1]
         if ruling is None or ruling.decision.offloading_ratio.size != size:
-            return self._fallback.rule_by_fallback(snapshot, "the record has no decision for this slot", 0.0)
+            missing = self._fallback.rule_by_fallback(snapshot, "the record has no decision for this slot", 0.0)
+            pending = self._complete_to is not None and snapshot.slot > self._complete_to
+            return replace(missing, latency_ns=LOST_NS) if pending else missing
         decision = ruling.decision
         if decision.compute_allocation_hz.size != size:
             return self._fallback.rule_by_fallback(snapshot, "the recorded decision has another shape", 0.0)

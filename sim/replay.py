@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from physical.errors import InputError
-from physical.plane.ticks import to_ns
+from physical.plane.ticks import NS_PER_S, to_ns
 from policies.fallback import GuardedPolicy
 from policies.registry import make
 from sim.deciders import RecordedDecisions, SwitchedDecisions
@@ -19,6 +20,7 @@ from sim.scenario import Scenario
 from sim.simulation import Options, RunResult, run, simulate
 from sim.timeline import PolicySwap
 from traces.diff import Difference, first_difference
+from traces.digest import TableDigest
 from traces.reader import Trace
 from traces.schema import TABLES
 from twin.decision import Decision, Diagnostics, Ruling
@@ -61,8 +63,9 @@ class RecordedRun:
         summary = self.trace.manifest.get("summary")
         if isinstance(summary, dict) and isinstance(summary.get("slots"), int):
             return int(summary["slots"])
-        slots = self.tables["vehicles"].column("slot")
-        return int(np.asarray(slots)[-1]) + 1 if len(slots) else 0
+        # Nobody may be on the road at the end, and the last slots of a killed run may still be open.
+        slots = [np.asarray(self.tables[name].column("slot")) for name in ("vehicles", "slots")]
+        return max((int(found[-1]) + 1 for found in slots if found.size), default=0)
 
     def rulings(self) -> dict[int, Ruling]:
         """Return what was decided, by slot."""
@@ -122,12 +125,13 @@ def verify(directory: str | Path, progress: Progress = lambda _: None) -> Verifi
     InputError : see `RecordedRun`
     """
     recorded = RecordedRun(directory)
-    decider = RecordedDecisions(recorded.rulings(), _guarded(recorded.scenario, recorded.scenario.policy.fallback))
+    decider = _decisions_of(recorded)
     options = Options(progress=progress, num_slot=recorded.num_slot)
     result = simulate(recorded.scenario, decider, recorded.policy, recorded.seed, options)
     replayed = {name: result.table(name) for name in TABLES}
     killed = recorded.status == "running"
-    return Verification(recorded, result, first_difference(recorded.tables, replayed, partial=killed))
+    difference = first_difference(recorded.tables, replayed, partial=killed)
+    return Verification(recorded, result, difference or (None if killed else _wrong_digest(recorded)))
 
 
 def counterfactual(
@@ -158,15 +162,40 @@ def branch(
     recorded = RecordedRun(directory)
     scenario = recorded.scenario
     end_s = recorded.num_slot * scenario.time.slot_duration_s
-    if not 0 <= at_s < end_s:
+    if not 0 <= at_s < end_s or to_ns(at_s) >= recorded.num_slot * to_ns(scenario.time.slot_duration_s):
         raise InputError(f"{at_s:g} s is outside the run", where="--at", accepted=f"from 0 to less than {end_s:g} s")
-    before = RecordedDecisions(recorded.rulings(), _guarded(scenario, scenario.policy.fallback))
-    decider = SwitchedDecisions(before, _guarded(scenario, policy), to_ns(at_s))
-    swapped = (*scenario.timeline, PolicySwap(at_s=at_s, name=policy))
+    decider = SwitchedDecisions(_decisions_of(recorded), _guarded(scenario, policy), to_ns(at_s))
+    swapped = (*_without_swaps_from(scenario.timeline, at_s), PolicySwap(at_s=at_s, name=policy))
     extra = {"branch": {"of": str(directory), "at_s": at_s, "digest": recorded.trace.manifest.get("digest")}}
     options = Options(out=out, progress=progress, num_slot=recorded.num_slot, extra=extra)
     scenario = scenario.model_copy(update={"timeline": swapped})
     return recorded, simulate(scenario, decider, recorded.policy, recorded.seed, options)
+
+
+def _wrong_digest(recorded: RecordedRun) -> Difference | None:
+    """Return a table that is not as it was written, in what the replay takes from it."""
+    digests = recorded.trace.manifest.get("digests", {})
+    for name in recorded.trace.mismatches():
+        found = TableDigest(TABLES[name])
+        found.add(recorded.tables[name])
+        return Difference(name, {"rows": "all"}, "digest", digests[name], found.hex())
+    return None
+
+
+def _without_swaps_from(timeline: tuple[Any, ...], at_s: float) -> Iterator[Any]:
+    """Yield timed events, without swaps of the policy from some time on."""
+    for event in timeline:
+        if not isinstance(event, PolicySwap) or (event.every_s is None and event.at_s < at_s):
+            yield event
+        elif event.at_s < at_s:
+            last_s = at_s - 1 / NS_PER_S
+            yield event.model_copy(update={"until_s": min(event.until_s or last_s, last_s)})
+
+
+def _decisions_of(recorded: RecordedRun) -> RecordedDecisions:
+    scenario = recorded.scenario
+    takes_time = scenario.twin.decision.latency != "zero"
+    return RecordedDecisions(recorded.rulings(), _guarded(scenario, scenario.policy.fallback), takes_time=takes_time)
 
 
 def _guarded(scenario: Scenario, policy: str) -> GuardedPolicy:

@@ -128,8 +128,12 @@ class Scenario(Params):
         return (ServingNode(BASE_STATION, station.position_m, self.server, False), *rsus)
 
     @classmethod
-    def load(cls, source: str | Path, settings: Iterable[str] = ()) -> Scenario:
+    def load(
+        cls, source: str | Path, settings: Iterable[str] = (), *, origin: Mapping[str, str] | None = None
+    ) -> Scenario:
         """Read a built-in scenario by name, or a TOML file, and apply ``key=value`` settings.
+
+        origin : key -> where errors say that its value came from, if not from a setting or the file
 
         Raises
         ------
@@ -145,15 +149,21 @@ class Scenario(Params):
             raise InputError(f"is not TOML: {error}", where=where) from error
         if Path(source).suffix:
             _resolve_files(data, Path(source).parent)
-        return cls.from_dict(data, where=where, settings=settings)
+        return cls.from_dict(data, where=where, settings=settings, origin=origin)
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], *, where: str = "scenario", settings: Iterable[str] = ()) -> Scenario:
-        """Validate a scenario that is given as nested dictionaries."""
+    def from_dict(
+        cls,
+        data: Mapping[str, Any],
+        *,
+        where: str = "scenario",
+        settings: Iterable[str] = (),
+        origin: Mapping[str, str] | None = None,
+    ) -> Scenario:
+        """Validate a scenario that is given as nested dictionaries; see `load`."""
         merged = _copy(data)
-        origin: dict[str, str] = {}
-        for setting in settings:
-            origin[_apply_setting(merged, setting)] = "--set"
+        keys = [_apply_setting(merged, setting) for setting in settings]
+        origin = {**dict.fromkeys(keys, "--set"), **(origin or {})}
         check_plain(merged, cls, where, origin)
         try:
             return cls.model_validate(merged)

@@ -132,7 +132,8 @@ def simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options
             writer.note(inputs=inputs)
         begin = time.perf_counter()
         world.run()
-    status = "interrupted" if world.num_slot_done < scenario.time.num_slot else "complete"
+    num_slot = scenario.time.num_slot if options.num_slot is None else min(options.num_slot, scenario.time.num_slot)
+    status = "interrupted" if world.num_slot_done < num_slot else "complete"
     wall_s = time.perf_counter() - begin
     digest = writer.digest()
     summary = _summary(world, wall_s) | {"digest": digest}

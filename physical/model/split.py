@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from physical.model import computing, energy, objective, rate
+from physical.model import computing, energy, objective
 from physical.model.arrays import Array, namespace
 from physical.model.units import BITS_PER_BYTE
 
@@ -48,7 +48,7 @@ def split_step(
     """Return what a decision leads to if no job waits for another: eqs. 1 to 10.
 
     Nothing is clipped or repaired. Mode "corrected" counts the upload in the time and charges the energy of what is
-    sent; mode "paper" counts computing only and charges ``p d / r`` with d tokens for bits, sent or not.
+    sent; mode "paper" sends d bits for d tokens, counts computing only and charges ``p d / r``, sent or not.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def split_step(
     local_delay_s = computing.execution_delay_s(local_cycles, local_hz)
     edge_delay_s = computing.execution_delay_s(edge_cycles, compute_allocation_hz)
     rate_bps = rate_bps[..., None] + 0.0 * local_cycles
-    sent_bits = BITS_PER_BYTE * rate.upload_bytes(size_bytes, offloading_ratio, "whole")
+    sent_bits = BITS_PER_BYTE * system.upload_bytes(size_bytes, offloading_ratio)
     upload_delay_s = computing.execution_delay_s(sent_bits, rate_bps)
     completion_s = local_delay_s + upload_delay_s + edge_delay_s
 

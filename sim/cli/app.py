@@ -138,16 +138,29 @@ def print_json(value: object) -> None:
     typer.echo(json.dumps(value, allow_nan=False))
 
 
-def with_length(scenario: Scenario, slots: int | None, duration: str | None) -> Scenario:
-    """Return the scenario with another number of slots; a duration is rounded up to whole ones."""
+def load(
+    source: str, settings: Sequence[str] | None, slots: int | None = None, duration: str | None = None
+) -> Scenario:
+    """Read a scenario with its settings, and with another length if one is given; durations become whole slots."""
+    from sim.scenario import Scenario
+
+    changes = [*(settings or ())]
+    try:
+        scenario = Scenario.load(source, changes)
+    except InputError as error:
+        # A length that does not suit other settings may be replaced, anything else is wrong in any case.
+        if error.key != "time.num_slot" or "too many" not in error.problem:
+            raise
+        scenario = None
     if slots is not None and duration is not None:
         raise InputError("are given both", where="--slots, --duration", accepted="one of them")
-    if slots is None and duration is None:
-        return scenario
-    num_slot = slots if slots is not None else _whole_slots(duration or "", scenario.time.slot_duration_s)
-    data = scenario.model_dump(mode="json")
-    data["time"]["num_slot"] = num_slot
-    return type(scenario).from_dict(data, where="--slots" if slots is not None else "--duration")
+    if duration is not None:
+        known = scenario or Scenario.load(source, [*changes, "time.num_slot=1"])
+        slots = _whole_slots(duration, known.time.slot_duration_s)
+    if slots is None:
+        return scenario or Scenario.load(source, changes)
+    origin = {"time.num_slot": "--slots" if duration is None else "--duration"}
+    return Scenario.load(source, [*changes, f"time.num_slot={slots}"], origin=origin)
 
 
 def _whole_slots(text: str, slot_duration_s: float) -> int:

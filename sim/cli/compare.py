@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sim.cli.app import INTERRUPTED, Json, Settings, app, complain, examples, print_json, with_length
+from sim.cli.app import INTERRUPTED, Json, Settings, app, complain, examples, load, print_json
 
 if TYPE_CHECKING:
     from sim.scenario import Scenario
@@ -43,9 +43,8 @@ def _compare(
     Finished runs are kept: a comparison that was stopped goes on where it was.
     """
     from sim import compare, show
-    from sim.scenario import Scenario
 
-    chosen = with_length(Scenario.load(scenario, settings or ()), slots, None)
+    chosen = load(scenario, settings, slots)
     directory = out if out is not None else compare.default_directory(scenario, chosen)
     names, numbers = compare.parse_policies(policies), compare.parse_seeds(seeds)
     try:
@@ -93,19 +92,18 @@ def _sweep(
     Finished runs are kept: a sweep that was stopped goes on where it was.
     """
     from sim import compare, show, sweep
-    from sim.scenario import Scenario
 
-    def load(more: Sequence[str]) -> Scenario:
-        return with_length(Scenario.load(scenario, [*(settings or ()), *more]), slots, None)
+    def at(more: Sequence[str]) -> Scenario:
+        return load(scenario, [*(settings or ()), *more], slots)
 
     points = sweep.parse_grid(grid)
     names, numbers = compare.parse_policies(policies), compare.parse_seeds(seeds)
-    directory = out if out is not None else compare.default_directory(scenario, load(()), "sweep")
+    directory = out if out is not None else compare.default_directory(scenario, at(()), "sweep")
     num_run = len(names) * len(numbers) * math.prod(map(len, points.values()))
     try:
         with show.progress(num_run, shown=not as_json and sys.stderr.isatty(), what="runs") as progress:
             found = sweep.sweep(
-                load, points, names, numbers, directory, baseline=baseline, num_worker=workers, progress=progress
+                at, points, names, numbers, directory, baseline=baseline, num_worker=workers, progress=progress
             )
     except KeyboardInterrupt:
         return complain(f"interrupted; finished runs are kept, the same command goes on: {directory}", INTERRUPTED)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from physical.errors import InputError
-from sim.cli.app import INTERRUPTED, Json, Settings, app, complain, examples, print_json, with_length
+from sim.cli.app import INTERRUPTED, Json, Settings, app, complain, examples, load, print_json
 
 
 @app.command(
@@ -47,10 +47,9 @@ def _run(
     """Simulate a scenario: write a trace, print a summary."""
     from policies.registry import make
     from sim import show
-    from sim.scenario import Scenario
     from sim.simulation import run
 
-    chosen = with_length(Scenario.load(scenario, settings or ()), slots, duration)
+    chosen = load(scenario, settings, slots, duration)
     make(chosen.policy.fallback, where=f"{scenario}: policy.fallback")
     name = policy if policy is not None else chosen.policy.name
     directory = out if out is not None else free_directory(scenario, name, seed)

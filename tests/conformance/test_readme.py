@@ -10,6 +10,7 @@ import pytest
 
 from sim import Scenario, run
 from sim.cli import app
+from tests.data import data_file
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -39,8 +40,20 @@ def test_your_own_scenario(tmp_path: Path) -> None:
     assert summary["messages_lost"] > 0
 
 
+def test_real_traffic(tmp_path: Path) -> None:
+    """The scenario of at most 40 lines: more than 900 vehicles of a real town, on a base station and four RSUs."""
+    text = block("toml", "A minute of a town")
+    assert len(text.splitlines()) <= 40
+    path = tmp_path / "town.toml"
+    name = "bologna_joined_1s.fcd.parquet"
+    path.write_text(text.replace(name, str(data_file(name))), "utf-8")
+    result = run(Scenario.load(path, ["time.num_slot=4"]), policy="greedy-cost", seed=1)
+    assert result.table("vehicles").num_rows > 4 * 900
+    assert len(set(result.table("vehicles")["serving_node"].to_pylist())) == 5
+
+
 def test_commands_exist() -> None:
     """Every command that the README shows is one of the program."""
     shown = set(re.findall(r"^\$ twin (\w+)", README.read_text("utf-8"), flags=re.MULTILINE))
     assert shown
-    assert shown <= {command.name for command in app.registered_commands}
+    assert shown <= {command.name for command in [*app.registered_commands, *app.registered_groups]}

@@ -23,8 +23,8 @@ Mask = NDArray[np.bool_]
 
 _LN2 = float(np.log(2.0))
 _ITERATION_MAX = 60
-_CLOSE = 1e-11
-"""Newton's last step: the error left is its square."""
+_CLOSE = 1e-4
+"""Newton's last step, in ln y: the error left is less than its square, 1e-8, and that of the cost the square of that."""
 _STEP_MAX = 8.0
 _SERIES = 1e-2
 
@@ -199,7 +199,9 @@ def share_bandwidth(links: Links, owner: Ints, capacity_hz: Floats) -> tuple[Flo
     num_set = len(capacity_hz)
     count = np.bincount(owner, minlength=num_set)
     capacity_hz = np.where(count > 0, capacity_hz, 1.0)
-    share_hz = (capacity_hz / np.maximum(count, 1))[owner]
+    root = np.sqrt(links.bits)  # what equal links would get that fill their share, or hear next to nothing
+    total = np.where(count > 0, np.bincount(owner, weights=root, minlength=num_set), 1.0)
+    share_hz = root * (capacity_hz / total)[owner]
     log_price, z = marginal_price(links, best_power_w(links, share_hz), share_hz)
     log_price = np.bincount(owner, weights=log_price, minlength=num_set) / np.maximum(count, 1)
     for _ in range(_ITERATION_MAX):

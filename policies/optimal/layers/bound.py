@@ -70,13 +70,12 @@ class Pricing:
     def __init__(self, cells: Cells) -> None:
         self.cells = cells
         self._sends = cells.links.sends
-        band_hz = cells.bandwidth_hz[cells.cell]
-        links, whole_hz = cells.links.pick(self._sends), band_hz[self._sends]
-        self._whole_power_w = np.array(cells.links.power_min_w)
-        self._whole_cost, self._whole_price, self._whole_snr = (np.zeros(len(band_hz)) for _ in range(3))
+        self._whole_cost, self._whole_price, self._whole_snr = np.zeros((3, len(cells.cell)))
+        if not self._sends.any():
+            return
+        links, whole_hz = cells.links.pick(self._sends), cells.bandwidth_hz[cells.cell[self._sends]]
         with np.errstate(over="ignore", divide="ignore", under="ignore"):  # a channel too weak to count
             power_w = bandwidth.best_power_w(links, whole_hz)
-            self._whole_power_w[self._sends] = power_w
             self._whole_cost[self._sends] = links.cost(power_w, whole_hz)
             self._whole_price[self._sends], self._whole_snr[self._sends] = bandwidth.marginal_price(
                 links, power_w, whole_hz

@@ -9,9 +9,12 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-_NEWTON = 5
-"""Steps from the starts used below, at most 7 % off, to the last digit."""
+_NEWTON = 4
+"""Steps from the starts used below, at most 8 % off, to 1e-15."""
 _OUTER_MAX = 80
+_CLOSE = 3e-8
+"""Newton's last step, relative: the error left is its square."""
+_LEAST = 1e-9
 
 
 def free_hz(time_weight: float, energy_price: Floats, hz_max: Floats) -> Floats:
@@ -62,7 +65,8 @@ def share_hz(
     """Return the shares that minimise ``sum W_n (w / f_n + v kappa f_n^2)``, ``sum f_n <= F``, and the prices sigma.
 
     With ``f_n = f0 y_n``: ``1 - y_n^3 = c_n y_n^2 / q^2``, where ``c_n = f0^2 / (w W_n)`` and ``sigma = q^-2``. What is
-    asked for is concave in q, so Newton's method from the left, ``q = (F / f0) / sum c_n^(-1/2)``, is monotone.
+    asked for is concave in q, so Newton's method is monotone after its first step, which ends on the left of the root. It
+    begins where equal vehicles have theirs, and never goes below ``q = (F / f0) / sum c_n^(-1/2)``, which has y_n < 1.
 
     Parameters
     ----------
@@ -85,17 +89,19 @@ def share_hz(
     index = (np.cumsum(full) - 1)[owner[scarce]]
     start, room = start_hz[full], capacity_hz[full] / start_hz[full]
     weight = start[index] ** 2 / (time_weight * cycles[scarce])
-    scale = room / np.bincount(index, weights=weight**-0.5, minlength=len(room))
-    y = np.ones_like(weight)
+    least = room / np.bincount(index, weights=weight**-0.5, minlength=len(room))
+    even = room / np.bincount(index, minlength=len(room))
+    scale = least / np.sqrt(np.maximum(1.0 - even**3, _LEAST))
     for _ in range(_OUTER_MAX):
         scarcity = weight / (scale * scale)[index]
         y = 1.0 / slowdown(scarcity)
         used = np.bincount(index, weights=y, minlength=len(room))
-        slope = np.bincount(index, weights=2.0 * scarcity * y / (3.0 * y + 2.0 * scarcity), minlength=len(room)) / scale
-        step = (room - used) / slope
-        scale = scale + np.maximum(step, 0.0)
-        if np.all(step <= 1e-14 * scale):
+        elasticity = 2.0 * scarcity * y / (3.0 * y + 2.0 * scarcity)
+        step = (room - used) / np.bincount(index, weights=elasticity, minlength=len(room))
+        scale = np.maximum(scale * (1.0 + step), least)
+        if np.all(np.abs(step) <= _CLOSE):
             break
+    y += elasticity * step[index]
     y *= (room / np.bincount(index, weights=y, minlength=len(room)))[index]
     hz[scarce] = y * start[index]
     price[full] = scale**-2.0
@@ -108,7 +114,7 @@ def spread_hz(
     """Return shares that use up servers which have more than is wanted, ``sum f_n = F > n f0`` (10e), and sigma < 0.
 
     With ``f_n = f0 y_n`` and ``t_n = -sigma c_n``: ``y_n^3 - t_n y_n^2 = 1``. What is taken is convex in -sigma, so
-    Newton's method is monotone after its first step.
+    Newton's method is monotone after its first step. It begins where equal vehicles have their root.
 
     Parameters
     ----------
@@ -117,17 +123,21 @@ def spread_hz(
     num_set = len(capacity_hz)
     room = capacity_hz / start_hz
     weight = start_hz[owner] ** 2 / (time_weight * cycles)
-    gift = np.zeros(num_set)
-    y = np.ones_like(weight)
+    count, total = np.bincount(owner, minlength=num_set), np.bincount(owner, weights=weight, minlength=num_set)
+    even = room / count
+    gift = (even - even**-2.0) * count / total
     for _ in range(_OUTER_MAX):
         pull = gift[owner] * weight
-        y = 1.0 + pull
-        for _ in range(2 * _NEWTON):
+        y = pull + (1.0 + pull / 3.0) ** -2.0
+        for _ in range(_NEWTON):
             y = y - (y * y * (y - pull) - 1.0) / (y * (3.0 * y - 2.0 * pull))
-        slope = np.bincount(owner, weights=weight * y / (3.0 * y - 2.0 * pull), minlength=num_set)
-        step = (room - np.bincount(owner, weights=y, minlength=num_set)) / slope
+        slope = weight * y / (3.0 * y - 2.0 * pull)
+        step = (room - np.bincount(owner, weights=y, minlength=num_set)) / np.bincount(
+            owner, weights=slope, minlength=num_set
+        )
         gift = np.maximum(gift + step, 0.0)
-        if np.all(np.abs(step) <= 1e-14 * gift):
+        if np.all(np.abs(step) <= _CLOSE * gift):
             break
+    y += slope * step[owner]
     y *= (room / np.bincount(owner, weights=y, minlength=num_set))[owner]
     return y * start_hz[owner], -gift

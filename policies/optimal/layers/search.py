@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from policies.optimal.layers import bandwidth, frequency
+from policies.optimal.layers import bandwidth, frequency, prefix
 from policies.optimal.layers.bound import Peak, Pricing
 from policies.optimal.layers.branch import Branch, Incumbent, Node
 from policies.optimal.layers.cells import Cells, Floats, Ints, Mask, Sets, local_frequency_hz, read_cells, upload_links
@@ -27,14 +27,19 @@ def solve(problem: LayersProblem, tolerance: float = 1e-9, max_node: int = 2000)
     cells = read_cells(problem)
     pricing = Pricing(cells)
     starts = np.searchsorted(cells.cell, np.arange(cells.num_cell + 1))
-    best = _search(problem, cells, pricing, starts, tolerance, max_node)
+    if prefix.is_ordered(cells, starts):
+        best = prefix.search(cells, pricing, starts, tolerance)
+    else:
+        best = _search(problem, cells, pricing, starts, tolerance, max_node)
     if problem.literal:
         _use_up(cells, pricing, starts, best)
     offloads = np.zeros(problem.num_vehicle, dtype=np.bool_)
     offloads[cells.vehicle] = best.offloads
     solution = allocate(problem, offloads)
-    all_local = allocate(problem, np.zeros_like(offloads))
-    bound = all_local.objective + float(best.bound.sum())
+    num_local = np.full(problem.num_vehicle, problem.num_layer)
+    shares = (solution.edge_hz, solution.power_w, solution.bandwidth_hz)
+    all_local = cost_of(problem, num_local, solution.local_hz, *shares)
+    bound = float(all_local.sum()) + float(best.bound.sum())
     return replace(solution, lower_bound=min(bound, solution.objective))
 
 

@@ -1,0 +1,123 @@
+"""Mode "paper" with equal vehicles at each node: an optimum offloads the longest jobs of a cell, so only counts remain.
+
+Nothing is sent, and gain and cycles of a vehicle are in one proportion for a whole cell. A vehicle that offloads saves
+something and gives its place to a longer job at no loss, so that some optimum is a prefix of the vehicles in descending
+order. At a price sigma the first k of them cost at least ``- sum Delta_n - sigma F`` over these k; with the price of the
+best allocation to k that is what they cost.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from policies.optimal.layers.bound import Pricing
+from policies.optimal.layers.branch import Incumbent
+from policies.optimal.layers.cells import Cells, Floats, Ints, Mask, Sets
+
+_EQUAL = 1e-14
+"""How far from one proportion rounding may put gain and cycles, relative; the bound is lowered by what that may cost."""
+_BATCH = 16
+"""Prefixes of a cell that are evaluated at once."""
+_SIZE_STEPS = 3
+
+
+def is_ordered(cells: Cells, starts: Ints) -> bool:
+    """Tell whether some optimum of every cell is a prefix in descending order of gain.
+
+    Parameters
+    ----------
+    cells : the vehicles
+    starts : [C + 1], where the vehicles of each cell begin
+    """
+    if cells.links.sends.any():
+        return False
+    one = cells.gain * np.maximum.reduceat(cells.cycles, starts[:-1])[cells.cell]
+    other = cells.cycles * np.maximum.reduceat(cells.gain, starts[:-1])[cells.cell]
+    return bool(np.all(np.abs(one - other) <= _EQUAL * one))
+
+
+def search(cells: Cells, pricing: Pricing, starts: Ints, tolerance: float) -> Incumbent:
+    """Return the best prefixes if capacities need not be used up, with bounds for all sets.
+
+    Parameters
+    ----------
+    cells : ordered, with some vehicle
+    pricing, starts : evaluates; [C + 1], where the vehicles of each cell begin
+    tolerance : gap at which to stop, relative to the cost of each cell
+    """
+    total_gain = np.add.reduceat(cells.gain, starts[:-1])
+    count = _count_max(cells, starts)
+    order = _longest(cells, starts, int(count.max(initial=0)))
+    size = np.arange(1, order.shape[1] + 1)
+    is_open = size <= count[:, np.newaxis]
+    value, floor = np.zeros(cells.num_cell), np.where(is_open, -np.inf, np.inf)
+    best = Incumbent(value, value.copy(), np.zeros(len(cells.cell), dtype=np.bool_), np.zeros_like(value))
+    while is_open.any():
+        chosen = _spread_out(is_open)
+        cell, index = np.nonzero(chosen)
+        owner, place = np.nonzero(size <= size[index, np.newaxis])
+        sets = Sets(order[cell[owner], place], owner, cell)
+        shares = pricing.allocate(sets)
+        best.offer(sets, shares.value, starts)
+        is_open &= ~chosen
+        floor[chosen] = np.inf
+        best.close = tolerance * (total_gain + best.value)  # without the layer that is always local
+        if is_open.any():
+            np.maximum.at(floor, cell, _prefix_bounds(pricing, order, count, cell, shares.sigma))
+            is_open &= floor < (best.value - best.close)[:, np.newaxis]
+    best.bound = np.minimum(best.value, floor.min(axis=1, initial=np.inf)) - _EQUAL * total_gain
+    return best
+
+
+def _count_max(cells: Cells, starts: Ints) -> Ints:
+    """Return how many vehicles of each cell may offload in an optimum, [C]: each must save something.
+
+    A cycle that runs at f costs ``w / f + v kappa f^2``, which must be less than the gain of a cycle, r, so that f is
+    more than the smaller root f_min of ``r f = w + v kappa f^3``, which is approached from below here.
+    """
+    gain, cycles = (np.maximum.reduceat(values, starts[:-1]) for values in (cells.gain, cells.cycles))
+    count = np.add.reduceat(cells.gain > 0.0, starts[:-1], dtype=np.int64)
+    best_hz = np.minimum(cells.free_hz, cells.node_hz)
+    energy_price = cells.energy_weight * cells.kappa
+    pays = gain > cycles * (cells.time_weight / best_hz + energy_price * best_hz**2)
+    price = gain / np.where(pays, cycles, 1.0)
+    least_hz = np.zeros(cells.num_cell)
+    with np.errstate(divide="ignore", invalid="ignore"):  # cells in which nobody offloads are left out below
+        for _ in range(_SIZE_STEPS):
+            least_hz = cells.time_weight / (price - energy_price * least_hz**2)
+        fit = cells.node_hz * (1.0 + _EQUAL) / least_hz
+    return np.where(pays, np.minimum(count, fit), 0).astype(np.int64)
+
+
+def _longest(cells: Cells, starts: Ints, width: int) -> Ints:
+    """Return the vehicles of each cell in descending order of gain, [C, width]; of those after its last, any."""
+    order = np.lexsort((-cells.gain, cells.cell))
+    place = starts[:-1, np.newaxis] + np.arange(width)
+    return order[np.minimum(place, len(order) - 1)]
+
+
+def _spread_out(mask: Mask) -> Mask:
+    """Keep every entry of a row, [C, H], that has up to `_BATCH`, and so many at equal distances of a longer one."""
+    rank = np.cumsum(mask, axis=1)
+    count = np.maximum(rank[:, -1:], 1)
+    step: Mask = rank * _BATCH // count != (rank - 1) * _BATCH // count
+    return mask & step
+
+
+def _prefix_bounds(pricing: Pricing, order: Ints, count: Ints, cell: Ints, sigma: Floats) -> Floats:
+    """Return what every prefix costs at least by each of G prices, [G, H].
+
+    Parameters
+    ----------
+    pricing, order : evaluates; [C, H], the vehicles of each cell
+    count : [C], sizes that may be best
+    cell, sigma : [G], 1/Hz
+    """
+    width = np.arange(order.shape[1])
+    owner, place = np.nonzero(width < count[cell, np.newaxis])
+    sets = Sets(order[cell[owner], place], owner, cell)
+    saving = np.zeros((len(cell), len(width)))
+    saving[owner, place] = pricing.respond(sets, sigma, np.zeros_like(sigma)).saving
+    rent = sigma * pricing.cells.node_hz[cell]
+    bound: Floats = -np.cumsum(saving, axis=1) - rent[:, np.newaxis]
+    return bound
