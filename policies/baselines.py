@@ -151,7 +151,11 @@ class Random:
         return {
             "local_frequency_hz": uniform[0] * system.cpu_hz,
             "transmit_power_w": system.transmit_power_w_min + uniform[1] * span_w,
-            "bandwidth_hz": np.where(node < 0, 0.0, 0.999 * system.node_bandwidth_hz[here] * part / total[here]),
+            "bandwidth_hz": np.where(
+                node < 0,
+                0.0,
+                0.999 * system.node_bandwidth_hz[here] * part / np.maximum(total[here], np.finfo(float).tiny),
+            ),
         }
 
 

@@ -109,7 +109,9 @@ class Ledger:
         for kind, spent_j in joules.items():
             _add_runs(self._sums[f"{kind}_units"], index, np.rint(spent_j * self._units_per_j).astype(np.int64))
         if self._system.has_transformer:
-            self._add_layers(rows, index, counted)
+            self._add_layers(rows, index)
+        if self._system.has_transformer or self._system.cost is not None:
+            self._add_uploads(rows, index, counted)
         delay_ns = np.where(dropped, np.maximum(age_ns, deadline_ns), age_ns)
         for task_class in range(self._system.num_class):
             chosen = (rows["task_class"] == task_class) & counted
@@ -118,14 +120,17 @@ class Ledger:
             _add_runs(self._sums["delay_ns"][:, task_class], index_chosen, delay_ns[chosen])
         return outcome
 
-    def _add_layers(self, rows: dict[str, Any], index: Ints, counted: NDArray[np.bool_]) -> None:
-        """Count local layers of the tasks that were started, and the time that their activations took."""
+    def _add_layers(self, rows: dict[str, Any], index: Ints) -> None:
+        """Count local layers of the tasks that were started."""
         num_layer = self._system.num_layer[rows["task_class"]]
         ratio = rows["offloading_ratio"]
         split = (num_layer > 0) & ~np.isnan(ratio)
         local = np.rint((1.0 - ratio[split]) * num_layer[split]).astype(np.int64)
         self._sums["num_split"] += np.bincount(index[split], minlength=len(self._sums["num_split"]))
         _add_runs(self._sums["layers_local"], index[split], local)
+
+    def _add_uploads(self, rows: dict[str, Any], index: Ints, counted: NDArray[np.bool_]) -> None:
+        """Count the time that uploads took, of the tasks that count."""
         sent = counted & (rows["arrive"] < NEVER) & (rows["arrive"] <= rows["done"])
         upload_ns = ns_from_ticks(rows["arrive"][sent]) - ns_from_ticks(rows["local_end"][sent])
         _add_runs(self._sums["upload_ns"], index[sent], upload_ns)

@@ -111,6 +111,8 @@ class Recorder:
         in_flight = tasks["outcome"] == Outcome.IN_FLIGHT
         age_ns = np.where(in_flight, end_ns, done_ns) - generated_ns
         joules = self._energies_j(tasks, end_ns)
+        if in_flight.any():  # what is still on its way at the end of the run has not arrived
+            tasks["arrive"] = np.where(tasks["arrive"] <= ticks_from_ns(end_ns), tasks["arrive"], NEVER)
         outcome = self.ledger.add_tasks(tasks, joules, age_ns)
         stages = {name: _nullable(tasks[column]) for name, column in _STAGES.items()}
         if in_flight.any():
@@ -286,7 +288,7 @@ class Recorder:
                 system,
                 beliefs["size_bytes"],
                 system.decided_rate_bps(joint["bandwidth_hz"], joint["transmit_power_w"], beliefs["channel_gain"]),
-                beliefs["serving_node"].astype(np.int64),
+                np.stack([deliberation.snapshot.serving_node for deliberation, _ in self._deliberations]),
                 ratio,
                 allocation_hz,
                 joint["transmit_power_w"],

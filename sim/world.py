@@ -260,8 +260,8 @@ class World:
 
     def _flush(self) -> None:
         now_ns = self.clock.now
+        self.messages.flush(now_ns)  # first: the other one closes the part
         self.recorder.flush(self.fleet.take_finished(ticks_from_ns(now_ns)), now_ns)
-        self.messages.flush(now_ns)
         self._progress(self.num_slot_done)
 
     def _close_slot(self, slot: int) -> None:

@@ -119,9 +119,10 @@ class Cloud:
 
     def _deliberate(self, snapshot: TwinSnapshot) -> Deliberation:
         ruling = self.policy.rule(snapshot)
+        # Drawn in any case: who decides later, after a replayed beginning, takes the time that it always would.
+        latency_ns = to_ns(decision_latency_s(self._time, ruling.wall_s, self._generator))
         if ruling.latency_ns is not None:
             return Deliberation(snapshot, ruling, ruling.latency_ns)
-        latency_ns = to_ns(decision_latency_s(self._time, ruling.wall_s, self._generator))
         deadline_s = self._time.deadline_s
         if deadline_s is not None and latency_ns > to_ns(deadline_s):
             reason = f"decision took {latency_ns / 1e6:.3g} ms of {deadline_s * 1e3:.3g} ms"

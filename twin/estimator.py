@@ -135,7 +135,8 @@ class Belief:
         biases = self._biases
         age_s = (now_ns - self._sampled_ns) / NS_PER_S
         if not biases.task_size_bytes.is_zero:
-            size_bytes = np.maximum(size_bytes + biases.task_size_bytes.at(slot)[:, np.newaxis], 1.0)
+            biased = np.maximum(size_bytes + biases.task_size_bytes.at(slot)[:, np.newaxis], 1.0)
+            size_bytes = np.where(size_bytes > 0, biased, 0.0)  # that there is no task is no estimate
         if not biases.position_m.is_zero:
             x_m = x_m + biases.position_m.at(slot)
         if not biases.channel_gain_db.is_zero:

@@ -84,19 +84,17 @@ def slot_step(
     edge_hz = computing.edge_frequency_hz(compute_allocation_hz, estimation_bias_hz)
 
     local_delay_s = computing.execution_delay_s(local_work, cpu_hz)
-    sent_bytes = system.upload_bytes(size_bytes, offloading_ratio)
-    upload_delay_s = rate.upload_delay_s(sent_bytes, rate_bps[..., None])
+    upload_delay_s = rate.upload_delay_s(system.upload_bytes(size_bytes, offloading_ratio), rate_bps[..., None])
     edge_delay_s = computing.execution_delay_s(edge_work, edge_hz)
     delay_s = computing.task_delay_s(local_delay_s, upload_delay_s, edge_delay_s, model.order)
     missed = qos.deadline_missed(delay_s, system.deadline_s)
     system_qos = qos.system_qos(qos.qos(delay_s, system.deadline_s))
 
-    local_j = energy.local_energy_j(local_work, cpu_hz, system.kappa_vehicle[..., None])
-    energy_local_j = _sum_tasks(local_j)
+    energy_local_j = _sum_tasks(energy.local_energy_j(local_work, cpu_hz, system.kappa_vehicle[..., None]))
     energy_edge_j = _edge_energy(system, compute_allocation_hz, edge_hz, edge_work, serving_node)
 
     counted_hz = edge_hz if model.capacity_rule == "effective" else compute_allocation_hz
-    arrivals_bytes = queueing.arrivals_bytes(size_bytes, offloading_ratio)
+    arrivals_bytes = _arrivals_bytes(system, size_bytes, offloading_ratio, edge_work)
     service_bytes = queueing.service_bytes(counted_hz, system.cycles_per_byte, system.slot_duration_s)
     drift = objective.drift(backlog_bytes, arrivals_bytes, service_bytes, system.backlog_unit_bytes)
     return SlotOutcome(
@@ -116,6 +114,13 @@ def slot_step(
             drift, system_qos, energy_local_j + energy_edge_j, _mean_tasks(missed), system.objective
         ),
     )
+
+
+def _arrivals_bytes(system: System, size_bytes: Array, offloading_ratio: Array, edge_work: Array) -> Array:
+    """Return Z of eq. 5, [..., K]; of transformers in the bytes in which queues count their work."""
+    if system.has_transformer:
+        return queueing.arrivals_bytes(edge_work / system.cycles_per_byte, 1.0)
+    return queueing.arrivals_bytes(size_bytes, offloading_ratio)
 
 
 def _edge_energy(

@@ -225,8 +225,10 @@ class DataPlane:
             if not rows.size:
                 return
         index = as_slice(rows)
-        offloaded = columns.size_bytes[index] * columns.offloading_ratio[index]
         task_class = columns.task_class[index]
+        offloaded = columns.size_bytes[index] * columns.offloading_ratio[index]
+        if self.system.has_transformer:  # in the bytes in which the queues count
+            offloaded = columns.edge_cycles[index] / self.system.cycles_per_byte[task_class]
         self.arrived_bytes += np.bincount(task_class, weights=offloaded, minlength=self.system.num_class)
         self.queues.admit(rows)
 

@@ -261,7 +261,10 @@ class Oracle:
         )
 
     def _report(self, slot: int, block: Block, states: VehicleStates) -> None:
-        reporting = self._vehicles if slot % self._scenario.vehicles.report_interval == 0 else []
+        is_due = slot % self._scenario.vehicles.report_interval == 0
+        # Who has no node tells nobody, but its last node tells that it has lost it.
+        before = [-1] * len(self._vehicles) if slot == 0 else self.result.serving_node[-2].tolist()
+        reporting = [v for v in self._vehicles if (is_due if v.node >= 0 else before[v.index] >= 0)]
         self._cloud.expect(slot, len(reporting))
         for vehicle in reporting:
             report = Report.of(vehicle.index, slot, self._clock.now >> TICK_BITS, states)
@@ -295,7 +298,9 @@ class Oracle:
         for vehicle in self._vehicles:
             orders = self._orders(decision, vehicle.index, int(nodes[vehicle.index]))
             follow = lambda vehicle=vehicle, orders=orders: vehicle.obey(slot, orders)  # noqa: E731 - bound here
-            self._send(block.command, (0, vehicle.index, 0), Phase.VEHICLE_COMMAND, follow)
+            if orders.node >= 0:  # whom the twin believes out of reach, it sends none
+                reach = vehicle.node >= 0
+                self._send(block.command, (0, vehicle.index, 0), Phase.VEHICLE_COMMAND, follow, reach=reach)
 
     def _orders(self, decision: Decision, vehicle: int, node: int) -> Orders:
         """Return what one vehicle is told; what the system fixes is as it fixes it."""
@@ -306,9 +311,17 @@ class Oracle:
         )
         return Orders(decision.offloading_ratio[vehicle], hz, power_w, bandwidth_hz, node)
 
-    def _send(self, passage: Passage, index: tuple[int, int, int], phase: Phase, deliver: Callable[[], None]) -> None:
+    def _send(
+        self,
+        passage: Passage,
+        index: tuple[int, int, int],
+        phase: Phase,
+        deliver: Callable[[], None],
+        *,
+        reach: bool = True,
+    ) -> None:
         """Send one message: if it is not lost, `deliver` is called when it arrives."""
-        delivered_ns = int(passage.delivered_ns(self._clock.now >> TICK_BITS, index))
+        delivered_ns = int(passage.delivered_ns(self._clock.now >> TICK_BITS, index)) if reach else LOST_NS
         self._deliveries_ns.append(delivered_ns)
         if delivered_ns < LOST_NS:
             arrival = self._clock.at(ticks_from_ns(delivered_ns), phase)

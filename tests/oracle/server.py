@@ -111,6 +111,7 @@ class Queues:
         self._clock = clock
         self._num_class = system.num_class
         self._nominal = system.cycles_per_byte
+        self._has_transformer = system.has_transformer
         self._queues = {
             (vehicle, task_class): ServiceQueue(clock, Phase.SERVICE_DONE)
             for vehicle in range(system.num_vehicle if self.sliced else 1)
@@ -120,7 +121,10 @@ class Queues:
 
     def arrive(self, task: Task) -> Event:
         """Take in a task; the returned event happens when it has been served."""
-        self.arrived_bytes[task.task_class] += task.size_bytes * (task.offloading_ratio or 0.0)
+        if self._has_transformer:
+            self.arrived_bytes[task.task_class] += task.edge_cycles / self._nominal[task.task_class]
+        else:
+            self.arrived_bytes[task.task_class] += task.size_bytes * (task.offloading_ratio or 0.0)
         finished = self._clock.env.event()
         priority = LATE_ADMISSION if task.start == self._clock.now else EARLY_ADMISSION
         self._doors[priority].append((task, finished))

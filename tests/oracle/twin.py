@@ -126,7 +126,8 @@ class Belief:
             correlation = self._fading_correlation**num_missed
             gain = quantize(channel.predicted_gain(column("large_scale_gain"), gain, correlation))
         if any(bias_bytes.any() for bias_bytes in biases.task_size_bytes):
-            size_bytes = np.maximum(size_bytes + biases.task_size_bytes[slot][:, np.newaxis], 1.0)
+            biased = np.maximum(size_bytes + biases.task_size_bytes[slot][:, np.newaxis], 1.0)
+            size_bytes = np.where(size_bytes > 0, biased, 0.0)
         bias_hz = np.zeros((system.num_vehicle, system.num_class))
         if twin.bias.known:
             bias_hz = bias_hz + biases.cpu_frequency_hz[slot][:, np.newaxis]

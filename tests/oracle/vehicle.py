@@ -9,7 +9,7 @@ import numpy as np
 import simpy
 from simpy.events import Event
 
-from physical.model import computing, energy, rate, split
+from physical.model import computing, energy, split
 from physical.phase import Phase
 from physical.plane.fleet import MissingCommand
 from physical.plane.ticks import seconds
@@ -137,9 +137,8 @@ class Vehicle:
         model, ratio = self._system.model, np.array([task.offloading_ratio])
         task.edge_cycles = float(computing.edge_part(np.array([task.edge_work]), ratio)[0])
         task.local_cycles = float(computing.local_part(np.array([task.local_work]), ratio)[0])
-        # Activations cannot be sent in part.
-        rule = "whole" if self._system.has_transformer else model.upload_rule
-        upload_bytes = float(rate.upload_bytes(np.array([task.size_bytes]), ratio, rule)[0])
+        task_class = np.array([task.task_class])
+        upload_bytes = float(self._system.upload_bytes(np.array([task.size_bytes]), ratio, task_class)[0])
         local_part = self._clock.env.process(self._compute(task))
         if model.order == "sequential":
             yield local_part

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
 from itertools import pairwise
@@ -22,7 +22,7 @@ from physical.plane.ticks import ticks_from_ns, to_ns
 from physical.system import System
 from policies import Policy
 from policies.baselines import share_equally
-from sim.inputs import Inputs
+from sim.inputs import Block, Inputs
 from sim.scenario import Scenario
 from sim.simulation import RunResult, run
 from sim.world import World
@@ -52,7 +52,9 @@ class Moody:
         self._shape = (system.num_vehicle, system.num_class)
 
     def decide(self, snapshot: TwinSnapshot) -> Decision:
-        seen = 0.37 * snapshot.x_m + 3.1 * snapshot.age_of_information_s - np.log(snapshot.channel_gain)
+        seen = (
+            0.37 * snapshot.x_m + 3.1 * snapshot.age_of_information_s - np.log(np.maximum(snapshot.channel_gain, 1e-30))
+        )
         mood = self._generator.random(self._shape) + 0.618 * snapshot.size_bytes + seen[:, np.newaxis]
         ratio = np.clip(1.6 * (mood % 1.0) - 0.3, 0.0, 1.0)
         if self.offload == "switch":
@@ -104,6 +106,7 @@ class Case:
     seed: int
     faults: tuple[Fault, ...]
     block_length: int  # slots after which finished tasks are written down and forgotten
+    num_idle: int = 0  # one in so many vehicles has no task in a slot; 0: none
     observed: Observed = field(default_factory=Observed)
 
     @cached_property
@@ -147,12 +150,28 @@ class Case:
             patch.object(module, "World", FaultyWorld),
             patch.object(module, "_quiet_collector", nullcontext),  # collecting takes longer than the run
             patch.object(import_module("sim.world"), "DataPlane", WatchedPlane),
-            patch.object(Inputs, "block_length", lambda _: self.block_length),
+            patch.object(Inputs, "block_length", lambda *_: self.block_length),
+            self._some_idle(),
         ):
             return run(self.scenario, policy=self.policy, seed=self.seed)
 
+    def _some_idle(self) -> AbstractContextManager[object]:
+        """Let some vehicles have no task, as with a request trace."""
+        if not self.num_idle:
+            return nullcontext()
+        make_block = Inputs.block
+
+        def block(inputs: Inputs, first_slot: int, num_slot: int) -> Block:
+            made = make_block(inputs, first_slot, num_slot)
+            slot, vehicle = np.ogrid[first_slot : first_slot + num_slot, : made.size_bytes.shape[1]]
+            idle = (7 * slot + 3 * vehicle) % self.num_idle == 0
+            return replace(made, size_bytes=np.where(idle[..., np.newaxis], 0.0, made.size_bytes))
+
+        return patch.object(Inputs, "block", block)
+
     def run_oracle(self) -> OracleResult:
-        return Oracle(self.scenario, self.policy, self.seed, self.faults).run()
+        with self._some_idle():
+            return Oracle(self.scenario, self.policy, self.seed, self.faults).run()
 
 
 class Dice:
@@ -311,7 +330,7 @@ def case_of(seed: int) -> Case:
         starved=dice.pick([0.0, 0.3]),
     )
     seed = dice.integer(0, 2**32 - 1)
-    num_slot, shape = scenario.time.num_slot, (scenario.vehicles.num_vehicle, len(scenario.tasks))
+    num_slot, shape = scenario.time.num_slot, (scenario.system().num_vehicle, len(scenario.tasks))
     faults = []
     for _ in range(dice.pick([0, 0, 1, 3])):
         at_slot = num_slot * dice.real(0.0, 0.99)

@@ -72,6 +72,7 @@ def layer_systems(dice: Dice, slot_s: float) -> tuple[dict[str, Any], float]:
             "noise_density_paper_dbm_hz": -134.0,
             "fading": dice.pick(["rayleigh", "none"]),
             "association": dice.pick(["nearest", "best-channel"]),
+            "range_m": dice.pick([None, None, 60.0]),
         },
         "server": server,
         "rsus": [rsu | ({"server": other} if dice.pick([False, False, True]) else {}) for rsu in rsus],
@@ -80,9 +81,9 @@ def layer_systems(dice: Dice, slot_s: float) -> tuple[dict[str, Any], float]:
     }
     if dice.pick([False, False, True]):
         system["base_station"] = {"position_m": [0, 0]}
-    if dice.pick([False, True]):  # now and then a vehicle has no task, or a larger one
+    if dice.pick([False, True]):
         chances = {"event_begin": 0.2, "event_end": 0.5, "burst_begin": 0.2, "burst_begin_in_event": 0.5}
-        system["bursts"] = chances | {"burst_end": 0.5, "size_factor": dice.pick([1e-9, 1e-9, 1.5])}
+        system["bursts"] = chances | {"burst_end": 0.5, "size_factor": dice.pick([0.4, 1.5])}
     return system, server_hz / count
 
 
@@ -97,13 +98,14 @@ def layer_case_of(seed: int) -> Case:
     moody = Moody(dice.pick(["some", "switch", "all"]), dice.pick([0.6, 1.0, 1.5]), dice.pick([0.0, 0.3]))
     policy = dice.pick([moody, moody, moody, Random(), Random(), EdgeEqual(), LocalOnly()])
     scenario, faults = Scenario.from_dict(data), []
-    num_node, shape = len(scenario.nodes), (scenario.vehicles.num_vehicle, len(scenario.tasks))
+    num_node, shape = len(scenario.nodes), (scenario.system().num_vehicle, len(scenario.tasks))
     for _ in range(dice.pick([0, 0, 0, 2])):
         at_slot = scenario.time.num_slot * dice.real(0.0, 0.99)
         rate_hz = share_hz * dice.pick([0.0, 0.4, 1.0])
         slot, node = int(at_slot) + dice.integer(0, 1), dice.integer(0, num_node - 1)
         faults.append(Fault(to_ns(at_slot * slot_s), slot, np.full(shape, rate_hz), node))
-    return Case(data, policy, dice.integer(0, 2**32 - 1), tuple(faults), dice.pick([1, 2, 3, 256]))
+    seed, block_length = dice.integer(0, 2**32 - 1), dice.pick([1, 2, 3, 256])
+    return Case(data, policy, seed, tuple(faults), block_length, num_idle=dice.pick([0, 0, 3, 5]))
 
 
 def layer_cases() -> st.SearchStrategy[Case]:
@@ -131,12 +133,14 @@ def check_capacity_in_force(case: Case) -> None:
 def layer_coverage(case: Case, oracle: OracleResult) -> Counter[str]:
     """Count the kinds of trouble that only this system has, as `coverage` does."""
     num_slot, slot_ticks = case.scenario.time.num_slot, ticks_from_ns(to_ns(case.scenario.time.slot_duration_s))
-    num_task = num_slot * case.scenario.vehicles.num_vehicle * len(case.scenario.tasks)
+    num_task = num_slot * case.scenario.system().num_vehicle * len(case.scenario.tasks)
     by_vehicle: dict[int, list[Task]] = {}
     for task in oracle.tasks:
         by_vehicle.setdefault(task.vehicle, []).append(task)
     nodes = np.array(oracle.serving_node)  # [T, N]
-    moves = [(slot + 1, vehicle) for slot, vehicle in np.argwhere(nodes[1:] != nodes[:-1]).tolist()]
+    moves = [
+        (slot + 1, vehicle) for slot, vehicle in np.argwhere((nodes[1:] != nodes[:-1]) & (nodes[1:] >= 0)).tolist()
+    ]
 
     def is_open(task: Task, stage: str, end: str, slot: int) -> bool:
         begin, until = getattr(task, stage), getattr(task, end)
@@ -161,6 +165,7 @@ def layer_coverage(case: Case, oracle: OracleResult) -> Counter[str]:
         ),
         "no task": len(oracle.tasks) < num_task,
         "several nodes": nodes.max() > 0,
+        "out of range": nodes.min() < 0,
         "paper": case.scenario.model.mode == "paper",
         "corrected": case.scenario.model.mode == "corrected",
         "one decision for all": commands_reach_all_at_once(case),

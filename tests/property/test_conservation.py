@@ -17,6 +17,7 @@ from policies.feasible import FLOOR
 from sim.simulation import RunResult
 from tests.property.families import Case, case_of, cases
 from tests.property.layer_families import check_capacity_in_force, layer_case_of, layer_cases
+from twin.params import ConstantBias
 
 Floats = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]
@@ -35,8 +36,8 @@ def check_tasks_are_conserved(summary: dict[str, Any], tasks: Columns, slots: Co
     scenario = case.scenario
     num_task = len(tasks["slot"])
     assert num_task == summary["tasks_generated"]
-    if scenario.bursts is None:  # which may leave nothing of a task
-        assert num_task == scenario.time.num_slot * len(scenario.system().cpu_hz) * len(scenario.tasks)
+    if not case.num_idle:
+        assert num_task == scenario.time.num_slot * scenario.system().num_vehicle * len(scenario.tasks)
     ends = {"completed": "completed", "late": "late", "dropped": "dropped", "in flight": "in_flight"}
     total = 0
     for outcome, name in ends.items():
@@ -255,23 +256,29 @@ def check_layer_energy(tasks: Columns, jobs: Columns, slots: Columns, case: Case
     most_w = {
         "local": system.kappa_vehicle[vehicle] * np.nan_to_num(jobs["local_frequency_hz"]) ** 3,
         "transmit": system.transmit_power_w[vehicle],
-        "edge": np.full(len(vehicle), 8 * (system.node_kappa * system.node_hz**3).max()),  # a bias may double the speed
+        "edge": np.full(len(vehicle), (system.node_kappa * system.node_hz**3).max()),
     }
     times_s = {
         "local": took_s("started", "local_end"),
         "transmit": took_s("local_end", "upload_end"),
         "edge": took_s("service_begin", "service_end"),
     }
-    for kind in kinds:
-        if kind != "transmit" or case.scenario.model.mode == "corrected":
-            assert (jobs[f"energy_{kind}_j"] <= most_w[kind] * times_s[kind] * (1 + 1e-9) + 1e-9).all(), kind
+    bounded = {"local"}
+    if case.scenario.model.mode == "corrected":
+        bounded.add("transmit")
+    if (
+        not case.faults and case.scenario.twin.bias.cpu_frequency_hz == ConstantBias()
+    ):  # nothing runs faster than it may
+        bounded.add("edge")
+    for kind in bounded:
+        assert (jobs[f"energy_{kind}_j"] <= most_w[kind] * times_s[kind] * (1 + 1e-9) + 1e-9).all(), kind
 
 
-def check_layer_work(tasks: Columns, slots: Columns, vehicles: Columns, case: Case) -> None:
+def check_layer_work(tasks: Columns, slots: Columns, serving_node: list[str | None], case: Case) -> None:
     """No more cycles are served than the servers offer."""
     system, num_slot = case.scenario.system(), case.scenario.time.num_slot
-    names = {node.name: index for index, node in enumerate(case.scenario.nodes)}
-    node = np.array([names.get(name, -1) for name in vehicles["serving_node"]]).reshape(num_slot, -1)
+    names = {None: -1} | {node.name: index for index, node in enumerate(case.scenario.nodes)}
+    node = np.array([names[name] for name in serving_node]).reshape(num_slot, -1)
     index = tasks["slot"], tasks["vehicle"], tasks["task_class"]
     size_bytes = np.zeros((num_slot, system.num_vehicle, system.num_class))
     size_bytes[index] = tasks["size_bytes"]
@@ -280,8 +287,6 @@ def check_layer_work(tasks: Columns, slots: Columns, vehicles: Columns, case: Ca
     by_class = np.bincount(tasks["task_class"][served], weights=cycles[served], minlength=system.num_class)
     offered = (slots["service_bytes"] * system.cycles_per_byte).sum(axis=0)
     assert (by_class <= offered * (1 + 1e-9) + 1.0).all()
-    empty = np.bincount(tasks["task_class"][~served], weights=cycles[~served], minlength=system.num_class) == 0
-    assert (slots["backlog_bytes"][-1][empty] <= by_class[empty] / system.cycles_per_byte[empty] + 1e-3).all()
 
 
 def check_layer_decisions(decisions: Columns, case: Case) -> None:
@@ -307,14 +312,12 @@ def check_layer_decisions(decisions: Columns, case: Case) -> None:
 
 
 def check_layer_books(case: Case, result: RunResult) -> None:
-    tasks, jobs, slots, decisions, vehicles = (
-        columns(result.table(name)) for name in ("tasks", "jobs", "slots", "decisions", "vehicles")
-    )
+    tasks, jobs, slots, decisions = (columns(result.table(name)) for name in ("tasks", "jobs", "slots", "decisions"))
     check_tasks_are_conserved(result.summary, tasks, slots, case)
     check_messages_are_conserved(result.summary)
     check_stages_follow_each_other(tasks, case)
     check_layer_energy(tasks, jobs, slots, case)
-    check_layer_work(tasks, slots, vehicles, case)
+    check_layer_work(tasks, slots, result.table("vehicles")["serving_node"].to_pylist(), case)
     check_layer_decisions(decisions, case)
     check_capacity_in_force(case)
     check_objective(result.summary, tasks, slots, case)

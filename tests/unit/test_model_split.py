@@ -108,7 +108,8 @@ def loop_cost(mode: Mode, given: dict[str, Any]) -> dict[str, list[float]]:
         edge_s = edge_layers * per_layer(tokens, EDGE_GPUS[node]) / x if edge_layers else 0.0
         edge_j = EDGE_KAPPA[node] * x**3 * edge_s
         bit_rate = b * math.log2(1 + float(given["channel_gain"][n]) * p / (DENSITY[mode] * b)) if b else 0.0
-        upload_s = 16 * BATCH * HIDDEN * tokens / bit_rate if edge_layers else 0.0
+        sent_bits = 16 * BATCH * HIDDEN * tokens if mode == "corrected" else tokens
+        upload_s = sent_bits / bit_rate if edge_layers else 0.0
         charged_s = upload_s
         if mode == "paper":
             charged_s = tokens / bit_rate if bit_rate else 0.0
@@ -156,7 +157,7 @@ def test_by_hand() -> None:
     given["channel_gain"] = np.full(3, DENSITY["paper"] * 1e6)
     literal = step(make_system("paper"), **given)
     np.testing.assert_allclose(literal.energy_transmit_j[:, 0], [1e-5, 1e-5, 0.0], rtol=1e-6)
-    np.testing.assert_allclose(literal.upload_delay_s, outcome.upload_delay_s, rtol=1e-6)
+    np.testing.assert_allclose(literal.upload_delay_s[:, 0], [1e-5, 1e-5, 0.0], rtol=1e-6)
 
 
 def test_normalised_cost_counts_in_its_units() -> None:
