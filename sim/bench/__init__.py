@@ -29,6 +29,8 @@ class BenchSpec:
 _BENCHES = (
     BenchSpec("kernel", "sim.bench.kernel:measure", "vehicle-slots against raw SimPy timeouts, and memory"),
     BenchSpec("optimal", "sim.bench.optimal:measure", "p2-exact against SLSQP and against CVXPY with Clarabel"),
+    BenchSpec("layers", "sim.bench.layers:measure", "layers-exact against SLSQP and against CVXPY with Clarabel"),
+    BenchSpec("traces", "sim.bench.traces:measure", "share of a run's time that writing takes, and bytes on disk"),
 )
 
 

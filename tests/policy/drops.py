@@ -1,13 +1,14 @@
-"""Random instances of P1 of the llm6g paper: vehicles and roadside units dropped in a square."""
+"""Random instances of P1 of the llm6g paper, vehicles and roadside units dropped in a square; checks of a point."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from physical.model import transformer
 from physical.model.units import dbm_to_w
-from policies.optimal.layers.problem import LayersProblem
+from policies.optimal.layers.problem import LayersProblem, LayersSolution, cost_of
 
 Floats = NDArray[np.float64]
 
@@ -82,3 +83,38 @@ def make_problem(
         node_bandwidth_hz=np.full(num_node, BANDWIDTH_HZ),
         literal=literal,
     )
+
+
+def gap(solution: LayersSolution) -> float:
+    """Return the certified gap, relative."""
+    return (solution.objective - solution.lower_bound) / max(solution.objective, 1e-300)
+
+
+def check_point(problem: LayersProblem, solution: LayersSolution) -> None:
+    """Demand that a point satisfies 10a to 10e, and has the cost and the bound it claims."""
+    for share_hz, capacity_hz in (
+        (solution.edge_hz, problem.node_hz),
+        (solution.bandwidth_hz, problem.node_bandwidth_hz),
+    ):
+        reached = problem.in_range
+        used_hz = np.bincount(problem.node[reached], weights=share_hz[reached], minlength=problem.num_node)
+        count = np.bincount(problem.node[reached], minlength=problem.num_node)
+        assert np.all(used_hz <= capacity_hz * (1 + 1e-12))
+        assert np.all(share_hz >= 0)
+        assert not share_hz[~reached].any()
+        if problem.literal:
+            np.testing.assert_allclose(used_hz[count > 0], capacity_hz[count > 0], rtol=1e-12)
+    assert np.all((solution.num_local >= 1) & (solution.num_local <= problem.num_layer))
+    assert np.all(solution.num_local[~problem.in_range] == problem.num_layer)
+    assert np.all((solution.power_w >= problem.power_min_w) & (solution.power_w <= problem.power_max_w))
+    assert np.all((solution.local_hz > 0) & (solution.local_hz <= problem.local_hz_max))
+    cost = cost_of(
+        problem,
+        solution.num_local,
+        solution.local_hz,
+        solution.edge_hz,
+        solution.power_w,
+        solution.bandwidth_hz,
+    )
+    assert solution.objective == pytest.approx(float(cost.sum()), rel=1e-13)
+    assert solution.lower_bound <= solution.objective

@@ -10,6 +10,7 @@ import pytest
 
 from policies.optimal.layers import bandwidth, frequency
 from policies.optimal.layers.cells import upload_links
+from sim.bench import layers
 from tests.policy.drops import make_drop
 
 # Clarabel is asked for more digits than it can be sure of; it warns where it is not sure.
@@ -56,3 +57,20 @@ def test_bandwidth_equals_clarabel() -> None:
     reference = cp.Problem(cp.Minimize((weight / scale) @ cp.inv_pos(-cp.rel_entr(b, b + strength))), [cp.sum(b) <= 8])
     reference.solve(solver=cp.CLARABEL, tol_gap_abs=1e-11, tol_gap_rel=1e-11, tol_feas=1e-11)
     assert value == pytest.approx(scale * float(reference.value), rel=1e-7)
+
+
+def test_bench_of_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the time they take: all gaps are certified, and Clarabel finds the same V_f."""
+    pytest.importorskip("cvxpy", reason="cvxpy and clarabel are test dependencies")
+    monkeypatch.setattr(layers, "_NUM_SLOT", {20: 2, 300: 2})
+    report = layers.measure()
+    small, large = report.values["sizes"]
+    assert set(small["solvers"]) - set(large["solvers"]) == {"Sub-problem I, SLSQP"}
+    for size in (small, large):
+        assert abs(size["cvxpy_above"]) <= 1e-7
+        assert all(size["solvers"][f"layers-exact, {mode}"]["gap_max"] <= 1e-9 for mode in ("corrected", "paper"))
+    monkeypatch.setattr(layers, "_NUM_SLOT", {20: 1})
+    monkeypatch.setattr(layers, "_load_cvxpy", lambda: None)
+    report = layers.measure()
+    assert "CVXPY is missing: python -m pip install cvxpy clarabel" in report.notes
+    assert all(len(row) == len(report.columns) for row in report.rows)

@@ -13,50 +13,16 @@ from scipy.optimize import brentq, minimize_scalar
 from policies.optimal.layers.bound import Pricing
 from policies.optimal.layers.cells import Sets, local_frequency_hz, read_cells
 from policies.optimal.layers.exact import LayersExact, certificate
-from policies.optimal.layers.problem import LayersProblem, LayersSolution, cost_of, evaluate, read_problem
+from policies.optimal.layers.problem import LayersProblem, cost_of, evaluate, read_problem
 from policies.optimal.layers.search import allocate, allocate_layers, solve
 from sim.scenario import Scenario
-from tests.policy.drops import make_drop, make_problem
+from tests.policy.drops import check_point, gap, make_drop, make_problem
 from twin.snapshot import TwinSnapshot
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 MODES = pytest.mark.parametrize("literal", [False, True], ids=["corrected", "paper"])
-
-
-def gap(solution: LayersSolution) -> float:
-    return (solution.objective - solution.lower_bound) / max(solution.objective, 1e-300)
-
-
-def check_point(problem: LayersProblem, solution: LayersSolution) -> None:
-    """Demand that a point satisfies 10a to 10e, and has the cost and the bound it claims."""
-    for share_hz, capacity_hz in (
-        (solution.edge_hz, problem.node_hz),
-        (solution.bandwidth_hz, problem.node_bandwidth_hz),
-    ):
-        reached = problem.in_range
-        used_hz = np.bincount(problem.node[reached], weights=share_hz[reached], minlength=problem.num_node)
-        count = np.bincount(problem.node[reached], minlength=problem.num_node)
-        assert np.all(used_hz <= capacity_hz * (1 + 1e-12))
-        assert np.all(share_hz >= 0)
-        assert not share_hz[~reached].any()
-        if problem.literal:
-            np.testing.assert_allclose(used_hz[count > 0], capacity_hz[count > 0], rtol=1e-12)
-    assert np.all((solution.num_local >= 1) & (solution.num_local <= problem.num_layer))
-    assert np.all(solution.num_local[~problem.in_range] == problem.num_layer)
-    assert np.all((solution.power_w >= problem.power_min_w) & (solution.power_w <= problem.power_max_w))
-    assert np.all((solution.local_hz > 0) & (solution.local_hz <= problem.local_hz_max))
-    cost = cost_of(
-        problem,
-        solution.num_local,
-        solution.local_hz,
-        solution.edge_hz,
-        solution.power_w,
-        solution.bandwidth_hz,
-    )
-    assert solution.objective == pytest.approx(float(cost.sum()), rel=1e-13)
-    assert solution.lower_bound <= solution.objective
 
 
 class Reference:

@@ -93,7 +93,10 @@ USAGE = [
     (("run", "dtecn", "extra"), "unexpected extra argument"),
     (("run", "dtecn", "--policy", "edge-eqaul"), "--policy: there is no policy 'edge-eqaul'; did you mean edge-equal?"),
     (("run", "dtecn", "--policy", "random:x=1"), "--policy: random: there is no option 'x' (accepted: no options)"),
-    (("bench", "kernal"), "there is no bench 'kernal'; did you mean kernel? (accepted: kernel, optimal)"),
+    (
+        ("bench", "kernal"),
+        "there is no bench 'kernal'; did you mean kernel? (accepted: kernel, optimal, layers, traces)",
+    ),
     (("policies", "--jsn"), "--jsn"),
 ]
 
@@ -195,7 +198,7 @@ def test_bench_of_little(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = twin("bench", "kernel").out
     assert "vehicle-slots/s" in shown
     assert "slot 200: +1.0 MiB, from slot 1000: +0.0 MiB" in shown
-    assert [spec.name for spec in bench.select(())] == ["kernel", "optimal"]
+    assert [spec.name for spec in bench.select(())] == ["kernel", "optimal", "layers", "traces"]
 
 
 def test_bench_of_the_optimum(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ Mask = NDArray[np.bool_]
 _LN2 = float(np.log(2.0))
 _ITERATION_MAX = 60
 _CLOSE = 1e-4
-"""Newton's last step, in ln y: the error left is less than its square, 1e-8, and that of the cost the square of that."""
+"""Newton's last step, in ln y: the error left is less than its square, 1e-8; that of the cost is the square of that."""
 _STEP_MAX = 8.0
 _SERIES = 1e-2
 

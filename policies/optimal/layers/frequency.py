@@ -15,6 +15,7 @@ _OUTER_MAX = 80
 _CLOSE = 3e-8
 """Newton's last step, relative: the error left is its square."""
 _LEAST = 1e-9
+"""Of ``1 - (F / (n f0))^3`` in the start of Newton's method."""
 
 
 def free_hz(time_weight: float, energy_price: Floats, hz_max: Floats) -> Floats:
@@ -65,8 +66,8 @@ def share_hz(
     """Return the shares that minimise ``sum W_n (w / f_n + v kappa f_n^2)``, ``sum f_n <= F``, and the prices sigma.
 
     With ``f_n = f0 y_n``: ``1 - y_n^3 = c_n y_n^2 / q^2``, where ``c_n = f0^2 / (w W_n)`` and ``sigma = q^-2``. What is
-    asked for is concave in q, so Newton's method is monotone after its first step, which ends on the left of the root. It
-    begins where equal vehicles have theirs, and never goes below ``q = (F / f0) / sum c_n^(-1/2)``, which has y_n < 1.
+    asked for is concave in q, so Newton's method is monotone after its first step, which ends left of the root. It
+    begins where equal vehicles have theirs, and stays above ``q = (F / f0) / sum c_n^(-1/2)``, which is too small.
 
     Parameters
     ----------
@@ -92,6 +93,7 @@ def share_hz(
     least = room / np.bincount(index, weights=weight**-0.5, minlength=len(room))
     even = room / np.bincount(index, minlength=len(room))
     scale = least / np.sqrt(np.maximum(1.0 - even**3, _LEAST))
+    y, elasticity, step = np.ones_like(weight), np.ones_like(weight), np.zeros_like(room)
     for _ in range(_OUTER_MAX):
         scarcity = weight / (scale * scale)[index]
         y = 1.0 / slowdown(scarcity)
@@ -126,6 +128,7 @@ def spread_hz(
     count, total = np.bincount(owner, minlength=num_set), np.bincount(owner, weights=weight, minlength=num_set)
     even = room / count
     gift = (even - even**-2.0) * count / total
+    y, slope, step = np.ones_like(weight), np.ones_like(weight), np.zeros_like(room)
     for _ in range(_OUTER_MAX):
         pull = gift[owner] * weight
         y = pull + (1.0 + pull / 3.0) ** -2.0

@@ -1,9 +1,9 @@
 """Mode "paper" with equal vehicles at each node: an optimum offloads the longest jobs of a cell, so only counts remain.
 
 Nothing is sent, and gain and cycles of a vehicle are in one proportion for a whole cell. A vehicle that offloads saves
-something and gives its place to a longer job at no loss, so that some optimum is a prefix of the vehicles in descending
-order. At a price sigma the first k of them cost at least ``- sum Delta_n - sigma F`` over these k; with the price of the
-best allocation to k that is what they cost.
+something, and would give its place to a longer job at no loss: some optimum is a prefix of the vehicles in descending
+order. At a price sigma the first k of them cost at least ``-sum Delta_n - sigma F``, with the sum over these k; at the
+price of the best allocation to them they cost just that.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from policies.optimal.layers.branch import Incumbent
 from policies.optimal.layers.cells import Cells, Floats, Ints, Mask, Sets
 
 _EQUAL = 1e-14
-"""How far from one proportion rounding may put gain and cycles, relative; the bound is lowered by what that may cost."""
+"""How far rounding may put gain and cycles from one proportion, relative; the bound is lowered by what that costs."""
 _BATCH = 16
 """Prefixes of a cell that are evaluated at once."""
 _SIZE_STEPS = 3
@@ -29,19 +29,19 @@ def is_ordered(cells: Cells, starts: Ints) -> bool:
     cells : the vehicles
     starts : [C + 1], where the vehicles of each cell begin
     """
-    if cells.links.sends.any():
+    if cells.links.sends.any() or np.any((cells.gain > 0.0) & (cells.cycles == 0.0)):
         return False
     one = cells.gain * np.maximum.reduceat(cells.cycles, starts[:-1])[cells.cell]
     other = cells.cycles * np.maximum.reduceat(cells.gain, starts[:-1])[cells.cell]
     return bool(np.all(np.abs(one - other) <= _EQUAL * one))
 
 
-def search(cells: Cells, pricing: Pricing, starts: Ints, tolerance: float) -> Incumbent:
-    """Return the best prefixes if capacities need not be used up, with bounds for all sets.
+def search(cells: Cells, pricing: Pricing, starts: Ints, tolerance: float) -> tuple[Incumbent, Floats]:
+    """Return the best prefixes if capacities need not be used up, with bounds for all sets, and their shares, [L], Hz.
 
     Parameters
     ----------
-    cells : ordered, with some vehicle
+    cells : ordered
     pricing, starts : evaluates; [C + 1], where the vehicles of each cell begin
     tolerance : gap at which to stop, relative to the cost of each cell
     """
@@ -50,23 +50,37 @@ def search(cells: Cells, pricing: Pricing, starts: Ints, tolerance: float) -> In
     order = _longest(cells, starts, int(count.max(initial=0)))
     size = np.arange(1, order.shape[1] + 1)
     is_open = size <= count[:, np.newaxis]
-    value, floor = np.zeros(cells.num_cell), np.where(is_open, -np.inf, np.inf)
-    best = Incumbent(value, value.copy(), np.zeros(len(cells.cell), dtype=np.bool_), np.zeros_like(value))
+    floor = np.where(is_open, -np.inf, np.inf)
+    value, close, best_hz = np.zeros(cells.num_cell), np.zeros(cells.num_cell), np.zeros(order.shape)
     while is_open.any():
         chosen = _spread_out(is_open)
         cell, index = np.nonzero(chosen)
         owner, place = np.nonzero(size <= size[index, np.newaxis])
-        sets = Sets(order[cell[owner], place], owner, cell)
-        shares = pricing.allocate(sets)
-        best.offer(sets, shares.value, starts)
+        shares = pricing.allocate(Sets(order[cell[owner], place], owner, cell))
+        share_hz = np.zeros((len(cell), len(size)))
+        share_hz[owner, place] = shares.edge_hz
+        _keep(value, best_hz, cell, shares.value, share_hz)
+        close = tolerance * (total_gain + value)  # without the layer that is always local
         is_open &= ~chosen
         floor[chosen] = np.inf
-        best.close = tolerance * (total_gain + best.value)  # without the layer that is always local
         if is_open.any():
             np.maximum.at(floor, cell, _prefix_bounds(pricing, order, count, cell, shares.sigma))
-            is_open &= floor < (best.value - best.close)[:, np.newaxis]
-    best.bound = np.minimum(best.value, floor.min(axis=1, initial=np.inf)) - _EQUAL * total_gain
-    return best
+            is_open &= floor < (value - close)[:, np.newaxis]
+    bound = np.minimum(value, floor.min(axis=1, initial=np.inf)) - _EQUAL * total_gain
+    edge_hz = np.zeros(len(cells.cell))
+    some = best_hz > 0.0
+    edge_hz[order[some]] = best_hz[some]
+    return Incumbent(value, bound, edge_hz > 0.0, close), edge_hz
+
+
+def _keep(value: Floats, best_hz: Floats, cell: Ints, new_value: Floats, new_hz: Floats) -> None:
+    """Put the best of G new prefixes, in ascending order of their cells, in the place of worse ones, [C] and [C, H]."""
+    order = np.lexsort((new_value, cell))
+    known, first = np.unique(cell, return_index=True)
+    least = order[first]
+    better = new_value[least] < value[known]
+    value[known[better]] = new_value[least[better]]
+    best_hz[known[better]] = new_hz[least[better]]
 
 
 def _count_max(cells: Cells, starts: Ints) -> Ints:
@@ -86,14 +100,16 @@ def _count_max(cells: Cells, starts: Ints) -> Ints:
         for _ in range(_SIZE_STEPS):
             least_hz = cells.time_weight / (price - energy_price * least_hz**2)
         fit = cells.node_hz * (1.0 + _EQUAL) / least_hz
-    return np.where(pays, np.minimum(count, fit), 0).astype(np.int64)
+    size: Ints = np.asarray(np.minimum(count, np.where(pays, fit, 0.0)), dtype=np.int64)
+    return size
 
 
 def _longest(cells: Cells, starts: Ints, width: int) -> Ints:
     """Return the vehicles of each cell in descending order of gain, [C, width]; of those after its last, any."""
     order = np.lexsort((-cells.gain, cells.cell))
     place = starts[:-1, np.newaxis] + np.arange(width)
-    return order[np.minimum(place, len(order) - 1)]
+    longest: Ints = order[np.minimum(place, len(order) - 1)]
+    return longest
 
 
 def _spread_out(mask: Mask) -> Mask:

@@ -13,6 +13,8 @@ from policies.optimal.layers.cells import Cells, Floats, Ints, Mask, Sets, local
 from policies.optimal.layers.problem import LayersProblem, LayersSolution, cost_of
 
 _ROUNDS = 4
+_FEW = 5
+"""Vehicles of a cell whose sets are all evaluated, which is faster than to search."""
 
 
 def solve(problem: LayersProblem, tolerance: float = 1e-9, max_node: int = 2000) -> LayersSolution:
@@ -27,18 +29,21 @@ def solve(problem: LayersProblem, tolerance: float = 1e-9, max_node: int = 2000)
     cells = read_cells(problem)
     pricing = Pricing(cells)
     starts = np.searchsorted(cells.cell, np.arange(cells.num_cell + 1))
+    edge_hz = None
     if prefix.is_ordered(cells, starts):
-        best = prefix.search(cells, pricing, starts, tolerance)
+        best, cell_hz = prefix.search(cells, pricing, starts, tolerance)
+        _use_up(cells, pricing, starts, best, cell_hz)
+        edge_hz = np.zeros(problem.num_vehicle)
+        edge_hz[cells.vehicle] = cell_hz
     else:
         best = _search(problem, cells, pricing, starts, tolerance, max_node)
-    if problem.literal:
-        _use_up(cells, pricing, starts, best)
-    offloads = np.zeros(problem.num_vehicle, dtype=np.bool_)
-    offloads[cells.vehicle] = best.offloads
-    solution = allocate(problem, offloads)
+        if problem.literal:
+            _use_up(cells, pricing, starts, best)
     num_local = np.full(problem.num_vehicle, problem.num_layer)
+    num_local[cells.vehicle[best.offloads]] = 1
+    solution = allocate_layers(problem, num_local, edge_hz)
     shares = (solution.edge_hz, solution.power_w, solution.bandwidth_hz)
-    all_local = cost_of(problem, num_local, solution.local_hz, *shares)
+    all_local = cost_of(problem, np.full_like(num_local, problem.num_layer), solution.local_hz, *shares)
     bound = float(all_local.sum()) + float(best.bound.sum())
     return replace(solution, lower_bound=min(bound, solution.objective))
 
@@ -48,13 +53,14 @@ def allocate(problem: LayersProblem, offloading: Mask) -> LayersSolution:
     return allocate_layers(problem, np.where(offloading & problem.in_range, 1, problem.num_layer))
 
 
-def allocate_layers(problem: LayersProblem, num_local: Ints) -> LayersSolution:
+def allocate_layers(problem: LayersProblem, num_local: Ints, edge_hz: Floats | None = None) -> LayersSolution:
     """Return the best frequencies, powers and bandwidths for given layers.
 
     Parameters
     ----------
     problem : P1
     num_local : [N], alpha_n in 1 to Upsilon; Upsilon for a vehicle out of range
+    edge_hz : [N], Hz, the best shares of the servers for vehicles that offload, 0 for others, if they are known
 
     Returns
     -------
@@ -62,13 +68,9 @@ def allocate_layers(problem: LayersProblem, num_local: Ints) -> LayersSolution:
     """
     num_edge = problem.num_layer - num_local
     node = np.maximum(problem.node, 0)
-    edge_hz, bandwidth_hz = np.zeros(problem.num_vehicle), np.zeros(problem.num_vehicle)
-    power_w = np.array(problem.power_min_w)
-    energy_price = problem.energy_weight * problem.node_kappa
-    start_hz = frequency.free_hz(problem.time_weight, energy_price, 1e6 * problem.node_hz)
-    runs = np.flatnonzero((num_edge > 0) & problem.in_range)
-    cycles = num_edge[runs] * problem.edge_cycles[runs]
-    edge_hz[runs], _ = frequency.share_hz(cycles, node[runs], start_hz, problem.node_hz, problem.time_weight)
+    power_w, bandwidth_hz = np.array(problem.power_min_w), np.zeros(problem.num_vehicle)
+    if edge_hz is None:
+        edge_hz = _edge_hz(problem, num_edge)
     links = upload_links(problem, np.arange(problem.num_vehicle))
     sends = np.flatnonzero(links.sends & problem.in_range & (problem.literal | (num_edge > 0)))
     power_w[sends], bandwidth_hz[sends], _ = bandwidth.share_bandwidth(
@@ -77,10 +79,21 @@ def allocate_layers(problem: LayersProblem, num_local: Ints) -> LayersSolution:
     if problem.literal:
         edge_hz = _fill(problem, edge_hz, problem.node_hz, num_edge * problem.edge_cycles == 0.0)
         bandwidth_hz = _fill(problem, bandwidth_hz, problem.node_bandwidth_hz, ~links.sends)
-        edge_hz = _spread(problem, num_edge, edge_hz, start_hz)
     local_hz = local_frequency_hz(problem)
     cost = cost_of(problem, num_local, local_hz, edge_hz, power_w, bandwidth_hz)
     return LayersSolution(num_local, local_hz, edge_hz, power_w, bandwidth_hz, float(cost.sum()))
+
+
+def _edge_hz(problem: LayersProblem, num_edge: Ints) -> Floats:
+    """Return the best shares of the servers for given layers on them, [N], Hz; the idle may have to take the rest."""
+    node = np.maximum(problem.node, 0)
+    energy_price = problem.energy_weight * problem.node_kappa
+    start_hz = frequency.free_hz(problem.time_weight, energy_price, 1e6 * problem.node_hz)
+    runs = np.flatnonzero((num_edge > 0) & problem.in_range)
+    cycles = num_edge[runs] * problem.edge_cycles[runs]
+    edge_hz = np.zeros(problem.num_vehicle)
+    edge_hz[runs], _ = frequency.share_hz(cycles, node[runs], start_hz, problem.node_hz, problem.time_weight)
+    return _spread(problem, num_edge, edge_hz, start_hz) if problem.literal else edge_hz
 
 
 def _fill(problem: LayersProblem, share: Floats, capacity: Floats, idle: Mask) -> Floats:
@@ -97,7 +110,8 @@ def _spread(problem: LayersProblem, num_edge: Ints, edge_hz: Floats, start_hz: F
     """Return shares that use up the server where all vehicles of a cell offload and want less than it has (10e)."""
     reached, node = problem.in_range, np.maximum(problem.node, 0)
     used = np.bincount(node[reached], weights=edge_hz[reached], minlength=problem.num_node)
-    left = (used > 0.0) & (used < problem.node_hz * (1.0 - 1e-12))
+    idle = np.bincount(node[reached & (num_edge * problem.edge_cycles == 0.0)], minlength=problem.num_node)
+    left = (used > 0.0) & (used < problem.node_hz * (1.0 - 1e-12)) & (idle == 0)
     index = np.flatnonzero(reached & left[node] & (num_edge > 0))
     if not index.size:
         return edge_hz
@@ -122,6 +136,7 @@ def _search(
     unknown = np.full(cells.num_cell, -np.inf)
     bound = np.where(candidates.total(np.ones(len(candidates.member))) > 0, unknown, 0.0)
     best = Incumbent(np.zeros(cells.num_cell), bound, np.zeros(len(worth), dtype=np.bool_), tolerance * local)
+    _enumerate(pricing, candidates, starts, best)
     peak, box = Peak(unknown, free_of_charge, free_of_charge), np.zeros((cells.num_cell, 2))
     for round_ in range(_ROUNDS):
         some = candidates.pick(best.is_open)
@@ -150,6 +165,22 @@ def _search(
             nodes.append(Node(cell, member, np.zeros(len(member), dtype=np.bool_), float(peak.bound[cell]), known))
         Branch(pricing, starts, box, best).run(nodes, max_node)
     return best
+
+
+def _enumerate(pricing: Pricing, candidates: Sets, starts: Ints, best: Incumbent) -> None:
+    """Evaluate all sets of the cells that have few candidates."""
+    begin = np.searchsorted(candidates.owner, np.arange(candidates.num_set + 1))
+    size = np.diff(begin)
+    few = np.flatnonzero((size > 0) & (size <= _FEW))
+    if not few.size:
+        return
+    number = 2 ** size[few] - 1
+    cell = np.repeat(few, number)
+    code = np.arange(1, len(cell) + 1) - np.repeat(np.cumsum(number) - number, number)
+    owner, bit = np.nonzero(code[:, np.newaxis] >> np.arange(_FEW) & 1)
+    sets = Sets(candidates.member[begin[cell[owner]] + bit], owner, cell)
+    best.offer(sets, pricing.allocate(sets).value, starts)
+    best.bound[few] = best.value[few]
 
 
 def _halve(
@@ -183,11 +214,12 @@ def _halve(
     return price
 
 
-def _use_up(cells: Cells, pricing: Pricing, starts: Ints, best: Incumbent) -> None:
+def _use_up(cells: Cells, pricing: Pricing, starts: Ints, best: Incumbent, edge_hz: Floats | None = None) -> None:
     """Correct the cells in which all vehicles offload and want less than the server has, which 10e forbids.
 
     Their server is not scarce: every vehicle saves `saving` at no charge, whatever the others do. Either all take more
-    than they want, or the one that saves least stays local and takes the rest. Both are exact.
+    than they want, or the one that saves least stays local and takes the rest. Both are exact. Shares that are known,
+    [L], Hz, are corrected too.
     """
     num_in = np.bincount(cells.cell, weights=best.offloads, minlength=cells.num_cell)
     size = np.diff(starts)
@@ -211,4 +243,9 @@ def _use_up(cells: Cells, pricing: Pricing, starts: Ints, best: Incumbent) -> No
     without = saving[least] - everyone.total(saving)
     value = np.minimum(spread, without)
     best.value[everyone.cell] = best.bound[everyone.cell] = value
-    best.offloads[everyone.member[least[without < spread]]] = False
+    stays = everyone.member[least[without < spread]]
+    best.offloads[stays] = False
+    if edge_hz is not None:
+        kept = (spread <= without)[owner]
+        edge_hz[everyone.member[kept]] = hz[kept]
+        edge_hz[stays] = 0.0
