@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 _GRID, _GRID_HZ = 2.0**20, 2.0**5
-"""Steps per W and Hz that decisions are rounded to (squared, those of bandwidths): logarithms differ in their last digit between processors."""
+"""Steps per W and Hz that decisions are rounded to (squared, of bandwidths): logarithms differ between processors."""
 
 
 @dataclass(frozen=True)
