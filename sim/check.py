@@ -7,6 +7,7 @@ from pathlib import Path
 
 from policies.registry import make
 from sim.scenario import Scenario, names
+from sim.timeline import PolicySwap
 from traces.digest import digest_of_digests
 from traces.reader import Trace
 from traces.schema import TABLES
@@ -43,6 +44,9 @@ def _check_scenario(source: str) -> Verdict:
     scenario = Scenario.load(source)
     make(scenario.policy.name, where=f"{source}: policy.name")
     make(scenario.policy.fallback, where=f"{source}: policy.fallback")
+    for index, event in enumerate(scenario.timeline):
+        if isinstance(event, PolicySwap):
+            make(event.name, where=f"{source}: timeline.{index}.name")
     time = scenario.time
     count, num_class = scenario.num_vehicle, len(scenario.tasks)
     text = f"{count} vehicles, {num_class} task classes, {time.num_slot} slots of {time.slot_duration_s:g} s"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.errors import InputError
 from physical.system import System
 from twin.cloud import DecisionMaker
 from twin.decision import Ruling
@@ -69,17 +72,38 @@ def _as(values: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float
     return values.reshape(shape)
 
 
-class SwitchedDecisions:
-    """One decider before a time, another one from then on."""
+class Swap(NamedTuple):
+    """Who decides from `time_ns` on; `where` is what errors call the place that names it."""
 
-    def __init__(self, first: Decider, second: Decider, switch_ns: int) -> None:
-        self._deciders = (first, second)
-        self._switch_ns = switch_ns
+    time_ns: int
+    decider: Decider
+    where: str
+
+
+class SwitchedDecisions:
+    """One decider at first, others from some times on.
+
+    Parameters
+    ----------
+    first : who decides before the first swap
+    swaps : in order of time; one decider may come in several times
+    """
+
+    def __init__(self, first: Decider, swaps: Sequence[Swap]) -> None:
+        self._first = first
+        self._swaps = swaps
+        self._deciders = [first, *(swap.decider for swap in swaps)]
+        self._times_ns = [swap.time_ns for swap in swaps]
 
     def reset(self, system: System, seed: int) -> None:
-        """Get both ready, with the same seed: a second one that draws begins when it first decides."""
-        for decider in self._deciders:
-            decider.reset(system, seed)
+        """Get all ready, with the same seed: one that draws begins when it first decides."""
+        self._first.reset(system, seed)
+        for swap in {id(swap.decider): swap for swap in self._swaps}.values():
+            try:
+                swap.decider.reset(system, seed)
+            except InputError as error:
+                error.where = swap.where
+                raise
 
     def rule(self, snapshot: TwinSnapshot) -> Ruling:
         """Return the ruling of who is in charge."""
@@ -90,4 +114,4 @@ class SwitchedDecisions:
         return self._in_charge(snapshot).rule_by_fallback(snapshot, reason, wall_s)
 
     def _in_charge(self, snapshot: TwinSnapshot) -> Decider:
-        return self._deciders[snapshot.time_ns >= self._switch_ns]
+        return self._deciders[bisect_right(self._times_ns, snapshot.time_ns)]

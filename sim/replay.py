@@ -14,7 +14,7 @@ from physical.errors import InputError
 from physical.plane.ticks import NS_PER_S, to_ns
 from policies.fallback import GuardedPolicy
 from policies.registry import make
-from sim.deciders import RecordedDecisions, SwitchedDecisions
+from sim.deciders import RecordedDecisions, Swap, SwitchedDecisions
 from sim.exogenous import with_stored
 from sim.scenario import Scenario
 from sim.simulation import Options, RunResult, run, simulate
@@ -164,7 +164,7 @@ def branch(
     end_s = recorded.num_slot * scenario.time.slot_duration_s
     if not 0 <= at_s < end_s or to_ns(at_s) >= recorded.num_slot * to_ns(scenario.time.slot_duration_s):
         raise InputError(f"{at_s:g} s is outside the run", where="--at", accepted=f"from 0 to less than {end_s:g} s")
-    decider = SwitchedDecisions(_decisions_of(recorded), _guarded(scenario, policy), to_ns(at_s))
+    decider = SwitchedDecisions(_decisions_of(recorded), [Swap(to_ns(at_s), _guarded(scenario, policy), "--policy")])
     swapped = (*_without_swaps_from(scenario.timeline, at_s), PolicySwap(at_s=at_s, name=policy))
     extra = {"branch": {"of": str(directory), "at_s": at_s, "digest": recorded.trace.manifest.get("digest")}}
     options = Options(out=out, progress=progress, num_slot=recorded.num_slot, extra=extra)

@@ -21,7 +21,7 @@ from physical.errors import InputError
 from policies.api import Policy
 from policies.fallback import GuardedPolicy
 from policies.registry import make
-from sim.deciders import Decider, SwitchedDecisions
+from sim.deciders import Decider, Swap, SwitchedDecisions
 from sim.exogenous import store
 from sim.scenario import Scenario
 from sim.streams import Streams
@@ -95,11 +95,22 @@ def run(
     name = policy if isinstance(policy, str) else scenario.policy.name if policy is None else type(policy).__name__
     made = make(name) if policy is None or isinstance(policy, str) else policy
     decider: Decider = GuardedPolicy(made, make(scenario.policy.fallback))
-    for time_ns, event in scenario.timeline_of_run().select(PolicySwap):
-        swapped = GuardedPolicy(make(event.name, where="timeline: policy"), make(scenario.policy.fallback))
-        decider = SwitchedDecisions(decider, swapped, time_ns)
+    if swaps := _swaps(scenario):
+        decider = SwitchedDecisions(decider, swaps)
     options = Options(out=out, keep_tables=keep_tables, progress=progress, speed=speed, num_slot=num_slot)
     return simulate(scenario, decider, name, seed, options)
+
+
+def _swaps(scenario: Scenario) -> list[Swap]:
+    """Return who decides from when on, as the timeline has it; a periodic event always brings the same policy."""
+    deciders: dict[PolicySwap, Swap] = {}
+    for index, event in enumerate(scenario.timeline):
+        if isinstance(event, PolicySwap):
+            where = f"timeline.{index}.name"
+            policy = GuardedPolicy(make(event.name, where=where), make(scenario.policy.fallback))
+            deciders.setdefault(event, Swap(0, policy, where))
+    happenings = scenario.timeline_of_run().select(PolicySwap)
+    return [deciders[event]._replace(time_ns=time_ns) for time_ns, event in happenings]
 
 
 @dataclass(frozen=True)

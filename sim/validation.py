@@ -144,12 +144,17 @@ def _most_telling(errors: list[Any]) -> tuple[Any, list[str]]:
 def _locate(loc: Loc, missing: bool, data: Any) -> tuple[list[str | int], Any]:
     """Return the keys that a user wrote, without the names of union members, and the value there."""
     kept: list[str | int] = []
+    kind = None  # of the table at hand, if pydantic may name it before going inside; a key may have the same name
     for position, part in enumerate(loc):
+        if part == kind and position < len(loc) - 1:
+            kind = None
+            continue
         is_key = isinstance(data, Mapping) and part in data
         is_index = isinstance(data, list | tuple) and isinstance(part, int) and part < len(data)
         if is_key or is_index:
             kept.append(part)
             data = data[part]
+            kind = data.get("kind") if isinstance(data, Mapping) else None
         elif missing and position == len(loc) - 1:
             return [*kept, part], None
         elif not isinstance(data, Mapping | list | tuple):

@@ -87,7 +87,8 @@ def _table_difference(table: Table, recorded: pa.Table, replayed: pa.Table, *, p
         name = next(column.name for column in values if differs[column.name][row])
         left, right = recorded.column(name)[row].as_py(), replayed.column(name)[row].as_py()
         if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
-            index = next((i for i, pair in enumerate(zip(left, right, strict=True)) if pair[0] != pair[1]), 0)
+            pairs = enumerate(zip(left, right, strict=True))
+            index = next((i for i, (a, b) in pairs if a != b and not (np.isnan(a) and np.isnan(b))), 0)
             return Difference(table.name, _key(table, recorded, row), f"{name}[{index}]", left[index], right[index])
         return Difference(table.name, _key(table, recorded, row), name, left, right)
     if recorded.num_rows != replayed.num_rows:

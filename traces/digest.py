@@ -18,6 +18,8 @@ from traces.schema import Column, Table
 
 UInt64s = NDArray[np.uint64]
 
+# A block's columns stay in the processor's cache while they are mixed.
+_BLOCK_BYTES = 2**22
 _NULL = np.uint64(0x9E3779B97F4A7C15)
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
@@ -51,13 +53,18 @@ class TableDigest:
         """Add rows."""
         if not table.num_rows:
             return
-        total = np.full(table.num_rows, self._start)
+        num_row = max(1, _BLOCK_BYTES * table.num_rows // table.nbytes)
+        for block in table.to_batches(max_chunksize=num_row):
+            self._add_block(block)
+        self._num_row += table.num_rows
+
+    def _add_block(self, block: pa.RecordBatch) -> None:
+        total = np.full(block.num_rows, self._start)
         for column, constant in zip(self._columns, self._constants, strict=True):
-            total += bits(table.column(column.name), column) * constant
+            total += _array_bits(block.column(column.name), column) * constant
         row_hash = mix(total)
         self._sums[0] += int(row_hash.sum(dtype=np.uint64))
         self._sums[1] += int(mix(row_hash + self._start).sum(dtype=np.uint64))
-        self._num_row += table.num_rows
 
     def hex(self) -> str:
         """Return the digest, 128 bits and the number of rows."""
@@ -66,7 +73,10 @@ class TableDigest:
 
 def bits(values: pa.ChunkedArray, column: Column) -> UInt64s:
     """Return the values of a column as 64-bit numbers, [num_row]."""
-    array = values.combine_chunks() if values.num_chunks != 1 else values.chunk(0)
+    return _array_bits(values.combine_chunks() if values.num_chunks != 1 else values.chunk(0), column)
+
+
+def _array_bits(array: pa.Array, column: Column) -> UInt64s:
     if pa.types.is_dictionary(column.type) or pa.types.is_string(column.type):
         return _text_bits(array)
     if pa.types.is_list(column.type):
@@ -104,11 +114,10 @@ def _list_bits(array: pa.Array) -> UInt64s:
     """Mix the numbers of each list with their positions, so that order matters, and add them up."""
     offsets = np.asarray(array.offsets)
     length = np.diff(offsets)
-    numbers = _number_bits(array.values)[offsets[0] : offsets[-1]]
-    position = np.arange(len(numbers), dtype=np.uint64) - np.repeat((offsets[:-1] - offsets[0]), length).astype(
-        np.uint64
-    )
-    return _sum_by_row(mix(numbers ^ mix(position + _NULL)), length)
+    numbers = _number_bits(array.values[offsets[0] : offsets[-1]])
+    by_position = mix(np.arange(length.max(initial=0), dtype=np.uint64) + _NULL)
+    position = np.concatenate([by_position[:0], *(by_position[:size] for size in length.tolist())])
+    return _sum_by_row(mix(numbers ^ position), length)
 
 
 def _sum_by_row(values: UInt64s, length: NDArray[np.int64]) -> UInt64s:

@@ -15,7 +15,7 @@ class Column:
 
     unit : of its values; "" for a number without one
     digested : False for what differs between two runs of the same thing, such as wall times
-    noisy : values hardly repeat, so that neither dictionary nor compression pays
+    noisy : values hardly repeat; an imported file keeps no dictionary of them
     """
 
     name: str
@@ -49,7 +49,7 @@ _FLOATS = pa.list_(_FLOAT)
 
 
 def _time(name: str) -> Column:
-    return Column(name, _INT64, "ns", noisy=True)
+    return Column(name, _INT64, "ns")
 
 
 TASKS = Table(
@@ -83,10 +83,10 @@ JOBS = Table(
         Column("task_class", _INT32),
         Column("num_token", _INT64),
         Column("layers_local", _INT32),
-        Column("local_frequency_hz", _FLOAT, "Hz", noisy=True),
-        Column("energy_local_j", _FLOAT, "J", noisy=True),
-        Column("energy_transmit_j", _FLOAT, "J", noisy=True),
-        Column("energy_edge_j", _FLOAT, "J", noisy=True),
+        Column("local_frequency_hz", _FLOAT, "Hz"),
+        Column("energy_local_j", _FLOAT, "J"),
+        Column("energy_transmit_j", _FLOAT, "J"),
+        Column("energy_edge_j", _FLOAT, "J"),
     ),
 )
 """Where jobs are metered one by one, more about each task: null before it starts, `num_token` 0 if it has none."""
@@ -121,11 +121,11 @@ VEHICLES = Table(
     (
         Column("slot", _INT32),
         Column("vehicle", _INT32),
-        Column("x_m", _SINGLE, "m", noisy=True),
+        Column("x_m", _SINGLE, "m"),
         Column("y_m", _SINGLE, "m"),
         Column("speed_mps", _FLOAT, "m/s"),
-        Column("channel_gain", _SINGLE, noisy=True),
-        Column("uplink_rate_bps", _FLOAT, "bit/s", noisy=True),
+        Column("channel_gain", _SINGLE),
+        Column("uplink_rate_bps", _FLOAT, "bit/s"),
         Column("serving_node", _TEXT),
     ),
 )
@@ -139,9 +139,9 @@ TWIN = Table(
         Column("vehicle", _INT32),
         Column("age_of_information_s", _FLOAT, "s"),
         Column("estimation_bias_hz", _FLOAT, "Hz"),
-        Column("estimated_x_m", _SINGLE, "m", noisy=True),
+        Column("estimated_x_m", _SINGLE, "m"),
         Column("estimated_y_m", _SINGLE, "m"),
-        Column("estimated_channel_gain", _SINGLE, noisy=True),
+        Column("estimated_channel_gain", _SINGLE),
         Column("position_error_m", _FLOAT, "m"),
         Column("channel_gain_error_db", _FLOAT, "dB"),
     ),
@@ -159,10 +159,10 @@ DECISIONS = Table(
         Column("estimated_size_bytes", _FLOATS, "B"),
         Column("estimated_backlog_bytes", _FLOATS, "B"),
         Column("offloading_ratio", _FLOATS),
-        Column("compute_allocation_hz", _FLOATS, "Hz", noisy=True),
-        Column("local_frequency_hz", _FLOATS, "Hz", noisy=True),
-        Column("transmit_power_w", _FLOATS, "W", noisy=True),
-        Column("bandwidth_hz", _FLOATS, "Hz", noisy=True),
+        Column("compute_allocation_hz", _FLOATS, "Hz"),
+        Column("local_frequency_hz", _FLOATS, "Hz"),
+        Column("transmit_power_w", _FLOATS, "W"),
+        Column("bandwidth_hz", _FLOATS, "Hz"),
         Column("objective_predicted", _FLOAT),
         Column("repaired", _BOOL),
         Column("fallback", _BOOL),
@@ -201,7 +201,7 @@ MESSAGES = Table(
         Column("kind", _TEXT),
         Column("vehicle", _INT32),
         Column("sent_ns", _INT64, "ns"),
-        Column("delivered_ns", _INT64, "ns", noisy=True),
+        Column("delivered_ns", _INT64, "ns"),
     ),
 )
 """Optional, one row per control message; vehicle -1 is the first edge server, -2 the second.

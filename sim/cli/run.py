@@ -61,6 +61,8 @@ def _run(
     except InputError as error:
         if error.where == "--policy" and policy is None:
             error.where = f"{scenario}: policy.name"
+        elif error.where.startswith("timeline."):
+            error.where = f"{scenario}: {error.where}"
         raise
     except OSError as error:
         place = str(error.filename or directory)

@@ -37,7 +37,7 @@ LLM6G: list[tuple[list[Edit], str, str]] = [
     ([('"10 mW"', '"21 W"')], "vehicles.transmit_power_w_min", "at most vehicles.transmit_power_w, 20 W"),
     ([('edge_energy = "job"', 'edge_energy = "energy"')], "model.edge_energy", '(accepted: "job"'),
     ([('edge_energy = "job" ', "")], "model.edge_energy", '(accepted: "job"'),
-    ([(r"(?s)\[server\](.*?\n)", "[server]\ndiscipline = 'fifo'\n")], "model.edge_energy", "single jobs"),
+    ([(r"(?s)\[server\](.*?\n)", "[server]\ndiscipline = 'fifo'\n")], "server.discipline", "single jobs"),
     ([("", "[objective]\nbeta = 2.0")], "cost", "does not go with the weights of P2"),
     ([('"rsu-2"', '"rsu-1"')], "rsus.1.name", "'rsu-1' is taken"),
     ([('"rsu-2"', '"cloud"')], "rsus.1.name", "'cloud' is taken"),
@@ -62,8 +62,8 @@ DTECN: list[tuple[list[Edit], str, str]] = [
     ([JOINT, SHARED, ("", COST), (r"(?s)\[objective\][^\[]*", "[objective]\nv = 2.0\n")], "cost", "weights of P2"),
     (
         [('mode = "corrected"', 'mode = "corrected"\nedge_energy = "job"'), ('"slices"', '"fifo"')],
-        "model.edge_energy",
-        "(accepted: power, energy)",
+        "server.discipline",
+        "(accepted: slices, with edge_energy job)",
     ),
     (
         [('"slices"', '"fifo"'), ("", "[base_station]"), ("", RSU.format("r"))],

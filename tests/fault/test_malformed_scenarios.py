@@ -112,7 +112,7 @@ def test_bad_value(tmp_path: Path, pattern: str, replacement: str, key: str, wor
     edited = re.sub(pattern, replacement, GOOD, count=1, flags=re.MULTILINE) if pattern else f"{GOOD}\n{replacement}\n"
     assert edited != GOOD
     path.write_text(edited, "utf-8")
-    line = twin("run", path, "--slots", "2", "--out", tmp_path / "run").complaint()
+    line = twin("run", path, "--out", tmp_path / "run").complaint()
     assert line.startswith(f"twin: {path}: {key}")
     assert words in line
     assert not (tmp_path / "run").exists()

@@ -1,0 +1,47 @@
+"""`twin bench traces`, and what makes writing fast without changing what is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from sim import Scenario, run
+from sim.bench import traces
+from tests.fault.command import twin
+from traces import digest
+from traces.reader import Trace
+from traces.schema import TABLES
+
+
+def test_bench_of_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traces, "_NUM_SLOT", {4: 6, 1_000: 2})
+    monkeypatch.setattr(traces, "_NUM_REPEAT", 1)
+    small, large = twin("bench", "traces", "--json").json()["traces"]["runs"]
+    assert (small["goal"], large["goal"]) == (None, 0.2)
+    for one in (small, large):
+        assert one["share_min"] == one["share"] == one["share_max"] < 1
+        assert one["bytes_per_vehicle_slot"] > one["bytes_per_task"] > 0 < one["read_s"]
+    assert "B/vehicle-slot" in twin("bench", "traces").out
+
+
+@pytest.mark.parametrize("block_bytes", [1, 1_000, 10_000])
+def test_digests_do_not_depend_on_the_blocks_they_are_computed_in(
+    monkeypatch: pytest.MonkeyPatch, block_bytes: int
+) -> None:
+    scenario = Scenario.load("dtecn", ["time.num_slot=5", "trace.messages=true"])
+    expected = run(scenario, policy="random", seed=3).summary["digest"]
+    monkeypatch.setattr(digest, "_BLOCK_BYTES", block_bytes)
+    assert run(scenario, policy="random", seed=3).summary["digest"] == expected
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_columns_that_files_declare_without_nulls_have_none(tmp_path: Path, name: str) -> None:
+    scenario = Scenario.load("dtecn", ["time.num_slot=3", "trace.messages=true"])
+    run(scenario, policy="local-only", seed=3, out=tmp_path / "run")
+    for path in (tmp_path / "run" / name).glob("part-*.parquet"):
+        written = pq.read_schema(path)
+        assert not any(written.field(key).nullable for key in TABLES[name].key)
+        rows = Trace(tmp_path / "run").table(name)
+        assert all(field.nullable or rows.column(field.name).null_count == 0 for field in written)

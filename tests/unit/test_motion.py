@@ -1,0 +1,173 @@
+"""Where vehicles of a mobility trace are at slot starts: interpolated inside, away outside, never guessed in gaps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from physical.errors import InputError
+from sim import Scenario
+from sim.exogenous import mobility_of
+from sim.motion import TraceMotion
+from traces.exogenous import MobilityTrace, read_mobility
+
+MS = 1_000_000
+SECOND_NS = 1000 * MS
+QUANTUM_M = 1e-3  # of the import, and less of the positions of a run
+
+Sample = tuple[str, float, float, float, float, float]  # name, s, x, y, speed, heading
+
+
+def trace_of(path: Path, samples: list[Sample]) -> MobilityTrace:
+    names = ("entity_id", "t_s", "x_m", "y_m", "speed_mps", "heading_rad")
+    ordered = sorted(samples, key=lambda sample: (sample[1], sample[0]))
+    table = pa.table(dict(zip(names, map(list, zip(*ordered, strict=True)), strict=True)))
+    pyarrow.csv.write_csv(table, path)
+    return read_mobility(path)
+
+
+def motion_of(path: Path, samples: list[Sample], begin_s: float = 0.0, slot_ms: int = 250) -> TraceMotion:
+    return TraceMotion(trace_of(path, samples), round(begin_s * SECOND_NS), slot_ms * MS)
+
+
+CAR: list[Sample] = [
+    ("car", 1.0, 10.0, 0.0, 20.0, 0.0),
+    ("car", 2.0, 30.0, 4.0, 10.0, 1.5),
+    ("car", 3.0, 36.0, 4.0, 4.0, 3.0),
+]
+BUS: list[Sample] = [("bus", float(t), 5.0 * t, -7.0, 5.0, 0.0) for t in range(6)]
+
+
+def test_positions_are_interpolated_between_samples(tmp_path: Path) -> None:
+    motion = motion_of(tmp_path / "a.csv", CAR + BUS)
+    course = motion.course(0, 20)
+    assert motion.num_vehicle == 2
+    assert course.present is not None
+    bus, car = 0, 1  # vehicles are in the order of their names
+    assert np.flatnonzero(course.present[:, car]).tolist() == list(range(4, 13))
+    assert course.present[:, bus].all()
+    expected_x = np.interp(np.arange(4, 13) / 4, [1, 2, 3], [10.0, 30.0, 36.0])
+    expected_y = np.interp(np.arange(4, 13) / 4, [1, 2, 3], [0.0, 4.0, 4.0])
+    assert np.abs(course.position_m[4:13, car, 0] - expected_x).max() < QUANTUM_M
+    assert np.abs(course.position_m[4:13, car, 1] - expected_y).max() < QUANTUM_M
+    assert np.abs(course.position_m[:, bus, 0] - 5.0 * np.arange(20) / 4).max() < QUANTUM_M
+    # Speed and heading are those of the last sample.
+    assert course.speed_mps[4:13, car].tolist() == [20.0] * 4 + [10.0] * 4 + [4.0]
+    assert course.heading_rad[4:13, car] == pytest.approx([0.0] * 4 + [1.5] * 4 + [3.0])
+
+
+def test_who_is_away_rests_at_the_nearest_sample(tmp_path: Path) -> None:
+    course = motion_of(tmp_path / "a.csv", CAR + BUS).course(0, 21)
+    assert (course.position_m[:4, 1] == [10.0, 0.0]).all()
+    assert (course.position_m[13:, 1] == [36.0, 4.0]).all()
+    assert (course.speed_mps[[0, 3, 13, 20], 1] == 0).all()
+    assert np.isfinite(course.position_m).all()
+
+
+def test_gap_of_more_than_a_step_and_a_half_is_an_absence(tmp_path: Path) -> None:
+    there = [("v", float(t), 10.0 * t, 0.0, 10.0, 0.0) for t in (0, 1, 2, 5, 6)]
+    course = motion_of(tmp_path / "a.csv", there + BUS).course(0, 26)
+    assert course.present is not None
+    assert np.flatnonzero(course.present[:, 1]).tolist() == [*range(9), *range(20, 25)]
+
+
+def test_vehicle_of_one_sample_is_there_for_one_instant(tmp_path: Path) -> None:
+    course = motion_of(tmp_path / "a.csv", [("v", 1.0, 3.0, 4.0, 5.0, 0.0), *BUS]).course(0, 12)
+    assert course.present is not None
+    assert np.flatnonzero(course.present[:, 1]).tolist() == [4]
+    assert (course.position_m[:, 1] == [3.0, 4.0]).all()
+
+
+@pytest.mark.parametrize(("begin_s", "slots"), [(0.5, range(2, 11)), (1.1, range(8)), (-2.0, range(12, 21)), (7.0, [])])
+def test_run_may_begin_at_any_time(tmp_path: Path, begin_s: float, slots: range | list[int]) -> None:
+    course = motion_of(tmp_path / "a.csv", CAR + BUS, begin_s).course(0, 24)
+    assert course.present is not None
+    assert np.flatnonzero(course.present[:, 1]).tolist() == list(slots)
+
+
+def test_slots_longer_than_steps_skip_samples(tmp_path: Path) -> None:
+    course = motion_of(tmp_path / "a.csv", BUS, slot_ms=2500).course(0, 4)
+    assert course.present is not None
+    assert course.present[:, 0].tolist() == [True, True, True, False]
+    assert np.abs(course.position_m[:3, 0, 0] - [0.0, 12.5, 25.0]).max() < QUANTUM_M
+
+
+@given(data=st.data())
+@settings(max_examples=60)
+def test_courses_agree_with_a_plain_reference(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    generator = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    samples: list[Sample] = []
+    for vehicle in range(int(generator.integers(1, 6))):
+        there = np.flatnonzero(generator.random(12) < generator.choice([0.4, 0.9])) * 0.5
+        if there.size:
+            name = f"v{vehicle}"
+            x, y = generator.uniform(-900, 900, (2, there.size))
+            rows = zip(there.tolist(), x.tolist(), y.tolist(), strict=True)
+            samples += [(name, t, a, b, float(generator.uniform(0, 30)), 0.0) for t, a, b in rows]
+    samples += [("w", 0.0, 0.0, 0.0, 1.0, 0.0), ("w", 0.5, 1.0, 0.0, 1.0, 0.0)]  # which tells the step
+    begin_s, slot_ms = float(generator.uniform(-1, 3)), int(generator.integers(20, 900))
+    motion = motion_of(tmp_path_factory.mktemp("trace") / "a.csv", samples, begin_s, slot_ms)
+    course = motion.course(0, 25)
+    assert course.present is not None
+    for index, name in enumerate(sorted({sample[0] for sample in samples})):
+        mine = sorted(sample[1:4] for sample in samples if sample[0] == name)
+        for slot in range(25):
+            now_s = (round(begin_s * SECOND_NS) + slot * slot_ms * MS) / SECOND_NS
+            before = [sample for sample in mine if sample[0] <= now_s]
+            after = [sample for sample in mine if sample[0] > now_s]
+            exact = bool(before) and before[-1][0] == now_s
+            inside = bool(before) and bool(after) and after[0][0] - before[-1][0] <= 0.75
+            assert bool(course.present[slot, index]) == (exact or inside), (name, slot)
+            if inside and not exact:
+                weight = (now_s - before[-1][0]) / (after[0][0] - before[-1][0])
+                expected = [(1 - weight) * before[-1][axis] + weight * after[0][axis] for axis in (1, 2)]
+                assert np.abs(course.position_m[slot, index] - expected).max() < 2 * QUANTUM_M
+    blocks = [motion.course(first, 5) for first in range(0, 25, 5)]
+    assert np.array_equal(np.concatenate([block.position_m for block in blocks]), course.position_m)
+    present = [block.present for block in blocks if block.present is not None]
+    assert np.array_equal(np.concatenate(present), course.present)
+
+
+def scenario_of(path: Path, *settings_: str) -> Scenario:
+    data = Scenario.load("dtecn").model_dump(mode="json")
+    data["vehicles"]["num_vehicle"] = None
+    data["mobility"] = {"kind": "trace", "file": str(path)}
+    return Scenario.from_dict(data, settings=settings_)
+
+
+def test_only_who_is_near_the_run_counts(tmp_path: Path) -> None:
+    """A trace is cut to the run and two steps around it; vehicles are numbered by name among those."""
+    path = tmp_path / "a.csv"
+    trace_of(path, [*CAR, *BUS, ("early", 0.0, 0.0, 0.0, 1.0, 0.0), ("late", 90.0, 0.0, 0.0, 1.0, 0.0)])
+
+    short = scenario_of(path, "time.num_slot=10")
+    assert short.num_vehicle == 3
+    cut, begin_ns = mobility_of(short)
+    assert (cut.names("entity_id"), begin_ns) == (["bus", "car", "early"], 0)
+    later = scenario_of(path, "time.num_slot=10", "mobility.begin_s=2.5")
+    cut, begin_ns = mobility_of(later)
+    assert (cut.names("entity_id"), begin_ns) == (["bus", "car"], 2_500 * MS)
+    assert scenario_of(path, "time.num_slot=1000").num_vehicle == 4
+
+
+def test_nobody_on_the_road(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    trace_of(path, CAR)
+    with pytest.raises(InputError) as caught:
+        mobility_of(scenario_of(path, "mobility.begin_s=60"))
+    line = f"{path}: begin_s: nobody is on the road during the run (accepted: 1 to 3 s)"
+    assert str(caught.value) == line
+
+
+def test_changed_file_is_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    trace_of(path, CAR)
+    assert scenario_of(path).num_vehicle == 1
+    trace_of(path, CAR + BUS)
+    assert scenario_of(path).num_vehicle == 2
