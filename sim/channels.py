@@ -29,7 +29,9 @@ class Channels:
         self._system = system
         self.node_m = np.array([node.position_m for node in scenario.nodes])
         self._count = system.num_vehicle
-        self._generators = streams.of_vehicles("channel", self._count)
+        # A stream for every link: another node changes none of the others.
+        names = ["channel", *(f"channel-{node.name}" for node in scenario.nodes[1:])]
+        self._generators = [streams.of_vehicles(name, self._count) for name in names]
         self._state: Floats | None = None
         self._speed_mps: Floats = np.empty(0)
         self._correlation: Floats = np.empty(0)
@@ -79,7 +81,8 @@ class Channels:
     def _walk(self, speed_mps: Floats) -> Floats:
         """Return the Gaussian states of the next slots, [B, N, 3 M]."""
         num_node = len(self.node_m)
-        innovation = draw_normal(self._generators, len(speed_mps), 3 * num_node)
+        per_node = [draw_normal(generators, len(speed_mps), 3) for generators in self._generators]
+        innovation = per_node[0] if num_node == 1 else np.concatenate(per_node, axis=-1)
         states = np.empty_like(innovation)
         state = self._state
         for row, new in enumerate(innovation):

@@ -210,7 +210,8 @@ class World:
         """Begin slot after slot."""
         while True:
             slot = yield self.slots.tick
-            self.pace.note(self.clock.late_s())
+            if slot < self._num_slot:  # the end of the run begins nothing
+                self.pace.note(self.clock.late_s())
             self.fleet.advance(ticks_from_ns(self.clock.now))
             if slot > 0:
                 self._close_slot(slot - 1)

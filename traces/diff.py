@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from traces.digest import bits
@@ -123,15 +122,3 @@ def _key_bits(table: Table, rows: pa.Table) -> NDArray[np.uint64]:
             if column.name in table.key:
                 total = total * np.uint64(0x9E3779B97F4A7C15) + bits(rows.column(column.name), column)
     return total
-
-
-def before(table: Table, rows: pa.Table, time_ns: int, slot_duration_ns: int) -> pa.Table:
-    """Return the rows that were settled before a time: what ended, was decided, or happened by then.
-
-    A task counts if it was done before, a slot or vehicle row if the slot had ended or begun before.
-    """
-    if table.name in {"tasks", "messages", "events"}:
-        column = {"tasks": "done_ns", "messages": "sent_ns", "events": "time_ns"}[table.name]
-        return rows.filter(pc.fill_null(pc.less(rows.column(column), time_ns), False))
-    column, limit = ("decided_ns", time_ns) if table.name == "decisions" else ("slot", time_ns // slot_duration_ns)
-    return rows.filter(pc.less(rows.column(column), limit))

@@ -181,6 +181,10 @@ def test_another_node_leaves_motion_tasks_and_messages_bit_identical() -> None:
         assert few[name].tobytes() == np.ascontiguousarray(others).tobytes(), name
         if name.startswith("server"):
             assert many[name].shape[1] == 6
+    stays = few["serving_node"] == many["serving_node"]
+    assert 0.5 < stays.mean() < 1.0
+    for name in ("large_scale_gain", "channel_gain"):
+        assert (few[name][stays] == many[name][stays]).all(), name
 
 
 def test_sizes_are_whole_prompts() -> None:

@@ -1,0 +1,324 @@
+"""Vehicles that come, go and change their node: nothing of theirs vanishes, and nobody gets what is not there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from physical.plane.plane import DataPlane
+from physical.plane.ticks import to_ns
+from physical.system import System
+from policies import make
+from sim import RunResult, Scenario, run
+from sim.replay import verify
+from tests.property.families import Dice, delays
+from tests.property.test_timeline import SLOT_NS, TOWN, columns
+from twin.decision import Decision
+from twin.snapshot import TwinSnapshot
+
+Floats = NDArray[np.float64]
+NEVER_NS = 2**62
+STAGES = ("generated", "started", "local_end", "upload_end", "arrived", "service_begin", "service_end")
+
+
+@dataclass
+class Watched:
+    """A policy, and what it saw and decided."""
+
+    name: str
+    seen: list[TwinSnapshot] = field(default_factory=list)
+    decided: list[Decision] = field(default_factory=list)
+
+    def reset(self, system: System, seed: int) -> None:
+        self._policy = make(self.name)
+        self._policy.reset(system, seed)
+
+    def decide(self, snapshot: TwinSnapshot) -> Decision:
+        self.seen.append(snapshot)
+        self.decided.append(self._policy.decide(snapshot))
+        return self.decided[-1]
+
+
+def check_books(result: RunResult, scenario: Scenario) -> None:
+    """Check conservation of tasks and messages, energies, the order of stages, and the list of events."""
+    tasks, slots, summary = columns(result, "tasks"), columns(result, "slots"), result.summary
+    num_slot = scenario.time.num_slot
+    there = columns(result, "vehicles")
+    present = set(zip(there["slot"].tolist(), there["vehicle"].tolist(), strict=True))
+    owners = list(zip(tasks["slot"].tolist(), tasks["vehicle"].tolist(), strict=True))
+    if all(task.requests is None for task in scenario.tasks):
+        assert Counter(owners) == Counter({owner: len(scenario.tasks) for owner in present})
+    ends = {"completed": "completed", "late": "late", "dropped": "dropped", "in flight": "in_flight"}
+    outcome = tasks["outcome"].astype(str)
+    total = 0
+    for word, name in ends.items():
+        is_so = np.char.startswith(outcome, word)
+        assert slots[f"num_{name}"].tolist() == np.bincount(tasks["slot"][is_so], minlength=num_slot).tolist(), name
+        assert summary[f"tasks_{name}"] == int(is_so.sum())
+        total += int(is_so.sum())
+    assert total == len(outcome) == summary["tasks_generated"]
+    fates = [summary[f"messages_{fate}"] for fate in ("delivered", "lost", "in_flight")]
+    assert summary["messages_sent"] == sum(fates)
+    assert min(fates) >= 0
+    for name in ("energy_local_j", "energy_transmit_j", "energy_edge_j"):
+        assert (slots[name] >= 0).all(), name
+    check_stages(tasks, scenario)
+    happenings = [(h.time_ns, h.event.kind, h.describe()) for h in scenario.timeline_of_run().happenings]
+    listed = [(row["time_ns"], row["kind"], row["detail"]) for row in result.table("events").to_pylist()]
+    assert Counter(row for row in listed if row[1] != "fallback") == Counter(happenings)
+
+
+def check_stages(tasks: dict[str, NDArray[Any]], scenario: Scenario) -> None:
+    """Check that stages that took place follow each other, and that none comes after the end."""
+    end_ns = scenario.time.num_slot * to_ns(scenario.time.slot_duration_s)
+    latest = tasks["generated_ns"]
+    for name in STAGES[1:]:
+        at = tasks[f"{name}_ns"]
+        took_place = at < NEVER_NS
+        assert (at[took_place] >= latest[took_place]).all(), name
+        assert (at[took_place] <= np.minimum(tasks["done_ns"], end_ns)[took_place]).all(), name
+        if name != "local_end" or scenario.model.order == "sequential":
+            latest = np.where(took_place, at, latest)
+    outcome = tasks["outcome"].astype(str)
+    assert ((tasks["done_ns"] == NEVER_NS) == (outcome == "in flight")).all()
+    left = outcome == "dropped: vehicle left"
+    assert (tasks["done_ns"][left] % to_ns(scenario.time.slot_duration_s) == 0).all()
+
+
+def of_town(*events: dict[str, Any], more: tuple[str, ...] = ()) -> Scenario:
+    return Scenario.from_dict(TOWN | {"timeline": list(events)}, settings=more)
+
+
+LEAVES = {"kind": "vehicle-leaves", "at_s": 0.35, "vehicle": 2}
+ENTERS = {"kind": "vehicle-enters", "at_s": 0.65, "vehicle": 2}
+
+
+@pytest.mark.parametrize("handover", ["forward", "finish", "drop"])
+@pytest.mark.parametrize("cpu", ["per-task", "shared"])
+def test_vehicle_that_leaves_takes_its_tasks_along(handover: str, cpu: str) -> None:
+    scenario = of_town(
+        LEAVES, ENTERS, more=(f"model.handover={handover}", f"vehicles.cpu={cpu}", "server.frequency_hz=1e9")
+    )
+    policy = Watched("edge-equal")
+    result = run(scenario, policy=policy, seed=3)
+    check_books(result, scenario)
+    tasks = columns(result, "tasks")
+    mine, gone = tasks["vehicle"] == 2, tasks["outcome"] == "dropped: vehicle left"
+    assert sorted(set(tasks["slot"][mine].tolist())) == [0, 1, 2, 3, 7, 8, 9, 10, 11, 12, 13]
+    assert gone.sum() >= 2
+    assert (mine[gone]).all()
+    assert set(tasks["done_ns"][gone]) == {4 * SLOT_NS}
+    # Of its first stay, nothing ends after it has left, and nothing is in flight.
+    assert (tasks["done_ns"][mine & (tasks["slot"] < 4)] <= 4 * SLOT_NS).all()
+    for snapshot, decision in zip(policy.seen, policy.decided, strict=True):
+        away = 4 <= snapshot.slot < 7
+        assert (snapshot.serving_node[2] == -2) == away
+        assert (decision.compute_allocation_hz[2] == 0).all() == away
+        assert (np.delete(snapshot.serving_node, 2) >= 0).all()
+        assert (snapshot.size_bytes[2] == 0).all() == away
+    twin = columns(result, "twin")
+    believed = sorted(set(twin["slot"][twin["vehicle"] == 2].tolist()))
+    assert believed == [0, 1, 2, 3, 7, 8, 9, 10, 11, 12, 13]
+
+
+def test_others_do_not_notice_that_somebody_leaves() -> None:
+    """With a server of plenty, tasks of others are the same to the nanosecond: all random streams are their own."""
+    more = ("radio.fading=rayleigh", "radio.shadowing_std_db=6", "network.access.jitter_s=0.002")
+    usual = run(of_town(more=more), policy="local-only", seed=3)
+    result = run(of_town(LEAVES, ENTERS, more=more), policy="local-only", seed=3)
+    for name in ("vehicles", "tasks"):
+        rows, expected = columns(result, name), columns(usual, name)
+        keys = [1000 * table["slot"] + 10 * table["vehicle"] + table.get("task_class", 0) for table in (rows, expected)]
+        common = np.isin(keys[1], keys[0])
+        assert (~common).sum() == 3 * (2 if name == "tasks" else 1)
+        for column, values in rows.items():
+            assert (values == expected[column][common]).all(), (name, column)
+
+
+def test_late_news_of_a_vehicle_that_has_left() -> None:
+    """Reports take 130 ms: the twin goes on allocating to somebody who is not there, and no harm is done."""
+    more = ("network.backhaul.latency_s=0.13", "twin.sync_window_s=0.05")
+    scenario = of_town(LEAVES, ENTERS, more=more)
+    policy = Watched("edge-equal")
+    result = run(scenario, policy=policy, seed=3)
+    check_books(result, scenario)
+    believed_away = [snapshot.slot for snapshot in policy.seen if snapshot.serving_node[2] == -2]
+    assert believed_away == [5, 6, 7]
+
+
+def test_layers_of_a_vehicle_that_leaves(tmp_path: Path) -> None:
+    """With joint allocation power and bandwidth of who has left are free for others."""
+    events = [
+        {"kind": "vehicle-leaves", "at_s": 13.0, "vehicle": 1},
+        {"kind": "vehicle-leaves", "at_s": 20.0, "vehicle": 4},
+        {"kind": "vehicle-enters", "at_s": 41.0, "vehicle": 1},
+        {"kind": "node-down", "at_s": 33.3, "node": "rsu-3"},
+    ]
+    data = Scenario.load("llm6g", ["time.num_slot=7"]).model_dump(mode="json") | {"timeline": events}
+    scenario = Scenario.from_dict(
+        data, settings=["server.frequency_hz=0.02e9", "vehicles.cpu_hz=0.02e9", "trace.messages=true"]
+    )
+    policy = Watched("random")
+    result = run(scenario, policy=policy, seed=3, out=tmp_path / "run")
+    check_books(result, scenario)
+    assert verify(tmp_path / "run").difference is None
+    outcomes = Counter(result.table("tasks")["outcome"].to_pylist())
+    assert outcomes["dropped: vehicle left"] >= 1
+    for snapshot, decision in zip(policy.seen, policy.decided, strict=True):
+        assert decision.bandwidth_hz is not None
+        for vehicle, away in ((1, 2 <= snapshot.slot < 5), (4, snapshot.slot >= 2)):
+            assert (snapshot.serving_node[vehicle] == -2) == away
+            assert (decision.bandwidth_hz[vehicle] == 0) == away
+        assert (snapshot.serving_node != 2).all() == (snapshot.slot >= 4)
+
+
+class Road:
+    """One vehicle that drives from the base station to an RSU half as fast; its tasks take a slot."""
+
+    def __init__(self, rule: str) -> None:
+        data = TOWN | {
+            "time": {"slot_duration_s": 0.1, "num_slot": 60},
+            "vehicles": {"num_vehicle": 1, "cpu_hz": 1e9, "kappa": 1e-27, "transmit_power_w": 0.2},
+            "mobility": {"kind": "straight", "length_m": 100.0, "speed_mps": 40.0, "num_lane": 1},
+            "base_station": {"position_m": [-120, 0]},
+            "server": {"frequency_hz": 1e9, "num_core": 20, "kappa": 1e-30},
+            "rsus": [
+                {
+                    "name": "east",
+                    "position_m": [280, 0],
+                    "server": {"frequency_hz": 0.5e9, "num_core": 20, "kappa": 1e-30},
+                }
+            ],
+            "tasks": [{"name": "a", "size_bytes": 30_000, "cycles_per_byte": 3300, "deadline_s": 0.1}],
+            "model": {"handover": rule},
+        }
+        self.scenario = Scenario.from_dict(data)
+        self.result = run(self.scenario, policy="edge-equal", seed=1)
+        self.tasks = columns(self.result, "tasks")
+        node = columns(self.result, "vehicles")["serving_node"]
+        changes = np.flatnonzero(node[1:] != node[:-1]) + 1
+        assert len(changes) == 1
+        self.at_ns = int(changes[0]) * SLOT_NS
+        begin, end = self.tasks["service_begin_ns"], self.tasks["service_end_ns"]
+        (self.row,) = np.flatnonzero((begin < self.at_ns) & ((end > self.at_ns) | (end == NEVER_NS)) & (begin > 0))
+
+
+def test_work_at_the_old_node_goes_on_at_its_speed() -> None:
+    """99 million cycles: at 1 GHz to the end; or what is left at 0.5 GHz; or not at all."""
+    road = {rule: Road(rule) for rule in ("finish", "forward", "drop")}
+    for rule, there in road.items():
+        check_books(there.result, there.scenario)
+        outcomes = Counter(there.tasks["outcome"].tolist())
+        assert outcomes["dropped: handover"] == (rule == "drop")
+    begin_ns = {there.tasks["service_begin_ns"][there.row] for there in road.values()}
+    assert len(begin_ns) == 1
+    begin = int(begin_ns.pop())
+    at_ns = road["drop"].at_ns
+    ends = {rule: int(there.tasks["service_end_ns"][there.row]) for rule, there in road.items()}
+    assert abs(ends["finish"] - (begin + 99_000_000)) <= 1
+    assert abs(ends["forward"] - (at_ns + 2 * (begin + 99_000_000 - at_ns))) <= 1
+    assert ends["drop"] == NEVER_NS
+    assert road["drop"].tasks["done_ns"][road["drop"].row] == at_ns
+
+
+class Meters(DataPlane):
+    """A plane that notes how much of each node is in use at most, whenever somebody has changed it."""
+
+    worst: list[float]
+
+    def advance(self, now: int) -> None:
+        super().advance(now)
+        capacity_hz = self.system.node_hz
+        for node, hz in enumerate(capacity_hz):
+            used = self.service_hz[self.serving_node == node].sum() + self.leaving.rate_at_hz(node)
+            self.worst[0] = max(self.worst[0], float(used / hz))
+
+
+@pytest.mark.parametrize("rule", ["forward", "finish", "drop"])
+@pytest.mark.parametrize("policy", ["edge-equal", "random"])
+def test_handover_on_the_corridor(rule: str, policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers are scarce, so that there is work to leave behind."""
+    worst = [0.0]
+    monkeypatch.setattr(Meters, "worst", worst, raising=False)
+    monkeypatch.setattr(import_module("sim.world"), "DataPlane", Meters)
+    more = ("time.num_slot=60", f"model.handover={rule}", "server.frequency_hz=2e9", "radio.hysteresis_db=1")
+    scenario = Scenario.load("corridor", more)
+    result = run(scenario, policy=policy, seed=1)
+    check_books(result, scenario)
+    outcomes = Counter(result.table("tasks")["outcome"].to_pylist())
+    assert set(outcomes) <= {"completed", "late", "in flight", "dropped: handover"}
+    assert (outcomes["dropped: handover"] > 0) == (rule == "drop")
+    assert outcomes["late"] > 100
+    assert 0.5 < worst[0] <= 1 + 1e-9
+
+
+def case_of(seed: int) -> tuple[Scenario, str]:
+    """Draw a town in which everything happens."""
+    dice = Dice(seed)
+    events: list[dict[str, Any]] = []
+    for vehicle in range(8):
+        kinds = ["vehicle-leaves", "vehicle-enters"]
+        if dice.pick([False, True]):
+            kinds = kinds[::-1]
+        for kind in kinds[: dice.integer(0, 2)]:
+            events.append({"kind": kind, "at_s": dice.part(0.2, 0.4, 0.9), "vehicle": vehicle})
+    for node in ("base-station", "west", "east"):
+        if dice.pick([False, True]):
+            at_s, period_s = dice.part(0.1, 0.5), dice.pick([0.5, 0.77])
+            events.append({"kind": "node-down", "at_s": at_s, "every_s": period_s, "node": node})
+            events.append({"kind": "node-up", "at_s": at_s + 0.3, "every_s": period_s, "node": node})
+    events.append({"kind": "burst", "at_s": 0.3, "duration_s": 0.2, "size_factor": 2.5})
+    events.append({"kind": "link", "at_s": dice.part(0.2, 0.7), "link": dice.pick(["access", "lan"]), "loss": 0.3})
+    events.append({"kind": "bias", "at_s": 0.6, "cpu_frequency_hz": dice.pick([-1e8, 1e8])})
+    events.append({"kind": "policy", "at_s": dice.part(0.5, 1.2), "name": dice.pick(["random", "greedy-latency"])})
+    data = TOWN | {
+        "timeline": events,
+        "mobility": {"kind": dice.pick(["highway", "straight"]), "length_m": 1500.0, "speed_mps": [0, 400]},
+        "model": {
+            "handover": dice.pick(["forward", "finish", "drop"]),
+            "order": dice.pick(["sequential", "parallel"]),
+            "mode": dice.pick(["paper", "corrected"]),
+        },
+        "network": {"access": {"latency_s": delays(dice, 0.02)}, "backhaul": {"latency_s": delays(dice, 0.05)}},
+        "twin": {
+            "sync_window_s": dice.part(0.0, 0.05, 0.15),
+            "decision": {"latency": delays(dice, 0.1) if dice.pick([False, True]) else "zero"},
+            "command": {"missing": dice.pick(["previous", "local", "wait"]), "patience_s": dice.part(0.02, 0.15)},
+        },
+    }
+    data["server"] = {**TOWN["server"], "frequency_hz": dice.pick([1e9, 5e9, 2e10])}
+    data["radio"] = {**TOWN["radio"], "range_m": dice.pick([None, 400.0]), "fading": "rayleigh"}
+    data["vehicles"] = {**TOWN["vehicles"], "cpu": dice.pick(["per-task", "shared"]), "cpu_hz": dice.pick([3e8, 2e9])}
+    return Scenario.from_dict(data), dice.pick(["edge-equal", "random", "greedy-latency"])
+
+
+@pytest.mark.full
+@given(seed=st.integers(0, 2**64 - 1))
+@settings(max_examples=150)
+def test_books_balance_whatever_happens(seed: int) -> None:
+    scenario, policy = case_of(seed)
+    check_books(run(scenario, policy=policy, seed=seed % 1000), scenario)
+
+
+@pytest.mark.full
+def test_runs_in_which_everything_happens_replay(tmp_path: Path) -> None:
+    for seed in range(40):
+        scenario, policy = case_of(seed)
+        run(scenario, policy=policy, seed=seed, out=tmp_path / str(seed))
+        difference = verify(tmp_path / str(seed)).difference
+        assert difference is None, (seed, str(difference))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_books_balance(seed: int) -> None:
+    scenario, policy = case_of(seed)
+    check_books(run(scenario, policy=policy, seed=seed), scenario)
