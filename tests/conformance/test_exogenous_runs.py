@@ -22,6 +22,8 @@ from tests.property.test_presence import check_books
 from tests.property.test_timeline import TOWN
 from traces.exogenous import import_file, read_link, read_requests
 
+pytestmark = pytest.mark.full
+
 NUM_SLOT = 60
 
 

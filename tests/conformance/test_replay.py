@@ -29,6 +29,8 @@ from traces.schema import TABLES
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
+pytestmark = pytest.mark.full
+
 INSTALLED = [spec.name for spec in registry._BUILT_IN if spec.installed]
 NUM_SLOT = {"blackout": 60, "llm6g": 5}  # the RSU of `blackout` fails in slot 50; the others are eventless
 TROUBLE = (

@@ -25,6 +25,8 @@ from traces.diff import first_difference
 from traces.reader import Trace
 from traces.schema import TABLES
 
+pytestmark = pytest.mark.full
+
 SLOW = (
     "network.access.jitter_s=0.03",
     "network.backhaul.loss=0.1",

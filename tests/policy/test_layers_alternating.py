@@ -29,6 +29,8 @@ from tests.policy.drops import BANDWIDTH_HZ, NODE_HZ, NUM_LAYER, make_drop, make
 from tests.policy.test_p2_cases import make_system
 from twin.snapshot import TwinSnapshot
 
+pytestmark = pytest.mark.full
+
 Floats = NDArray[np.float64]
 
 MODES = pytest.mark.parametrize("literal", [False, True], ids=["corrected", "paper"])

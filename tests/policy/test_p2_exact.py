@@ -111,6 +111,7 @@ def chosen_kinds(snapshot: TwinSnapshot) -> set[str]:
     return names
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("num_vehicle", [1, 2])
 @pytest.mark.parametrize("order", ["sequential", "parallel"])
 def test_brute_force_over_a_fine_grid_never_wins(order: str, num_vehicle: int) -> None:

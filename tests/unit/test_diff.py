@@ -20,6 +20,8 @@ from traces.diff import Difference, first_difference
 from traces.reader import Trace
 from traces.schema import TABLES
 
+pytestmark = pytest.mark.full
+
 NUM_SLOT = 12
 SETTINGS = (f"time.num_slot={NUM_SLOT}", "trace.messages=true", "trace.part_rows=20", "trace.part_seconds=1e-9")
 
