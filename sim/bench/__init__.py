@@ -31,6 +31,9 @@ _BENCHES = (
     BenchSpec("optimal", "sim.bench.optimal:measure", "p2-exact against SLSQP and against CVXPY with Clarabel"),
     BenchSpec("layers", "sim.bench.layers:measure", "layers-exact against SLSQP and against CVXPY with Clarabel"),
     BenchSpec("traces", "sim.bench.traces:measure", "share of a run's time that writing takes, and bytes on disk"),
+    BenchSpec(
+        "batch", "sim.bench.batch:measure", "vehicle-slots of the batch engine against raw SimPy timeouts, and memory"
+    ),
 )
 
 

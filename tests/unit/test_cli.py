@@ -95,7 +95,7 @@ USAGE = [
     (("run", "dtecn", "--policy", "random:x=1"), "--policy: random: there is no option 'x' (accepted: no options)"),
     (
         ("bench", "kernal"),
-        "there is no bench 'kernal'; did you mean kernel? (accepted: kernel, optimal, layers, traces)",
+        "there is no bench 'kernal'; did you mean kernel? (accepted: kernel, optimal, layers, traces, batch)",
     ),
     (("policies", "--jsn"), "--jsn"),
 ]
@@ -198,7 +198,7 @@ def test_bench_of_little(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = twin("bench", "kernel").out
     assert "vehicle-slots/s" in shown
     assert "slot 200: +1.0 MiB, from slot 1000: +0.0 MiB" in shown
-    assert [spec.name for spec in bench.select(())] == ["kernel", "optimal", "layers", "traces"]
+    assert [spec.name for spec in bench.select(())] == ["kernel", "optimal", "layers", "traces", "batch"]
 
 
 def test_bench_of_the_optimum(monkeypatch: pytest.MonkeyPatch) -> None:

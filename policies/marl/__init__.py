@@ -1,0 +1,1 @@
+"""Learned policies: actors, their trainers and their weights; all but the names here needs the extra "marl"."""

@@ -1,0 +1,45 @@
+"""What a trainer needs of an environment: many independent copies of a system, one slot at a time."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from physical.model.arrays import Array
+from physical.model.slot import SlotOutcome
+from physical.system import System
+
+
+class Observation(NamedTuple):
+    """What a decision may rest on at a slot start; B environments, N vehicles, K classes.
+
+    size_bytes : [B, N, K], 0 where there is no task
+    rate_bps : [B, N], uplink rates
+    backlog_bytes : [B, K]
+    estimation_bias_hz : [B, N, K]
+    """
+
+    size_bytes: Array
+    rate_bps: Array
+    backlog_bytes: Array
+    estimation_bias_hz: Array
+
+
+class Environment(Protocol):
+    """B environments with the same system; arrays are NumPy's or torch's throughout.
+
+    system : constants, in that library
+    """
+
+    system: System
+
+    def observe(self) -> Observation:
+        """Return the present slot."""
+
+    def step(self, offloading_ratio: Array, compute_allocation_hz: Array) -> SlotOutcome:
+        """Decide the present slot, both [B, N, K], and go on to the next one; the backlog is carried over.
+
+        The outcome keeps its gradient; what is carried over does not.
+        """
+
+    def reset(self) -> None:
+        """Start all environments anew, each from its own random numbers."""

@@ -1,0 +1,215 @@
+"""B independent environments of one system, a slot at a time, over the closed form `slot_step`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from physical.errors import InputError
+from physical.model.arrays import Array
+from physical.model.slot import SlotOutcome, slot_step
+from policies.marl.environment import Observation
+from sim.batch.library import Dtype, LibraryName, library_of
+from sim.batch.worlds import EventWorlds, FastWorlds, FrequencyBiases, WorldBlock, Worlds
+from sim.scenario import Scenario
+
+Floats = NDArray[np.float64]
+InputsKind = Literal["fast", "event"]
+
+EPISODE = 1 << 32
+"""What each `reset` adds to the seeds: environments are numbered below this."""
+_LEAST_RATE_BPS = 1.0
+_MAX_SLOT, _MIN_SLOT = 64, 8
+_MAX_VEHICLE_SLOT = 1 << 17
+
+
+class BatchEnvironment:
+    """B environments with the same scenario, arrays [B, N, K]; see `policies.marl.environment.Environment`.
+
+    What a slot brings is `slot_step`: the event simulator on an ideal network with `slices`, where no work is left at
+    the end of a slot. Backlog follows eq. 5 and enters the objective, never a delay. What the closed form does not know
+    is left out: latencies and losses of messages, decision latency, a shared CPU, biases other than that of the
+    frequency. A rate is at least 1 bit/s. An environment never ends.
+
+    Environment b has the seed ``seed + b`` and draws from streams of its own, so more environments change no other one;
+    after e resets its seed is ``seed + b + 2^32 e``.
+
+    Parameters
+    ----------
+    scenario : one node, tasks in bytes, policies that decide ratios and allocations (`dtecn`, `dtecn-congested`)
+    num_environment : B
+    seed : of the first environment
+    library : "numpy", or "torch" (on the CPU); with torch, gradients flow from the outcome to the decision
+    num_vehicle : N, if not the scenario's; server and spectrum stay as they are
+    bias_spread_hz : Hz, each vehicle of each environment adds a uniform number between minus and plus this to its
+        estimation bias, anew with each reset
+    inputs : "fast" draws for whole environments at once; "event" draws exactly the numbers of the event simulator with
+        the environment's seed, vehicle by vehicle, some ten times slower
+    dtype : of torch
+
+    Raises
+    ------
+    InputError : a scenario that the closed form cannot follow, or an unknown option
+
+    >>> environment = BatchEnvironment(Scenario.load("dtecn"), num_environment=2)
+    >>> tuple(environment.observe().size_bytes.shape)
+    (2, 10, 3)
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        num_environment: int,
+        seed: int = 0,
+        *,
+        library: LibraryName = "numpy",
+        num_vehicle: int | None = None,
+        bias_spread_hz: float = 0.0,
+        inputs: InputsKind = "fast",
+        dtype: Dtype = "float64",
+    ) -> None:
+        if not 1 <= num_environment < EPISODE:
+            raise InputError(
+                f"{num_environment} is out of range", where="batch", key="num_environment", accepted="1 up"
+            )
+        if inputs not in ("fast", "event"):
+            raise InputError(f"there are no inputs {inputs!r}", where="batch", key="inputs", accepted="fast, event")
+        check_supported(scenario)
+        self.scenario = with_num_vehicle(scenario, num_vehicle)
+        self.num_environment = num_environment
+        self._library = library_of(library, dtype)
+        self._numpy_system = self.scenario.system()
+        self.system = self._numpy_system.map_arrays(self._library.constant)
+        self._spread_hz = bias_spread_hz
+        self._world_type = FastWorlds if inputs == "fast" else EventWorlds
+        self._known = scenario.twin.bias.known
+        num_vehicle_slot = num_environment * self.system.num_vehicle
+        self._block_length = int(np.clip(_MAX_VEHICLE_SLOT // num_vehicle_slot, _MIN_SLOT, _MAX_SLOT))
+        self._start(seed, 0)
+
+    def _start(self, seed: int, episode: int) -> None:
+        """Begin an episode."""
+        self._seed, self._episode = seed, episode
+        first = seed + EPISODE * episode
+        seeds = range(first, first + self.num_environment)
+        self._worlds: Worlds = self._world_type(self.scenario, self._numpy_system, seeds)
+        self._biases = FrequencyBiases(self.scenario, self._numpy_system, seeds, self._spread_hz)
+        self._bias_hz: Floats | None = None
+        self._slot, self._first_slot = 0, 0
+        self._block: WorldBlock | None = None
+        empty = np.zeros((self.system.num_class, self.num_environment)).T
+        self._no_bias_hz = self._library.share(np.zeros(self._shape))
+        self._observe(self._library.share(empty))
+
+    @property
+    def _shape(self) -> tuple[int, int, int]:
+        return (self.num_environment, self.system.num_vehicle, self.system.num_class)
+
+    def reset(self, seed: int | None = None) -> None:
+        """Start all environments anew: with other numbers, or with those of the first episode of `seed`."""
+        if seed is None:
+            self._start(self._seed, self._episode + 1)
+        else:
+            self._start(seed, 0)
+
+    def observe(self) -> Observation:
+        """Return the present slot; bias 0 where the twin does not know it."""
+        return self._observation
+
+    @property
+    def true_bias_hz(self) -> Array:
+        """The estimation bias that is in force, [B, N, K], Hz."""
+        return self._true_bias_hz
+
+    def step(self, offloading_ratio: Array, compute_allocation_hz: Array) -> SlotOutcome:
+        """Decide the present slot and go on to the next one.
+
+        offloading_ratio : [B, N, K], in [0, 1]
+        compute_allocation_hz : [B, N, K], Hz, >= 0
+        """
+        for values in (offloading_ratio, compute_allocation_hz):
+            if tuple(values.shape) != self._shape:
+                raise ValueError(f"a decision has shape {list(values.shape)}, not {list(self._shape)}")
+        present = self._observation
+        outcome = slot_step(
+            self.system,
+            present.size_bytes,
+            present.rate_bps,
+            self._library.decided(offloading_ratio),
+            self._library.decided(compute_allocation_hz),
+            present.backlog_bytes,
+            self._true_bias_hz,
+        )
+        self._slot += 1
+        self._observe(self._library.carried(outcome.backlog_next_bytes))
+        return outcome
+
+    def _observe(self, backlog_bytes: Array) -> None:
+        """Lay out the present slot."""
+        if self._block is None or self._slot == self._first_slot + self._block_length:
+            self._first_slot = self._slot
+            self._block = self._worlds.block(self._slot, self._block_length)
+            # In a very deep fade a rate rounds to 0: what is sent never arrives, and gradients are not numbers.
+            np.maximum(self._block.rate_bps, _LEAST_RATE_BPS, out=self._block.rate_bps)
+        row = self._slot - self._first_slot
+        bias_hz = self._biases.at(self._slot)
+        if self._bias_hz is None or not np.array_equal(bias_hz, self._bias_hz):
+            self._bias_hz = bias_hz
+            by_class = np.repeat(bias_hz[:, np.newaxis], self.system.num_class, axis=1)
+            self._true_bias_hz = self._library.share(by_class.transpose(2, 0, 1))
+        self._observation = Observation(
+            self._library.share(self._block.size_bytes[row].transpose(2, 0, 1)),
+            self._library.share(self._block.rate_bps[row].T),
+            backlog_bytes,
+            self._true_bias_hz if self._known else self._no_bias_hz,
+        )
+
+
+def check_count(num_environment: int) -> None:
+    """Refuse an impossible number of environments.
+
+    Raises
+    ------
+    InputError : less than one, or so many that seeds of two episodes would meet
+    """
+    if not 1 <= num_environment < EPISODE:
+        raise InputError(f"{num_environment} is out of range", where="batch", key="num_environment", accepted="1 up")
+
+
+def with_num_vehicle(scenario: Scenario, num_vehicle: int | None) -> Scenario:
+    """Return the scenario with another number of vehicles.
+
+    Raises
+    ------
+    InputError : less than one
+    """
+    if num_vehicle is None:
+        return scenario
+    if num_vehicle < 1:
+        raise InputError(f"{num_vehicle} is too few", where="batch", key="num_vehicle", accepted="1 up")
+    return scenario.model_copy(update={"vehicles": scenario.vehicles.model_copy(update={"num_vehicle": num_vehicle})})
+
+
+def check_supported(scenario: Scenario) -> None:
+    """Refuse what the closed form of `dtecn` cannot follow.
+
+    Raises
+    ------
+    InputError : the first such key
+    """
+    tasks = scenario.tasks
+    wrong = {
+        "model.allocation": (scenario.model.allocation != "compute", 'is "joint"', '"compute"'),
+        "cost": (scenario.cost is not None, "is another objective than P2", "none"),
+        "rsus": (len(scenario.nodes) > 1, f"make {len(scenario.nodes)} nodes", "one node, the base station"),
+        "tasks": (any(task.transformer for task in tasks), "have a transformer", "tasks in bytes"),
+        "mobility.file": (scenario.mobility.file is not None, "is a trace", "generated motion"),
+        "radio.rate_file": (scenario.radio.rate_file is not None, "is a trace", "the channel model"),
+        "radio.range_m": (scenario.radio.range_m is not None, "lets vehicles lose their node", "none"),
+        "timeline": (bool(scenario.timeline), "has timed events", "none"),
+    }
+    for key, (is_wrong, problem, accepted) in wrong.items():
+        if is_wrong:
+            raise InputError(problem, where="batch", key=key, accepted=accepted)

@@ -1,0 +1,260 @@
+"""What happens to B environments whatever anybody decides: uplink rates, task sizes and biases, from their own streams.
+
+Arrays have the batch axis last here, [T, N, K, B] for T slots: that is how they lie in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, cast
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from physical.model import channel, mobility, workload
+from physical.params import Bursts
+from physical.system import System
+from sim.inputs import Block, Inputs
+from sim.motion import GeneratedMotion
+from sim.scenario import Scenario
+from sim.streams import Streams
+from twin.bias import BiasProcess
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+_MAX_DRAWN = 1 << 16
+"""Numbers that are drawn before they are transposed: they fit into the cache."""
+
+
+class WorldBlock(NamedTuple):
+    """Inputs of T slots.
+
+    size_bytes : [T, N, K, B], bytes
+    rate_bps : [T, N, B], bit/s
+    """
+
+    size_bytes: Floats
+    rate_bps: Floats
+
+
+class JointBlock(NamedTuple):
+    """Inputs of T slots where policies decide what the rates are.
+
+    size_bytes : [T, N, K, B], bytes
+    channel_gain : [T, N, B], linear power ratio
+    serving_node : [T, N, B], index of the node, negative without one
+    """
+
+    size_bytes: Floats
+    channel_gain: Floats
+    serving_node: NDArray[np.int64]
+
+
+class Worlds(Protocol):
+    """A source of inputs."""
+
+    def block(self, first_slot: int, num_slot: int) -> WorldBlock:
+        """Make the next slots; blocks must be asked for in order, and their lengths change nothing."""
+
+
+class EventWorlds:
+    """The very inputs of the event simulator, number by number: environment b is a run with seed ``seeds[b]``."""
+
+    def __init__(self, scenario: Scenario, system: System, seeds: Sequence[int]) -> None:
+        self._inputs = [Inputs(scenario, system, Streams(seed)) for seed in seeds]
+
+    def block(self, first_slot: int, num_slot: int) -> WorldBlock:
+        """Make the next slots."""
+        blocks = [inputs.block(first_slot, num_slot) for inputs in self._inputs]
+        return WorldBlock(*_stacked(blocks, "size_bytes", "uplink_rate_bps"))
+
+    def joint_block(self, first_slot: int, num_slot: int) -> JointBlock:
+        """Make the next slots."""
+        blocks = [inputs.block(first_slot, num_slot) for inputs in self._inputs]
+        return JointBlock(*_stacked(blocks, *JointBlock._fields))
+
+
+def _stacked(blocks: Sequence[Block], *names: str) -> list[Any]:
+    """Return some arrays of the environments' blocks with the batch axis last."""
+    return [np.stack([getattr(block, name) for block in blocks], axis=-1) for name in names]
+
+
+class FastWorlds:
+    """The same processes as the event simulator's, with two streams per environment instead of several per vehicle.
+
+    Numbers are drawn for all vehicles of an environment at once, and all formulas run over all environments at once.
+    """
+
+    def __init__(self, scenario: Scenario, system: System, seeds: Sequence[int]) -> None:
+        self._system = system
+        self._radio = scenario.radio
+        self._station_m = scenario.nodes[0].position_m
+        streams = [Streams(seed) for seed in seeds]
+        self._shape = (system.num_vehicle, len(seeds))
+        self._motion = self._spread(scenario, streams)
+        self._channel = [stream.generator("batch-channel", "environment") for stream in streams]
+        self._tasks = [stream.generator("batch-tasks", "environment") for stream in streams]
+        self._correlation = self._correlations()
+        self._state: Floats | None = None
+        self._low, self._high = np.array([task.units for task in scenario.tasks]).T[..., np.newaxis]
+        self._bytes_per_unit = np.array([float(task.bytes_per_unit) for task in scenario.tasks])[:, np.newaxis]
+        self._bursts = None if scenario.bursts is None else _BurstChains(scenario.bursts, *self._shape)
+
+    def _spread(self, scenario: Scenario, streams: Sequence[Streams]) -> GeneratedMotion:
+        """Return the motion of all vehicles as one fleet: vehicle n of environment b is number ``n B + b``."""
+        num_vehicle, num_environment = self._shape
+        drawn = [stream.generator("batch-mobility", "environment").random((num_vehicle, 5)) for stream in streams]
+        rows = np.stack(drawn, axis=1).reshape(num_vehicle * num_environment, 5)
+        return GeneratedMotion(scenario.mobility, _DrawnStreams(rows), len(rows), scenario.time.slot_duration_s)
+
+    def _correlations(self) -> Floats:
+        """Return those of shadowing and both parts of the fading from slot to slot, [3, N, B]; speeds do not change."""
+        radio, slot_s = self._radio, self._system.slot_duration_s
+        speed_mps = self._motion.typical_speed_mps.reshape(self._shape)
+        fading = channel.fading_correlation(channel.doppler_hz(speed_mps, radio.carrier_hz), slot_s)
+        shadowing = channel.shadowing_correlation(speed_mps * slot_s, radio.shadowing_decorrelation_m)
+        return np.stack([shadowing, fading, fading])
+
+    def block(self, first_slot: int, num_slot: int) -> WorldBlock:
+        """Make the next slots."""
+        gain = self._gain(first_slot, num_slot).swapaxes(1, 2)
+        rate_bps = self._system.uplink_rate_bps(gain).swapaxes(1, 2)
+        return WorldBlock(self._size_bytes(num_slot), rate_bps)
+
+    def _gain(self, first_slot: int, num_slot: int) -> Floats:
+        """Return the gains of the next slots, [T, N, B]."""
+        radio, shape = self._radio, (num_slot, *self._shape)
+        position_m = self._motion.course(first_slot, num_slot).position_m
+        distance_m = mobility.distance_m(position_m, self._station_m, radio.distance_m_min).reshape(shape)
+        path_loss_db = channel.path_loss_db(distance_m, radio.path_loss_intercept_db, radio.path_loss_slope_db)
+        states = self._walk(num_slot)
+        large_scale_gain: Floats = channel.large_scale_gain(path_loss_db, radio.shadowing_std_db * states[:, 0])
+        if radio.fading == "none":
+            return large_scale_gain
+        half = np.sqrt(0.5)  # real and imaginary part have variance 1/2 each
+        fading = channel.fading_power(states[:, 1] * half, states[:, 2] * half)
+        gain: Floats = channel.channel_gain(large_scale_gain, fading)
+        return gain
+
+    def _walk(self, num_slot: int) -> Floats:
+        """Return the Gaussian states of the next slots, [T, 3, N, B]."""
+        num_vehicle, num_environment = self._shape
+        drawn = _draw(self._channel, "standard_normal", num_slot * 3 * num_vehicle)
+        states = drawn.reshape(num_slot, 3, num_vehicle, num_environment)
+        for row, innovation in enumerate(states):
+            if self._state is not None:
+                states[row] = channel.gauss_markov(self._state, self._correlation, innovation)
+            self._state = states[row]
+        self._state = states[-1].copy()  # a view would keep the whole block alive
+        return states
+
+    def _size_bytes(self, num_slot: int) -> Floats:
+        """Return the sizes of the next slots' tasks, [T, N, K, B]."""
+        num_vehicle, num_environment = self._shape
+        num_size = num_vehicle * self._system.num_class
+        num_burst = 0 if self._bursts is None else num_vehicle + 1
+        drawn = _draw(self._tasks, "random", num_slot * (num_size + num_burst))
+        uniform = drawn.reshape(num_slot, num_size + num_burst, num_environment)
+        of_sizes = uniform[:, :num_size].reshape(num_slot, num_vehicle, self._system.num_class, num_environment)
+        units: Floats = self._low + np.floor(of_sizes * (self._high - self._low + 1.0))
+        if self._bursts is not None:
+            factor = self._bursts.factors(uniform[:, num_size:])[:, :, np.newaxis]
+            units = np.maximum(np.rint(units * factor), 1.0)
+        size_bytes: Floats = units * self._bytes_per_unit
+        return size_bytes
+
+
+class _BurstChains:
+    """One chain of events per environment, and the chains of its vehicles' bursts; all start at rest."""
+
+    def __init__(self, params: Bursts, num_vehicle: int, num_environment: int) -> None:
+        self._params = params
+        self._event: Mask = np.zeros(num_environment, dtype=np.bool_)
+        self._burst: Mask = np.zeros((num_vehicle, num_environment), dtype=np.bool_)
+
+    def factors(self, uniform: Floats) -> Floats:
+        """Return the size factors of the next slots, [T, N, B], from uniform numbers [T, N + 1, B], events first."""
+        params = self._params
+        bursts = np.empty((len(uniform), *self._burst.shape), dtype=np.bool_)
+        for row, drawn in enumerate(uniform):
+            self._event = workload.next_state(self._event, params.event_begin, params.event_end, drawn[0])
+            begin = np.where(self._event, params.burst_begin_in_event, params.burst_begin)
+            self._burst = workload.next_state(self._burst, begin, params.burst_end, drawn[1:])
+            bursts[row] = self._burst
+        return np.where(bursts, params.size_factor, 1.0)
+
+
+class FrequencyBiases:
+    """The estimation biases of all environments: the event simulator's, and a spread that each vehicle keeps.
+
+    Parameters
+    ----------
+    scenario : whose twin.bias.cpu_frequency_hz is meant
+    system : constants
+    seeds : [B], one per environment
+    spread_hz : Hz, each vehicle adds a uniform number between minus and plus this to its bias
+    """
+
+    def __init__(self, scenario: Scenario, system: System, seeds: Sequence[int], spread_hz: float) -> None:
+        num_vehicle, num_environment = system.num_vehicle, len(seeds)
+        self._shape = (num_vehicle, num_environment)
+
+        def generators() -> list[Generator]:
+            of_each = [Streams(seed).of_vehicles("bias-cpu-frequency", num_vehicle) for seed in seeds]
+            return [generator for vehicles in zip(*of_each, strict=True) for generator in vehicles]
+
+        params = scenario.twin.bias.cpu_frequency_hz
+        self._process = BiasProcess(params, num_vehicle * num_environment, system.slot_duration_s, generators)
+        self._values = params.values if params.kind == "per-vehicle" else ()
+        self._spread_hz: Floats = np.zeros(self._shape)
+        if spread_hz:
+            drawn = [Streams(seed).generator("batch-bias", "environment").random(num_vehicle) for seed in seeds]
+            self._spread_hz = spread_hz * (2.0 * np.stack(drawn, axis=-1) - 1.0)
+
+    def at(self, slot: int) -> Floats:
+        """Return the biases in a slot, [N, B], Hz; slots only go forward."""
+        num_vehicle, num_environment = self._shape
+        if self._values:  # given in turn for the vehicles of one environment, not for the fleet of all
+            per_vehicle = np.resize(np.array(self._values), num_vehicle)
+            return np.repeat(per_vehicle[:, np.newaxis], num_environment, axis=1) + self._spread_hz
+        return self._process.at(slot).reshape(self._shape) + self._spread_hz
+
+
+class _DrawnStreams(Streams):
+    """Hands out numbers that have been drawn already: row i is what the stream of vehicle i gives."""
+
+    def __init__(self, rows: Floats) -> None:
+        super().__init__(0)
+        self._rows = rows
+
+    def of_vehicles(self, purpose: str, num_vehicle: int) -> list[Generator]:  # noqa: ARG002 - there is one purpose
+        """Return one stand-in per vehicle; `random` is all that it can do."""
+        return cast("list[Generator]", [_DrawnNumbers(row) for row in self._rows[:num_vehicle]])
+
+
+class _DrawnNumbers:
+    """Stands in for a generator of uniform numbers."""
+
+    def __init__(self, numbers: Floats) -> None:
+        self._numbers = numbers
+
+    def random(self, count: int) -> Floats:
+        """Return the next numbers, [count]."""
+        taken, self._numbers = self._numbers[:count], self._numbers[count:]
+        return taken
+
+
+def _draw(generators: Sequence[Generator], method: str, count: int) -> Floats:
+    """Return [count, B] numbers, column b from generator b."""
+    drawn = np.empty((count, len(generators)))
+    size = min(max(_MAX_DRAWN // count, 16), len(generators))
+    group = np.empty((size, count))
+    for begin in range(0, len(generators), size):
+        some = generators[begin : begin + size]
+        for row, generator in enumerate(some):
+            fill: Any = getattr(generator, method)
+            fill(out=group[row])
+        drawn[:, begin : begin + len(some)] = group[: len(some)].T
+    return drawn

@@ -1,0 +1,105 @@
+"""PettingZoo environments: every vehicle is an agent, on the event simulator or on its closed form."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from physical.errors import InputError
+from sim.scenario import Scenario
+
+if TYPE_CHECKING:
+    from sim.env.event import EventEnvironment
+    from sim.env.fast import FastEnvironment
+
+__all__ = ["fast_parallel_env", "parallel_env"]
+
+EventReward = Literal["realised", "predicted", "own"]
+FastReward = Literal["predicted", "own"]
+
+
+def parallel_env(
+    scenario: Scenario | str, *, reward: EventReward = "realised", num_slot: int | None = None, seed: int = 0
+) -> EventEnvironment:
+    """Return the event simulator as a ParallelEnv: messages, latencies, losses, the twin and its bias included.
+
+    Agents are ``vehicle-0 ... vehicle-<N-1>``, also while a vehicle is out of range or away. A step is one decision of
+    the twin; where deciding takes longer than a slot, slots pass between two steps. The episode is the run: at its end
+    all agents are truncated.
+
+    An action is in [0, 1]^(2K): offloading ratios of the K tasks, then shares of the serving node's server. Vehicles
+    that together ask for more than the server has get less in proportion (`policies.feasible.project`). Where the
+    system has joint allocation, three more numbers follow: frequency, transmit power between its least and its
+    greatest, and a share of the node's bandwidth.
+
+    An observation is what the twin believes of the vehicle, without unit, in [-10, 10]^(2K + 4): task sizes in means,
+    the queues in the drift's unit, bit/s per Hz of the uplink / 10, vehicle CPU in the fastest one, known bias in equal
+    shares of a server, age of the information in slots.
+
+    Parameters
+    ----------
+    scenario : what to simulate, or its name
+    reward : "realised", for all agents minus the objective of the slots that have become final since the last step, so
+        that the return is that of the run's summary; "predicted", for all agents minus what the decision leads to by
+        the closed form if the twin is right; "own", an agent's own part of that: the parts sum to "predicted"
+    num_slot : length of an episode; None: the scenario's
+    seed : of the first episode, where `reset` gives none; each `reset` without a seed adds 2^32
+
+    Raises
+    ------
+    InputError : the extra "env" is not installed, an unknown reward, a scenario that cannot be read
+    """
+    _need_pettingzoo("parallel_env")
+    from sim.env.event import EventEnvironment
+
+    _check(reward, ("realised", "predicted", "own"), num_slot)
+    return EventEnvironment(_loaded(scenario), reward, num_slot, seed)
+
+
+def fast_parallel_env(
+    scenario: Scenario | str,
+    *,
+    reward: FastReward = "predicted",
+    num_slot: int | None = None,
+    seed: int = 0,
+    num_vehicle: int | None = None,
+    bias_spread_hz: float = 0.0,
+) -> FastEnvironment:
+    """Return one environment of the batch engine as a ParallelEnv; agents, actions, observations as `parallel_env` has.
+
+    Parameters
+    ----------
+    scenario : one that `sim.batch.BatchEnvironment` can follow, or its name
+    reward : "predicted" or "own", see `parallel_env`; by the closed form, what is predicted comes true
+    num_slot : length of an episode; None: the scenario's
+    seed : of the first episode, where `reset` gives none
+    num_vehicle, bias_spread_hz : see `sim.batch.BatchEnvironment`
+
+    Raises
+    ------
+    InputError : the extra "env" is not installed, an unknown reward, a scenario that the closed form cannot follow
+    """
+    _need_pettingzoo("fast_parallel_env")
+    from sim.env.fast import FastEnvironment
+
+    _check(reward, ("predicted", "own"), num_slot)
+    return FastEnvironment(_loaded(scenario), reward, num_slot, seed, num_vehicle, bias_spread_hz)
+
+
+def _loaded(scenario: Scenario | str) -> Scenario:
+    return Scenario.load(scenario) if isinstance(scenario, str) else scenario
+
+
+def _check(reward: str, known: tuple[str, ...], num_slot: int | None) -> None:
+    if reward not in known:
+        raise InputError(f"there is no reward {reward!r}", where="env", key="reward", accepted=", ".join(known))
+    if num_slot is not None and num_slot < 1:
+        raise InputError(f"{num_slot} is too few", where="env", key="num_slot", accepted="1 up")
+
+
+def _need_pettingzoo(name: str) -> None:
+    try:
+        import gymnasium
+        import pettingzoo
+    except ImportError as error:
+        raise InputError(f'needs the extra env ({error}): pip install "vectwin[env]"', where=name) from None
+    del gymnasium, pettingzoo

@@ -1,0 +1,112 @@
+"""What both environments have in common: agents, spaces, what actions mean and what agents see."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from gymnasium.spaces import Box
+from numpy.typing import NDArray
+from pettingzoo import ParallelEnv
+
+from physical.system import System
+from policies.feasible import JOINT_FIELDS
+from sim.env.parts import Present
+from twin.decision import Decision
+
+Floats = NDArray[np.float64]
+Numbers = NDArray[np.float32]
+Infos = dict[str, dict[str, Any]]
+Step = tuple[dict[str, Numbers], dict[str, float], dict[str, bool], dict[str, bool], Infos]
+
+_BOUND = 10.0
+_RATE_SCALE = 10.0  # bit/s per Hz
+EPISODE = 1 << 32
+"""What a `reset` without a seed adds to the seed."""
+
+
+class VehicleEnvironment(ParallelEnv[str, Numbers, Numbers]):
+    """Agents, spaces, and books of episodes; `sim.env.parallel_env` says what actions and observations mean."""
+
+    metadata: ClassVar[dict[str, Any]] = {"name": "vectwin_v0", "render_modes": [], "is_parallelizable": True}
+    render_mode = None
+
+    def __init__(self, system: System, seed: int) -> None:
+        self.system = system
+        self.possible_agents = [f"vehicle-{index}" for index in range(system.num_vehicle)]
+        self.agents: list[str] = []
+        num_class = system.num_class
+        num_action = 2 * num_class + (len(JOINT_FIELDS) if system.joint else 0)
+        self.action_spaces = {agent: Box(0.0, 1.0, (num_action,), np.float32) for agent in self.possible_agents}
+        self.observation_spaces = {
+            agent: Box(-_BOUND, _BOUND, (2 * num_class + 4,), np.float32) for agent in self.possible_agents
+        }
+        self._next_seed = seed
+
+    def observation_space(self, agent: str) -> Box:
+        """Return the space of what an agent sees."""
+        return self.observation_spaces[agent]
+
+    def action_space(self, agent: str) -> Box:
+        """Return the space of what an agent decides."""
+        return self.action_spaces[agent]
+
+    def render(self) -> None:
+        """Show nothing."""
+
+    def _begin_episode(self, seed: int | None) -> int:
+        """Revive all agents; return the seed of the episode."""
+        self.agents = list(self.possible_agents)
+        chosen = self._next_seed if seed is None else seed
+        self._next_seed = chosen + EPISODE
+        return chosen
+
+    def _decision(self, actions: dict[str, Numbers], serving_node: NDArray[np.int64]) -> Decision:
+        """Return what the actions ask for, of all together perhaps more than there is."""
+        system, num_class = self.system, self.system.num_class
+        missing = [agent for agent in self.agents if agent not in actions]
+        if missing:
+            raise ValueError(f"no action for {', '.join(missing)}")
+        asked = np.stack([np.asarray(actions[agent], dtype=np.float64) for agent in self.possible_agents])
+        node = np.maximum(serving_node, 0)
+        ratio, share = asked[:, :num_class], asked[:, num_class : 2 * num_class]
+        allocation_hz = np.where(ratio > 0, share, 0.0) * system.node_hz[node][:, np.newaxis]
+        if not system.joint:
+            return Decision(ratio, allocation_hz)
+        frequency, power, bandwidth = asked[:, 2 * num_class :].T
+        least_w = system.transmit_power_w_min
+        return Decision(
+            ratio,
+            allocation_hz,
+            local_frequency_hz=frequency * system.cpu_hz,
+            transmit_power_w=least_w + power * (system.transmit_power_w - least_w),
+            bandwidth_hz=bandwidth * system.node_bandwidth_hz[node],
+        )
+
+    def _observations(self, present: Present) -> dict[str, Numbers]:
+        """Return what the agents see."""
+        system, count = self.system, self.system.num_vehicle
+        share_hz = system.server.frequency_hz / (count * system.num_class)
+        columns = (
+            present.size_bytes / system.size_bytes_mean,
+            np.broadcast_to(present.backlog_bytes / system.backlog_unit_bytes, (count, system.num_class)),
+            (present.rate_bps / system.bandwidth_hz / _RATE_SCALE)[:, np.newaxis],
+            (system.cpu_hz / system.cpu_hz.max())[:, np.newaxis],
+            present.estimation_bias_hz[:, :1] / share_hz,
+            (present.age_s / system.slot_duration_s)[:, np.newaxis],
+        )
+        seen = np.clip(np.concatenate(columns, axis=1), -_BOUND, _BOUND).astype(np.float32)
+        return dict(zip(self.possible_agents, seen, strict=True))
+
+    def _step(self, present: Present, rewards: Floats, *, ended: bool) -> Step:
+        """Return what a step gives to those who were alive before it."""
+        agents = self.agents
+        if ended:
+            self.agents = []
+        return (
+            self._observations(present),
+            {agent: float(value) for agent, value in zip(agents, rewards, strict=True)},
+            dict.fromkeys(agents, False),
+            dict.fromkeys(agents, ended),
+            {agent: {} for agent in agents},
+        )

@@ -1,0 +1,166 @@
+"""The event simulator as a PettingZoo environment: it stops before every decision of the twin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from physical.phase import Phase
+from physical.plane.ticks import ticks_from_ns
+from physical.system import System
+from policies.fallback import GuardedPolicy
+from policies.registry import make
+from sim.env.base import Floats, Infos, Numbers, Step, VehicleEnvironment
+from sim.env.parts import Present, own_parts
+from sim.scenario import Scenario
+from sim.streams import Streams
+from sim.world import World
+from traces.writer import TraceWriter
+from twin.decision import Decision, Ruling
+from twin.snapshot import TwinSnapshot
+
+
+class EventEnvironment(VehicleEnvironment):
+    """One run after the other; made by `sim.env.parallel_env`."""
+
+    def __init__(self, scenario: Scenario, reward: str, num_slot: int | None, seed: int) -> None:
+        super().__init__(scenario.system(), seed)
+        self._scenario = scenario
+        self._reward = reward
+        self._num_slot = num_slot
+
+    def reset(
+        self,
+        seed: int | None = None,
+        options: dict[str, Any] | None = None,  # noqa: ARG002 - PettingZoo's interface
+    ) -> tuple[dict[str, Numbers], Infos]:
+        """Begin a run and go on to its first decision."""
+        self._run = SteppedRun(self._scenario, self._begin_episode(seed), self._num_slot)
+        snapshot = self._run.advance()
+        assert snapshot is not None  # the first slot is always decided
+        self._present = Present.of(snapshot)
+        return self._observations(self._present), {agent: {} for agent in self.agents}
+
+    def step(self, actions: dict[str, Numbers]) -> Step:
+        """Decide, and go on to the next decision; after the last one, what was seen last is returned again."""
+        present = self._present
+        decision = self._run.decide(self._decision(actions, present.serving_node))
+        snapshot = self._run.advance()
+        if snapshot is not None:
+            self._present = Present.of(snapshot)
+        if self._reward == "realised":
+            rewards: Floats = np.full(self.system.num_vehicle, -self._run.take_objective())
+        else:
+            rewards = -own_parts(self.system, present, decision)
+            if self._reward == "predicted":
+                rewards = np.full_like(rewards, rewards.sum())
+        return self._step(self._present, rewards, ended=snapshot is None)
+
+
+class SteppedRun:
+    """A run that is driven from outside, from one decision to the next.
+
+    Parameters
+    ----------
+    scenario : what to simulate; its policy and its timed changes of policy do not decide
+    seed : of all random numbers
+    num_slot : slots after which to end; None: the scenario's
+    """
+
+    def __init__(self, scenario: Scenario, seed: int, num_slot: int | None) -> None:
+        streams = Streams(seed)
+        self._told = _Told()
+        self._decider = _Timeless(self._told, scenario)
+        self._objectives = _Objectives()
+        self._num_slot = scenario.time.num_slot if num_slot is None else num_slot
+        self._world = World(scenario, self._decider, streams, self._objectives, lambda _: None, num_slot=self._num_slot)
+        self._decider.reset(self._world.system, streams.policy_seed())
+        self._world.clock.start()
+
+    def advance(self) -> TwinSnapshot | None:
+        """Simulate up to the next decision and return what the twin knows then; None at the end of the run."""
+        world = self._world
+        env = world.clock.env
+        while world.num_slot_done < self._num_slot:
+            # SimPy's queue holds (time, priority, number, event); its public `peek` tells the time alone.
+            time_ns, priority, _, event = env._queue[0]
+            if int(priority) == Phase.DECIDE:
+                assert isinstance(event.value, int)  # the slot to decide
+                belief = world.cloud.belief
+                belief.update(int(time_ns))
+                return belief.snapshot(event.value, int(time_ns))
+            env.step()
+        world.close()
+        return None
+
+    def decide(self, decision: Decision) -> Decision:
+        """Let the twin decide; return what it sends, which is feasible."""
+        self._told.decision = decision
+        self._world.clock.env.step()
+        return self._decider.ruling.decision
+
+    def take_objective(self) -> float:
+        """Return the sum of the objectives of the slots that have become final since the last call."""
+        world = self._world
+        if world.num_slot_done < self._num_slot:
+            # Up to the start of the present slot, to which all stages have been brought up to date.
+            begin_ns = world.num_slot_done * world.slot_duration_ns
+            world.recorder.flush(world.fleet.take_finished(ticks_from_ns(begin_ns)), begin_ns)
+        return self._objectives.take()
+
+
+class _Told:
+    """A policy that decides what it has been told."""
+
+    decision: Decision
+
+    def reset(self, system: System, seed: int) -> None:
+        """Need nothing."""
+
+    def decide(self, snapshot: TwinSnapshot) -> Decision:  # noqa: ARG002 - others look at it
+        """Return the decision."""
+        return self.decision
+
+
+class _Timeless(GuardedPolicy):
+    """Guards the decisions as in any run, but being told takes no time: an agent thinks between two steps.
+
+    ruling : the last one
+    """
+
+    ruling: Ruling
+
+    def __init__(self, told: _Told, scenario: Scenario) -> None:
+        super().__init__(told, make(scenario.policy.fallback))
+
+    def rule(self, snapshot: TwinSnapshot) -> Ruling:
+        """Return a feasible decision."""
+        self.ruling = replace(super().rule(snapshot), wall_s=0.0)
+        return self.ruling
+
+    def rule_by_fallback(self, snapshot: TwinSnapshot, reason: str, wall_s: float) -> Ruling:
+        """Return the fallback's decision."""
+        self.ruling = super().rule_by_fallback(snapshot, reason, wall_s)
+        return self.ruling
+
+
+class _Objectives(TraceWriter):
+    """Takes the place of a trace, and keeps of it only the objectives of slots that are final."""
+
+    def __init__(self) -> None:
+        # Parts are closed by rows and by wall time: neither may ever have an effect here.
+        super().__init__(None, 1 << 62, float("inf"), keep=False)
+        self._sum = 0.0
+
+    def add(self, name: str, columns: Mapping[str, Any]) -> None:
+        """Add up objectives; a slot without tasks has none."""
+        if name == "slots":
+            self._sum += float(np.nansum(columns["objective"]))
+
+    def take(self) -> float:
+        """Return the sum since the last call."""
+        taken, self._sum = self._sum, 0.0
+        return taken

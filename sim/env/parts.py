@@ -1,0 +1,116 @@
+"""Every vehicle's own part of the slot's objective; the parts sum to it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from physical.model import objective, qos, slot, split
+from physical.system import System
+from twin.decision import Decision
+from twin.snapshot import TwinSnapshot
+
+Floats = NDArray[np.float64]
+
+
+class Present(NamedTuple):
+    """What a decision rests on; N vehicles, K classes.
+
+    size_bytes : [N, K], bytes
+    rate_bps : [N], bit/s; with joint allocation that of full power on the whole bandwidth
+    backlog_bytes : [K], bytes
+    estimation_bias_hz : [N, K], Hz
+    age_s : [N], s
+    serving_node : [N], index of the node, negative without one
+    channel_gain : [N], linear power ratio; None where only the rate is known
+    """
+
+    size_bytes: Floats
+    rate_bps: Floats
+    backlog_bytes: Floats
+    estimation_bias_hz: Floats
+    age_s: Floats
+    serving_node: NDArray[np.int64]
+    channel_gain: Floats | None = None
+
+    @classmethod
+    def of(cls, snapshot: TwinSnapshot) -> Present:
+        """Return what the twin believes."""
+        return cls(
+            snapshot.size_bytes,
+            snapshot.uplink_rate_bps,
+            snapshot.backlog_bytes,
+            snapshot.estimation_bias_hz,
+            snapshot.age_of_information_s,
+            snapshot.serving_node,
+            snapshot.channel_gain,
+        )
+
+
+def own_parts(system: System, present: Present, decision: Decision) -> Floats:
+    """Return the vehicles' parts [N] of the objective that the closed form predicts.
+
+    Of P2: a vehicle's own QoS, misses and local energy, and what its offloading brings into and its allocations take
+    out of the queues; the servers' energy is shared in proportion to the allocations. Of the weighted cost: that of a
+    vehicle's own tasks.
+    """
+    return (
+        _parts_of_cost(system, present, decision)
+        if system.cost is not None
+        else _parts_of_p2(system, present, decision)
+    )
+
+
+def _parts_of_cost(system: System, present: Present, decision: Decision) -> Floats:
+    power_w, bandwidth_hz = decision.transmit_power_w, decision.bandwidth_hz
+    outcome = split.split_step(
+        system,
+        present.size_bytes,
+        system.decided_rate_bps(bandwidth_hz, power_w, present.channel_gain),
+        present.serving_node,
+        decision.offloading_ratio,
+        decision.compute_allocation_hz,
+        power_w,
+        decision.local_frequency_hz,
+    )
+    counted_s = outcome.completion_s
+    if system.model.mode == "paper":
+        counted_s = outcome.local_delay_s + outcome.edge_delay_s
+    energy_j = outcome.energy_local_j + outcome.energy_transmit_j + outcome.energy_edge_j
+    parts: Floats = objective.weighted_cost(counted_s, energy_j, *system.cost_weights).sum(axis=-1)
+    return parts
+
+
+def _parts_of_p2(system: System, present: Present, decision: Decision) -> Floats:
+    count = system.num_vehicle
+    everybody = _outcome(system, present, decision, np.ones((count, 1)))
+    # What is a sum over vehicles is what each would bring alone: N outcomes, [N, ...].
+    alone = _outcome(system, present, decision, np.eye(count)[..., np.newaxis])
+    own_qos = qos.qos(everybody.delay_s, system.deadline_s).mean(axis=-1) / count
+    own_energy_j = alone.energy_local_j + _edge_shares(everybody.energy_edge_j, decision.compute_allocation_hz)
+    own_misses = everybody.missed.mean(axis=-1) / count
+    parts: Floats = objective.p2(alone.drift, own_qos, own_energy_j, own_misses, system.objective)
+    return parts
+
+
+def _outcome(system: System, present: Present, decision: Decision, counts: Floats) -> slot.SlotOutcome:
+    """Return the outcome with the tasks and allocations of those only who count, `counts` [..., N, 1]."""
+    return slot.slot_step(
+        system,
+        present.size_bytes * counts,
+        np.where(present.rate_bps > 0, present.rate_bps, 1.0),  # who is out of range sends nothing
+        decision.offloading_ratio * np.ones_like(counts),
+        decision.compute_allocation_hz * counts,
+        present.backlog_bytes,
+        present.estimation_bias_hz,
+        present.serving_node * np.ones(counts.shape[:-1], dtype=np.int64) if system.num_node > 1 else None,
+    )
+
+
+def _edge_shares(energy_edge_j: float, allocation_hz: Floats) -> Floats:
+    """Return the vehicles' parts [N] of the servers' energy, in proportion to what is allocated to them."""
+    own_hz: Floats = allocation_hz.sum(axis=-1)
+    total_hz = own_hz.sum()
+    return energy_edge_j * own_hz / total_hz if total_hz > 0 else np.zeros_like(own_hz)
