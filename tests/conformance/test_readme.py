@@ -40,6 +40,13 @@ def test_your_own_scenario(tmp_path: Path) -> None:
     assert summary["messages_lost"] > 0
 
 
+def test_your_own_learner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "learner.py"
+    path.write_text(block("python", "parallel_env"), "utf-8")
+    runpy.run_path(str(path))
+    assert capsys.readouterr().out == "(100,) 10\n"
+
+
 def test_real_traffic(tmp_path: Path) -> None:
     """The scenario of at most 40 lines: more than 900 vehicles of a real town, on a base station and four RSUs."""
     text = block("toml", "A minute of a town")
