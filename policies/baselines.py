@@ -37,7 +37,8 @@ def _share_of_node(snapshot: TwinSnapshot, offloaded: NDArray[np.bool_], bias_hz
     share_hz = capacity_hz(system, bias_hz, node) / num_offloaded
     if system.model.capacity_rule == "alloc":
         return np.where(offloaded, share_hz, 0.0)
-    least_hz = least_allocation_hz(system, bias_hz, np.full(len(bias_hz), node))
+    nodes = None if system.num_node == 1 else np.full(len(bias_hz), node)
+    least_hz = least_allocation_hz(system, bias_hz, nodes)
     return np.where(offloaded, np.maximum(share_hz - bias_hz, least_hz), 0.0)
 
 
@@ -99,15 +100,15 @@ class EdgeEqual:
 
     def reset(self, system: System, seed: int) -> None:  # noqa: ARG002 - the contract's signature
         """Nothing random here."""
-        self._all = np.ones((system.num_vehicle, system.num_class), dtype=np.bool_)
-        self._ratio = self._all * most_offloaded(system)
+        self._ratio = np.tile(most_offloaded(system), (system.num_vehicle, 1))
 
     def decide(self, snapshot: TwinSnapshot) -> Decision:
         """Offload everything that there is."""
-        tasks: NDArray[np.bool_] = self._all & (snapshot.size_bytes > 0) & (snapshot.serving_node >= 0)[:, np.newaxis]
-        return Decision(
-            tasks * self._ratio, share_equally(snapshot, tasks), **simple_radio(snapshot, np.any(tasks, axis=1))
-        )
+        tasks: NDArray[np.bool_] = snapshot.size_bytes > 0
+        if snapshot.serving_node.min() < 0:
+            tasks = tasks & (snapshot.serving_node >= 0)[:, np.newaxis]
+        radio = simple_radio(snapshot, np.any(tasks, axis=1)) if snapshot.system.joint else {}
+        return Decision(tasks * self._ratio, share_equally(snapshot, tasks), **radio)
 
 
 @dataclass

@@ -52,16 +52,17 @@ def project(
     ratio = _checked(decision.offloading_ratio, "offloading_ratio", shape)
     allocation_hz = _checked(decision.compute_allocation_hz, "compute_allocation_hz", shape)
     node = np.zeros(system.num_vehicle, dtype=np.int64) if serving_node is None else serving_node
-    clipped = _split(system, ratio, node)
+    all_attached = bool(node.min() >= 0)
+    clipped = _split(system, ratio, node, all_attached=all_attached)
     least_hz = np.where(clipped > 0, least_allocation_hz(system, estimation_bias_hz, node), 0.0)
     lifted_hz = np.maximum(allocation_hz, least_hz)
-    feasible_hz = _scale_nodes(system, lifted_hz, least_hz, estimation_bias_hz, node)
+    feasible_hz = _scale_nodes(system, lifted_hz, least_hz, estimation_bias_hz, node, all_attached=all_attached)
     joint, changed = _project_joint(system, decision, clipped, node)
     repaired = changed or bool((clipped != ratio).any() or (feasible_hz != allocation_hz).any())
     return Decision(clipped, feasible_hz, **joint), repaired
 
 
-def _split(system: System, ratio: Floats, node: Ints) -> Floats:
+def _split(system: System, ratio: Floats, node: Ints, *, all_attached: bool) -> Floats:
     """Clip ratios to [0, 1], of transformers to whole layers with at least one local; 0 for vehicles without a node."""
     clipped: Floats = np.minimum(np.maximum(ratio, 0.0), 1.0)
     if system.has_transformer:
@@ -69,7 +70,7 @@ def _split(system: System, ratio: Floats, node: Ints) -> Floats:
         layers = np.maximum(num_layer, 1.0)
         num_local = np.clip(np.rint((1.0 - clipped) * layers), np.minimum(num_layer, 1.0), layers)
         clipped = np.where(num_layer > 0, (layers - num_local) / layers, clipped)
-    if (node < 0).any():
+    if not all_attached:
         clipped = np.where((node < 0)[:, np.newaxis], 0.0, clipped)
     return clipped
 
@@ -140,10 +141,12 @@ def capacity_hz(system: System, estimation_bias_hz: Floats, node: int = 0) -> fl
     return capacity
 
 
-def _scale_nodes(system: System, allocation_hz: Floats, least_hz: Floats, bias_hz: Floats, node: Ints) -> Floats:
+def _scale_nodes(
+    system: System, allocation_hz: Floats, least_hz: Floats, bias_hz: Floats, node: Ints, *, all_attached: bool
+) -> Floats:
     """Scale the allocations at each node to its capacity; who has no node gets nothing."""
     offset_hz = bias_hz if system.model.capacity_rule == "effective" else np.zeros_like(bias_hz)
-    if system.num_node == 1 and not (node < 0).any():
+    if system.num_node == 1 and all_attached:
         return _scale_to_capacity(capacity_hz(system, bias_hz), allocation_hz, least_hz, offset_hz)
     scaled_hz = np.zeros_like(allocation_hz)
     for index in range(system.num_node):

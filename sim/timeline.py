@@ -179,6 +179,8 @@ class Timeline:
 
     def bias_jump_hz(self, slot: int) -> float:
         """Return by how much the bias of the edge frequencies has jumped up to a slot, Hz."""
+        if not self.happenings:
+            return 0.0
         jumps = self.select(BiasJump)
         return float(sum(event.cpu_frequency_hz for time_ns, event in jumps if self.slot_of(time_ns) <= slot))
 

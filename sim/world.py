@@ -102,7 +102,7 @@ class World:
         self._blocks: dict[int, Block] = {}
         self._end = Event(self.clock.env)
         self.slots = Slots(self.clock, self.slot_duration_ns)
-        self.plane = DataPlane(self.system, shared_cpu=scenario.vehicles.cpu == "shared")
+        self.plane = DataPlane(self.system, shared_cpu=scenario.vehicles.cpu == "shared", static=_is_static(scenario))
         command = scenario.twin.command
         self.fleet = Fleet(self.plane, command.missing, ticks_from_ns(to_ns(command.patience_s)))
         self._backlog_bytes: list[Floats] = [np.zeros(self.system.num_class)] * self.system.num_node
@@ -118,7 +118,7 @@ class World:
                 self.fleet,
                 self._make_biases(streams).cpu_frequency_hz,
                 self._report_backlog,
-                all_here=_is_static(scenario),
+                all_here=self.plane.static,
             )
             for node in range(self.system.num_node)
         ]
@@ -322,7 +322,7 @@ class World:
             self.messages.sent("server-command", slot, now, _of_server(server.node), to_server_ns, 1)
         to_vehicles_ns = block.command.delivered_ns(now, (row, slice(None), 0))
         addressed = None
-        if (serving_node < 0).any() or (self.plane.serving_node < 0).any():
+        if not self.plane.static and ((serving_node < 0).any() or (self.plane.serving_node < 0).any()):
             # Who is out of reach gets no command; whom the twin believes to be, it sends none.
             out_of_reach = (serving_node < 0) | (self.plane.serving_node < 0)
             to_vehicles_ns = np.where(out_of_reach, LOST_NS, to_vehicles_ns)

@@ -91,14 +91,14 @@ class Fleet:
 
     def begin_slot(self, slot: int, now: int, states: VehicleStates) -> None:
         """Move to the states of `slot` at ticks `now`; its tasks, the next rows of the plane, are held from now on."""
-        away = states.serving_node == AWAY
-        if slot > 0:
+        away = None if self.plane.static else states.serving_node == AWAY
+        if slot > 0 and away is not None:
             self._let_go(now, away, states)
         self.states = states
         self.plane.begin_slot(now, states.uplink_rate_bps, states.channel_gain, states.serving_node)
         self._held.append(_HeldSlot(slot, now + self._patience, self._next_row, self._shape))
         self._next_row += self._shape[0] * self._shape[1]
-        if away.any():
+        if away is not None and away.any():
             self.plane.columns.done[self._held[-1].take(np.flatnonzero(away))] = now
 
     def _let_go(self, now: int, away: NDArray[np.bool_], states: VehicleStates) -> None:
@@ -119,7 +119,7 @@ class Fleet:
         Beside those that are attached to it, it tells of those that it has lost.
         """
         reporting, serving_node = self._reporting, self.states.serving_node
-        if self.plane.system.num_node == 1 and not self._lost.size and serving_node.min() == node:
+        if self.plane.static:
             taken = reporting.copy()
             reporting.clear()
             return taken

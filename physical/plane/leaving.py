@@ -50,4 +50,6 @@ class Leaving(Slices):
 
     def rate_at_hz(self, node: int) -> float:
         """Return how much of a node's server is taken by what has been left there, Hz."""
+        if not self._num_queued:
+            return 0.0
         return float(self._rate[(self._head >= 0) & (self._node == node)].sum())

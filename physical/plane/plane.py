@@ -36,8 +36,10 @@ class DataPlane:
     with everything that ends at T ended before the change.
     """
 
-    def __init__(self, system: System, *, shared_cpu: bool = False) -> None:
+    def __init__(self, system: System, *, shared_cpu: bool = False, static: bool = False) -> None:
+        """Start empty; `static`: all vehicles are attached to the only node at all times."""
         self.system = system
+        self.static = static
         self.jobs = system.joint or system.has_transformer or system.model.edge_energy_rule == "job"
         self.columns = TaskColumns(system.num_vehicle, system.num_class, jobs=self.jobs)
         self._cpu_free = np.zeros(system.num_vehicle, dtype=np.int64) if shared_cpu else None
@@ -86,6 +88,9 @@ class DataPlane:
         The work of a vehicle moves with it to its new node, and rests there until that node's server is commanded.
         """
         self._advanced_to = -1
+        if self.static:
+            self.radio.follow(now, uplink_rate_bps, channel_gain, None)
+            return
         moved = serving_node != self.serving_node
         if moved.any():
             self._detach(now, moved, self.system.model.handover)

@@ -39,13 +39,13 @@ class Radio:
         assert uplink is not None
         return uplink
 
-    def follow(self, now: int, uplink_rate_bps: Floats, channel_gain: Floats, moved: NDArray[np.bool_]) -> None:
+    def follow(self, now: int, uplink_rate_bps: Floats, channel_gain: Floats, moved: NDArray[np.bool_] | None) -> None:
         """Send over other channels from `now` on; who `moved` to another node has no share of its bandwidth yet."""
         if self._at_once is not None:
             self._at_once.set_rate(now, uplink_rate_bps)
             return
         self._channel_gain = channel_gain
-        if moved.any():
+        if moved is not None and moved.any():
             self.bandwidth_hz = np.where(moved, 0.0, self.bandwidth_hz)
         self._set_rate(now)
 
