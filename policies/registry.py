@@ -53,6 +53,11 @@ _BUILT_IN = (
     PolicySpec("ao-sqp-fp", "policies.optimal.layers.alternating:AoSqpFp", "llm6g: the paper's algorithm"),
     PolicySpec("rlor", "policies.optimal.layers.schemes:Rlor", "llm6g: random layers, optimal resources"),
     PolicySpec("rrlo", "policies.optimal.layers.schemes:Rrlo", "llm6g: random resources, optimal layers"),
+    PolicySpec(
+        "apg", "policies.marl.apg:Apg", "dtecn: one actor for any number of vehicles, analytic gradient", "marl"
+    ),
+    PolicySpec("maddpg", "policies.marl.maddpg:Maddpg", "dtecn: an actor per vehicle, centralised critic", "marl"),
+    PolicySpec("ddpg", "policies.marl.ddpg:Ddpg", "dtecn: one actor on local information", "marl"),
 )
 _registered: dict[str, PolicySpec] = {spec.name: spec for spec in _BUILT_IN}
 

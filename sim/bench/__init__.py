@@ -34,6 +34,7 @@ _BENCHES = (
     BenchSpec(
         "batch", "sim.bench.batch:measure", "vehicle-slots of the batch engine against raw SimPy timeouts, and memory"
     ),
+    BenchSpec("training", "sim.bench.training:measure", "updates per second, and time to train apg to 5 %"),
 )
 
 

@@ -15,13 +15,13 @@ from policies.optimal.tasks import evaluate
 from sim.bench.report import Report
 from sim.scenario import Scenario
 from sim.simulation import run
-from sim.training import VARIANTS, Algorithm, Job, train
+from sim.training import VARIANTS, Job, train
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
 _NAME = "dtecn-congested"
-_STEPS = 200
-_APG_STEPS = (200, 400, 800)
+_STEPS = 400
+_APG_STEPS = (_STEPS, 800)
 _GOAL = 0.05
 _SEED = 90_001
 
@@ -82,9 +82,7 @@ def measure() -> Report:
     return Report("Training: CPU time", columns, rows, notes, values)
 
 
-def _train(
-    algorithm: Algorithm, variant: str, steps: int, scenario: Scenario, slots: _Slots, out: Path
-) -> dict[str, Any]:
+def _train(algorithm: str, variant: str, steps: int, scenario: Scenario, slots: _Slots, out: Path) -> dict[str, Any]:
     """Train for some steps; of `apg`, tell also how near it comes."""
     begin_s = time.process_time()
     train(Job(algorithm, scenario, _NAME, variant, steps=steps), out)

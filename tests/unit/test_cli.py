@@ -70,7 +70,7 @@ def test_duration(duration: str, num_slot: int) -> None:
 USAGE = [
     (
         (),
-        "COMMAND: is missing (accepted: run, replay, branch, compare, sweep, scenarios, policies, check, bench, "
+        "COMMAND: is missing (accepted: run, replay, branch, compare, sweep, scenarios, policies, check, bench, train, "
         "import; "
         "see twin --help)",
     ),
@@ -95,7 +95,7 @@ USAGE = [
     (("run", "dtecn", "--policy", "random:x=1"), "--policy: random: there is no option 'x' (accepted: no options)"),
     (
         ("bench", "kernal"),
-        "there is no bench 'kernal'; did you mean kernel? (accepted: kernel, optimal, layers, traces, batch)",
+        "there is no bench 'kernal'; did you mean kernel? (accepted: kernel, optimal, layers, traces, batch, training)",
     ),
     (("policies", "--jsn"), "--jsn"),
 ]
@@ -117,7 +117,7 @@ def test_lists() -> None:
     assert {"name": "random", "extra": "", "installed": True}.items() <= listed[2].items()
 
 
-COMMANDS = ("run", "replay", "branch", "compare", "sweep", "scenarios", "policies", "check", "bench", "import")
+COMMANDS = ("run", "replay", "branch", "compare", "sweep", "scenarios", "policies", "check", "bench", "import", "train")
 
 
 @pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
@@ -198,7 +198,7 @@ def test_bench_of_little(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = twin("bench", "kernel").out
     assert "vehicle-slots/s" in shown
     assert "slot 200: +1.0 MiB, from slot 1000: +0.0 MiB" in shown
-    assert [spec.name for spec in bench.select(())] == ["kernel", "optimal", "layers", "traces", "batch"]
+    assert [spec.name for spec in bench.select(())] == ["kernel", "optimal", "layers", "traces", "batch", "training"]
 
 
 def test_bench_of_the_optimum(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,93 @@
+"""Deciding with trained actors: what `apg`, `maddpg` and `ddpg` share as policies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+
+from physical.errors import InputError
+from physical.model.arrays import Array
+from physical.system import System
+from policies.marl.actions import Output, decode
+from policies.marl.environment import Observation
+from policies.marl.features import features, observation_of
+from policies.marl.weights import Manifest, Tensors, check, locate, read
+from policies.optimal.tasks import check_p2
+from twin.decision import Decision
+from twin.snapshot import TwinSnapshot
+
+Tensor = torch.Tensor
+Actor = Callable[[Tensor], Output]
+"""From features [..., N, K, F] to what actors put out."""
+
+
+def network_input(system: System, observation: Observation) -> Tensor:
+    """Return the features as networks take them: [..., N, K, F] in single precision."""
+    return torch.as_tensor(features(system, observation)).to(torch.float32)
+
+
+def decide(system: System, output: Output, observation: Observation, *, rounded: bool) -> tuple[Tensor, Tensor]:
+    """Return ratios and allocations (Hz) in double precision, both [..., N, K]."""
+    used = None if output.used is None else output.used.to(torch.float64)
+    exact = Output(output.ratio.to(torch.float64), output.weight.to(torch.float64), used)
+    bias_hz = _tensor(observation.estimation_bias_hz)
+    return decode(system, exact, _tensor(observation.size_bytes) > 0, bias_hz, rounded=rounded)
+
+
+def _tensor(values: Array) -> Tensor:
+    """Return a tensor; a copy of a NumPy array, which may be read-only as torch does not know it."""
+    return values if isinstance(values, Tensor) else torch.tensor(values)
+
+
+class LearnedPolicy:
+    """Decides as a trained actor does; the same snapshot always gives the same decision.
+
+    algorithm : name in manifests, and of the policy
+    variants : which there are, the default first
+    per_vehicle : of variants whose actors are made for one number of vehicles; one bundled file for each number
+    """
+
+    algorithm: ClassVar[str]
+    variants: ClassVar[tuple[str, ...]]
+    per_vehicle: ClassVar[tuple[str, ...]] = ()
+    weights: str
+    variant: str
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        if self.variant not in self.variants:
+            problem, accepted = f"{self.variant!r} is wrong", ", ".join(self.variants)
+            raise InputError(problem, key=f"{self.algorithm}.variant", accepted=accepted)
+
+    def reset(self, system: System, seed: int) -> None:  # noqa: ARG002 - the contract's signature; nothing is random
+        """Load the weights for a system.
+
+        Raises
+        ------
+        InputError : the weights do not suit the system, or there are none
+        """
+        check_p2(system, self.algorithm)
+        stem = self.algorithm if self.variant == self.variants[0] else f"{self.algorithm}-{self.variant}"
+        per_vehicle = self.variant in self.per_vehicle
+        path = locate(self.weights, stem, system, per_vehicle=per_vehicle)
+        tensors, manifest = read(path)
+        check(manifest, self.algorithm, self.variant, system, str(path), any_number=not per_vehicle)
+        try:
+            self._actor = self.load(tensors, manifest)
+        except (RuntimeError, KeyError, TypeError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"does not fit the actor: {reason}", where=str(path)) from None
+
+    def load(self, tensors: Tensors, manifest: Manifest) -> Actor:
+        """Return the actor with these weights; what its library raises means that they are of another one."""
+        raise NotImplementedError
+
+    def decide(self, snapshot: TwinSnapshot) -> Decision:
+        """Let the actor decide for the slot of `snapshot`."""
+        system, observation = snapshot.system, observation_of(snapshot)
+        with torch.inference_mode():
+            output = self._actor(network_input(system, observation))
+            ratio, allocation_hz = decide(system, output, observation, rounded=True)
+        return Decision(ratio.numpy(), allocation_hz.numpy())
