@@ -83,7 +83,7 @@ class System:
         """Number of task classes K."""
         return int(self.deadline_s.shape[-1])
 
-    @property
+    @cached_property
     def num_node(self) -> int:
         """Number of serving nodes M."""
         return int(self.node_hz.shape[-1])
@@ -93,7 +93,7 @@ class System:
         """Whether some class is a transformer, which is split at whole layers."""
         return bool((self.num_layer > 0).any())
 
-    @property
+    @cached_property
     def joint(self) -> bool:
         """Whether policies decide frequency, transmit power and bandwidth of every vehicle, too."""
         return self.model.allocation == "joint"

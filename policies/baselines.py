@@ -101,12 +101,13 @@ class EdgeEqual:
     def reset(self, system: System, seed: int) -> None:  # noqa: ARG002 - the contract's signature
         """Nothing random here."""
         self._ratio = np.tile(most_offloaded(system), (system.num_vehicle, 1))
+        self._all = self._ratio > 0
 
     def decide(self, snapshot: TwinSnapshot) -> Decision:
         """Offload everything that there is."""
-        tasks: NDArray[np.bool_] = snapshot.size_bytes > 0
-        if snapshot.serving_node.min() < 0:
-            tasks = tasks & (snapshot.serving_node >= 0)[:, np.newaxis]
+        if not snapshot.system.joint and snapshot.size_bytes.all() and snapshot.serving_node.min() >= 0:
+            return Decision(self._ratio, share_equally(snapshot, self._all))
+        tasks: NDArray[np.bool_] = (snapshot.size_bytes > 0) & (snapshot.serving_node >= 0)[:, np.newaxis]
         radio = simple_radio(snapshot, np.any(tasks, axis=1)) if snapshot.system.joint else {}
         return Decision(tasks * self._ratio, share_equally(snapshot, tasks), **radio)
 

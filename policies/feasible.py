@@ -77,9 +77,10 @@ def _split(system: System, ratio: Floats, node: Ints, *, all_attached: bool) -> 
 
 def _project_joint(system: System, decision: Decision, ratio: Floats, node: Ints) -> tuple[dict[str, Floats], bool]:
     """Return frequencies, powers and bandwidths [N] inside their ranges and pools, and whether some were not."""
-    given = {name: getattr(decision, name) for name in JOINT_FIELDS}
+    given = {name: getattr(decision, name) for name in JOINT_FIELDS} if system.joint else {}
     if not system.joint:
-        if any(values is not None for values in given.values()):
+        fixed = decision.local_frequency_hz is None and decision.transmit_power_w is None
+        if not fixed or decision.bandwidth_hz is not None:
             raise InvalidDecisionError(f"decides one of {', '.join(JOINT_FIELDS)}, which this system fixes")
         return {}, False
     for name, values in given.items():

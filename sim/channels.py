@@ -85,8 +85,9 @@ class Channels:
         innovation = per_node[0] if num_node == 1 else np.concatenate(per_node, axis=-1)
         states = np.empty_like(innovation)
         state = self._state
+        is_steady = speed_mps.strides[0] == 0  # the same speeds in all slots
         for row, new in enumerate(innovation):
-            if not np.array_equal(speed_mps[row], self._speed_mps):
+            if not (is_steady and row) and not np.array_equal(speed_mps[row], self._speed_mps):
                 self._speed_mps = speed_mps[row].copy()
                 self._correlation = np.tile(self._correlations(self._speed_mps), num_node)
             state = new if state is None else channel.gauss_markov(state, self._correlation, new)

@@ -13,6 +13,7 @@ from physical.plane.turns import UplinkInTurn
 from physical.plane.uplink import Uplink
 from physical.system import System
 
+_STANDSTILL_BPS = 1e-200
 Settings = dict[str, Floats]
 """What a command sets, by the names of `Decision`: ratios [N, K], and with joint allocation three arrays [N]."""
 
@@ -30,7 +31,7 @@ class Radio:
         self.bandwidth_hz: Floats = np.zeros(count)
         self._channel_gain: Floats = np.zeros(count)
         self._in_turn = UplinkInTurn(columns, count, metered=not self._literal) if self._joint else None
-        self._at_once = None if self._joint else Uplink(columns, np.zeros(count))
+        self._at_once = None if self._joint else Uplink(columns, np.full(count, _STANDSTILL_BPS))
 
     @property
     def uplink(self) -> Uplink | UplinkInTurn:
@@ -42,7 +43,9 @@ class Radio:
     def follow(self, now: int, uplink_rate_bps: Floats, channel_gain: Floats, moved: NDArray[np.bool_] | None) -> None:
         """Send over other channels from `now` on; who `moved` to another node has no share of its bandwidth yet."""
         if self._at_once is not None:
-            self._at_once.set_rate(now, uplink_rate_bps)
+            # Who has no node sends nothing; such a rate lets no upload end, and nothing divide by zero.
+            rate_bps = uplink_rate_bps if moved is None else np.maximum(uplink_rate_bps, _STANDSTILL_BPS)
+            self._at_once.set_rate(now, rate_bps)
             return
         self._channel_gain = channel_gain
         if moved is not None and moved.any():
@@ -52,7 +55,7 @@ class Radio:
     def cut_off(self, now: int, vehicles: NDArray[np.bool_]) -> None:
         """Stop some vehicles' sending at `now`, until they have a node again."""
         if self._at_once is not None:
-            self._at_once.set_rate(now, np.where(vehicles, 0.0, self._at_once.rate_bps))
+            self._at_once.set_rate(now, np.where(vehicles, _STANDSTILL_BPS, self._at_once.rate_bps))
             return
         self.bandwidth_hz = np.where(vehicles, 0.0, self.bandwidth_hz)
         self._set_rate(now)

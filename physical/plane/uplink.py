@@ -31,9 +31,7 @@ class Uplink:
 
     def _predict(self, rows: Rows, since: Ints, left_bytes: Floats) -> None:
         columns = self._columns
-        rate_bps = self.rate_bps[columns.vehicle[rows]]
-        with np.errstate(divide="ignore"):  # a vehicle without a node sends nothing, for ever
-            upload_s = rate.upload_delay_s(left_bytes, rate_bps)
+        upload_s = rate.upload_delay_s(left_bytes, self.rate_bps[columns.vehicle[rows]])
         end = since + ticks_from_s(upload_s)
         columns.upload_end[rows] = end
         columns.arrive[rows] = end + columns.uplink_latency[rows]
