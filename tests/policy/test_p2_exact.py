@@ -62,6 +62,7 @@ def beaten_by(found: Diagnostics, value: float) -> float:
     return (found.objective - value) / max(abs(value), 1.0)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("reading", READINGS, ids=reading_name)
 def test_brute_force_over_a_grid_never_wins(reading: dict[str, str]) -> None:
     """Three tasks, ratios in steps of 1/8, each in time or late, with exact allocations."""

@@ -75,6 +75,7 @@ def coincidences(discipline: str, instant: bool, network: dict[str, Any], twin: 
     }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("offload", ["some", "all"])
 @pytest.mark.parametrize("instant", [False, True])
 @pytest.mark.parametrize("discipline", ["slices", "fifo"])
