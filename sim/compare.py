@@ -106,6 +106,21 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(seeds)
 
 
+def check_policies(policies: Sequence[str], baseline: str | None) -> str:
+    """Make each policy once, to see that it can be; return the baseline, by default the first of them.
+
+    Raises
+    ------
+    InputError : unknown policy, baseline that is not among them
+    """
+    reference = policies[0] if baseline is None else baseline
+    if reference not in policies:
+        raise InputError(f"{reference!r} is not compared", where="--baseline", accepted=", ".join(policies))
+    for policy in policies:
+        make(policy, where="--policies")
+    return reference
+
+
 def compare(
     scenario: Scenario,
     policies: Sequence[str],
@@ -124,11 +139,7 @@ def compare(
     ------
     InputError : unknown policy, baseline that is not among them, a directory that cannot be written
     """
-    reference = policies[0] if baseline is None else baseline
-    if reference not in policies:
-        raise InputError(f"{reference!r} is not compared", where="--baseline", accepted=", ".join(policies))
-    for policy in policies:
-        make(policy, where="--policies")
+    reference = check_policies(policies, baseline)
     text = scenario.model_dump_json()
     jobs = {policy: [Job(text, policy, seed) for seed in seeds] for policy in policies}
     found = finish([job for row in jobs.values() for job in row], directory, num_worker, progress)

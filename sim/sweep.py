@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from physical.errors import InputError
-from policies.registry import make
-from sim.compare import Comparison, evaluate
+from sim.compare import Comparison, check_policies, evaluate
 from sim.jobs import Job, finish
 from sim.scenario import Scenario
 
@@ -73,11 +72,7 @@ def sweep(
     ------
     InputError : a value that the scenario does not take, an unknown policy, a directory that cannot be written
     """
-    reference = policies[0] if baseline is None else baseline
-    if reference not in policies:
-        raise InputError(f"{reference!r} is not compared", where="--baseline", accepted=", ".join(policies))
-    for policy in policies:
-        make(policy, where="--policies")
+    reference = check_policies(policies, baseline)
     points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     scenarios = [load([f"{key}={value}" for key, value in values.items()]).model_dump_json() for values in points]
     jobs = {

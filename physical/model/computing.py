@@ -52,48 +52,6 @@ def edge_part(work_cycles: Array, offloading_ratio: Array) -> Array:
     return offloading_ratio * work_cycles
 
 
-def local_cycles(size_bytes: Array, cycles_per_byte: Array, offloading_ratio: Array) -> Array:
-    """Return the work that stays in the vehicle: ``(1 - omega) D c``.
-
-    Parameters
-    ----------
-    size_bytes : [..., N, K], bytes
-    cycles_per_byte : [K], cycles/byte
-    offloading_ratio : [..., N, K], no unit, in [0, 1]
-
-    Returns
-    -------
-    [..., N, K], cycles
-
-    **Source** paper 'dtecn', numerator of eq. 7. The text says "per bit"; Table I gives c per byte, and D is in bytes.
-
-    >>> local_cycles(1000.0, 4.0, 0.25)
-    3000.0
-    """
-    return local_part(size_bytes * cycles_per_byte, offloading_ratio)
-
-
-def edge_cycles(size_bytes: Array, cycles_per_byte: Array, offloading_ratio: Array) -> Array:
-    """Return the work that goes to the server: ``omega D c``.
-
-    Parameters
-    ----------
-    size_bytes : [..., N, K], bytes
-    cycles_per_byte : [K], cycles/byte
-    offloading_ratio : [..., N, K], no unit, in [0, 1]
-
-    Returns
-    -------
-    [..., N, K], cycles
-
-    **Source** paper 'dtecn', numerator of the second term of eq. 9.
-
-    >>> edge_cycles(1000.0, 4.0, 0.25)
-    1000.0
-    """
-    return edge_part(size_bytes * cycles_per_byte, offloading_ratio)
-
-
 def execution_delay_s(cycles: Array, frequency_hz: Array) -> Array:
     """Return how long work takes: ``cycles / f``; 0 without work, infinite with work but no CPU.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -41,7 +42,7 @@ def _tensor(values: Array) -> Tensor:
     return values if isinstance(values, Tensor) else torch.tensor(values)
 
 
-class LearnedPolicy:
+class LearnedPolicy(ABC):
     """Decides as a trained actor does; the same snapshot always gives the same decision.
 
     algorithm : name in manifests, and of the policy
@@ -80,9 +81,9 @@ class LearnedPolicy:
             reason = " ".join(str(error).split())
             raise InputError(f"does not fit the actor: {reason}", where=str(path)) from None
 
+    @abstractmethod
     def load(self, tensors: Tensors, manifest: Manifest) -> Actor:
         """Return the actor with these weights; what its library raises means that they are of another one."""
-        raise NotImplementedError
 
     def decide(self, snapshot: TwinSnapshot) -> Decision:
         """Let the actor decide for the slot of `snapshot`."""

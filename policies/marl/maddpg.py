@@ -11,8 +11,6 @@ The variant "analytic" trains the very same actors by the gradient of the slot's
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import itertools
 import math
 from dataclasses import dataclass
@@ -23,68 +21,28 @@ import torch
 from torch import nn
 
 from policies.marl import apg
-from policies.marl.acting import LearnedPolicy, decide, network_input
+from policies.marl.acting import LearnedPolicy
 from policies.marl.actions import Output
+from policies.marl.experience import ActorCritic, ExperienceArguments, learn
 from policies.marl.features import NUM_LOCAL_FEATURE
-from policies.marl.replay import (
-    Batch,
-    ReplayBuffer,
-    Reward,
-    compress,
-    explore,
-    local_state,
-    output_of,
-    rewards,
-    saturation,
-    soft_update,
-)
-from policies.marl.training import Factory, Learner, Progress, Session, Trained
+from policies.marl.replay import Batch, local_state, output_of, saturation
+from policies.marl.training import Factory, Progress, Trained
 from policies.marl.weights import Manifest, Tensors
 
 Tensor = torch.Tensor
 
 
 @dataclass(frozen=True)
-class MaddpgArguments:
-    """How `maddpg` is trained.
+class MaddpgArguments(ExperienceArguments):
+    """How `maddpg` is trained; the others are those of `ExperienceArguments`. Critics are four times as wide as actors.
 
     Parameters
     ----------
     num_vehicle, num_class : of the system
-    steps : each decides a slot of all environments and updates all networks once
-    seed : of initial weights, exploration and draws
-    reward : see `policies.marl.replay.rewards`
-    width : of the actors' hidden layers; those of critics are four times as wide
-    actor_rate, critic_rate : learning rates of Adam
-    discount : gamma
-    target_rate : part of the way that targets move in one update
-    batch, capacity : transitions in an update, and in the buffer
-    warm_up : steps of random actions, in which only critics learn: an untrained one would send actors to the ends of
-        their ranges, from where a sigmoid has little gradient to return by
-    noise, noise_end : standard deviation of the exploration, falling linearly
-    gradient_norm : greatest norm of a gradient
-    logit_cost : price of saturated actions
-    round_steps : steps between checkpoints
     """
 
     num_vehicle: int
     num_class: int
-    steps: int = 3_000
-    seed: int = 0
-    reward: Reward = "team"
-    width: int = 32
-    actor_rate: float = 3e-4
-    critic_rate: float = 2e-3
-    discount: float = 0.0
-    target_rate: float = 0.01
-    batch: int = 256
-    capacity: int = 40_000
-    warm_up: int = 250
-    noise: float = 0.2
-    noise_end: float = 0.05
-    gradient_norm: float = 1.0
-    logit_cost: float = 0.05
-    round_steps: int = 1_000
 
 
 class StackedMlp(nn.Module):
@@ -148,48 +106,40 @@ class Critics(nn.Module):
         return values
 
 
-class MaddpgLearner(Learner):
-    """Actors, critics, their targets and optimisers, and the buffer."""
+class MaddpgLearner(ActorCritic):
+    """Actors, critics, and the buffer."""
 
     def __init__(self, arguments: MaddpgArguments) -> None:
         num_vehicle, num_class, width = arguments.num_vehicle, arguments.num_class, arguments.width
         num_in = num_vehicle * (num_class * NUM_LOCAL_FEATURE + 2 * num_class)
         self.arguments = arguments
         self.actors = AgentActors(num_vehicle, num_class, width)
-        self.critics = Critics(1 if arguments.reward == "team" else num_vehicle, num_in, 4 * width)
-        self.target_actors, self.target_critics = copy.deepcopy(self.actors), copy.deepcopy(self.critics)
-        self.actor_optimizer = torch.optim.Adam(self.actors.parameters(), lr=arguments.actor_rate)
-        self.critic_optimizer = torch.optim.Adam(self.critics.parameters(), lr=arguments.critic_rate)
-        self.buffer = ReplayBuffer(arguments.capacity, num_vehicle, num_class)
-        names = ("actors", "critics", "target_actors", "target_critics")
-        super().__init__(
-            {name: getattr(self, name) for name in names},
-            {"actors": self.actor_optimizer, "critics": self.critic_optimizer},
-            self.buffer.tensors,
-        )
+        self.num_critic = 1 if arguments.reward == "team" else num_vehicle
+        self.critics = Critics(self.num_critic, num_in, 4 * width)
+        super().__init__(self.actors, self.critics, num_vehicle, num_class, arguments)
 
-    def update(self, batch: Batch, move_actors: bool) -> None:
-        """Move critics towards the targets' values, actors uphill on the critics, targets after both."""
-        arguments = self.arguments
+    def critic_loss(self, batch: Batch) -> Tensor:
+        """Return the critics' mean squared distances from reward and discounted next value, added up."""
         with torch.no_grad():
-            next_value = self.target_critics(batch.next_state, self.target_actors.act(batch.next_state))  # [B, C]
-            wanted = batch.reward[:, : next_value.shape[1]] + arguments.discount * next_value
-        error = (self.critics(batch.state, batch.action) - wanted).square().mean(0).sum()
-        self._step(self.critic_optimizer, self.critics, error)
-        if move_actors:
-            self._move_actors(batch, next_value.shape[1])
-        soft_update(self.target_actors, self.actors, arguments.target_rate)
-        soft_update(self.target_critics, self.critics, arguments.target_rate)
+            next_action = self.target_actor.act(batch.next_state)
+            next_value = self.target_critic(batch.next_state, next_action)  # [B, C]
+            wanted = batch.reward[:, : self.num_critic] + self.arguments.discount * next_value
+        loss: Tensor = (self.critics(batch.state, batch.action) - wanted).square().mean(0).sum()
+        return loss
 
-    def _move_actors(self, batch: Batch, num_critic: int) -> None:
-        # One reward for all: the gradient of one critic reaches all actors at once. Otherwise critic n is for actor n
-        # alone, and the other vehicles' actions are those of the buffer.
+    def actor_loss(self, batch: Batch) -> Tensor:
+        """Return minus the value of the actors' own actions, and their price.
+
+        One reward for all: the gradient of one critic reaches all actors at once. Otherwise critic n is for actor n
+        alone, and the other vehicles' actions are those of the buffer.
+        """
         action = self.actors.act(batch.state)  # [B, N, A]
-        if num_critic == 1:
+        if self.num_critic == 1:
             value = self.critics(batch.state, action).mean()
         else:
             value = self.own_values(batch, action).mean(0).sum()
-        self._step(self.actor_optimizer, self.actors, self.arguments.logit_cost * saturation(action) - value)
+        loss: Tensor = self.arguments.logit_cost * saturation(action) - value
+        return loss
 
     def own_values(self, batch: Batch, action: Tensor) -> Tensor:
         """Return the value that critic n gives to vehicle n's new action among the others' old ones, [B, N]."""
@@ -198,12 +148,6 @@ class MaddpgLearner(Learner):
         state = batch.state.flatten(1).expand(len(mixed), -1, -1)
         values: Tensor = self.critics.stacked(torch.cat((state, mixed.flatten(2)), dim=-1))
         return values
-
-    def _step(self, optimizer: torch.optim.Optimizer, module: nn.Module, loss: Tensor) -> None:
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(module.parameters(), self.arguments.gradient_norm)
-        optimizer.step()
 
 
 def train(
@@ -214,28 +158,19 @@ def train(
     checkpoint: Path | None = None,
     resume: bool = False,
 ) -> Trained:
-    """Train actors by experience; see `Session` for the other arguments."""
+    """Train actors by experience; see `policies.marl.experience.learn`."""
     torch.manual_seed(arguments.seed)
     learner = MaddpgLearner(arguments)
-    plain = {"algorithm": "maddpg", **dataclasses.asdict(arguments)}
-    session = Session(
-        learner, plain, arguments.steps, arguments.round_steps, environments, progress, checkpoint, resume
+    return learn(
+        "maddpg",
+        learner,
+        learner.actors,
+        environments,
+        arguments,
+        progress=progress,
+        checkpoint=checkpoint,
+        resume=resume,
     )
-    for step, environment, generator in session.run():
-        system, observation = environment.system, environment.observe()
-        seen = network_input(system, observation)
-        state = local_state(seen)
-        noise = arguments.noise + (arguments.noise_end - arguments.noise) * step / arguments.steps
-        with torch.no_grad():
-            action = explore(learner.actors.act(state), noise if step >= arguments.warm_up else None, generator)
-            decision = decide(system, output_of(seen, action), observation, rounded=False)
-            outcome = environment.step(*decision)
-        session.add(system, outcome)
-        reward = compress(rewards(system, observation, decision, outcome, arguments.reward))
-        next_state = local_state(network_input(system, environment.observe()))
-        learner.buffer.add(Batch(state, action, reward, next_state))
-        learner.update(learner.buffer.draw(arguments.batch, generator), step >= arguments.warm_up)
-    return Trained(learner.actors.state_dict(), tuple(session.returns))
 
 
 def train_analytic(

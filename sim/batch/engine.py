@@ -11,6 +11,7 @@ from physical.errors import InputError
 from physical.model.arrays import Array
 from physical.model.slot import SlotOutcome, slot_step
 from policies.marl.environment import Observation
+from sim.batch.episodes import EPISODE, Episodes
 from sim.batch.library import Dtype, LibraryName, library_of
 from sim.batch.worlds import EventWorlds, FastWorlds, FrequencyBiases, WorldBlock, Worlds
 from sim.scenario import Scenario
@@ -18,14 +19,12 @@ from sim.scenario import Scenario
 Floats = NDArray[np.float64]
 InputsKind = Literal["fast", "event"]
 
-EPISODE = 1 << 32
-"""What each `reset` adds to the seeds: environments are numbered below this."""
 _LEAST_RATE_BPS = 1.0
 _MAX_SLOT, _MIN_SLOT = 64, 8
 _MAX_VEHICLE_SLOT = 1 << 17
 
 
-class BatchEnvironment:
+class BatchEnvironment(Episodes):
     """B environments with the same scenario, arrays [B, N, K]; see `policies.marl.environment.Environment`.
 
     What a slot brings is `slot_step`: the event simulator on an ideal network with `slices`, where no work is left at
@@ -70,10 +69,7 @@ class BatchEnvironment:
         inputs: InputsKind = "fast",
         dtype: Dtype = "float64",
     ) -> None:
-        if not 1 <= num_environment < EPISODE:
-            raise InputError(
-                f"{num_environment} is out of range", where="batch", key="num_environment", accepted="1 up"
-            )
+        check_count(num_environment)
         if inputs not in ("fast", "event"):
             raise InputError(f"there are no inputs {inputs!r}", where="batch", key="inputs", accepted="fast, event")
         check_supported(scenario)
@@ -87,13 +83,10 @@ class BatchEnvironment:
         self._known = scenario.twin.bias.known
         num_vehicle_slot = num_environment * self.system.num_vehicle
         self._block_length = int(np.clip(_MAX_VEHICLE_SLOT // num_vehicle_slot, _MIN_SLOT, _MAX_SLOT))
-        self._start(seed, 0)
+        self._begin(seed, 0)
 
-    def _start(self, seed: int, episode: int) -> None:
+    def _start(self, seeds: range) -> None:
         """Begin an episode."""
-        self._seed, self._episode = seed, episode
-        first = seed + EPISODE * episode
-        seeds = range(first, first + self.num_environment)
         self._worlds: Worlds = self._world_type(self.scenario, self._numpy_system, seeds)
         self._biases = FrequencyBiases(self.scenario, self._numpy_system, seeds, self._spread_hz)
         self._bias_hz: Floats | None = None
@@ -106,13 +99,6 @@ class BatchEnvironment:
     @property
     def _shape(self) -> tuple[int, int, int]:
         return (self.num_environment, self.system.num_vehicle, self.system.num_class)
-
-    def reset(self, seed: int | None = None) -> None:
-        """Start all environments anew: with other numbers, or with those of the first episode of `seed`."""
-        if seed is None:
-            self._start(self._seed, self._episode + 1)
-        else:
-            self._start(seed, 0)
 
     def observe(self) -> Observation:
         """Return the present slot; bias 0 where the twin does not know it."""

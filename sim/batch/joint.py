@@ -8,7 +8,8 @@ from physical.errors import InputError
 from physical.model import rate
 from physical.model.arrays import Array
 from physical.model.split import SplitOutcome, split_step
-from sim.batch.engine import EPISODE, check_count, with_num_vehicle
+from sim.batch.engine import check_count, with_num_vehicle
+from sim.batch.episodes import Episodes
 from sim.batch.library import Dtype, LibraryName, library_of
 from sim.batch.worlds import EventWorlds, JointBlock
 from sim.scenario import Scenario
@@ -29,7 +30,7 @@ class JointObservation(NamedTuple):
     serving_node: Array
 
 
-class JointBatchEnvironment:
+class JointBatchEnvironment(Episodes):
     """B environments with the same scenario (`llm6g`), arrays [B, N, K] and [B, N].
 
     What a slot brings is `split_step`: the event simulator where no job waits for another. Nothing is carried over.
@@ -71,21 +72,12 @@ class JointBatchEnvironment:
         self._library = library_of(library, dtype)
         self._numpy_system = self.scenario.system()
         self.system = self._numpy_system.map_arrays(self._library.constant)
-        self._start(seed, 0)
+        self._begin(seed, 0)
 
-    def _start(self, seed: int, episode: int) -> None:
-        self._seed, self._episode = seed, episode
-        first = seed + EPISODE * episode
-        self._worlds = EventWorlds(self.scenario, self._numpy_system, range(first, first + self.num_environment))
+    def _start(self, seeds: range) -> None:
+        self._worlds = EventWorlds(self.scenario, self._numpy_system, seeds)
         self._slot = 0
         self._observe()
-
-    def reset(self, seed: int | None = None) -> None:
-        """Start all environments anew: with other numbers, or with those of the first episode of `seed`."""
-        if seed is None:
-            self._start(self._seed, self._episode + 1)
-        else:
-            self._start(seed, 0)
 
     def observe(self) -> JointObservation:
         """Return the present slot."""

@@ -26,7 +26,7 @@ _GOAL = 0.05
 _SEED = 90_001
 
 
-class _Slots:
+class OptimalSlots:
     """Decides as `p2-exact` does, and keeps slots and what they cost it."""
 
     def __init__(self) -> None:
@@ -34,10 +34,12 @@ class _Slots:
         self.costs: list[float] = []
 
     def reset(self, system: Any, seed: int) -> None:
+        """Get the solver ready."""
         self._exact = P2Exact()
         self._exact.reset(system, seed)
 
     def decide(self, snapshot: TwinSnapshot) -> Decision:
+        """Return the optimum, and note the slot."""
         decision = self._exact.decide(snapshot)
         self.snapshots.append(snapshot)
         self.costs.append(cost(snapshot, decision))
@@ -52,7 +54,7 @@ def cost(snapshot: TwinSnapshot, decision: Decision) -> float:
 def measure() -> Report:
     """Train for a little, one trainer after another."""
     scenario = Scenario.load(_NAME)
-    slots = _Slots()
+    slots = OptimalSlots()
     run(Scenario.load(_NAME, ["time.num_slot=100"]), policy=slots, seed=_SEED, keep_tables=False)
     jobs = [(algorithm, variant, _STEPS) for algorithm in VARIANTS for variant in VARIANTS[algorithm]]
     jobs += [("apg", VARIANTS["apg"][0], steps) for steps in _APG_STEPS[1:]]
@@ -82,7 +84,9 @@ def measure() -> Report:
     return Report("Training: CPU time", columns, rows, notes, values)
 
 
-def _train(algorithm: str, variant: str, steps: int, scenario: Scenario, slots: _Slots, out: Path) -> dict[str, Any]:
+def _train(
+    algorithm: str, variant: str, steps: int, scenario: Scenario, slots: OptimalSlots, out: Path
+) -> dict[str, Any]:
     """Train for some steps; of `apg`, tell also how near it comes."""
     begin_s = time.process_time()
     train(Job(algorithm, scenario, _NAME, variant, steps=steps), out)

@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from sim.scenario import Scenario
 
 
+ScenarioName = Annotated[str, typer.Argument(metavar="SCENARIO", help="Built-in name or TOML file.")]
+Policies = Annotated[str, typer.Option("--policies", metavar="A,B,...", help="Who is compared.")]
+Seeds = Annotated[str, typer.Option("--seeds", metavar="0..19", help="Range or list; every policy gets all.")]
+Baseline = Annotated[
+    str | None, typer.Option("--baseline", help="Whom the others are compared with; by default the first.")
+]
+Slots = Annotated[int | None, typer.Option("--slots", min=1, help="How many slots to simulate.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes to use.")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where results go; by default below runs/.")]
+
+
 @app.command(
     name="compare",
     epilog=examples(
@@ -24,18 +35,14 @@ if TYPE_CHECKING:
     ),
 )
 def _compare(
-    scenario: Annotated[str, typer.Argument(help="Built-in name or TOML file.")],
-    policies: Annotated[str, typer.Option("--policies", metavar="A,B,...", help="Who is compared.")],
-    seeds: Annotated[str, typer.Option("--seeds", metavar="0..19", help="Range or list; every policy gets all.")],
-    baseline: Annotated[
-        str | None, typer.Option("--baseline", help="Whom the others are compared with; by default the first.")
-    ] = None,
-    slots: Annotated[int | None, typer.Option("--slots", min=1, help="How many slots to simulate.")] = None,
+    scenario: ScenarioName,
+    policies: Policies,
+    seeds: Seeds,
+    baseline: Baseline = None,
+    slots: Slots = None,
     settings: Settings = None,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes to use.")] = 1,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Where results go; by default below runs/.")
-    ] = None,
+    workers: Workers = 1,
+    out: Out = None,
     as_json: Json = False,
 ) -> int:
     """Compare policies on common random numbers: means, and paired differences with 95 % intervals.
@@ -70,21 +77,17 @@ def _compare(
     ),
 )
 def _sweep(
-    scenario: Annotated[str, typer.Argument(help="Built-in name or TOML file.")],
-    policies: Annotated[str, typer.Option("--policies", metavar="A,B,...", help="Who is compared.")],
-    seeds: Annotated[str, typer.Option("--seeds", metavar="0..19", help="Range or list; every policy gets all.")],
+    scenario: ScenarioName,
+    policies: Policies,
+    seeds: Seeds,
     grid: Annotated[
         list[str], typer.Option("--grid", metavar="KEY=a,b,c", help="Values of a scenario key; repeatable.")
     ],
-    baseline: Annotated[
-        str | None, typer.Option("--baseline", help="Whom the others are compared with; by default the first.")
-    ] = None,
-    slots: Annotated[int | None, typer.Option("--slots", min=1, help="How many slots to simulate.")] = None,
+    baseline: Baseline = None,
+    slots: Slots = None,
     settings: Settings = None,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes to use.")] = 1,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Where results go; by default below runs/.")
-    ] = None,
+    workers: Workers = 1,
+    out: Out = None,
     as_json: Json = False,
 ) -> int:
     """Compare policies at every point of a grid of scenario values.

@@ -11,6 +11,7 @@ from pettingzoo import ParallelEnv
 
 from physical.system import System
 from policies.feasible import JOINT_FIELDS
+from sim.batch.episodes import EPISODE
 from sim.env.parts import Present
 from twin.decision import Decision
 
@@ -21,8 +22,6 @@ Step = tuple[dict[str, Numbers], dict[str, float], dict[str, bool], dict[str, bo
 
 _BOUND = 10.0
 _RATE_SCALE = 10.0  # bit/s per Hz
-EPISODE = 1 << 32
-"""What a `reset` without a seed adds to the seed."""
 
 
 class VehicleEnvironment(ParallelEnv[str, Numbers, Numbers]):

@@ -43,7 +43,7 @@ def step(mode: Mode, ratio: float, allocation_hz: float, backlog_bytes: float = 
 
 
 def test_one_local_task() -> None:
-    cycles = computing.local_cycles(1250.0, 0.25e6, 0.0)
+    cycles = computing.local_part(1250.0 * 0.25e6, 0.0)
     assert cycles == 312.5e6
     assert computing.execution_delay_s(np.array([cycles]), 5e9)[0] == pytest.approx(0.0625)
     assert energy.local_energy_j(cycles, 5e9, 1e-28) == pytest.approx(0.78125)

@@ -26,8 +26,7 @@ from policies.marl.environment import Observation
 from policies.marl.features import NUM_FEATURE, features, observation_of
 from policies.marl.maddpg import AgentActors, Maddpg
 from policies.marl.weights import Manifest, write
-from policies.optimal.p2_exact import P2Exact
-from policies.optimal.tasks import evaluate
+from sim.bench.training import OptimalSlots, cost
 from sim.scenario import Scenario
 from sim.simulation import run
 from tests.policy.test_p2_cases import READINGS, make_snapshot, make_system
@@ -38,31 +37,9 @@ Floats = NDArray[np.float64]
 SEEDS = range(51_001, 51_005)  # of no training; on the slots of one alone a gap of 1.7 % is anything from 1 to 3 %
 
 
-class Optimum:
-    """Decides as `p2-exact` does, and keeps the slots and what they cost."""
-
-    def __init__(self) -> None:
-        self.snapshots: list[TwinSnapshot] = []
-        self.costs: list[float] = []
-
-    def reset(self, system: System, seed: int) -> None:
-        self._exact = P2Exact()
-        self._exact.reset(system, seed)
-
-    def decide(self, snapshot: TwinSnapshot) -> Decision:
-        decision = self._exact.decide(snapshot)
-        self.snapshots.append(snapshot)
-        self.costs.append(cost(snapshot, decision))
-        return decision
-
-
-def cost(snapshot: TwinSnapshot, decision: Decision) -> float:
-    return float(evaluate(snapshot, decision).objective) + snapshot.system.objective.qos_weight
-
-
 def regret(policy: Policy, name: str, num_vehicle: int, num_slot: int = 120) -> tuple[float, float]:
     """Return by how much a policy costs more than the optimum of the same slots: relative, absolute."""
-    optimum = Optimum()
+    optimum = OptimalSlots()
     settings = [f"vehicles.num_vehicle={num_vehicle}", f"time.num_slot={num_slot}"]
     for seed in SEEDS:
         run(Scenario.load(name, settings), policy=optimum, seed=seed, keep_tables=False)

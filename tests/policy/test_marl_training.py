@@ -109,7 +109,7 @@ def test_trained_weights_can_be_used(algorithm: str, variant: str, tmp_path: Pat
     assert read(out)[1] == manifest
     assert (manifest.seed, manifest.steps, manifest.num_class) == (1, 3, NUM_CLASS)
     assert {path.name for path in tmp_path.iterdir()} == {"weights.safetensors", "weights.json"}
-    policy_type = {"apg": apg.Apg, "maddpg": maddpg.Maddpg, "ddpg": ddpg.Ddpg}[algorithm]
+    policy_type: Any = {"apg": apg.Apg, "maddpg": maddpg.Maddpg, "ddpg": ddpg.Ddpg}[algorithm]
     policy_type(str(out), variant).reset(scenario.system(), 0)
 
 
@@ -180,19 +180,19 @@ def batch(count: int, num_vehicle: int, generator: torch.Generator) -> Batch:
 def test_maddpg_moves_every_actor_and_targets_by_tau(reward: Reward) -> None:
     generator = torch.Generator().manual_seed(1)
     learner = maddpg.MaddpgLearner(maddpg.MaddpgArguments(NUM_VEHICLE, NUM_CLASS, reward=reward, target_rate=0.25))
-    before, targets = copy.deepcopy(learner.actors), copy.deepcopy(learner.target_actors)
+    before, targets = copy.deepcopy(learner.actors), copy.deepcopy(learner.target_actor)
     learner.update(batch(64, NUM_VEHICLE, generator), True)
     for old, new, old_target, target in zip(
         before.parameters(),
         learner.actors.parameters(),
         targets.parameters(),
-        learner.target_actors.parameters(),
+        learner.target_actor.parameters(),
         strict=True,
     ):
         assert (old != new).flatten(1).any(dim=1).all()  # of each of the stacked actors
         torch.testing.assert_close(target, old_target + 0.25 * (new - old_target))
     state = learner.critics.state_dict()
-    assert any((state[name] != value).any() for name, value in learner.target_critics.state_dict().items())
+    assert any((state[name] != value).any() for name, value in learner.target_critic.state_dict().items())
 
 
 def test_own_rewards_teach_each_actor_by_its_own_critic() -> None:

@@ -148,7 +148,7 @@ def check_energy(tasks: Columns, slots: Columns, case: Case) -> None:
     assert (slots["energy_edge_j"] >= 0).all()
     system = case.scenario.system()
     cycles_per_byte = system.cycles_per_byte[tasks["task_class"]]
-    cycles = computing.local_cycles(tasks["size_bytes"], cycles_per_byte, np.nan_to_num(tasks["offloading_ratio"]))
+    cycles = computing.local_part(tasks["size_bytes"] * cycles_per_byte, np.nan_to_num(tasks["offloading_ratio"]))
     vehicle = tasks["vehicle"]
     joules = energy.local_energy_j(cycles, system.cpu_hz[vehicle], system.kappa_vehicle[vehicle])
     whole_j = np.bincount(tasks["slot"], weights=joules, minlength=len(slots["slot"]))

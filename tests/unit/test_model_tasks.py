@@ -48,7 +48,7 @@ def test_unknown_rules_are_refused() -> None:
 
 @given(st.floats(0, 1e3), st.floats(0, 1e3), st.floats(0, 1))
 def test_work_is_split_without_loss(size: float, per_byte: float, ratio: float) -> None:
-    local, edge = computing.local_cycles(size, per_byte, ratio), computing.edge_cycles(size, per_byte, ratio)
+    local, edge = computing.local_part(size * per_byte, ratio), computing.edge_part(size * per_byte, ratio)
     assert local >= 0
     assert edge >= 0
     assert local + edge == pytest.approx(size * per_byte, rel=1e-12)

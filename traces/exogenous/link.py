@@ -10,9 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from traces.exogenous.canonical import is_canonical, read_canonical
-from traces.exogenous.columns import Names, TableFile, numbers, resolve, texts, times
-from traces.exogenous.schema import AT_INSTANT, LINK, LinkTrace, Provenance, sorted_texts, step_of
-from traces.exogenous.source import Rows, sha256_of, suffix
+from traces.exogenous.columns import Names, TableFile, numbers, texts
+from traces.exogenous.schema import LINK, LinkTrace, sorted_texts
+from traces.exogenous.source import Rows
+from traces.exogenous.timed import provenance_of, read_timed
 
 RATE_BPS_MAX = 1e13
 ONE_LINK = "link"
@@ -46,11 +47,7 @@ def read_link(path: str | Path, column_map: Mapping[str, str] | None = None, *, 
     file = TableFile.open(Path(path))
     if not column_map and is_canonical(file):
         return read_canonical(file, LinkTrace, licence)
-    names = resolve(file, NAMES, ALTERNATIVES, {"link_id", "downlink_rate_bps"}, column_map or {})
-    table = file.read(list(dict.fromkeys(names.values())))
-    columns = {field: table.column(name) for field, name in names.items()}
-    rows = Rows(str(path))
-    t_ns, _ = times(columns, names, rows)
+    columns, names, rows, t_ns = read_timed(file, NAMES, ALTERNATIVES, {"link_id", "downlink_rate_bps"}, column_map)
     epoch_ns = int(t_ns.min())
     uplink, downlink = (_rate(columns, names, field, rows) for field in ("uplink_rate_bps", "downlink_rate_bps"))
     if "link_id" in columns:
@@ -60,17 +57,7 @@ def read_link(path: str | Path, column_map: Mapping[str, str] | None = None, *, 
     order = _last_of_each(link.indices.to_numpy(), t_ns)
     kept_ns = t_ns[order] - epoch_ns
     arrays = [pa.array(kept_ns), *(values.take(pa.array(order)) for values in (link, uplink, downlink))]
-    provenance = Provenance(
-        origin=suffix(file.path).removeprefix("."),
-        source=file.path.name,
-        sha256=sha256_of(file.path),
-        licence=licence,
-        time_label=AT_INSTANT,
-        interpolation="hold",
-        step_ns=step_of(kept_ns),
-        epoch_ns=epoch_ns,
-        num_left_out=len(t_ns) - len(order),
-    )
+    provenance = provenance_of(file.path, licence, "hold", kept_ns, epoch_ns, len(t_ns) - len(order))
     return LinkTrace.of(pa.Table.from_arrays(arrays, schema=LINK.schema()), provenance)
 
 

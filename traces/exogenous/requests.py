@@ -10,9 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from traces.exogenous.canonical import is_canonical, read_canonical
-from traces.exogenous.columns import Names, TableFile, integers, resolve, time_name, times
-from traces.exogenous.schema import AT_INSTANT, REQUESTS, Provenance, RequestTrace, step_of
-from traces.exogenous.source import Rows, sha256_of, suffix
+from traces.exogenous.columns import Names, TableFile, integers, time_name
+from traces.exogenous.schema import REQUESTS, RequestTrace
+from traces.exogenous.source import Rows
+from traces.exogenous.timed import provenance_of, read_timed
 
 NUM_TOKEN_MAX = 2**31 - 1
 
@@ -44,11 +45,7 @@ def read_requests(path: str | Path, column_map: Mapping[str, str] | None = None,
     file = TableFile.open(Path(path))
     if not column_map and is_canonical(file):
         return read_canonical(file, RequestTrace, licence)
-    names = resolve(file, NAMES, ALTERNATIVES, set(), column_map or {})
-    table = file.read(list(dict.fromkeys(names.values())))
-    columns = {field: table.column(name) for field, name in names.items()}
-    rows = Rows(str(path))
-    t_ns, _ = times(columns, names, rows)
+    columns, names, rows, t_ns = read_timed(file, NAMES, ALTERNATIVES, set(), column_map)
     rows.refuse_return(t_ns, time_name(names))
     epoch_ns = int(t_ns[0])
     arrays = [
@@ -56,17 +53,7 @@ def read_requests(path: str | Path, column_map: Mapping[str, str] | None = None,
         pa.array(_tokens(columns["num_input_token"], names["num_input_token"], rows, 1)),
         pa.array(_tokens(columns["num_output_token"], names["num_output_token"], rows, 0)),
     ]
-    provenance = Provenance(
-        origin=suffix(file.path).removeprefix("."),
-        source=file.path.name,
-        sha256=sha256_of(file.path),
-        licence=licence,
-        time_label=AT_INSTANT,
-        interpolation="none",
-        step_ns=step_of(t_ns),
-        epoch_ns=epoch_ns,
-        num_left_out=0,
-    )
+    provenance = provenance_of(file.path, licence, "none", t_ns, epoch_ns)
     return RequestTrace.of(pa.Table.from_arrays(arrays, schema=REQUESTS.schema()), provenance)
 
 
