@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from physical.system import System
 from twin.decision import Decision, Diagnostics
@@ -30,3 +31,23 @@ class Explains(Protocol):
 
     def diagnostics(self) -> Diagnostics:
         """Return what is known about the last decision."""
+
+
+@runtime_checkable
+class Describes(Protocol):
+    """A policy with more to say about itself than its name and options."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return plain data for the manifest of a run; asked once, after `reset`."""
+
+
+@runtime_checkable
+class Learns(Protocol):
+    """A policy that goes on learning in a run."""
+
+    def learn(self, outcomes: Sequence[tuple[int, float]]) -> None:
+        """Be told what slots realised, once all their tasks have ended: (slot, realised objective), in order of slots.
+
+        Only slots that the policy itself decided are told, not those of the fallback. The objective of a slot without
+        tasks is NaN.
+        """

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from physical.system import System
-from policies.api import Explains, Policy
+from policies.api import Describes, Explains, Learns, Policy
 from policies.feasible import project
 from twin.decision import Decision, Diagnostics, Ruling
 from twin.snapshot import TwinSnapshot
+
+_REASON_MAX = 300
 
 
 class GuardedPolicy:
@@ -26,16 +29,24 @@ class GuardedPolicy:
         self._policy = policy
         self._fallback = fallback
         self._explain: Callable[[], Diagnostics] = policy.diagnostics if isinstance(policy, Explains) else Diagnostics
+        self._learns = policy if isinstance(policy, Learns) else None
+        self._decided: set[int] = set()
+        self._not_learnt = ""
         self._system: System
 
     def reset(self, system: System, seed: int) -> None:
         """Get both policies ready for a run."""
         self._system = system
+        self._decided.clear()
+        self._not_learnt = ""
         self._policy.reset(system, seed)
         self._fallback.reset(system, seed)
 
     def rule(self, snapshot: TwinSnapshot) -> Ruling:
         """Return a feasible decision."""
+        if self._not_learnt:
+            reason, self._not_learnt = self._not_learnt, ""
+            return self.rule_by_fallback(snapshot, reason, 0.0)
         begin = time.perf_counter()
         try:
             decision = self._policy.decide(snapshot)
@@ -46,12 +57,39 @@ class GuardedPolicy:
                 raise TypeError(f"diagnostics() returned {type(diagnostics).__name__}, not Diagnostics")
         except Exception as error:  # whatever a policy raises must not end the run
             return self.rule_by_fallback(snapshot, _describe(error), time.perf_counter() - begin)
+        if self._learns is not None:
+            self._decided.add(snapshot.slot)
         return Ruling(feasible, repaired=repaired, wall_s=wall_s, diagnostics=diagnostics)
 
     def rule_by_fallback(self, snapshot: TwinSnapshot, reason: str, wall_s: float) -> Ruling:
         """Return the fallback's decision."""
+        self._decided.discard(snapshot.slot)
         decision, _ = self._project(snapshot, self._fallback.decide(snapshot))
         return Ruling(decision, fallback=reason, wall_s=wall_s)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the policy says about itself, if it does."""
+        return {"policy_details": self._policy.describe()} if isinstance(self._policy, Describes) else {}
+
+    @property
+    def wants_outcomes(self) -> bool:
+        """Whether the policy learns from what slots realise."""
+        return self._learns is not None
+
+    def learn(self, outcomes: Sequence[tuple[int, float]]) -> None:
+        """Tell the policy what the slots that it decided have realised, (slot, objective).
+
+        A policy that fails to learn has its next decision taken by the fallback, with the error as the reason: so the
+        failure is in the trace, and a replay has it, too, although it teaches nobody.
+        """
+        own = [(slot, objective) for slot, objective in outcomes if slot in self._decided]
+        self._decided.difference_update(slot for slot, _ in own)
+        if self._learns is None or not own:
+            return
+        try:
+            self._learns.learn(own)
+        except Exception as error:  # as in `rule`
+            self._not_learnt = f"learn: {_describe(error)}"[:_REASON_MAX]
 
     def _project(self, snapshot: TwinSnapshot, decision: object) -> tuple[Decision, bool]:
         return project(self._system, decision, snapshot.estimation_bias_hz, snapshot.serving_node)
@@ -61,4 +99,4 @@ def _describe(error: Exception) -> str:
     """Name the error and the line of the policy that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {frames[-1].name}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}: {error}{place}"[:300]
+    return f"{type(error).__name__}: {error}{place}"[:_REASON_MAX]

@@ -49,6 +49,8 @@ _BUILT_IN = (
     PolicySpec("greedy-cost", "policies.baselines:GreedyCost", "offload what then costs less QoS, energy and misses"),
     PolicySpec("p2-exact", "policies.optimal.p2_exact:P2Exact", "dtecn: the optimum of the slot, with a certified gap"),
     PolicySpec("p2-slsqp", "policies.optimal.p2_slsqp:P2Slsqp", "dtecn: the slot by a general solver, with a gap"),
+    PolicySpec("nearest-case", "policies.casebased:NearestCase", "copies the decision of the most similar known case"),
+    PolicySpec("mean-case", "policies.casebased:MeanCase", "the mean of all known cases' decisions"),
     PolicySpec("layers-exact", "policies.optimal.layers.exact:LayersExact", "llm6g: the optimum, with a certified gap"),
     PolicySpec("ao-sqp-fp", "policies.optimal.layers.alternating:AoSqpFp", "llm6g: the paper's algorithm"),
     PolicySpec("rlor", "policies.optimal.layers.schemes:Rlor", "llm6g: random layers, optimal resources"),
@@ -58,6 +60,7 @@ _BUILT_IN = (
     ),
     PolicySpec("maddpg", "policies.marl.maddpg:Maddpg", "dtecn: an actor per vehicle, centralised critic", "marl"),
     PolicySpec("ddpg", "policies.marl.ddpg:Ddpg", "dtecn: one actor on local information", "marl"),
+    PolicySpec("llm", "policies.llm.policy:Llm", "dtecn: a quantised Llama decides in context", "llm"),
 )
 _registered: dict[str, PolicySpec] = {spec.name: spec for spec in _BUILT_IN}
 

@@ -1,10 +1,13 @@
-"""Checks a file that somebody has: a scenario, or the directory of a run."""
+"""Checks a file that somebody has: a scenario, the directory of a run, or a case set."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from policies.casefile import open_cases
 from policies.registry import make
 from sim.scenario import Scenario, names
 from sim.timeline import PolicySwap
@@ -23,11 +26,11 @@ class Verdict:
 
 
 def check(source: str) -> Verdict:
-    """Validate a scenario (built-in name or TOML file), or verify the trace in a directory.
+    """Validate a scenario (built-in name or TOML file), or verify the trace in a directory, or a case set.
 
     Raises
     ------
-    InputError : the file cannot be read, or is no valid scenario or trace
+    InputError : the file cannot be read, or is no valid scenario, trace or case set
 
     >>> check("dtecn").text
     'dtecn: is a valid scenario: 10 vehicles, 3 task classes, 1000 slots of 0.1 s'
@@ -37,6 +40,8 @@ def check(source: str) -> Verdict:
         path = path.parent
     if source not in names() and path.is_dir():
         return _check_trace(path)
+    if source not in names() and path.suffix == ".parquet":
+        return _check_cases(path)
     return _check_scenario(source)
 
 
@@ -51,6 +56,16 @@ def _check_scenario(source: str) -> Verdict:
     count, num_class = scenario.num_vehicle, len(scenario.tasks)
     text = f"{count} vehicles, {num_class} task classes, {time.num_slot} slots of {time.slot_duration_s:g} s"
     return Verdict(True, f"{source}: is a valid scenario: {text}")
+
+
+def _check_cases(path: Path) -> Verdict:
+    found = open_cases(path)
+    if not found.is_intact:
+        return Verdict(False, f"{path}: its rows do not have the digest that was written with them")
+    num_known = int(np.isfinite(np.asarray(found.rows.column("realised"))).sum())
+    of = f"{found.system['num_vehicle']} vehicles, {found.system['num_class']} task classes"
+    text = f"{found.rows.num_rows} cases of {of}, {num_known} with a realised objective"
+    return Verdict(True, f"{path}: is a valid case set: {text}")
 
 
 def _check_trace(directory: Path) -> Verdict:

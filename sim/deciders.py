@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,20 @@ from twin.snapshot import TwinSnapshot
 
 
 class Decider(DecisionMaker, Protocol):
-    """A decision maker that can be got ready for a run."""
+    """A decision maker that can be got ready for a run, and that may learn while it lasts."""
 
     def reset(self, system: System, seed: int) -> None:
         """Get ready for a run."""
+
+    @property
+    def wants_outcomes(self) -> bool:
+        """Whether it wants to be told what slots realised."""
+
+    def learn(self, outcomes: Sequence[tuple[int, float]]) -> None:
+        """Be told what slots realised, (slot, objective), once all their tasks have ended."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the manifest says about who decides, beside the name."""
 
 
 class RecordedDecisions:
@@ -34,6 +44,8 @@ class RecordedDecisions:
     fallback : who decides where nothing is recorded
     takes_time : a decision after the last recorded one was still being made when the record ended, and stays so
     """
+
+    wants_outcomes = False
 
     def __init__(self, rulings: dict[int, Ruling], fallback: Decider, *, takes_time: bool) -> None:
         self._rulings = rulings
@@ -66,6 +78,13 @@ class RecordedDecisions:
     def rule_by_fallback(self, snapshot: TwinSnapshot, reason: str, wall_s: float) -> Ruling:
         """Return the fallback's decision."""
         return self._fallback.rule_by_fallback(snapshot, reason, wall_s)
+
+    def learn(self, outcomes: Sequence[tuple[int, float]]) -> None:
+        """Stay with the record."""
+
+    def describe(self) -> dict[str, Any]:
+        """Say nothing: the record's manifest does."""
+        return {}
 
 
 def _as(values: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
@@ -102,7 +121,8 @@ class SwitchedDecisions:
             try:
                 swap.decider.reset(system, seed)
             except InputError as error:
-                error.where = swap.where
+                if error.where == "--policy":  # else it is a file of the policy's
+                    error.where = swap.where
                 raise
 
     def rule(self, snapshot: TwinSnapshot) -> Ruling:
@@ -112,6 +132,20 @@ class SwitchedDecisions:
     def rule_by_fallback(self, snapshot: TwinSnapshot, reason: str, wall_s: float) -> Ruling:
         """Return the fallback's decision of who is in charge."""
         return self._in_charge(snapshot).rule_by_fallback(snapshot, reason, wall_s)
+
+    @property
+    def wants_outcomes(self) -> bool:
+        """Whether anybody wants to be told what slots realised."""
+        return any(decider.wants_outcomes for decider in self._deciders)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the first one says."""
+        return self._first.describe()
+
+    def learn(self, outcomes: Sequence[tuple[int, float]]) -> None:
+        """Tell all who want to know; each picks the slots that it decided."""
+        for decider in {id(decider): decider for decider in self._deciders if decider.wants_outcomes}.values():
+            decider.learn(outcomes)
 
     def _in_charge(self, snapshot: TwinSnapshot) -> Decider:
         return self._deciders[bisect_right(self._times_ns, snapshot.time_ns)]

@@ -15,6 +15,7 @@ from physical.plane.fleet import AWAY, VehicleStates
 from physical.plane.ticks import NEVER, NS_PER_S, ns_from_ticks, ticks_from_ns
 from physical.system import System
 from sim.ledger import Ledger
+from sim.prompts import rows_of
 from traces.digest import mix
 from traces.schema import OUTCOME
 from traces.writer import TraceWriter
@@ -55,12 +56,25 @@ class DecisionTotals:
     fallbacks: int = 0
     objective_predicted: float = 0.0
     age_s: float = 0.0
+    prompts: int = 0
+    guarded: int = 0
 
 
 class Recorder:
-    """Collects what the world tells it and writes it to the trace when flushed."""
+    """Collects what the world tells it and writes it to the trace when flushed.
 
-    def __init__(self, system: System, node_names: list[str], writer: TraceWriter, slot_duration_ns: int) -> None:
+    keep_outcomes : remember the objective of every slot that is complete, for `take_outcomes`
+    """
+
+    def __init__(
+        self,
+        system: System,
+        node_names: list[str],
+        writer: TraceWriter,
+        slot_duration_ns: int,
+        *,
+        keep_outcomes: bool = False,
+    ) -> None:
         self.ledger = Ledger(system)
         self.decisions = DecisionTotals()
         self.policy_wall_s: list[float] = []
@@ -71,6 +85,8 @@ class Recorder:
         self._states: list[tuple[int, VehicleStates]] = []
         self._deliberations: list[tuple[Deliberation, VehicleStates]] = []
         self._events: list[tuple[int, str, int, str]] = []
+        self._keep_outcomes = keep_outcomes
+        self._outcomes: list[tuple[int, float]] = []
 
     def begin_slot(self, slot_index: int, states: VehicleStates) -> None:
         """Record the true states of a slot."""
@@ -97,11 +113,18 @@ class Recorder:
         rows = self.ledger.emit(final=final)
         if rows is not None:
             self._writer.add("slots", rows)
+            if self._keep_outcomes:
+                self._outcomes += zip(rows["slot"].tolist(), rows["objective"].tolist(), strict=True)
         if self._events:
             times, kinds, slots, details = zip(*self._events, strict=True)
             self._writer.add("events", {"time_ns": times, "kind": kinds, "slot": slots, "detail": details})
             self._events.clear()
         self._writer.close_part_if_due()
+
+    def take_outcomes(self) -> list[tuple[int, float]]:
+        """Return slot and realised objective of the slots that flushes have found complete since the last call."""
+        taken, self._outcomes = self._outcomes, []
+        return taken
 
     def _write_tasks(self, tasks: dict[str, Any], end_ns: int) -> None:
         if not len(tasks["slot"]):
@@ -266,6 +289,10 @@ class Recorder:
                 "solve_wall_s": [item.solve_s for item in diagnostics],
             },
         )
+        if (prompts := rows_of(slots.tolist(), diagnostics)) is not None:
+            self._writer.add("prompts", prompts)
+            totals.prompts += len(prompts["slot"])
+            totals.guarded += sum(prompts["guarded"])
         self._write_twin(slots, beliefs)
         self._deliberations.clear()
 

@@ -16,6 +16,7 @@ from policies.fallback import GuardedPolicy
 from policies.registry import make
 from sim.deciders import RecordedDecisions, Swap, SwitchedDecisions
 from sim.exogenous import with_stored
+from sim.prompts import prompts_of
 from sim.scenario import Scenario
 from sim.simulation import Options, RunResult, run, simulate
 from sim.timeline import PolicySwap
@@ -73,6 +74,7 @@ class RecordedRun:
         columns = {name: rows.column(name).to_pylist() for name in _PLAIN}
         arrays = {name: rows.column(name).combine_chunks() for name in _ARRAYS}
         reasons = dict(_fallback_reasons(self.tables["events"]))
+        prompts = prompts_of(self.tables["prompts"])
         found = {}
         for row, slot in enumerate(columns["slot"]):
             ratio, allocation_hz, *joint = (np.asarray(arrays[name][row].values) for name in _ARRAYS)
@@ -83,7 +85,9 @@ class RecordedRun:
                 fallback=reasons.get(slot, "as recorded") if columns["fallback"][row] else "",
                 wall_s=columns["policy_wall_s"][row],
                 diagnostics=Diagnostics(
-                    **{name: columns[name][row] for name in _DIAGNOSED}, solve_s=columns["solve_wall_s"][row]
+                    **{name: columns[name][row] for name in _DIAGNOSED},
+                    solve_s=columns["solve_wall_s"][row],
+                    prompt=prompts.get(slot),
                 ),
                 latency_ns=columns["latency_ns"][row],
             )

@@ -58,6 +58,7 @@ _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "fallbacks": ("taken by the fallback", ""),
         "decision_ms_p50": ("time to decide, median", "ms"),
         "decision_ms_p99": ("time to decide, 99th percentile", "ms"),
+        "decisions_guarded": ("decisions of the model that the guard replaced", ""),
     },
     "Run": {
         "slots": ("slots", ""),
@@ -186,6 +187,18 @@ def comparison(compared: Comparison, title: str, directory: Path) -> None:
             table.add_row(escape(policy), *cells)
         output.print(table)
     output.print(f"all metrics and runs: {directory}", markup=False, soft_wrap=True)
+
+
+def cases(rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Print one row per case."""
+    table = Table(title=escape(title), title_justify="left")
+    table.add_column("origin", overflow="fold")
+    for label in ("slot", "objective", "realised", "offloaded", "server used"):
+        table.add_column(label, justify="right", no_wrap=True)
+    for row in rows:
+        cells = (number(row[key]) for key in ("slot", "objective", "realised", "num_offloaded"))
+        table.add_row(escape(row["origin"]), *cells, f"{row['used_share']:.1%}")
+    console().print(table)
 
 
 def sweep(points: Sequence[Point], title: str, directory: Path) -> None:

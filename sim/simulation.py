@@ -138,7 +138,7 @@ def simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options
     world = World(scenario, decider, streams, writer, options.progress, num_slot=options.num_slot, speed=options.speed)
     decider.reset(world.system, streams.policy_seed())
     with _interrupt_ends(world), _quiet_collector():
-        writer.open(_manifest(scenario, name, seed) | dict(options.extra))
+        writer.open(_manifest(scenario, name, seed) | decider.describe() | dict(options.extra))
         if directory is not None and (inputs := store(scenario, directory)):
             writer.note(inputs=inputs)
         begin = time.perf_counter()
@@ -242,6 +242,7 @@ def _summary(world: World, wall_s: float) -> dict[str, Any]:
         "decision_ms_p50": float(np.percentile(wall_ms, 50)) if decisions.num else None,
         "decision_ms_p99": float(np.percentile(wall_ms, 99)) if decisions.num else None,
         "decisions_repaired": decisions.repaired,
+        **({"decisions_guarded": decisions.guarded} if decisions.prompts else {}),
         "fallbacks": decisions.fallbacks,
         "wall_s": wall_s,
         "vehicle_slots_per_s": world.system.num_vehicle * num_slot / wall_s,

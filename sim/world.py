@@ -21,6 +21,7 @@ from physical.plane.radio import Settings
 from physical.plane.ticks import ticks_from_ns, to_ns
 from physical.quantize import freeze
 from sim.clock import Clock
+from sim.deciders import Decider
 from sim.inputs import Block, Inputs
 from sim.ledger import ClosedSlot
 from sim.messages import MessageLog
@@ -31,7 +32,7 @@ from sim.streams import Streams
 from sim.timeline import Happening, NodeDown, NodeUp, VehicleEnters, VehicleLeaves
 from traces.writer import TraceWriter
 from twin.bias import BiasProcess
-from twin.cloud import Cloud, DecisionMaker, Deliberation
+from twin.cloud import Cloud, Deliberation
 from twin.decision import Decision
 from twin.estimator import Belief, Biases
 from twin.messages import LOST_NS, ReportCohort, ServerReport
@@ -39,6 +40,8 @@ from twin.params import BiasParams
 
 Floats = NDArray[np.float64]
 _SLIP_S = 1e-3
+LEARNING_SLOTS = 8
+"""Every so many slots, policies that learn are told what slots have become complete."""
 
 
 @dataclass
@@ -76,7 +79,7 @@ class World:
     def __init__(
         self,
         scenario: Scenario,
-        policy: DecisionMaker,
+        policy: Decider,
         streams: Streams,
         writer: TraceWriter,
         progress: Callable[[int], None],
@@ -88,7 +91,10 @@ class World:
         self.system = scenario.system()
         self.slot_duration_ns = to_ns(scenario.time.slot_duration_s)
         node_names = [node.name for node in scenario.nodes]
-        self.recorder = Recorder(self.system, node_names, writer, self.slot_duration_ns)
+        self._learner = policy if policy.wants_outcomes else None
+        self.recorder = Recorder(
+            self.system, node_names, writer, self.slot_duration_ns, keep_outcomes=policy.wants_outcomes
+        )
         self.messages = MessageLog(writer if scenario.trace.messages else None)
         self.pace = Pace()
         self.num_slot_done = 0
@@ -241,6 +247,11 @@ class World:
 
     def _begin_slot(self, slot: int) -> None:
         """Move and fade, then generate the slot's tasks."""
+        if self._learner is not None and slot and slot % LEARNING_SLOTS == 0:
+            # Only now, whatever other flushes there have been: those may depend on the size of parts and on wall time.
+            self._flush()
+            if outcomes := self.recorder.take_outcomes():
+                self._learner.learn(outcomes)
         block = self._blocks.get(slot - 1)
         if block is None or slot == block.first_slot + block.num_slot:
             self._flush()

@@ -181,6 +181,26 @@ DECISIONS = Table(
 Frequency, power and bandwidth are empty where the system fixes them.
 """
 
+PROMPTS = Table(
+    "prompts",
+    ("slot",),
+    (
+        Column("slot", _INT32),
+        Column("digest", pa.string()),
+        Column("num_case", _INT32),
+        Column("num_token", _INT64),
+        Column("num_reused_token", _INT64),
+        Column("num_answer_token", _INT64),
+        Column("guarded", _BOOL),
+        Column("prefill_wall_s", _FLOAT, "s", digested=False),
+        Column("decode_wall_s", _FLOAT, "s", digested=False),
+    ),
+)
+"""One row per answer of a language model: what it was asked, and what that took.
+
+`guarded` is true where a simple decision took the place of the model's.
+"""
+
 EVENTS = Table(
     "events",
     ("time_ns", "kind"),
@@ -209,4 +229,4 @@ MESSAGES = Table(
 A lost message has no delivery time.
 """
 
-TABLES = {table.name: table for table in (TASKS, JOBS, SLOTS, VEHICLES, TWIN, DECISIONS, EVENTS, MESSAGES)}
+TABLES = {table.name: table for table in (TASKS, JOBS, SLOTS, VEHICLES, TWIN, DECISIONS, PROMPTS, EVENTS, MESSAGES)}

@@ -30,7 +30,7 @@ _NULLABLE = {
     "twin": (),
 }
 # A kill may leave the first tables of a part only; what they hold can then still be replayed.
-_CAUSES_FIRST = ("vehicles", "decisions", "twin", "messages", "events", "slots", "jobs", "tasks")
+_CAUSES_FIRST = ("vehicles", "decisions", "prompts", "twin", "messages", "events", "slots", "jobs", "tasks")
 
 
 class TraceWriter:

@@ -35,6 +35,32 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class Prompt:
+    """What a language model was asked, and what the answer took.
+
+    Parameters
+    ----------
+    digest : of all tokens of the prompt, hexadecimal
+    num_case : cases in the prompt
+    num_token : tokens of the prompt
+    num_reused_token : those of them that were in the model's cache from the decision before
+    num_answer_token : tokens of the answer
+    guarded : a simple decision took the place of the model's
+    prefill_s : s, wall time to read the prompt
+    decode_s : s, wall time to answer
+    """
+
+    digest: str
+    num_case: int
+    num_token: int
+    num_reused_token: int
+    num_answer_token: int
+    guarded: bool
+    prefill_s: float
+    decode_s: float
+
+
+@dataclass(frozen=True)
 class Diagnostics:
     """What a policy can tell about its last decision; NaN and 0 where it has nothing to tell.
 
@@ -47,6 +73,7 @@ class Diagnostics:
     solve_s : s, wall time of the solver
     num_token : tokens read and written by a language model
     num_binding : tasks that just meet their deadline, by design
+    prompt : of a language model
     """
 
     feasible: bool = True
@@ -56,6 +83,7 @@ class Diagnostics:
     solve_s: float = np.nan
     num_token: int = 0
     num_binding: int = 0
+    prompt: Prompt | None = None
 
 
 @dataclass(frozen=True)

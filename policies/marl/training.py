@@ -123,38 +123,56 @@ class Session:
         self._values.append(-float(outcome.objective.detach().mean()) - system.objective.qos_weight)
 
     def _save(self, num_round: int) -> None:
-        if self.checkpoint is None:
-            return
-        text = {"arguments": self.arguments, "num_round": num_round, "returns": self.returns}
-        part = self.checkpoint.with_suffix(".part")
-        try:
-            save_file(
-                {k: v.contiguous() for k, v in self.learner.state().items()}, part, {"training": json.dumps(text)}
-            )
-            part.replace(self.checkpoint)  # a training that is killed while it writes keeps its last checkpoint
-        except OSError as error:
-            raise InputError(f"cannot be written: {error.strerror or error}", where=str(self.checkpoint)) from None
+        if self.checkpoint is not None:
+            text = {"arguments": self.arguments, "num_round": num_round, "returns": self.returns}
+            write_checkpoint(self.checkpoint, self.learner, text)
 
     def _load(self) -> int:
         """Take over a checkpoint; return the number of rounds that it has behind it."""
-        accepted = "a checkpoint of the same training"
-        try:
-            with safetensors.safe_open(str(self.checkpoint), "pt") as file:
-                text = json.loads(file.metadata()["training"])
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - the file is no mapping
-        except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-            problem = f"cannot be read: {error}"
-            raise InputError(problem, where=str(self.checkpoint), accepted=accepted) from None
-        differing = [key for key, value in self.arguments.items() if text["arguments"].get(key) != value]
-        if differing or set(text["arguments"]) != set(self.arguments):
-            problem = f"was trained with other arguments: {', '.join(differing) or 'of another algorithm'}"
-            raise InputError(problem, where=str(self.checkpoint), accepted=accepted)
-        try:
-            self.learner.restore(tensors)
-        except (RuntimeError, KeyError, ValueError):
-            raise InputError("is of another actor", where=str(self.checkpoint), accepted=accepted) from None
+        assert self.checkpoint is not None, "who resumes names a checkpoint"
+        text = read_checkpoint(self.checkpoint, self.learner, self.arguments)
         self.returns = [(int(step), float(value)) for step, value in text["returns"]]
         return int(text["num_round"])
+
+
+def write_checkpoint(path: Path, learner: Learner, text: dict[str, Any]) -> None:
+    """Write all tensors of a training and a text with its `arguments`; a kill while it writes keeps the last one.
+
+    Raises
+    ------
+    InputError : the file cannot be written
+    """
+    part = path.with_suffix(".part")
+    try:
+        save_file({k: v.contiguous() for k, v in learner.state().items()}, part, {"training": json.dumps(text)})
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror or error}", where=str(path)) from None
+
+
+def read_checkpoint(path: Path, learner: Learner, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Take over the tensors of a checkpoint; return its text.
+
+    Raises
+    ------
+    InputError : no such file, or one of a training with other arguments
+    """
+    accepted = "a checkpoint of the same training"
+    try:
+        with safetensors.safe_open(str(path), "pt") as file:
+            text: dict[str, Any] = json.loads(file.metadata()["training"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - the file is no mapping
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise InputError(f"cannot be read: {error}", where=str(path), accepted=accepted) from None
+    differing = [key for key, value in arguments.items() if text["arguments"].get(key) != value]
+    if differing or set(text["arguments"]) != set(arguments):
+        problem = f"was trained with other arguments: {', '.join(differing) or 'of another algorithm'}"
+        raise InputError(problem, where=str(path), accepted=accepted)
+    try:
+        learner.restore(tensors)
+    except (RuntimeError, KeyError, ValueError):
+        raise InputError("is of another actor", where=str(path), accepted=accepted) from None
+    return text
 
 
 def smooth_cost(system: System, outcome: SlotOutcome, temperature: float) -> Tensor:

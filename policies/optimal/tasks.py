@@ -179,4 +179,5 @@ def evaluate(snapshot: TwinSnapshot, decision: Decision) -> SlotOutcome:
         decision.compute_allocation_hz,
         snapshot.backlog_bytes,
         snapshot.estimation_bias_hz,
+        snapshot.serving_node if snapshot.system.num_node > 1 else None,
     )

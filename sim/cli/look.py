@@ -39,13 +39,16 @@ def _policies(as_json: Json = False) -> None:
         typer.echo(f"{spec.name:{width}}  {spec.summary}{extra}")
 
 
-@app.command(name="check", epilog=examples("twin check my.toml", "twin check dtecn", "twin check runs/first"))
+@app.command(
+    name="check",
+    epilog=examples("twin check my.toml", "twin check dtecn", "twin check runs/first", "twin check cases.parquet"),
+)
 def _check(
-    file: Annotated[str, typer.Argument(help="Scenario (name or TOML file), or directory of a run.")],
+    file: Annotated[str, typer.Argument(help="Scenario (name or TOML file), directory of a run, or case set.")],
 ) -> int:
-    """Validate a scenario, or verify a trace.
+    """Validate a scenario, or verify a trace or a case set.
 
-    Exit code 1 if rows of a trace do not have the digest that its manifest gives.
+    Exit code 1 if rows do not have the digest that was written with them.
     """
     from sim.check import check
 

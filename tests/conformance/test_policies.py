@@ -17,11 +17,14 @@ from twin.snapshot import TwinSnapshot
 
 # Which system a policy is for; those that are in neither are for both.
 LEARNED = {"apg", "maddpg", "ddpg"}  # for three classes; maddpg for 4 to 10 vehicles
-DTECN_ONLY = {"greedy-latency", "greedy-cost", "p2-exact", "p2-slsqp", *LEARNED}
+BY_CASES = {"nearest-case", "mean-case"}  # for what their teacher is for, by default p2-exact
+DTECN_ONLY = {"greedy-latency", "greedy-cost", "p2-exact", "p2-slsqp", *LEARNED, *BY_CASES}
 LLM6G_ONLY = {"layers-exact", "ao-sqp-fp", "rlor", "rrlo"}
 INSTALLED = [spec.name for spec in registry._BUILT_IN if spec.installed]
 POLICIES = [name for name in INSTALLED if name not in LLM6G_ONLY]
+POLICIES += [f"{name}:start=3" for name in sorted(BY_CASES)]  # as short as runs are here, the teacher would decide all
 LAYER_POLICIES = [name for name in INSTALLED if name not in DTECN_ONLY]
+LAYER_POLICIES += [f"{name}:start=3,teacher=layers-exact" for name in sorted(BY_CASES)]
 FLEETS = [(1, 1), (1, 3), (4, 1), (4, 3)]
 NUM_SLOT = 8
 # Against an equal share of 400 GHz / 12: a twin that is right, too pessimistic, too optimistic, or each in turn.

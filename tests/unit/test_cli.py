@@ -71,7 +71,7 @@ USAGE = [
     (
         (),
         "COMMAND: is missing (accepted: run, replay, branch, compare, sweep, scenarios, policies, check, bench, train, "
-        "import; "
+        "import, cases; "
         "see twin --help)",
     ),
     (("fly",), "No such command 'fly'"),
@@ -117,7 +117,10 @@ def test_lists() -> None:
     assert {"name": "random", "extra": "", "installed": True}.items() <= listed[2].items()
 
 
-COMMANDS = ("run", "replay", "branch", "compare", "sweep", "scenarios", "policies", "check", "bench", "import", "train")
+COMMANDS = (
+    *("run", "replay", "branch", "compare", "sweep", "scenarios", "policies", "check", "bench", "import", "cases"),
+    "train",
+)
 
 
 @pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])

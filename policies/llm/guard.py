@@ -1,0 +1,51 @@
+"""The guard against a model's rare bad decisions: a simple decision that promises more takes their place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from physical.system import System
+from policies.baselines import GreedyCost, LocalOnly
+from policies.cases import Case, predicted_objective
+from policies.memory import fit
+from twin.decision import Decision
+from twin.snapshot import TwinSnapshot
+
+
+class Guard:
+    """Compares what decisions promise by the closed form, P2 on the twin's belief, and counts how often it steps in.
+
+    The simple decisions are those of `local-only` and `greedy-cost`, and that of the nearest case. Unlike the model,
+    the guard knows the environment; what it changes is counted, so that nobody takes its work for the model's.
+
+    Parameters
+    ----------
+    margin : by how much, in P2, a simple decision has to be better; P2 of a slot is about 1
+    """
+
+    def __init__(self, margin: float = 0.02) -> None:
+        self._margin = margin
+        self._simple = (LocalOnly(), GreedyCost())
+
+    def reset(self, system: System, seed: int) -> None:
+        """Get ready for a run."""
+        self.num_replaced = 0
+        for policy in self._simple:
+            policy.reset(system, seed)
+
+    def check(self, snapshot: TwinSnapshot, decision: Decision, cases: Sequence[Case]) -> tuple[Decision, bool]:
+        """Return the decision, or the best simple one if that is better, and whether it has been replaced.
+
+        snapshot : the slot
+        decision : feasible
+        cases : whose decisions may be copied
+        """
+        promised = predicted_objective(snapshot, decision)
+        others = [policy.decide(snapshot) for policy in self._simple] + [case.decision for case in cases]
+        simple = [fit(snapshot, other) for other in others]
+        values = [predicted_objective(snapshot, other) for other in simple]
+        best = min(range(len(values)), key=values.__getitem__)
+        if promised <= values[best] + self._margin:
+            return decision, False
+        self.num_replaced += 1
+        return simple[best], True

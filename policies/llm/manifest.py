@@ -1,0 +1,116 @@
+"""What is known about a model that was trained here: how it came about, its digest, and a decision of its."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from physical.errors import InputError
+from policies.llm.models import sha256
+from policies.llm.reading import Reading
+
+SCHEMA = 1
+"""Version of the language: models that were trained on another one are refused."""
+
+
+class Golden(BaseModel):
+    """A decision that the model took when it was made.
+
+    Parameters
+    ----------
+    seed : of the random environment
+    num_case : cases in the prompt; the slot after them was decided
+    offloaded : [N, K]
+    share : [N, K], parts of the server
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int
+    num_case: int
+    offloaded: list[list[bool]]
+    share: list[list[float]]
+
+
+class ModelManifest(BaseModel):
+    """The file beside a model.
+
+    Parameters
+    ----------
+    sha256 : of the model's file
+    quantisation : of its matrices
+    shape : of the network
+    dataset, learning : arguments of `training.dataset.generate` and of the training
+    threshold, quantile : how answers are read off probabilities, see `policies.llm.reading`
+    golden : a decision to compare with
+    versions : of the libraries
+    schema_version : of the language
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str
+    quantisation: str
+    shape: dict[str, Any]
+    dataset: dict[str, Any]
+    learning: dict[str, Any]
+    threshold: float
+    quantile: float
+    golden: Golden
+    versions: dict[str, str]
+    schema_version: int = SCHEMA
+
+    @property
+    def reading(self) -> Reading:
+        """How answers are read off probabilities."""
+        return Reading(self.threshold, self.quantile)
+
+
+def manifest_path(model: Path) -> Path:
+    """Return where the manifest of a model is."""
+    return model.with_suffix(".json")
+
+
+def read_manifest(model: Path) -> ModelManifest:
+    """Read the manifest beside a model.
+
+    Raises
+    ------
+    InputError : missing, unreadable, or of another version
+    """
+    path = manifest_path(model)
+    accepted = "the .json file that twin models train writes beside a model"
+    try:
+        manifest = ModelManifest.model_validate_json(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise InputError("does not exist", where=str(path), accepted=accepted) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"is not a manifest: {first['msg']}", where=str(path), key=key, accepted=accepted) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read: {error}", where=str(path), accepted=accepted) from None
+    if manifest.schema_version != SCHEMA:
+        problem = f"is of version {manifest.schema_version} of the language"
+        raise InputError(problem, where=str(path), key="schema_version", accepted=str(SCHEMA))
+    return manifest
+
+
+def check_manifest(model: Path) -> ModelManifest:
+    """Read the manifest beside a model and see that the model is the one that it describes.
+
+    Raises
+    ------
+    InputError : a file is missing or damaged
+    """
+    manifest = read_manifest(model)
+    try:
+        found = sha256(model)
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=str(model), accepted="a GGUF file") from None
+    if found != manifest.sha256:
+        problem = f"is damaged, or not the model of {manifest_path(model).name}: its SHA-256 is {found}"
+        raise InputError(problem, where=str(model), accepted=manifest.sha256)
+    return manifest

@@ -1,0 +1,173 @@
+"""`llm`: a quantised language model decides in context (paper 'dtecn', section IV-B)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from physical.errors import InputError
+from physical.system import System
+from policies.cases import predicted_objective
+from policies.llm.engine import Engine
+from policies.llm.guard import Guard
+from policies.llm.manifest import check_manifest
+from policies.llm.models import ModelFile, check_sha256, resolve, sha256
+from policies.memory import CaseMemory, fit
+from policies.optimal.tasks import check_p2
+from policies.selection import Selection, nearest
+from twin.decision import Decision, Diagnostics, Prompt
+from twin.snapshot import TwinSnapshot
+
+_CAPACITY = 64
+
+
+@dataclass
+class Llm:
+    """Shows cases and the state to a language model, and does what it says.
+
+    A model that fails, or says something that is no decision, costs the slot its decision: the fallback decides. The
+    first `start` slots are the teacher's, unless there is a case set: they are the first cases.
+
+    Parameters
+    ----------
+    model : "bundled", "smollm2", or the path of a GGUF file
+    cases : cases in the prompt
+    select : which ones: nearest, diverse, best, recent or random; by default "recent" for the bundled model, whose
+        prompt then stays the same for `refresh` slots, and "nearest" for others
+    case_file : case set to begin with, see ``twin cases build``
+    teacher : policy that decides the first slots
+    start : number of cases to begin with
+    grow : decided slots become cases once their outcome is known
+    refresh : slots for which a prompt's cases stay the same, unless they are the nearest ones
+    engine : of text models: "text" writes token after token under a grammar, "batch" all rows at once
+    guard : a simple decision takes the place of the model's if it promises more than 0.02 better
+    n_gpu_layers : layers on the GPU; -1: all
+    threads : of llama.cpp
+    deadline_ms : ms of wall time that an answer may take; 0: no limit
+    sha256 : digest that the model's file must have
+    """
+
+    model: str = "bundled"
+    cases: int = 8
+    select: Selection | None = None
+    case_file: str = ""
+    teacher: str = "p2-exact"
+    start: int = 16
+    grow: bool = True
+    refresh: int = 64
+    engine: Literal["text", "batch"] = "batch"
+    guard: bool = True
+    n_gpu_layers: int = 0
+    threads: int = 1
+    deadline_ms: float = 0.0
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        for name in ("cases", "deadline_ms"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} {getattr(self, name)} is negative")
+        if self.threads < 1:
+            raise ValueError(f"threads {self.threads} is not positive")
+        self._file: ModelFile = resolve(self.model)
+        if self.sha256:
+            check_sha256(self._file.path, self.sha256)
+        self.memory = CaseMemory(
+            file=self.case_file,
+            teacher=self.teacher,
+            start=self.start,
+            capacity=max(self.start, _CAPACITY),
+            grow=self.grow,
+            select=self.select or ("recent" if self._file.kind == "bundled" else "nearest"),
+            refresh=self.refresh,
+            owner="llm",
+        )
+        self._guard = Guard()
+        self._engine: Engine | None = None
+
+    def reset(self, system: System, seed: int) -> None:
+        """Load the model, and begin with the cases of the file, or with none.
+
+        Raises
+        ------
+        InputError : a system that has no problem P2, or that the model cannot decide; a file that cannot be read
+        """
+        check_p2(system, "llm")
+        if self._engine is not None:
+            self._engine.close()
+        self._engine = self._load(system)
+        self.memory.reset(system, seed)
+        self._guard.reset(system, seed)
+        self._diagnostics = Diagnostics()
+
+    def _load(self, system: System) -> Engine:
+        if self._file.kind == "bundled":
+            from policies.llm.bundled import BundledEngine
+
+            manifest = check_manifest(self._file.path)
+            return BundledEngine(
+                self._file.path,
+                system,
+                num_case=self.cases,
+                num_thread=self.threads,
+                num_gpu_layer=self.n_gpu_layers,
+                reading=manifest.reading,
+            )
+        from policies.llm.textengine import TextEngine
+
+        return TextEngine(
+            self._file.path,
+            system,
+            num_case=self.cases,
+            method=self.engine,
+            num_thread=self.threads,
+            num_gpu_layer=self.n_gpu_layers,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a trace's manifest says about the model."""
+        return {"model": self._file.name, "sha256": sha256(self._file.path), "kind": self._file.kind}
+
+    def decide(self, snapshot: TwinSnapshot) -> Decision:
+        """Let the teacher decide, or the model.
+
+        Raises
+        ------
+        ModelError : no answer, or none that can be read
+        """
+        self._diagnostics = Diagnostics()
+        taught = self.memory.teach(snapshot)
+        if taught is not None:
+            return taught
+        if self._engine is None:
+            raise InputError("decides nothing before it is reset", where="llm")
+        chosen = self.memory.choose(snapshot, self.cases) if self.cases else ()
+        answer = self._engine.decide(chosen, snapshot, self.deadline_ms / 1e3 or None)
+        decision, guarded = fit(snapshot, answer.decision), False
+        if self.guard:
+            similar = nearest(self.memory.cases, 1, snapshot)
+            decision, guarded = self._guard.check(snapshot, decision, similar)
+        self.memory.decided(snapshot, decision)
+        prompt = Prompt(
+            digest=answer.prompt_digest,
+            num_case=len(chosen),
+            num_token=answer.num_prompt_token,
+            num_reused_token=answer.num_reused_token,
+            num_answer_token=answer.num_answer_token,
+            guarded=guarded,
+            prefill_s=answer.prefill_s,
+            decode_s=answer.decode_s,
+        )
+        objective = predicted_objective(snapshot, decision)
+        num_token = answer.num_prompt_token + answer.num_answer_token
+        self._diagnostics = Diagnostics(objective=objective, num_token=num_token, prompt=prompt)
+        return decision
+
+    def learn(self, outcomes: Sequence[tuple[int, float]]) -> None:
+        """Complete the cases of some slots, or make cases of them."""
+        self.memory.learn(outcomes)
+
+    def diagnostics(self) -> Diagnostics:
+        """Return the predicted objective, tokens and times of the last decision; nothing where the teacher decided."""
+        return self._diagnostics

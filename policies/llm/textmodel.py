@@ -1,0 +1,339 @@
+"""Action matrices by any text model in a GGUF file: token after token under a grammar, or all rows at once."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import llama_cpp
+import numpy as np
+
+from physical.errors import InputError
+from policies.llm import matrix
+from policies.llm.completion import Completion, Method
+from policies.llm.errors import ContextOverflowError, MalformedAnswerError
+from policies.llm.grammar import Grammar
+from policies.llm.numbers import Numbers
+from policies.llm.prompt import Template, instruct
+from policies.llm.session import Ints, Logits, Session
+
+_CHUNK = 128
+"""Tokens of a prompt that are read in one call."""
+_FIRST_CONTEXT = 512
+_MAX_ROWS = 64
+"""Rows that are answered at once."""
+
+
+class TextModel:
+    """A text model with the cache of its last prompt.
+
+    What a prompt has in common with the last one is not read again, yet an answer does not depend on what was
+    asked before: prompts are cut in the same places, and only whole pieces are reused.
+
+    Parameters
+    ----------
+    path : GGUF file
+    method : how answers are made
+    num_thread : threads
+    num_gpu_layer : layers on the GPU; -1: all
+
+    Raises
+    ------
+    InputError : not a model that llama.cpp can read (see `Session`); one whose numbers "batch" cannot choose
+    """
+
+    def __init__(self, path: Path, method: Method = "text", *, num_thread: int = 1, num_gpu_layer: int = 0) -> None:
+        self._session = Session(
+            path,
+            num_context=_FIRST_CONTEXT,
+            num_batch=_CHUNK,
+            num_thread=num_thread,
+            num_gpu_layer=num_gpu_layer,
+        )
+        self._template = _template(self._session)
+        self._first = _first_token(self._session)
+        self._numbers = _numbers(self._session, path) if method == "batch" else None
+        self._forget()
+        self._probe()
+
+    def complete(
+        self,
+        prefix: str,
+        query: str,
+        num_vehicle: int,
+        num_column: int,
+        rows: Sequence[str] = (),
+        deadline_s: float | None = None,
+    ) -> Completion:
+        """Return an action matrix, [num_vehicle, num_column], as text.
+
+        Parameters
+        ----------
+        prefix, query : the prompt; see `policies.llm.prompt`
+        num_vehicle, num_column : size of the matrix
+        rows : [num_vehicle], for "batch": how the line of each row begins
+        deadline_s : s, time for it; None: no limit
+
+        Raises
+        ------
+        ContextOverflowError : prompt and answer are longer than what the model was trained on
+        DeadlineExceededError : too slow
+        MalformedAnswerError : the text did not end
+        """
+        begin = time.perf_counter()
+        first, tokens, parts = self._tokenize(prefix, query, rows)
+        self._make_room(tokens.size, parts, num_vehicle, num_column)
+        if deadline_s is not None:
+            deadline_s = max(deadline_s - (time.perf_counter() - begin), 0.0)
+        self._session.until(deadline_s)
+        try:
+            logits, num_reused = self._read(tokens, first.size)
+            read = time.perf_counter()
+            if self._numbers is None:
+                text, num_answer = self._write(tokens.size, logits, num_vehicle, num_column)
+            else:
+                text, num_answer = self._write_rows(tokens.size, parts, num_column, self._numbers)
+        finally:
+            self._session.until(None)
+        return Completion(
+            text=text,
+            num_prompt_token=tokens.size + sum(part.size for part in parts),
+            num_reused_token=num_reused,
+            num_answer_token=num_answer,
+            prefill_s=read - begin,
+            decode_s=time.perf_counter() - read,
+            prompt_digest=_digest(tokens, *parts),
+        )
+
+    def reserve(self, prefix: str, query: str, num_vehicle: int, num_column: int, rows: Sequence[str] = ()) -> None:
+        """See to room for prompts of this length; see `complete`.
+
+        Raises
+        ------
+        ContextOverflowError : they are longer than what the model was trained on
+        """
+        _, tokens, parts = self._tokenize(prefix, query, rows)
+        self._make_room(tokens.size, parts, num_vehicle, num_column)
+
+    def close(self) -> None:
+        """Free the model."""
+        self._session.close()
+
+    def _probe(self) -> None:
+        """Decode one token: a model that crashes llama.cpp does it here, before anybody relies on it."""
+        one = np.zeros(1, dtype=np.int32)
+        self._session.decode(one, one, one, np.ones(1, dtype=np.bool_))
+        self._forget()
+
+    def _forget(self) -> None:
+        self._session.clear()
+        self._tokens = np.zeros(0, dtype=np.int32)
+        self._pieces: list[tuple[int, int]] = []
+
+    def _tokenize(self, prefix: str, query: str, rows: Sequence[str]) -> tuple[Ints, Ints, list[Ints]]:
+        """Return the tokens of the prefix, of the whole prompt, and of the rows' beginnings."""
+        head, tail = instruct(prefix, query, self._template)
+        first = np.concatenate([self._first, self._session.tokenize(head)])
+        tokens = np.concatenate([first, _after_line(self._session, tail)])
+        return first, tokens, [_after_line(self._session, row) for row in rows]
+
+    def _make_room(self, num_prompt: int, parts: list[Ints], num_vehicle: int, num_column: int) -> None:
+        """See to a context that holds prompt and answer."""
+        numbers = self._numbers
+        if numbers is None:
+            need, num_sequence = num_prompt + matrix.num_character(num_vehicle, num_column), 1
+        else:
+            longest = sorted((part.size for part in parts), reverse=True)[:_MAX_ROWS]
+            need = num_prompt + sum(longest) + len(longest) * num_column * numbers.length
+            num_sequence = len(longest)
+        session = self._session
+        most = session.num_context_trained
+        if need > most:
+            raise ContextOverflowError(f"prompt and answer need {need} tokens, the model's context has {most}")
+        if session.has_context and need <= session.num_context and num_sequence <= session.num_sequence:
+            return
+        # Twice as much at least: growing loses the cache, and prompts that grow do so at every decision.
+        size = max(need, min(most, 2 * session.num_context)) if need > session.num_context else session.num_context
+        try:
+            session.open(size, max(num_sequence, session.num_sequence))
+        except InputError as error:
+            raise ContextOverflowError(f"{need} tokens needed: {error.problem}") from None
+        self._forget()
+
+    def _read(self, tokens: Ints, num_first: int) -> tuple[Logits, int]:
+        """Bring a prompt into sequence 0; return the logits after it, and how many tokens were there already.
+
+        num_first : tokens of the prefix, which is cut apart from what follows
+        """
+        session = self._session
+        pieces = _cut(0, num_first) + _cut(num_first, tokens.size)
+        same = 0
+        # The last piece is read in any case, for the logits after it.
+        while same < min(len(pieces) - 1, len(self._pieces)) and pieces[same] == self._pieces[same]:
+            begin, end = pieces[same]
+            if not np.array_equal(tokens[begin:end], self._tokens[begin:end]):
+                break
+            same += 1
+        num_reused = pieces[same][0]
+        session.remove(-1, num_reused)
+        self._tokens, self._pieces = tokens, pieces[:same]
+        logits: Logits = np.empty((0, session.num_token), dtype=np.float32)
+        for begin, end in pieces[same:]:
+            positions = np.arange(begin, end, dtype=np.int32)
+            logits = session.decode(
+                tokens[begin:end], positions, np.zeros_like(positions), positions == tokens.size - 1
+            )
+            # A deadline may end the next call: what is there by then is of use to the next prompt.
+            self._pieces.append((begin, end))
+        return logits[0], num_reused
+
+    def _write(self, position: int, logits: Logits, num_vehicle: int, num_column: int) -> tuple[str, int]:
+        """Write the matrix token after token; return it and the number of its tokens."""
+        budget = matrix.num_character(num_vehicle, num_column)
+        session, text = self._session, ""
+        grammar = Grammar(session, matrix.grammar(num_vehicle, num_column))
+        try:
+            for count in range(1, budget + 1):
+                token = grammar.choose(logits)
+                if llama_cpp.llama_vocab_is_eog(session.vocab, token):
+                    return text, count
+                text += session.text([token])
+                if text.endswith("]]"):
+                    return text, count
+                one = np.array([token], dtype=np.int32)
+                at = np.array([position + count - 1], dtype=np.int32)
+                logits = session.decode(one, at, np.zeros_like(one), np.ones(1, dtype=np.bool_))[0]
+        finally:
+            grammar.close()
+        raise MalformedAnswerError(f"the answer has no end after {budget} tokens: {text[:20]!r}...")
+
+    def _write_rows(self, position: int, parts: list[Ints], num_column: int, numbers: Numbers) -> tuple[str, int]:
+        """Write all rows at once, each after its own beginning; return the matrix and the number of tokens."""
+        rows: list[str] = []
+        for begin in range(0, len(parts), _MAX_ROWS):
+            group = parts[begin : begin + _MAX_ROWS]
+            self._session.remove(-1, position)
+            self._session.share(0, range(len(group)), 0, position)
+            values = RowWriter(self._session, position, numbers).write(group, num_column)
+            rows += [matrix.row_text(row / matrix.STEPS) for row in values]
+        return matrix.join(rows), len(parts) * num_column * numbers.length
+
+
+class RowWriter:
+    """Rows of numbers, one sequence each, in step: a call appends to all of them.
+
+    Parameters
+    ----------
+    session : with the prompt in sequences 0 .. R - 1
+    position : end of the prompt
+    numbers : the tokens of numbers
+    """
+
+    def __init__(self, session: Session, position: int, numbers: Numbers) -> None:
+        self._session = session
+        self._position = position
+        self._numbers = numbers
+
+    def write(self, parts: list[Ints], num_column: int) -> Ints:
+        """Return the numbers that follow the rows' beginnings, in steps of 1/1000, [R, num_column].
+
+        Before each number is known, it is taken for one that begins with "0."; where "1" was the likelier
+        beginning, these tokens are taken back and 1.000 is written instead, while the other rows go on.
+        """
+        numbers = self._numbers
+        self._ends = [self._position] * len(parts)
+        values = np.zeros((len(parts), num_column), dtype=np.int32)
+        appended: list[Ints] = parts
+        for column in range(num_column):
+            feed = [np.concatenate([row, numbers.zero]) for row in appended]
+            lead = [row.size - 1 for row in appended]
+            logits = self._append(feed, [[at, row.size - 1] for at, row in zip(lead, feed, strict=True)])
+            is_one = logits[:, 0, numbers.zero[0]] < logits[:, 0, numbers.one[0]]
+            for row in np.flatnonzero(is_one):
+                self._ends[row] -= numbers.zero.size
+                self._session.remove(int(row), self._ends[row])
+            digits = np.zeros((len(parts), numbers.num_step), dtype=np.int32)
+            begin = [numbers.one if one else numbers.zero[:0] for one in is_one]
+            for step in range(numbers.num_step):
+                chosen = logits[:, -1, numbers.tokens].argmax(axis=-1)
+                digits[:, step] = np.where(is_one, 0, chosen)
+                if step < numbers.num_step - 1:
+                    feed = [np.append(begin[row], numbers.tokens[digit]) for row, digit in enumerate(digits[:, step])]
+                    logits = self._append(feed, [[row.size - 1] for row in feed])
+                    begin = [numbers.zero[:0]] * len(parts)
+            values[:, column] = np.where(is_one, matrix.STEPS, numbers.value(digits))
+            appended = [
+                np.concatenate([begin[row], numbers.tokens[[digit]], numbers.between])
+                for row, digit in enumerate(digits[:, -1])
+            ]
+        return values
+
+    def _append(self, feed: list[Ints], wanted: list[list[int]]) -> Logits:
+        """Append tokens to each row; return the logits at the wanted places of each, [R, wanted, num_token]."""
+        tokens = np.concatenate(feed)
+        sequences = np.repeat(np.arange(len(feed), dtype=np.int32), [row.size for row in feed])
+        positions = np.concatenate(
+            [np.arange(end, end + row.size, dtype=np.int32) for end, row in zip(self._ends, feed, strict=True)]
+        )
+        outputs = np.zeros(tokens.size, dtype=np.bool_)
+        begin = 0
+        for row, places in zip(feed, wanted, strict=True):
+            outputs[[begin + place for place in places]] = True
+            begin += row.size
+        logits = [
+            self._session.decode(tokens[a:b], positions[a:b], sequences[a:b], outputs[a:b])
+            for a, b in _cut(0, tokens.size)
+        ]
+        self._ends = [end + row.size for end, row in zip(self._ends, feed, strict=True)]
+        return np.concatenate(logits).reshape(len(feed), len(wanted[0]), -1)
+
+
+def _cut(begin: int, end: int) -> list[tuple[int, int]]:
+    """Return the pieces of [begin, end) that are read in one call each."""
+    return [(at, min(at + _CHUNK, end)) for at in range(begin, end, _CHUNK)]
+
+
+def _after_line(session: Session, text: str) -> Ints:
+    """Return the tokens of a text as they are behind the end of a line: some tokenizers begin texts with a space."""
+    line = session.tokenize("\n")
+    tokens = session.tokenize(f"\n{text}")
+    return tokens[line.size :] if np.array_equal(tokens[: line.size], line) else session.tokenize(text)
+
+
+def _numbers(session: Session, path: Path) -> Numbers:
+    """Return the tokens of a model's numbers."""
+    numbers = Numbers.of(lambda text: _after_line(session, text))
+    if numbers is None:
+        accepted = "engine=text, which works with any tokenizer"
+        raise InputError(
+            "engine=batch: its tokens do not spell 0.123 digit by digit", where=str(path), accepted=accepted
+        )
+    return numbers
+
+
+def _first_token(session: Session) -> Ints:
+    """Return the token that texts of this model begin with, if any, [0 or 1]."""
+    first = [llama_cpp.llama_vocab_bos(session.vocab)] if llama_cpp.llama_vocab_get_add_bos(session.vocab) else []
+    return np.array(first, dtype=np.int32)
+
+
+def _template(session: Session) -> Template:
+    """Return what the model's file says about chats; plain text, unless llama.cpp knows its template."""
+    template = llama_cpp.llama_model_chat_template(session.model, None)
+    if not template:
+        return Template()
+    mark = "The message goes here."
+    chat = (llama_cpp.llama_chat_message * 1)(llama_cpp.llama_chat_message(b"user", mark.encode()))
+    buffer = ctypes.create_string_buffer(4096)
+    size = llama_cpp.llama_chat_apply_template(template, chat, 1, True, buffer, len(buffer))
+    text = buffer.raw[: max(size, 0)].decode("utf-8", "replace")
+    before, found, after = text.partition(mark)
+    return Template(before, after) if found else Template()
+
+
+def _digest(*tokens: Ints) -> str:
+    """Return the SHA-256 of all tokens as little-endian 32-bit integers."""
+    return hashlib.sha256(np.concatenate(tokens).astype("<i4").tobytes()).hexdigest()

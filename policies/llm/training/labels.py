@@ -1,0 +1,84 @@
+"""What the bundled model learns from: for every task, what each answer would cost at the best price of capacity.
+
+A label that is just the optimum's answer says nothing about which errors matter. At the price p of a slot's capacity
+P2 falls apart into its tasks, and each answer of a task has a cost of its own: a share that is a bit too small for the
+deadline costs P_m, one that is a bit too large almost nothing.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from physical.model.arrays import Array
+from policies.optimal.branch import root_bracket
+from policies.optimal.dual import Dual
+from policies.optimal.options import list_options
+from policies.optimal.tasks import Tasks, read_tasks
+from twin.snapshot import TwinSnapshot
+
+_TOLERANCE = 1e-6
+
+
+class Terms(NamedTuple):
+    """Cost of the answers of tasks in parts of the QoS that one task can earn; arrays [..., M], no unit.
+
+    Offloaded with a share a of the server, a task costs ``base + reciprocal / (a + bias) + miss [a + bias < enough] +
+    slope a``; on its vehicle it costs ``idle``.
+
+    Parameters
+    ----------
+    base : backlog that arrives, upload
+    reciprocal : time at the edge, on the whole server
+    bias : estimation bias over the capacity of the server
+    enough : least true share that keeps the deadline; infinite if none does
+    miss : price of a deadline that is missed
+    slope : price of the whole server, less what it earns by draining backlog
+    idle : energy, time and a miss on the vehicle
+    """
+
+    base: Array
+    reciprocal: Array
+    bias: Array
+    enough: Array
+    miss: Array
+    slope: Array
+    idle: Array
+
+
+def terms(snapshot: TwinSnapshot) -> Terms:
+    """Return what the answers of a slot's tasks cost at the best price of its capacity, [N K] each.
+
+    **Source** the Lagrangian of P2 that `policies.optimal` bounds it by; whole tasks only.
+    """
+    tasks = read_tasks(snapshot)
+    options = list_options(tasks)
+    root = root_bracket(tasks, options, _TOLERANCE)
+    price = root.high.price
+    energy_price = Dual((options.menu,), tasks.server, root.cap_hz).energy_price(price)
+    return terms_at(tasks, snapshot.system.server.frequency_hz, price, energy_price)
+
+
+def terms_at(tasks: Tasks, server_hz: float, price: float, energy_price: float) -> Terms:
+    """Return the costs at a price of capacity and one of energy.
+
+    tasks : P2 of the slot, sequential, uploads in proportion
+    server_hz : Hz, what shares are parts of
+    price, energy_price : 1/Hz, as in `policies.optimal.dual`
+    """
+    scale = float(tasks.num_task)
+    counts_speed = 1.0 if tasks.effective else 0.0
+    offered = (price - tasks.drain_per_hz) * counts_speed * tasks.bias_hz - energy_price * counts_speed * tasks.bias_hz
+    left_s = tasks.deadline_s - tasks.upload_s
+    enough_hz = np.where(left_s > 0.0, tasks.work_cycles / np.where(left_s > 0.0, left_s, 1.0), np.inf)
+    delay_cost = tasks.delay_cost_per_s
+    return Terms(
+        base=scale * (tasks.backlog_cost + delay_cost * tasks.upload_s + offered),
+        reciprocal=scale * delay_cost * tasks.work_cycles / server_hz,
+        bias=tasks.bias_hz / server_hz,
+        enough=enough_hz / server_hz,
+        miss=np.full(tasks.num_task, scale * tasks.miss_cost),
+        slope=scale * (price - tasks.drain_per_hz) * server_hz,
+        idle=scale * (tasks.local_cost + delay_cost * tasks.idle_delay_s + tasks.miss_cost * tasks.idle_late),
+    )

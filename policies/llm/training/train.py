@@ -1,0 +1,179 @@
+"""The whole training: solve random environments, learn, write the model and its manifest."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from physical.errors import InputError
+from policies.llm.bundled import BundledEngine
+from policies.llm.environments import RandomEnvironment, solved_cases
+from policies.llm.manifest import Golden, ModelManifest, manifest_path
+from policies.llm.models import sha256
+from policies.llm.reading import Reading
+from policies.llm.training import dataset
+from policies.llm.training.export import Quantisation, export
+from policies.llm.training.learn import LearnArguments, Learning
+from policies.llm.training.network import Shape
+from policies.marl.training import Learner, read_checkpoint, write_checkpoint
+from twin.decision import Decision
+
+Progress = Callable[[str, int, int, float], None]
+"""Is told what is being done, how much of it is done, of how much, and the mean cost above the best answers."""
+
+_GOLDEN_SEED = 7
+_GOLDEN_CASES = 8
+_REPORT = 100
+
+
+@dataclass(frozen=True)
+class DatasetArguments:
+    """Which environments to learn from.
+
+    Parameters
+    ----------
+    num_environment : how many, each with `dataset.NUM_SLOT` slots
+    seed : of them
+    """
+
+    num_environment: int = 14_000
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides about a model.
+
+    Parameters
+    ----------
+    environments, learning, shape : see there
+    quantisation : of the matrices in the file
+    reading : how answers will be read off probabilities
+    """
+
+    environments: DatasetArguments = field(default_factory=DatasetArguments)
+    learning: LearnArguments = field(default_factory=LearnArguments)
+    shape: Shape = field(default_factory=Shape)
+    quantisation: Quantisation = "Q8_0"
+    reading: Reading = field(default_factory=Reading)
+
+
+def recipe(*, steps: int | None = None, num_environment: int | None = None, seed: int = 0) -> Recipe:
+    """Return the recipe of the bundled model, with some of its numbers changed."""
+    learning, environments = LearnArguments(seed=seed), DatasetArguments()
+    if steps is not None:
+        learning = replace(learning, steps=steps)
+    if num_environment is not None:
+        environments = replace(environments, num_environment=num_environment)
+    return Recipe(environments, learning)
+
+
+def train(recipe: Recipe, out: Path, *, resume: bool = False, progress: Progress = lambda *_: None) -> ModelManifest:
+    """Train a model, write it and its manifest, and return that.
+
+    While it lasts, the solved environments (.npz) and a checkpoint lie beside `out`; with `resume` the training goes on
+    from there.
+
+    Raises
+    ------
+    InputError : a file that cannot be read or written, a checkpoint of another training
+    """
+    if out.suffix != ".gguf":
+        raise InputError(f"{out} has another ending", where="--out", accepted="a file ending in .gguf")
+    if not out.parent.is_dir():
+        raise InputError(f"{out.parent} is no directory", where="--out", accepted="a file in a directory that exists")
+    torch.set_num_threads(1)  # sums in another number of threads round otherwise
+    stored, checkpoint = out.with_suffix(".npz"), out.with_suffix(".checkpoint")
+    if not (resume and stored.exists()):
+        _solve(recipe.environments, stored, progress)
+    solved = dataset.load(stored)
+    learning = Learning(recipe.learning, recipe.shape)
+    learner = Learner({"network": learning.network}, {"muon": learning.muon, "adam": learning.adam})
+    arguments = _plain(recipe)
+    first = 0
+    if resume and checkpoint.exists():
+        first = int(read_checkpoint(checkpoint, learner, arguments)["num_step"])
+    total, sums = recipe.learning.steps, 0.0
+    for step in range(first, total):
+        sums += learning.step(step, solved)
+        if (step + 1) % _REPORT == 0 or step + 1 == total:
+            progress("learning", step + 1, total, sums / _REPORT)
+            sums = 0.0
+            write_checkpoint(checkpoint, learner, {"arguments": arguments, "num_step": step + 1})
+    manifest = write_model(learning.network.state_dict(), recipe, out)
+    for path in (stored, checkpoint):
+        path.unlink(missing_ok=True)
+    return manifest
+
+
+def _solve(arguments: DatasetArguments, path: Path, progress: Progress) -> None:
+    total = arguments.num_environment
+
+    def done(count: int) -> None:
+        if count % _REPORT == 0 or count == total:
+            progress("solving", count, total, 0.0)
+
+    part = path.with_suffix(".part.npz")
+    try:
+        dataset.save(dataset.generate(total, arguments.seed, done), part)
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror or error}", where=str(path)) from None
+
+
+def write_model(weights: dict[str, torch.Tensor], recipe: Recipe, out: Path) -> ModelManifest:
+    """Export weights and write the manifest, with a decision of the exported model in it."""
+    export(weights, recipe.shape, out, recipe.quantisation)
+    decision, server_hz = golden_decision(out, recipe.reading, _GOLDEN_SEED, _GOLDEN_CASES)
+    golden = Golden(
+        seed=_GOLDEN_SEED,
+        num_case=_GOLDEN_CASES,
+        offloaded=(decision.offloading_ratio > 0).tolist(),
+        share=(decision.compute_allocation_hz / server_hz).round(6).tolist(),
+    )
+    plain = _plain(recipe)
+    manifest = ModelManifest(
+        sha256=sha256(out),
+        quantisation=recipe.quantisation,
+        shape=plain["shape"],
+        dataset=plain["environments"],
+        learning=plain["learning"],
+        threshold=recipe.reading.threshold,
+        quantile=recipe.reading.quantile,
+        golden=golden,
+        versions={
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("vectwin", "torch", "numpy", "gguf", "llama-cpp-python")},
+        },
+    )
+    manifest_path(out).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
+    return manifest
+
+
+def golden_decision(model: Path, reading: Reading, seed: int, num_case: int) -> tuple[Decision, float]:
+    """Return what a model decides after the cases of a random environment, and the server's capacity, Hz."""
+    environment = RandomEnvironment(seed)
+    cases, (query,) = solved_cases(environment, num_case, 1)
+    engine = BundledEngine(model, environment.system, num_case=num_case, reading=reading)
+    decision = engine.decide(list(cases), query, None).decision
+    engine.close()
+    return decision, environment.system.server.frequency_hz
+
+
+def _plain(recipe: Recipe) -> dict[str, dict[str, object]]:
+    """Return the arguments that the weights follow from, as they come back from JSON."""
+    found = {
+        "environments": dataclasses.asdict(recipe.environments),
+        "learning": dataclasses.asdict(recipe.learning),
+        "shape": dataclasses.asdict(recipe.shape),
+    }
+    return {
+        name: {key: list(value) if isinstance(value, tuple) else value for key, value in part.items()}
+        for name, part in found.items()
+    }

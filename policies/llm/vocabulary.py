@@ -1,0 +1,171 @@
+"""The bundled model's language: one token per number, and a case as a header and a row per vehicle.
+
+A header is ``N q_1 .. q_K D_1 .. D_K r``: vehicles, backlogs, sizes of all tasks of a class, mean rate. A row is ``id r
+D_1 a_1 .. D_K a_K``: vehicle, rate, and per class the size of the task and the answer, which is local or a share of the
+server. Numbers are without unit and logarithmically binned: sizes in mean tasks of their class, backlogs in the unit of
+the drift, rates as the time that a mean task takes to upload, in slots.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from physical.model import rate
+from twin.decision import Decision
+from twin.snapshot import TwinSnapshot
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.integer[Any]]
+
+NUM_CLASS = 3
+"""Task classes that the language has words for."""
+MAX_VEHICLE = 60
+NUM_SPECIAL = 3
+NUM_TEXT = NUM_SPECIAL + 256
+"""Tokens of the tokenizer before the words: special ones and bytes."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Logarithmic bins; `low` is the centre of the first one, `high` that of the last.
+
+    >>> scale = Scale(1.0, 100.0, 3)
+    >>> scale.bin(np.array([0.1, 9.0, 11.0, 1e9])).tolist(), scale.centre(np.array([1])).tolist()
+    ([0, 1, 1, 2], [10.0])
+    """
+
+    low: float
+    high: float
+    count: int
+
+    @cached_property
+    def step(self) -> float:
+        """Distance of two centres in logarithms."""
+        return float(np.log(self.high / self.low)) / (self.count - 1)
+
+    def bin(self, values: Floats) -> Ints:
+        """Return the nearest bins; values beyond the ends belong to the first and last one."""
+        with np.errstate(divide="ignore"):
+            place = np.log(np.asarray(values, dtype=np.float64) / self.low) / self.step
+        return np.clip(np.round(place), 0, self.count - 1).astype(np.int64)
+
+    def centre(self, bins: Ints | Floats) -> Floats:
+        """Return the centres of bins, which may lie between two."""
+        centres: Floats = self.low * np.exp(self.step * np.asarray(bins, dtype=np.float64))
+        return centres
+
+
+SIZE = Scale(0.15, 6.0, 128)
+TOTAL = Scale(0.25, 4.0, 64)
+BACKLOG = Scale(0.01, 100.0, 47)
+UPLOAD = Scale(1e-4, 3.0, 160)
+SHARE = Scale(0.006, 0.9, 127)
+
+NUM_ANSWER = 1 + SHARE.count
+"""Answers: local, or a share."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """Consecutive tokens: `count` of them from `first` on; `name` begins their texts."""
+
+    name: str
+    first: int
+    count: int
+
+
+def _lay_out() -> dict[str, Words]:
+    """Give every field of every class its own tokens."""
+    counts = {"n": MAX_VEHICLE + 1, "v": MAX_VEHICLE, "r": UPLOAD.count, "m": UPLOAD.count}
+    for index in range(1, NUM_CLASS + 1):
+        counts |= {f"q{index}": 1 + BACKLOG.count, f"t{index}": TOTAL.count}
+        counts |= {f"d{index}": SIZE.count, f"a{index}": NUM_ANSWER}
+    words, first = {}, NUM_TEXT
+    for name, count in counts.items():
+        words[name] = Words(name, first, count)
+        first += count
+    return words
+
+
+WORDS = _lay_out()
+NUM_TOKEN = -(-(NUM_TEXT + sum(words.count for words in WORDS.values())) // 32) * 32
+"""Size of the vocabulary, filled up to whole blocks of quantisation."""
+LENGTH_HEADER = 2 + 2 * NUM_CLASS
+LENGTH_ROW = 2 + 2 * NUM_CLASS
+SIZE_AT = tuple(range(2, LENGTH_ROW, 2))
+"""Places of sizes in a row: where answers are predicted."""
+ANSWER_AT = tuple(range(3, LENGTH_ROW, 2))
+"""Places of answers in a row."""
+ANSWER_FIRST = tuple(WORDS[f"a{index}"].first for index in range(1, NUM_CLASS + 1))
+
+
+def token_texts() -> list[str]:
+    """Return the texts of the words, from token `NUM_TEXT` on.
+
+    >>> token_texts()[:2]
+    ['<n0>', '<n1>']
+    """
+    texts = [
+        f"<{words.name}{'.' if words.name[-1].isdigit() else ''}{i}>"
+        for words in WORDS.values()
+        for i in range(words.count)
+    ]
+    return texts + [f"<pad{i}>" for i in range(NUM_TOKEN - NUM_TEXT - len(texts))]
+
+
+def encode_state(snapshot: TwinSnapshot) -> tuple[Ints, Ints]:
+    """Return the header, [LENGTH_HEADER], and the rows, [N, LENGTH_ROW], with all answers local."""
+    system = snapshot.system
+    count = system.num_vehicle
+    sizes = snapshot.size_bytes / system.size_bytes_mean
+    rate_bps = np.maximum(snapshot.uplink_rate_bps, 1.0)
+    upload = rate.upload_delay_s(float(system.size_bytes_mean.mean()), rate_bps) / system.slot_duration_s
+    backlog = snapshot.backlog_bytes / system.backlog_unit_bytes
+    header = [WORDS["n"].first + count]
+    header += [
+        WORDS[f"q{k + 1}"].first + (1 + int(BACKLOG.bin(backlog[k])) if backlog[k] > 0 else 0) for k in range(NUM_CLASS)
+    ]
+    totals = TOTAL.bin(np.maximum(sizes.mean(axis=0), 1e-9))
+    header += [WORDS[f"t{k + 1}"].first + int(totals[k]) for k in range(NUM_CLASS)]
+    mean_upload = np.exp(np.log(np.clip(upload, UPLOAD.low, UPLOAD.high)).mean())
+    header += [WORDS["m"].first + int(UPLOAD.bin(mean_upload))]
+    rows = np.zeros((count, LENGTH_ROW), dtype=np.int64)
+    rows[:, 0] = WORDS["v"].first + np.arange(count)
+    rows[:, 1] = WORDS["r"].first + UPLOAD.bin(upload)
+    size_bins = SIZE.bin(np.maximum(sizes, 1e-9))
+    for k in range(NUM_CLASS):
+        rows[:, SIZE_AT[k]] = WORDS[f"d{k + 1}"].first + size_bins[:, k]
+        rows[:, ANSWER_AT[k]] = ANSWER_FIRST[k]
+    return np.array(header, dtype=np.int64), rows
+
+
+def encode_answer(decision: Decision, server_hz: float) -> Ints:
+    """Return the answers of a decision, [N, K]: 0 is local, 1 + bin a share. Whatever is offloaded counts as all.
+
+    server_hz : Hz, what shares are parts of
+    """
+    share = decision.compute_allocation_hz / server_hz
+    offloaded = (decision.offloading_ratio >= 0.5) & (share > 0)
+    return np.where(offloaded, 1 + SHARE.bin(np.maximum(share, 1e-12)), 0)
+
+
+def with_answers(rows: Ints, answers: Ints) -> Ints:
+    """Return rows [..., N, LENGTH_ROW] with these answers [..., N, K]."""
+    filled = rows.copy()
+    filled[..., list(ANSWER_AT)] = np.array(ANSWER_FIRST) + answers
+    return filled
+
+
+def decode_answer(share_bin: Floats, offloaded: NDArray[np.bool_], server_hz: float) -> Decision:
+    """Return the decision of answers: whole tasks, and shares that may lie between two bins.
+
+    share_bin : [N, K], place on `SHARE`
+    offloaded : [N, K]
+    """
+    ratio = offloaded.astype(np.float64)
+    return Decision(ratio, ratio * SHARE.centre(share_bin) * server_hz)

@@ -1,0 +1,126 @@
+"""`twin cases`: examples for policies that decide by them."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from physical.errors import InputError
+from sim.cli.app import Json, Settings, app, examples, load, print_json
+
+if TYPE_CHECKING:
+    from policies.casefile import CaseFile
+
+case_sets = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+
+
+@case_sets.callback(invoke_without_command=True, epilog=examples("twin cases build --help", "twin cases show --help"))
+def _cases(context: typer.Context) -> None:
+    """Build case sets from runs, and look at them: what nearest-case and other policies decide by."""
+    if context.invoked_subcommand is None:
+        commands = ", ".join(command.name or "" for command in case_sets.registered_commands)
+        raise InputError("is missing", where="COMMAND", accepted=f"{commands}; see twin cases --help")
+
+
+@case_sets.command(
+    name="build",
+    epilog=examples(
+        "twin cases build dtecn --out cases.parquet",
+        "twin cases build dtecn-congested --policy p2-exact:margin=0.05 --seed 3 --count 100 --every 2 --out c.parquet",
+        "twin run dtecn --policy nearest-case:file=cases.parquet --seed 1",
+    ),
+)
+def _build(
+    scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="Built-in name or TOML file.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.parquet", help="Where the case set goes.")],
+    policy: Annotated[
+        str, typer.Option("--policy", metavar="NAME[:OPTION=VALUE,...]", help="Who decides; see twin policies.")
+    ] = "p2-exact",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of all random numbers.")] = 0,
+    count: Annotated[int, typer.Option("--count", min=1, help="How many cases.")] = 64,
+    every: Annotated[int, typer.Option("--every", min=1, help="Slots from one case to the next.")] = 5,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Run a policy, and keep some of its decisions with what they brought."""
+    from policies.casefile import open_cases
+    from sim import cases, show
+
+    chosen = load(scenario, settings)
+    num_slot = min(cases.num_slot_for(count, every), chosen.time.num_slot)
+    with show.progress(num_slot, shown=not as_json and sys.stderr.isatty()) as progress:
+        cases.build(chosen, policy, seed, count, every, out, name=scenario, progress=progress)
+    summary = _summary(open_cases(out))
+    if as_json:
+        print_json(summary)
+    else:
+        typer.echo(_line(summary))
+
+
+@case_sets.command(
+    name="show", epilog=examples("twin cases show cases.parquet", "twin cases show cases.parquet --json")
+)
+def _show(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Case set.", show_default=False)], as_json: Json = False
+) -> None:
+    """Show what a case set holds.
+
+    The objective is what the decision was expected to bring, beside it is what the slot realised; then come the
+    offloaded tasks, and the part of all servers that is set aside for them.
+    """
+    from policies.casefile import open_cases
+    from sim import show
+
+    found = open_cases(file)
+    summary, rows = _summary(found), _rows(found)
+    if as_json:
+        print_json({**summary, "cases": rows})
+    else:
+        show.cases(rows, _line(summary))
+
+
+def _summary(found: CaseFile) -> dict[str, Any]:
+    realised = found.rows.column("realised").to_pylist()
+    return {
+        "file": str(found.path),
+        "num_case": found.rows.num_rows,
+        "num_realised": sum(math.isfinite(value) for value in realised),
+        "num_vehicle": found.system["num_vehicle"],
+        "num_class": found.system["num_class"],
+        "digest": found.digest,
+    }
+
+
+def _line(summary: dict[str, Any]) -> str:
+    return (
+        f"{summary['file']}: {summary['num_case']} cases of {summary['num_vehicle']} vehicles, "
+        f"{summary['num_class']} task classes, {summary['num_realised']} with a realised objective"
+    )
+
+
+def _rows(found: CaseFile) -> list[dict[str, Any]]:
+    """Return what is shown of each case; a number that is not known is None."""
+    plain = found.rows.select(["origin", "slot", "objective", "realised"]).to_pylist()
+    used = found.used_share()
+    offloaded = [int((ratio > 0).sum()) for ratio in found.arrays("offloading_ratio")]
+    return [
+        {
+            **row,
+            **{name: row[name] if math.isfinite(row[name]) else None for name in ("objective", "realised")},
+            "num_offloaded": num,
+            "used_share": share,
+        }
+        for row, num, share in zip(plain, offloaded, used, strict=True)
+    ]
+
+
+app.add_typer(case_sets, name="cases")

