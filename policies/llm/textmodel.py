@@ -155,8 +155,8 @@ class TextModel:
             raise ContextOverflowError(f"prompt and answer need {need} tokens, the model's context has {most}")
         if session.has_context and need <= session.num_context and num_sequence <= session.num_sequence:
             return
-        # Twice as much at least: growing loses the cache, and prompts that grow do so at every decision.
-        size = max(need, min(most, 2 * session.num_context)) if need > session.num_context else session.num_context
+        # More than needed: growing loses the cache, and the next prompt may be some tokens longer.
+        size = min(need + need // 4, most) if need > session.num_context else session.num_context
         try:
             session.open(size, max(num_sequence, session.num_sequence))
         except InputError as error:

@@ -1,6 +1,6 @@
 """The command line: one module per group of commands, which register themselves with `app` in this order."""
 
-from sim.cli import run, replay, compare, importing, look, measure, train, cases  # isort: skip
+from sim.cli import run, replay, compare, importing, look, measure, train, cases, models  # isort: skip
 from sim.cli.app import app, main
 
-__all__ = ["app", "cases", "compare", "importing", "look", "main", "measure", "replay", "run", "train"]
+__all__ = ["app", "cases", "compare", "importing", "look", "main", "measure", "models", "replay", "run", "train"]

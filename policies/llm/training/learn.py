@@ -54,7 +54,7 @@ class LearnArguments:
     seed : of weights and batches
     """
 
-    steps: int = 5000
+    steps: int = 4500
     tokens: int = 4000
     learning_rate: float = 6e-3
     warm_up: int = 50

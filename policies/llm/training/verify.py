@@ -94,7 +94,7 @@ def logits_of_both(model: Path, seed: int, num_case: int) -> tuple[Logits, Logit
     network = network_of(model)
     tokens = torch.from_numpy(np.concatenate(parts).astype(np.int64))[None]
     shape = (num_case + 1, system.num_vehicle)
-    with torch.inference_mode():
+    with torch.no_grad():
         stream = network(tokens, Plan(*shape, network.shape), places_of_answers(*shape))
         found = network.answers(stream.unflatten(1, (*shape, NUM_CLASS)))
     return logits, found[0, -1].numpy()
