@@ -201,6 +201,18 @@ def cases(rows: Sequence[Mapping[str, Any]], title: str) -> None:
     console().print(table)
 
 
+def models(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print the language models that have names, with their files."""
+    output = console()
+    for row in rows:
+        output.print(f"{row['name']}: {row['summary']}", markup=False, soft_wrap=True)
+        if row["file"] is None:
+            output.print(f"  not there; {row['missing']}", markup=False, soft_wrap=True)
+        else:
+            output.print(f"  {row['file']}, {row['bytes'] / 1e6:.1f} MB", markup=False, soft_wrap=True)
+            output.print(f"  SHA-256 {row['sha256']}", markup=False, soft_wrap=True)
+
+
 def sweep(points: Sequence[Point], title: str, directory: Path) -> None:
     """Print means with their intervals at every point of a grid."""
     columns = _columns(points[0].comparison)

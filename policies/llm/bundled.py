@@ -90,6 +90,7 @@ class BundledEngine:
             self._session.close()
             raise InputError("is no model of this language", where=str(path), accepted="model=bundled")
         self._read: list[bytes] = []
+        self._written: dict[int, tuple[Case, Ints]] = {}
         self._plan_query()
 
     def _plan_query(self) -> None:
@@ -144,11 +145,15 @@ class BundledEngine:
         return self._system.server.frequency_hz
 
     def _write_all(self, cases: Sequence[Case]) -> list[Ints]:
-        return [self._write(case.snapshot, encode_answer(case.decision, self._server_hz)) for case in cases]
+        """Return cases as tokens; those of the last prompt are not written again."""
+        known = self._written
+        self._written = {id(case): known.get(id(case)) or (case, self._write(case)) for case in cases}
+        return [self._written[id(case)][1] for case in cases]
 
-    def _write(self, snapshot: TwinSnapshot, answers: Ints) -> Ints:
+    def _write(self, case: Case) -> Ints:
         """Return a case as tokens: the header, then the rows place by place."""
-        header, rows = encode_state(snapshot)
+        header, rows = encode_state(case.snapshot)
+        answers = encode_answer(case.decision, self._server_hz)
         return np.concatenate([header, with_answers(rows, answers).T.reshape(-1)])
 
     def _read_all(self, written: list[Ints]) -> int:

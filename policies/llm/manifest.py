@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from physical.errors import InputError
-from policies.llm.models import sha256
+from policies.llm.models import manifest_path, sha256
 from policies.llm.reading import Reading
 
 SCHEMA = 1
@@ -66,11 +66,6 @@ class ModelManifest(BaseModel):
     def reading(self) -> Reading:
         """How answers are read off probabilities."""
         return Reading(self.threshold, self.quantile)
-
-
-def manifest_path(model: Path) -> Path:
-    """Return where the manifest of a model is."""
-    return model.with_suffix(".json")
 
 
 def read_manifest(model: Path) -> ModelManifest:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from physical.errors import InputError
 
@@ -23,7 +23,7 @@ class ModelFile:
     Parameters
     ----------
     path : GGUF file
-    kind : "bundled" has a language of its own; "text" reads and writes text
+    kind : "bundled" has the language of the bundled model; "text" reads and writes text
     name : for people and for manifests
     """
 
@@ -47,7 +47,50 @@ def resolve(model: str) -> ModelFile:
     if not path.is_file():
         problem = "is not a file" if path.exists() else "does not exist"
         raise InputError(problem, where=model or '""', accepted="bundled, smollm2 or the path of a GGUF file")
-    return ModelFile(path, "text", path.name)
+    # twin models train leaves a manifest beside what it makes.
+    return ModelFile(path, "bundled" if manifest_path(path).is_file() else "text", path.name)
+
+
+def manifest_path(model: Path) -> Path:
+    """Return where the manifest of a model that was trained here is."""
+    return model.with_suffix(".json")
+
+
+class KnownModel(NamedTuple):
+    """A model that has a name of its own.
+
+    name : for the option ``model``
+    summary : what it is
+    path : its file, or None if it is not installed
+    accepted : how to install it
+    """
+
+    name: str
+    summary: str
+    path: Path | None
+    accepted: str = ""
+
+    def describe(self) -> dict[str, object]:
+        """Return plain data: name, summary, file, size and digest."""
+        found: dict[str, object] = {"name": self.name, "summary": self.summary, "file": None}
+        if self.path is None:
+            return found | {"missing": self.accepted}
+        return found | {"file": str(self.path), "bytes": self.path.stat().st_size, "sha256": sha256(self.path)}
+
+
+def known() -> list[KnownModel]:
+    """Return the models that have names, installed or not."""
+    rows = (
+        ("bundled", "trained here to decide in context: any number of vehicles, three task classes"),
+        ("smollm2", "SmolLM2-135M-Instruct, Q4_1: a small model for text, far from good at this"),
+    )
+    found = []
+    for name, summary in rows:
+        try:
+            found.append(KnownModel(name, summary, resolve(name).path))
+        except InputError as error:
+            found.append(KnownModel(name, summary, None, error.accepted or ""))
+    return found
 
 
 def _smollm2() -> Path:

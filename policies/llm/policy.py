@@ -15,7 +15,7 @@ from policies.llm.manifest import check_manifest
 from policies.llm.models import ModelFile, check_sha256, resolve, sha256
 from policies.memory import CaseMemory, fit
 from policies.optimal.tasks import check_p2
-from policies.selection import Selection, nearest
+from policies.selection import Selection
 from twin.decision import Decision, Diagnostics, Prompt
 from twin.snapshot import TwinSnapshot
 
@@ -33,8 +33,8 @@ class Llm:
     ----------
     model : "bundled", "smollm2", or the path of a GGUF file
     cases : cases in the prompt
-    select : which ones: nearest, diverse, best, recent or random; by default "recent" for the bundled model, whose
-        prompt then stays the same for `refresh` slots, and "nearest" for others
+    select : which ones: nearest, diverse, best, recent or random. With "nearest" the model has to read other cases in
+        every slot; with the others a prompt begins with the same ones for `refresh` slots, which it reads once
     case_file : case set to begin with, see ``twin cases build``
     teacher : policy that decides the first slots
     start : number of cases to begin with
@@ -50,7 +50,7 @@ class Llm:
 
     model: str = "bundled"
     cases: int = 8
-    select: Selection | None = None
+    select: Selection = "recent"
     case_file: str = ""
     teacher: str = "p2-exact"
     start: int = 16
@@ -79,7 +79,7 @@ class Llm:
             start=self.start,
             capacity=max(self.start, _CAPACITY),
             grow=self.grow,
-            select=self.select or ("recent" if self._file.kind == "bundled" else "nearest"),
+            select=self.select,
             refresh=self.refresh,
             owner="llm",
         )
@@ -146,7 +146,7 @@ class Llm:
         answer = self._engine.decide(chosen, snapshot, self.deadline_ms / 1e3 or None)
         decision, guarded = fit(snapshot, answer.decision), False
         if self.guard:
-            similar = nearest(self.memory.cases, 1, snapshot)
+            similar = self.memory.nearest(snapshot, 1)
             decision, guarded = self._guard.check(snapshot, decision, similar)
         self.memory.decided(snapshot, decision)
         prompt = Prompt(

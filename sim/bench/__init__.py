@@ -34,6 +34,8 @@ _BENCHES = (
     BenchSpec(
         "batch", "sim.bench.batch:measure", "vehicle-slots of the batch engine against raw SimPy timeouts, and memory"
     ),
+    BenchSpec("llm", "sim.bench.llm:measure", "time of a language model's decision, against a plain completion"),
+    BenchSpec("heldout", "sim.bench.heldout:measure", "cost of the bundled model's decisions in unknown environments"),
     BenchSpec("training", "sim.bench.training:measure", "updates per second, and time to train apg to 5 %"),
 )
 

@@ -87,7 +87,7 @@ def test_decisions_survive_the_language(seed: int) -> None:
             with_answers(encode_state(case.snapshot)[1], answers)[:, list(ANSWER_AT)].tolist()
             == (np.array(ANSWER_FIRST) + answers).tolist()
         )
-        back = decode_answer(answers - 1.0, answers > 0, server_hz)
+        back = decode_answer(np.asarray(answers, dtype=np.float64) - 1.0, answers > 0, server_hz)
         whole = case.decision.offloading_ratio == 1.0
         assert (back.offloading_ratio[whole] == 1.0).all()
         share, found = case.decision.compute_allocation_hz[whole], back.compute_allocation_hz[whole]

@@ -14,8 +14,8 @@ import torch
 from physical.errors import InputError
 from policies.llm.bundled import BundledEngine
 from policies.llm.environments import RandomEnvironment, solved_cases
-from policies.llm.manifest import Golden, ModelManifest, manifest_path
-from policies.llm.models import sha256
+from policies.llm.manifest import Golden, ModelManifest
+from policies.llm.models import manifest_path, sha256
 from policies.llm.reading import Reading
 from policies.llm.training import dataset
 from policies.llm.training.export import Quantisation, export

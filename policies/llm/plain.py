@@ -1,0 +1,89 @@
+"""What `llama_cpp.Llama` takes for the prompts of the bundled model: the yardstick of ``twin bench llm``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import llama_cpp
+import numpy as np
+from numpy.typing import NDArray
+
+from policies.cases import CaseSet
+from policies.llm.vocabulary import (
+    ANSWER_FIRST,
+    LENGTH_ROW,
+    NUM_ANSWER,
+    SIZE_AT,
+    encode_answer,
+    encode_state,
+    with_answers,
+)
+from twin.snapshot import TwinSnapshot
+
+
+class PlainTimes(NamedTuple):
+    """Median times of a completion, s: from an empty cache, and when the cases are there already."""
+
+    cold_s: float
+    warm_s: float
+
+
+def completion_times(path: Path, cases: CaseSet, queries: Sequence[TwinSnapshot]) -> PlainTimes:
+    """Return what completions take that read cases and a state, and write an answer for every task.
+
+    Parameters
+    ----------
+    path : the bundled model's file
+    cases : of the prompt
+    queries : states, all of the same system
+    """
+    prefix: list[int] = []
+    for case in cases:
+        header, rows = encode_state(case.snapshot)
+        server_hz = case.snapshot.system.server.frequency_hz
+        prefix += [*header.tolist(), *with_answers(rows, encode_answer(case.decision, server_hz)).reshape(-1).tolist()]
+    model = _load(path, len(prefix) + 2 * queries[0].system.num_vehicle * (LENGTH_ROW + 2))
+    allowed = np.full(model.n_vocab(), -np.inf, dtype=np.float32)
+    for first in ANSWER_FIRST:
+        allowed[first : first + NUM_ANSWER] = 0.0
+
+    def only_answers(_: NDArray[np.intc], scores: NDArray[np.single]) -> NDArray[np.single]:
+        return scores + allowed
+
+    processors = llama_cpp.LogitsProcessorList([only_answers])
+    times: dict[bool, list[float]] = {False: [], True: []}
+    for query in queries:
+        header, rows = encode_state(query)
+        prompt = prefix + header.tolist() + rows[:, [0, 1, *SIZE_AT]].reshape(-1).tolist()
+        for is_warm in (False, True):
+            if not is_warm:
+                model.reset()
+            else:  # a completion that ends with the cases leaves just them in the cache
+                model.create_completion(prefix, max_tokens=1, temperature=0.0)
+            begin_s = time.perf_counter()
+            found = model.create_completion(
+                prompt, max_tokens=query.size_bytes.size, temperature=0.0, logits_processor=processors
+            )
+            times[is_warm].append(time.perf_counter() - begin_s)
+            assert found["usage"]["completion_tokens"] == query.size_bytes.size, "it has not written every answer"
+    model.close()
+    return PlainTimes(float(np.median(times[False])), float(np.median(times[True])))
+
+
+def _load(path: Path, num_context: int) -> Any:
+    """Load a model as users of llama-cpp-python do, but without the extra buffer types, which may crash (on AMX)."""
+    default = llama_cpp.llama_cpp.llama_model_default_params
+
+    def safe() -> Any:
+        params = default()
+        params.use_extra_bufts = False
+        return params
+
+    llama_cpp.llama_cpp.llama_model_default_params = safe
+    try:
+        return llama_cpp.Llama(str(path), n_ctx=num_context, n_threads=1, n_threads_batch=1, verbose=False)
+    finally:
+        llama_cpp.llama_cpp.llama_model_default_params = default
