@@ -62,8 +62,8 @@ def measure() -> Report:
     notes = (
         "cold: nothing read before; warm: the cases are in the cache, the state is another one; one thread",
         "tokens/s: of the whole prompt and the answer, per second of a warm decision",
-        "plain completion: llama_cpp.Llama reads the same prompt and writes as many answers, one after another; from an",
-        "empty cache, or (its reuse) with the cases in it already, as it finds them when prompts begin alike",
+        "plain completion: llama_cpp.Llama reads the same prompt and writes as many answers, one after another; from",
+        "an empty cache, or (its reuse) with the cases in it already, as it finds them when prompts begin alike",
     )
     return Report("Language models: time of a decision", columns, rows, notes, {"models": entries})
 

@@ -1,0 +1,1 @@
+"""Writes a run in the formats of other tools: trace events for Perfetto, CSV files."""

@@ -1,0 +1,211 @@
+"""Runs what a plan asks for, as jobs of which every finished one is a file, and holds the numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from physical.errors import InputError
+from policies.registry import make
+from sim.compare import Interval, interval
+from sim.figures.plan import Metric, Plan, Series, World, number
+from sim.jobs import Job, finish
+from sim.scenario import Scenario
+from sim.simulation import RunResult, run
+
+FloatArray = npt.NDArray[np.float64]
+
+_NUM_SLOT_TRIED = 2
+
+
+@dataclass(frozen=True)
+class MeasuredJob(Job):
+    """A run whose summary also has what the papers' figures need and only the trace knows; see `more`."""
+
+    def path(self, directory: Path) -> Path:
+        """Return the file that holds the result: another than that of a plain run, which lacks those numbers."""
+        return super().path(directory).with_suffix(".figures.json")
+
+    def execute(self, directory: Path) -> dict[str, Any]:
+        """Run, and store summary and additional numbers in a file that appears at once."""
+        scenario = Scenario.model_validate_json(self.scenario)
+        result = run(scenario, policy=self.policy, seed=self.seed)
+        summary = result.summary | more(scenario, result)
+        path = self.path(directory)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        text = json.dumps({"policy": self.policy, "seed": self.seed, "summary": summary}, allow_nan=False)
+        temporary.write_text(text, "utf-8")
+        os.replace(temporary, path)
+        return summary
+
+
+def more(scenario: Scenario, result: RunResult) -> dict[str, Any]:
+    """Return what a figure shows beside the summary.
+
+    energy_edge_j_mean : of all servers, per slot [J]
+    energy_vehicle_j_mean : all energy, per vehicle and slot [J]
+    resource_ratio_mean : allocated to tasks, of all servers' frequency, mean over decisions
+    gap_max : largest certified gap of a decision; None where a policy certifies nothing
+    """
+    decisions = result.table("decisions")
+    capacity_hz = sum(node.server.frequency_hz for node in scenario.nodes)
+    allocated_hz = [sum(row) for row in decisions["compute_allocation_hz"].to_pylist()]
+    gaps = [gap for gap in decisions["gap"].to_pylist() if gap is not None and np.isfinite(gap)]
+    summary = result.summary
+    return {
+        "energy_edge_j_mean": summary["energy_edge_j"] / summary["slots"],
+        "energy_vehicle_j_mean": summary["energy_j_mean"] / scenario.num_vehicle,
+        "resource_ratio_mean": float(np.mean(allocated_hz)) / capacity_hz if allocated_hz else None,
+        "gap_max": max(gaps, default=None),
+    }
+
+
+Place = tuple[str, str, str, int]
+"""Mode, world, policy, index of the point."""
+
+
+class Measured:
+    """The numbers of all runs of a plan.
+
+    Parameters
+    ----------
+    plan, modes, seeds : what was run
+    summaries : place -> one summary per seed
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        modes: Sequence[str],
+        seeds: Sequence[int],
+        summaries: Mapping[Place, Sequence[Mapping[str, Any]]],
+    ) -> None:
+        self.plan = plan
+        self.modes = tuple(modes)
+        self.seeds = tuple(seeds)
+        self.summaries = summaries
+
+    def has(self, series: Series) -> bool:
+        """Tell whether a series was run."""
+        return self.plan.method(series.method) is not None
+
+    def values(self, mode: str, series: Series, metric: Metric) -> FloatArray:
+        """Return [point, seed] in the unit in which the metric is shown."""
+        rows = []
+        for index in range(len(self.plan.world(series.world).points)):
+            found = self.summaries[mode, series.world, series.method, index]
+            rows.append([np.nan if row[metric.key] is None else row[metric.key] for row in found])
+        return np.asarray(rows, dtype=np.float64) * metric.scale
+
+    def relative(self, mode: str, series: Series, other: Series, metric: Metric) -> FloatArray:
+        """Return [point, seed]: series minus other with the same seed, in parts of the other's mean magnitude."""
+        values, base = self.values(mode, series, metric), self.values(mode, other, metric)
+        return relative_difference(values, base)
+
+    def gap_max(self, mode: str) -> float:
+        """Return the largest certified gap of the optimum's decisions."""
+        place = (mode, self.plan.optimum.policy)
+        gaps = [
+            row["gap_max"]
+            for (of_mode, _, policy, _), rows in self.summaries.items()
+            for row in rows
+            if (of_mode, policy) == place and row["gap_max"] is not None
+        ]
+        return max(gaps, default=float("nan"))
+
+    def total(self, policy: str, key: str) -> float:
+        """Return the sum of a key over all runs of a policy."""
+        rows = (rows for (_, _, of, _), rows in self.summaries.items() if of == policy)
+        return float(sum(row[key] for found in rows for row in found))
+
+
+def relative_difference(values: FloatArray, base: FloatArray) -> FloatArray:
+    """Return (values - base) / |mean over seeds of base|, [point, seed]; 0 where both are 0.
+
+    >>> relative_difference(np.array([[2.0, 4.0]]), np.array([[1.0, 3.0]]))
+    array([[0.5, 0.5]])
+    """
+    scale = np.abs(base.mean(axis=1, keepdims=True))
+    difference = values - base
+    return np.divide(difference, scale, out=np.where(difference == 0, 0.0, np.nan), where=scale > 0)
+
+
+def intervals(values: FloatArray) -> list[Interval]:
+    """Return mean and 95 % interval over the seeds of every point."""
+    return [interval(row) for row in values]
+
+
+def runnable(plan: Plan, num_slot: int = _NUM_SLOT_TRIED) -> Plan:
+    """Return the plan without the methods that cannot be made, or cannot decide two slots, here.
+
+    A language model may be there and yet not run: its library was built for another processor, its file is missing.
+    """
+    missing: dict[str, str] = {}
+    world = plan.worlds[0]
+    settings = [*world.settings, f"{plan.axis.key}={number(world.points[0])}", f"time.num_slot={num_slot}"]
+    scenario = Scenario.load(world.scenario, settings)
+    for method in plan.methods:
+        try:
+            summary = run(scenario, policy=make(method.policy), keep_tables=False).summary
+        except InputError as error:
+            missing[method.policy] = str(error)
+            continue
+        if summary["decisions"] and summary["fallbacks"] == summary["decisions"]:
+            missing[method.policy] = f"{method.policy}: every decision of a trial run failed"
+    if plan.optimum.policy in missing:
+        raise InputError(missing[plan.optimum.policy])
+    return plan.without(missing)
+
+
+def measure(
+    plan: Plan,
+    modes: Sequence[str],
+    seeds: Sequence[int],
+    directory: Path,
+    *,
+    num_worker: int = 1,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Measured:
+    """Run every method with every seed at every point; finished runs are kept below `directory`.
+
+    Raises
+    ------
+    InputError : a directory that cannot be written, a policy that refuses a scenario
+    """
+    jobs: dict[Place, list[Job]] = {}
+    for mode in modes:
+        for world, index, value in plan.points():
+            text = scenario_at(plan, mode, world, value).model_dump_json()
+            for method in plan.methods:
+                place = (mode, world.name, method.policy, index)
+                jobs[place] = [MeasuredJob(text, method.policy, seed) for seed in seeds]
+    found = finish([job for row in jobs.values() for job in row], directory, num_worker, progress)
+    summaries = {place: [found[job] for job in row] for place, row in jobs.items()}
+    return Measured(plan, modes, seeds, summaries)
+
+
+def scenario_at(plan: Plan, mode: str, world: World, value: float) -> Scenario:
+    """Return the scenario of a point."""
+    settings = [*world.settings, *plan.modes[mode], f"{plan.axis.key}={number(value)}"]
+    return Scenario.load(world.scenario, settings)
+
+
+def write_runs(measured: Measured, path: Path) -> None:
+    """Store all summaries as one Parquet table with a row per run."""
+    rows = [
+        {"mode": mode, "world": world, "x": measured.plan.world(world).points[index], "policy": policy, "seed": seed}
+        | dict(summary)
+        for (mode, world, policy, index), summaries in measured.summaries.items()
+        for seed, summary in zip(measured.seeds, summaries, strict=True)
+    ]
+    keys = dict.fromkeys(key for row in rows for key in row)
+    pq.write_table(pa.Table.from_pylist([{key: row.get(key) for key in keys} for row in rows]), path)
