@@ -215,7 +215,7 @@ def test_nothing_but_the_snapshot_and_the_cases_counts() -> None:
     cases, (query,) = solved_cases(environment, 8, 1)
     policy = make("llm:guard=no")
     policy.reset(environment.system, 0)
-    engine: Any = policy._engine  # type: ignore[attr-defined]  # noqa: SLF001 - below what a run does
+    engine: Any = policy._engine  # type: ignore[attr-defined]
     shown: list[Case] = list(cases)
     before = engine.decide(shown, query, None).decision
     other = replace(query, x_m=query.x_m + 50.0, speed_mps=query.speed_mps * 2, slot=query.slot + 5)
