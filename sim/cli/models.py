@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import typer
@@ -108,10 +110,8 @@ def _train(
     return 0
 
 
-def _training(module: str):  # type: ignore[no-untyped-def]  # a module
+def _training(module: str) -> ModuleType:
     """Import a module of the training, or say what is missing."""
-    import importlib
-
     try:
         return importlib.import_module(f"policies.llm.training.{module}")
     except ImportError as error:

@@ -8,7 +8,9 @@ of a thread to nest. Flows ("s", "t", "f") lead from stage to stage of a task, a
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 from physical.errors import InputError
 from physical.plane.ticks import to_ns
 from sim.export.lanes import deal
-from sim.export.messages import message_events
+from sim.export.messages import Messages
 from sim.export.output import compressed, whole_file
 from sim.export.stages import NETWORK, RESULT, STAGE_NAMES, UPLOAD, stages
 from sim.export.text import compact, flow, micros
@@ -31,48 +33,46 @@ Ints = NDArray[np.int64]
 _CHUNK_EVENTS = 20_000
 
 
-def write_perfetto(
-    recorded: RecordedRun,
-    out: Path,
-    begin_s: float | None = None,
-    until_s: float | None = None,
-    progress: Callable[[int], None] = lambda _: None,
-) -> int:
-    """Write a run, or the slots of it that begin in [begin_s, until_s); return the number of events.
+def check_name(out: Path) -> None:
+    """Demand a file name that says what is in the file.
+
+    Raises
+    ------
+    InputError : another ending than ``.json`` or ``.json.gz``
+    """
+    if not out.name.endswith((".json", ".json.gz")):
+        raise InputError(f"{out.name!r} is no name for trace events", where="--out", accepted="FILE.json, FILE.json.gz")
+
+
+def write_perfetto(export: TraceEvents, out: Path, progress: Callable[[int], None] = lambda _: None) -> int:
+    """Write the events of a run; return their number.
 
     out : ends in ``.json`` or ``.json.gz``
     progress : called with the number of task stages written
 
     Raises
     ------
-    InputError : another ending, a file that cannot be written, no slot between the two times
+    InputError : another ending, a file that cannot be written
     """
-    if not out.name.endswith((".json", ".json.gz")):
-        raise InputError(f"{out.name!r} is no name for trace events", where="--out", accepted="FILE.json, FILE.json.gz")
-    export = TraceEvents(recorded, begin_s, until_s, progress)
+    check_name(out)
     with whole_file(out) as file:
         if not out.name.endswith(".gz"):
-            return _write(file, export)
+            return _write(file, export, progress)
         with compressed(file) as packed:
-            return _write(packed, export)
+            return _write(packed, export, progress)
 
 
-def _write(file: IO[bytes], export: TraceEvents) -> int:
+def _write(file: IO[bytes], export: TraceEvents, progress: Callable[[int], None]) -> int:
     recorded = export.recorded
     told = {"scenario": recorded.scenario.title, "policy": recorded.policy, "seed": recorded.seed}
     told |= {"status": recorded.status, "run": recorded.trace.directory.name}
     file.write(f'{{"displayTimeUnit":"ns","otherData":{compact(told)},"traceEvents":[\n'.encode())
-    num, lines = 0, []
-    for event in export.events():
-        lines.append(event)
-        num += 1
-        if len(lines) == _CHUNK_EVENTS:
-            file.write((",\n".join(lines) + ",\n").encode())
-            lines = []
-    # A last event without a comma behind it: there is always the name of the cloud.
-    file.write(",\n".join([*lines, compact({"ph": "M", "name": "trace_end", "pid": CLOUD_PID, "args": {}})]).encode())
+    num, events = 0, export.events(progress)
+    while lines := list(islice(events, _CHUNK_EVENTS)):
+        file.write((",\n" if num else "").encode() + ",\n".join(lines).encode())
+        num += len(lines)
     file.write(b"\n]}\n")
-    return num + 1
+    return num
 
 
 class TraceEvents:
@@ -82,19 +82,15 @@ class TraceEvents:
     ----------
     recorded : run
     begin_s, until_s : slots that begin in this interval only
-    progress : called with the number of task stages yielded so far
+
+    Raises
+    ------
+    InputError : no slot between the two times
     """
 
-    def __init__(
-        self,
-        recorded: RecordedRun,
-        begin_s: float | None = None,
-        until_s: float | None = None,
-        progress: Callable[[int], None] = lambda _: None,
-    ) -> None:
+    def __init__(self, recorded: RecordedRun, begin_s: float | None = None, until_s: float | None = None) -> None:
         self.recorded = recorded
         self.tracks = Tracks(recorded.scenario)
-        self._progress = progress
         self._slot_ns = to_ns(recorded.scenario.time.slot_duration_s)
         self._first, self._last = self._slots(begin_s, until_s)
         self._end_ns = recorded.num_slot * self._slot_ns
@@ -129,26 +125,26 @@ class TraceEvents:
         """Number of task stages, for a progress bar."""
         return len(self._slices["begin"])
 
-    def events(self) -> Iterator[str]:
-        """Yield all events: names of tracks, messages, decisions, other events, counters, tasks.
+    def events(self, progress: Callable[[int], None] = lambda _: None) -> Iterator[str]:
+        """Yield all events: names of tracks, reports, decisions, commands, other events, counters, tasks.
 
-        Within each of these groups times ascend. Messages come before decisions, which they lead to.
+        Viewers sort by time and keep the order of what happens at once: a flow is read after the slice that it leaves,
+        and before or in the slice that it enters.
         """
-        messages = list(message_events(self.table("messages"), self.table("decisions"), self.tracks))
-        decisions, others = list(self._decisions()), list(self._instants())
+        cloud = self.tracks.tid(CLOUD_PID, DECISIONS, 0), self.tracks.tid(CLOUD_PID, EVENTS, 1)
+        messages = Messages(self.table("messages"), self.table("decisions"), self.tracks, cloud[0])
         yield from self.tracks.metadata()
-        yield from messages
-        yield from decisions
-        yield from others
+        yield from messages.reports()
+        yield from self._decisions(cloud[0])
+        yield from messages.commands()
+        yield from self._instants(cloud[1])
         yield from self._counters()
-        yield from self._tasks()
+        yield from self._tasks(progress)
 
-    def _decisions(self) -> Iterator[str]:
+    def _decisions(self, tid: int) -> Iterator[str]:
         rows = self.table("decisions").select(
             ["slot", "decided_ns", "latency_ns", "repaired", "fallback", "objective_predicted", "policy_wall_s"]
         )
-        tid = self.tracks.tid(CLOUD_PID, DECISIONS, 0)
-        commanded = self.table("messages").num_rows > 0
         for row in rows.to_pylist():
             told = {key: row[key] for key in ("slot", "repaired", "fallback", "objective_predicted", "policy_wall_s")}
             name = "decision (fallback)" if row["fallback"] else "decision"
@@ -156,11 +152,8 @@ class TraceEvents:
                 f'{{"ph":"X","cat":"decision","name":"{name}","pid":{CLOUD_PID},"tid":{tid},'
                 f'"ts":{micros(row["decided_ns"])},"dur":{micros(row["latency_ns"])},"args":{compact(told)}}}'
             )
-            if commanded:
-                yield flow("s", "command", f"d{row['slot']}", CLOUD_PID, tid, row["decided_ns"])
 
-    def _instants(self) -> Iterator[str]:
-        tid = self.tracks.tid(CLOUD_PID, EVENTS, 1)
+    def _instants(self, tid: int) -> Iterator[str]:
         for row in self.table("events").to_pylist():
             event = {"ph": "i", "s": "g", "cat": "event", "name": row["kind"], "pid": CLOUD_PID, "tid": tid}
             told = compact(event | {"args": {"slot": row["slot"], "detail": row["detail"]}})
@@ -239,16 +232,18 @@ class TraceEvents:
         serving = np.take_along_axis(serving, held, axis=0)
         return np.maximum(serving[np.minimum(slot, num_slot - 1), vehicle], 0)
 
-    def _tasks(self) -> Iterator[str]:
+    def _tasks(self, progress: Callable[[int], None]) -> Iterator[str]:
         tasks = self.table("tasks")
         columns = {name: tasks.column(name).to_numpy().tolist() for name in ("slot", "vehicle", "task_class")}
         size, ratio = (tasks.column(name).to_numpy().tolist() for name in ("size_bytes", "offloading_ratio"))
-        outcome = tasks.column("outcome").cast(pa.string()).to_pylist()
-        names = [json.dumps(f"{stage}, ") [:-1] for stage in STAGE_NAMES]
+        outcomes = tasks.column("outcome").cast(pa.string())
+        spelled = {text: json.dumps(text) for text in outcomes.unique().to_pylist()}
+        outcome = [spelled[text] for text in outcomes.to_pylist()]
+        names = [json.dumps(f"{stage}, ")[:-1] for stage in STAGE_NAMES]
         classes = [json.dumps(task.name)[1:] for task in self.recorded.scenario.tasks]
         base = self._first * self.recorded.scenario.num_vehicle * len(classes)
         for begin in range(0, self.num_stage, _CHUNK_EVENTS):
-            self._progress(begin)
+            progress(begin)
             chunk = {name: values[begin : begin + _CHUNK_EVENTS].tolist() for name, values in self._slices.items()}
             for row, kind, ts, end, cut, pid, tid, place, left in zip(*(chunk[key] for key in _KEYS), strict=True):
                 slot, vehicle, task_class = (columns[key][row] for key in ("slot", "vehicle", "task_class"))
@@ -257,19 +252,19 @@ class TraceEvents:
                 yield (
                     f'{{"ph":"X","cat":"task","name":{names[kind]}{classes[task_class]},"pid":{pid},"tid":{tid},'
                     f'"ts":{micros(ts)},"dur":{micros(end - ts)},"args":{{"slot":{slot},"vehicle":{vehicle},'
-                    f'"outcome":"{outcome[row]}"{more}}}}}'
+                    f'"outcome":{outcome[row]}{more}}}}}'
                 )
                 if place or left:
                     phase = "t" if place and left else "f" if place else "s"
-                    yield flow(phase, "task", f"t{base + row}", pid, tid, ts)
-        self._progress(self.num_stage)
+                    yield flow(phase, "task", base + row, pid, tid, ts)
+        progress(self.num_stage)
 
 
 _KEYS = ("row", "kind", "begin", "end", "cut", "pid", "tid", "place", "left")
 
 
 def _or_null(value: float) -> str:
-    return "null" if value != value else repr(value)  # noqa: PLR0124  only NaN differs from itself
+    return "null" if math.isnan(value) else repr(value)
 
 
 def _counter(name: str, time_ns: int, values: dict[str, float]) -> str:

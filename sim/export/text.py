@@ -29,13 +29,14 @@ def _plain(value: Any) -> Any:
     return {key: _plain(item) for key, item in value.items()} if isinstance(value, Mapping) else value
 
 
-def flow(phase: str, name: str, identity: str, pid: int, tid: int, time_ns: int, *, to_next: bool = False) -> str:
+def flow(phase: str, name: str, identity: int, pid: int, tid: int, time_ns: int, *, to_next: bool = False) -> str:
     """Spell a point of a flow: "s" begins it, "t" continues it, "f" ends it, in the slice that the thread is in.
 
+    identity : a number, as viewers read texts as hexadecimal ones; flows of other names have numbers of their own
     to_next : the flow ends in the next slice of the thread instead
     """
     place = ',"bp":"e"' if phase == "f" and not to_next else ""
     return (
-        f'{{"ph":"{phase}","cat":"{name}","name":"{name}","id":"{identity}","pid":{pid},"tid":{tid},'
+        f'{{"ph":"{phase}","cat":"{name}","name":"{name}","id":{identity},"pid":{pid},"tid":{tid},'
         f'"ts":{micros(time_ns)}{place}}}'
     )

@@ -13,7 +13,7 @@ from sim.scenario import Scenario
 
 Ints = NDArray[np.int64]
 
-CLOUD_PID, NODE_PID, SERVER_PID, VEHICLE_PID = 1, 1_000, 2_000, 10_000
+CLOUD_PID, NODE_PID, SERVER_PID, VEHICLE_PID = 1, 1_000, 100_000, 200_000
 """Numbers of processes; that of a node, a server or a vehicle is the sum with its index."""
 _FIRST_TID = 1 << 24  # beyond all pids: viewers take a thread with its process's number for the main one
 DECISIONS, EVENTS = "decisions", "events"

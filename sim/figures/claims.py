@@ -1,20 +1,19 @@
 """A paper's statements as tests on paired differences, and the verdict on them.
 
-A statement is made of tests; a test gives a finding per point: a mean over seeds with its 95 % interval, and the range
-that the statement needs it in. One rule decides all of them, `judge`.
+A statement is made of questions; a question gives a finding per point: a mean over seeds with its 95 % interval, and
+the range that the statement needs it in. One rule decides all of them, `judge`.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-import numpy as np
-
 from sim.compare import Interval
-from sim.figures.measure import Measured, intervals
+from sim.figures.measure import Measured, intervals, relative_difference
 from sim.figures.plan import Metric, Series, World, number
 
 Outcome = Literal["yes", "no", "open"]
@@ -32,6 +31,7 @@ class Finding:
 
     where : which quantity, at which point
     relative : the number is a relative difference, not in the metric's unit
+    group : of the world, see `World`
     """
 
     where: str
@@ -39,6 +39,7 @@ class Finding:
     low: float
     high: float
     relative: bool
+    group: str = ""
 
     @property
     def outcome(self) -> Outcome:
@@ -73,12 +74,8 @@ def verdict(outcomes: Sequence[Outcome]) -> Verdict:
     return "does not reproduce" if "no" in outcomes else "cannot be told"
 
 
-class Test(Protocol):
+class Question(Protocol):
     """What is asked of the numbers."""
-
-    @property
-    def name(self) -> str:
-        """The measured quantity in words."""
 
     def findings(self, measured: Measured, mode: str) -> list[Finding]:
         """Return one finding per point; none if a method was not run."""
@@ -95,53 +92,47 @@ class Versus:
     high: float
     points: tuple[float, ...] | None = None
 
-    @property
-    def name(self) -> str:
-        """Who against whom."""
-        if self.series.world == self.other.world:
-            return f"{self.metric.label}, {self.series.method} against {self.other.method}"
-        worlds = f"{self.series.world} against {self.other.world}"
-        return f"{self.metric.label} of {self.series.method}, {worlds}"
-
     def findings(self, measured: Measured, mode: str) -> list[Finding]:
         """Return the differences."""
         if not (measured.has(self.series) and measured.has(self.other)):
             return []
         found = intervals(measured.relative(mode, self.series, self.other, self.metric))
-        world = measured.plan.world(self.series.world)
-        place = f" at {world.label}" if self.series.world == self.other.world and world.label else ""
+        world, other = measured.plan.world(self.series.world), measured.plan.world(self.other.world)
+        if world == other:
+            what = f"{self.metric.label}, {self.series.method} against {self.other.method}{_at(world)}"
+        else:
+            what = f"{self.metric.label} of {self.series.method}, {world.label} against {other.label}"
         return [
-            Finding(f"{self.name}{place}, {measured.plan.axis.symbol} = {number(x)}", entry, self.low, self.high, True)
-            for x, entry in zip(world.points, found, strict=True)
-            if self.points is None or x in self.points
+            Finding(place, entry, self.low, self.high, True, world.group)
+            for place, entry in _places(what, measured, world, found, self.points)
         ]
 
 
 @dataclass(frozen=True)
 class Trend:
-    """A metric rises, or falls, from each point to the next."""
+    """A metric rises, or falls, from each point to the next, and from the first to the last."""
 
     metric: Metric
     series: Series
     rises: bool
 
-    @property
-    def name(self) -> str:
-        """What changes."""
-        return f"{self.metric.label} of {self.series.method}, from each point to the next"
-
     def findings(self, measured: Measured, mode: str) -> list[Finding]:
         """Return the relative changes, paired by seed."""
-        if not measured.has(self.series):
+        world = measured.plan.world(self.series.world)
+        if not measured.has(self.series) or len(world.points) < 2:
             return []
         values = measured.values(mode, self.series, self.metric)
-        scale = np.abs(values[:-1].mean(axis=1, keepdims=True))
-        found = intervals(np.diff(values, axis=0) / scale)
-        world = measured.plan.world(self.series.world)
+        pairs = [*itertools.pairwise(range(len(world.points)))]
+        if len(pairs) > 1:
+            pairs.append((0, len(world.points) - 1))
+        before, after = (list(indices) for indices in zip(*pairs, strict=True))
+        found = intervals(relative_difference(values[after], values[before]))
+        steps = [f"{number(world.points[first])} to {number(world.points[last])}" for first, last in pairs]
+        what = f"{self.metric.label} of {self.series.method}{_at(world)}, {measured.plan.axis.symbol} from"
         low, high = MORE if self.rises else LESS
         return [
-            Finding(f"{self.name}{_at(world)}, {measured.plan.axis.symbol} {step}", entry, low, high, True)
-            for step, entry in zip(_steps(world), found, strict=True)
+            Finding(f"{what} {step}", entry, low, high, True, world.group)
+            for step, entry in zip(steps, found, strict=True)
         ]
 
 
@@ -155,26 +146,17 @@ class Level:
     high: float
     points: tuple[float, ...] | None = None
 
-    @property
-    def name(self) -> str:
-        """What is looked at."""
-        return f"{self.metric.label} of {self.series.method}"
-
     def findings(self, measured: Measured, mode: str) -> list[Finding]:
         """Return the means."""
         if not measured.has(self.series):
             return []
         world = measured.plan.world(self.series.world)
         found = intervals(measured.values(mode, self.series, self.metric))
+        what = f"{self.metric.label} of {self.series.method}{_at(world)}"
         return [
-            Finding(f"{self.name}{_at(world)}, {measured.plan.axis.symbol} = {number(x)}", entry, *self._range, False)
-            for x, entry in zip(world.points, found, strict=True)
-            if self.points is None or x in self.points
+            Finding(place, entry, self.low, self.high, False, world.group)
+            for place, entry in _places(what, measured, world, found, self.points)
         ]
-
-    @property
-    def _range(self) -> tuple[float, float]:
-        return self.low, self.high
 
 
 @dataclass(frozen=True)
@@ -189,17 +171,21 @@ class Claim:
     figure: str
     quote: str
     reading: str
-    tests: tuple[Test, ...]
+    questions: tuple[Question, ...]
 
     def findings(self, measured: Measured, mode: str) -> list[Finding]:
-        """Return what all tests found."""
-        return [finding for test in self.tests for finding in test.findings(measured, mode)]
+        """Return what all questions found."""
+        return [finding for question in self.questions for finding in question.findings(measured, mode)]
 
 
 def _at(world: World) -> str:
     return f" at {world.label}" if world.label else ""
 
 
-def _steps(world: World) -> Iterator[str]:
-    for first, last in zip(world.points, world.points[1:], strict=False):
-        yield f"{number(first)} to {number(last)}"
+def _places(
+    what: str, measured: Measured, world: World, found: Sequence[Interval], points: Sequence[float] | None
+) -> Iterator[tuple[str, Interval]]:
+    """Yield a description and the interval of each point that is asked for."""
+    for x, entry in zip(world.points, found, strict=True):
+        if points is None or x in points:
+            yield f"{what}, {measured.plan.axis.symbol} = {number(x)}", entry

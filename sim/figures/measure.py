@@ -104,7 +104,8 @@ class Measured:
         for index in range(len(self.plan.world(series.world).points)):
             found = self.summaries[mode, series.world, series.method, index]
             rows.append([np.nan if row[metric.key] is None else row[metric.key] for row in found])
-        return np.asarray(rows, dtype=np.float64) * metric.scale
+        shown: FloatArray = np.array(rows, dtype=np.float64) * metric.scale
+        return shown
 
     def relative(self, mode: str, series: Series, other: Series, metric: Metric) -> FloatArray:
         """Return [point, seed]: series minus other with the same seed, in parts of the other's mean magnitude."""
@@ -136,7 +137,8 @@ def relative_difference(values: FloatArray, base: FloatArray) -> FloatArray:
     """
     scale = np.abs(base.mean(axis=1, keepdims=True))
     difference = values - base
-    return np.divide(difference, scale, out=np.where(difference == 0, 0.0, np.nan), where=scale > 0)
+    relative: FloatArray = np.divide(difference, scale, out=np.where(difference == 0, 0.0, np.nan), where=scale > 0)
+    return relative
 
 
 def intervals(values: FloatArray) -> list[Interval]:

@@ -33,11 +33,16 @@ class Metric:
 
 @dataclass(frozen=True)
 class Axis:
-    """The scenario key that is varied along x; `symbol` stands for it in texts."""
+    """The scenario key that is varied along x.
+
+    symbol : stands for it in texts
+    dodge : how far methods are moved apart along x, so that equal values do not hide each other
+    """
 
     key: str
     label: str
     symbol: str
+    dodge: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class World:
     """A scenario with settings, and the values of the axis that are run there.
 
     name : in CSV files; label : in legends
+    group : worlds of a group are judged together
     """
 
     name: str
@@ -52,6 +58,7 @@ class World:
     scenario: str
     settings: tuple[str, ...]
     points: tuple[float, ...]
+    group: str = ""
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,14 @@ from policies.llm.vocabulary import SIZE, WORDS, encode_state
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("llama_cpp")
+torch = pytest.importorskip("torch", reason="reason: needs the extra marl")
+pytest.importorskip("llama_cpp", reason="reason: needs the extra llm")
 
 from policies.llm.training.dataset import solve  # noqa: E402 - needs the extras
-from policies.llm.training.export import export  # noqa: E402
-from policies.llm.training.learn import costs_of_answers, loss_of, places_of_answers  # noqa: E402
-from policies.llm.training.network import Network, Plan, Shape  # noqa: E402
-from policies.llm.training.verify import logits_of_both, network_of  # noqa: E402
+from policies.llm.training.export import export  # noqa: E402 - after the check for the extras
+from policies.llm.training.learn import costs_of_answers, loss_of, places_of_answers  # noqa: E402 - after the check for the extras
+from policies.llm.training.network import Network, Plan, Shape  # noqa: E402 - after the check for the extras
+from policies.llm.training.verify import logits_of_both, network_of  # noqa: E402 - after the check for the extras
 
 SMALL = Shape(width=64, depth=2, num_head=4, num_kv_head=2, num_hidden=96)
 

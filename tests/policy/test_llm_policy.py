@@ -21,7 +21,7 @@ from sim.replay import verify
 from sim.simulation import RunResult
 from twin.decision import Decision
 
-pytest.importorskip("llama_cpp")
+pytest.importorskip("llama_cpp", reason="reason: needs the extra llm")
 
 CONGESTED = ["vehicles.num_vehicle=4", "time.num_slot=30"]
 START = 4
@@ -215,7 +215,7 @@ def test_nothing_but_the_snapshot_and_the_cases_counts() -> None:
     cases, (query,) = solved_cases(environment, 8, 1)
     policy = make("llm:guard=no")
     policy.reset(environment.system, 0)
-    engine: Any = policy._engine  # type: ignore[attr-defined]
+    engine: Any = policy._engine  # type: ignore[attr-defined]  # not part of the protocol
     shown: list[Case] = list(cases)
     before = engine.decide(shown, query, None).decision
     other = replace(query, x_m=query.x_m + 50.0, speed_mps=query.speed_mps * 2, slot=query.slot + 5)

@@ -12,8 +12,8 @@ from physical.errors import InputError
 from policies.llm.manifest import read_manifest
 from sim.cli import main
 
-pytest.importorskip("torch")
-pytest.importorskip("llama_cpp")
+pytest.importorskip("torch", reason="reason: needs the extra marl")
+pytest.importorskip("llama_cpp", reason="reason: needs the extra llm")
 
 from policies.llm.training import dataset, train
 from policies.llm.training.learn import LearnArguments, Learning, draw_batch

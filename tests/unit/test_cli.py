@@ -71,7 +71,7 @@ USAGE = [
     (
         (),
         "COMMAND: is missing (accepted: run, replay, branch, compare, sweep, scenarios, policies, check, bench, train, "
-        "import, cases; "
+        "report, export, figures, import, cases, models; "
         "see twin --help)",
     ),
     (("fly",), "No such command 'fly'"),
@@ -95,7 +95,7 @@ USAGE = [
     (("run", "dtecn", "--policy", "random:x=1"), "--policy: random: there is no option 'x' (accepted: no options)"),
     (
         ("bench", "kernal"),
-        "there is no bench 'kernal'; did you mean kernel? (accepted: kernel, optimal, layers, traces, batch, training)",
+        "there is no bench 'kernal'; did you mean kernel? (accepted: kernel, optimal, layers, traces, batch, llm, heldout, training)",
     ),
     (("policies", "--jsn"), "--jsn"),
 ]
@@ -119,7 +119,7 @@ def test_lists() -> None:
 
 COMMANDS = (
     *("run", "replay", "branch", "compare", "sweep", "scenarios", "policies", "check", "bench", "import", "cases"),
-    "train",
+    *("train", "figures"),
 )
 
 
@@ -201,7 +201,16 @@ def test_bench_of_little(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = twin("bench", "kernel").out
     assert "vehicle-slots/s" in shown
     assert "slot 200: +1.0 MiB, from slot 1000: +0.0 MiB" in shown
-    assert [spec.name for spec in bench.select(())] == ["kernel", "optimal", "layers", "traces", "batch", "training"]
+    assert [spec.name for spec in bench.select(())] == [
+        "kernel",
+        "optimal",
+        "layers",
+        "traces",
+        "batch",
+        "llm",
+        "heldout",
+        "training",
+    ]
 
 
 def test_bench_of_the_optimum(monkeypatch: pytest.MonkeyPatch) -> None:

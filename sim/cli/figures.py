@@ -1,0 +1,80 @@
+"""`twin figures`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sim.cli.app import INTERRUPTED, Json, app, complain, examples, print_json
+
+if TYPE_CHECKING:
+    from sim.figures import Produced
+
+_SEEDS, _SEEDS_QUICK = "0..19", "0..2"
+
+
+@app.command(
+    name="figures",
+    epilog=examples(
+        "twin figures llm6g --out figures/llm6g --workers 2",
+        "twin figures dtecn --out figures/dtecn --workers 2",
+        "twin figures dtecn --out /tmp/look --quick --mode corrected",
+    ),
+)
+def _figures(
+    paper: Annotated[str, typer.Argument(metavar="PAPER", help="dtecn (Figs. 3-6) or llm6g (Figs. 1, 2).")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where figures, data and claims.md go.")],
+    seeds: Annotated[
+        str | None,
+        typer.Option("--seeds", metavar="0..19", help=f"By default {_SEEDS}, with --quick {_SEEDS_QUICK}."),
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes to use.")] = 2,
+    mode: Annotated[
+        str, typer.Option("--mode", metavar="A,B", help="Model modes: corrected, paper.")
+    ] = "corrected,paper",
+    quick: Annotated[bool, typer.Option("--quick", help="Few seeds and points: a first look, marked as such.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Draw a paper's figures anew, and test what it claims: DIR/claims.md.
+
+    Takes minutes. Finished runs are kept: what was stopped goes on where it was.
+    """
+    from sim import figures, show
+    from sim.compare import parse_seeds
+    from sim.figures import drawing, measure
+
+    numbers = parse_seeds(seeds if seeds is not None else _SEEDS_QUICK if quick else _SEEDS)
+    plan = figures.load(paper, quick=quick)
+    modes = figures.parse_modes(mode, plan)
+    drawing.require()
+    plan = measure.runnable(plan)
+    words = ["twin", "figures", paper, "--out", str(out), "--seeds", seeds or (_SEEDS_QUICK if quick else _SEEDS)]
+    command = shlex.join([*words, "--mode", ",".join(modes), *(["--quick"] if quick else [])])
+    num_run = plan.num_run(len(modes), len(numbers))
+    try:
+        with show.progress(num_run, shown=not as_json and sys.stderr.isatty(), what="runs") as progress:
+            produced = figures.produce(
+                plan, modes, numbers, out, command=command, num_worker=workers, progress=progress
+            )
+    except KeyboardInterrupt:
+        return complain(f"interrupted; finished runs are kept, the same command goes on: {out}", INTERRUPTED)
+    if as_json:
+        print_json({**produced.to_dict(), "directory": str(out)})
+    else:
+        _say(produced, out)
+    return 0
+
+
+def _say(produced: Produced, out: Path) -> None:
+    """Print how many claims reproduce in each mode, and where the files are."""
+    for policy, reason in produced.measured.plan.missing.items():
+        typer.echo(f"not run: {policy} ({reason})")
+    for mode in produced.measured.modes:
+        counts = Counter(one.verdict for one in produced.judged if one.mode == mode)
+        typer.echo(f"mode {mode}: " + ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())))
+    typer.echo(f"figures, their data and the claims: {out}, {out / 'claims.md'}")

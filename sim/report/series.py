@@ -1,0 +1,145 @@
+"""Curves of a report: means over bins where there are more points than a screen shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+POINTS_MAX = 1000
+"""Points of a curve; of more, bins are shown by their mean, least and largest value."""
+_DIGITS = 6
+_SCALES = {
+    "B": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")),
+    "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")),
+    "J": ((1e3, "kJ"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ")),
+    "Hz": ((1e9, "GHz"), (1e6, "MHz"), (1.0, "Hz")),
+}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of a chart.
+
+    label : in the legend
+    x, y : [n]; NaN breaks the line
+    colour : index into the palette
+    run : index of the run, shown by the kind of line
+    faint : thin, for what only accompanies another line
+    """
+
+    label: str
+    x: Floats
+    y: Floats
+    colour: int
+    run: int = 0
+    faint: bool = False
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart.
+
+    key : of the HTML element
+    note : what it shows, in a sentence or two
+    unit : of the y values; scaled to a readable one
+    kind : "time", "delay" (a distribution) or "events"
+    level : a horizontal line, with its name
+    x_lines : vertical lines: (x, colour, label)
+    log : whether the y axis is logarithmic
+    x_end : where the x axis ends at first, if that is not the end of the runs
+    """
+
+    key: str
+    title: str
+    note: str
+    unit: str
+    curves: Sequence[Curve]
+    kind: str = "time"
+    level: tuple[float, str] | None = None
+    x_lines: Sequence[tuple[float, int, str]] = ()
+    log: bool = False
+    x_end: float | None = None
+
+    def data(self) -> dict[str, Any]:
+        """Return what the page's script draws; delays have a scale of their own, along x."""
+        x_scale, x_title = 1.0, "time / s"
+        if self.kind == "delay":
+            x_scale, x_unit = _scale(self.x_end or 1.0, "s")
+            x_title = f"delay / {x_unit}"
+        values = [np.abs(curve.y[np.isfinite(curve.y)]).max(initial=0.0) for curve in self.curves]
+        scale, unit = _scale(max([*values, 0.0]), self.unit)
+        return {
+            "key": self.key,
+            "kind": self.kind,
+            "unit": unit,
+            "xTitle": x_title,
+            "xEnd": None if self.x_end is None else rounded(self.x_end / x_scale),
+            "log": self.log,
+            "level": None if self.level is None else [rounded(self.level[0] / scale), self.level[1]],
+            "xLines": [[rounded(x / x_scale), colour, label] for x, colour, label in self.x_lines],
+            "curves": [_curve(curve, x_scale, scale, binned=self.kind == "time") for curve in self.curves],
+        }
+
+    @property
+    def bin_size(self) -> int:
+        """Values per point of the curve with the most of them."""
+        return max((_bin_size(len(curve.x)) for curve in self.curves), default=1) if self.kind == "time" else 1
+
+
+def rounded(value: float) -> float | None:
+    """Round to six digits; None where JSON has no number.
+
+    >>> rounded(0.12345678), rounded(float("nan"))
+    (0.123457, None)
+    """
+    return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
+
+
+def bins(x: Floats, y: Floats) -> tuple[Floats, Floats, Floats | None, Floats | None]:
+    """Return x, mean, least and largest y of bins of equally many points; the points themselves if they are few.
+
+    >>> x, mean, low, high = bins(np.arange(4000.0), np.arange(4000.0))
+    >>> len(x), mean[0], low[0], high[0]
+    (1000, 1.5, 0.0, 3.0)
+    """
+    size = _bin_size(len(x))
+    if size == 1:
+        return x, y, None, None
+    padding = -len(x) % size
+    xs = np.pad(x, (0, padding), constant_values=np.nan).reshape(-1, size)
+    ys = np.pad(y, (0, padding), constant_values=np.nan).reshape(-1, size)
+    known = np.isfinite(ys)
+    count = known.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):  # a bin without values is a gap
+        mean = np.where(known, ys, 0.0).sum(axis=1) / count
+    low = np.where(count > 0, np.where(known, ys, np.inf).min(axis=1), np.nan)
+    high = np.where(count > 0, np.where(known, ys, -np.inf).max(axis=1), np.nan)
+    return np.nanmean(xs, axis=1), mean, low, high
+
+
+def _bin_size(num: int) -> int:
+    return max(1, -(-num // POINTS_MAX))
+
+
+def _scale(largest: float, unit: str) -> tuple[float, str]:
+    """Return a unit in which the largest value reads well: how many of the given one it is, and its name."""
+    scales = _SCALES.get(unit, ((1.0, unit),))
+    if largest <= 0:
+        return 1.0, unit
+    return next((found for found in scales if largest >= found[0]), scales[-1])
+
+
+def _curve(curve: Curve, x_scale: float, scale: float, *, binned: bool) -> dict[str, Any]:
+    x, y, low, high = bins(curve.x, curve.y) if binned else (curve.x, curve.y, None, None)
+    found: dict[str, Any] = {"label": curve.label, "colour": curve.colour, "run": curve.run, "faint": curve.faint}
+    for name, values, unit in (("x", x, x_scale), ("y", y, scale), ("low", low, scale), ("high", high, scale)):
+        if values is not None:
+            found[name] = [rounded(value) for value in (values / unit).tolist()]
+    return found

@@ -1,0 +1,335 @@
+"""`twin figures`: plans cover the papers' axes, verdicts, drawing, pages, and the whole command on a tiny plan."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from physical.errors import InputError
+from sim import Scenario, figures, run
+from sim.compare import Interval
+from sim.figures import drawing, dtecn, llm6g, page
+from sim.figures.claims import LESS, MORE, SIMILAR, Claim, Level, Trend, Verdict, Versus, judge, verdict
+from sim.figures.measure import Measured, measure, runnable, scenario_at
+from sim.figures.plan import Plan, Series, World
+from tests.fault.command import twin
+
+SEEDS = tuple(range(5))
+NOISE = np.array([-0.2, -0.1, 0.0, 0.1, 0.2])
+Means = Mapping[tuple[str, str], Sequence[float]]
+"""World and policy -> mean at each point."""
+
+
+def plans() -> list[Plan]:
+    return [figures.load(paper, quick=quick) for paper in figures.PAPERS for quick in (False, True)]
+
+
+def synthetic(plan: Plan, means: Means, noise: float = 1.0, gap: float | None = 1e-12) -> Measured:
+    """Make up runs: every metric of a policy has the given means, and the same noise for all policies."""
+    keys = {panel.metric.key for figure in plan.figures for panel in figure.panels}
+    keys |= {plan.objective.key, "objective_predicted_mean"}
+    counts = {"gap_max": gap, "decisions": 10, "fallbacks": 0, "decisions_repaired": 0}
+    summaries: dict[Any, list[dict[str, Any]]] = {}
+    for mode in plan.modes:
+        for world, index, _ in plan.points():
+            for number, method in enumerate(plan.methods):
+                level = means.get((world.name, method.policy), [10.0 + number] * len(world.points))[index]
+                summaries[mode, world.name, method.policy, index] = [
+                    {**dict.fromkeys(keys, level + noise * float(error)), **counts} for error in NOISE
+                ]
+    return Measured(plan, tuple(plan.modes), SEEDS, summaries)
+
+
+# ---------------------------------------------------------------------------------------------------------------- plans
+
+
+@pytest.mark.parametrize("plan", plans(), ids=lambda plan: f"{plan.name}-{'quick' if plan.quick else 'full'}")
+def test_plans_are_consistent(plan: Plan) -> None:
+    """Every curve has its world and its policy, every claim its figure, every figure the certified optimum."""
+    worlds, policies = {world.name for world in plan.worlds}, {method.policy for method in plan.methods}
+    for figure in plan.figures:
+        drawn = [series for panel in figure.panels for series in panel.series]
+        assert {series.world for series in drawn} <= worlds
+        assert {series.method for series in drawn} <= policies
+        assert plan.optimum.policy in {series.method for series in drawn}
+        assert all(
+            len(plan.world(world).points) == 1 for panel in figure.panels if panel.by_method for world in panel.worlds
+        )
+    assert {claim.figure for claim in plan.claims} <= {figure.name for figure in plan.figures}
+    assert set(plan.modes) == {"corrected", "paper"}
+    for mode in plan.modes:
+        for world, _, value in plan.points():
+            assert scenario_at(plan, mode, world, value).model.mode == mode
+
+
+def test_dtecn_covers_figures_3_to_6() -> None:
+    """Energy, delay, QoS, edge energy and resource ratio, over all N that an actor per vehicle is shipped for, for both
+    biases of Fig. 6, and the paper's three methods in each.
+    """
+    plan = dtecn.plan()
+    assert [figure.name for figure in plan.figures] == ["fig3", "fig4", "fig5", "fig6", "congested"]
+    shown = {figure.name: {panel.metric.key for panel in figure.panels} for figure in plan.figures}
+    assert shown["fig3"] == {"energy_j_mean"}
+    assert shown["fig4"] == {"delay_s_mean"}
+    assert shown["fig5"] == {"qos_mean"}
+    assert shown["fig6"] == {"energy_edge_j_mean", "resource_ratio_mean"}
+    for sign, bias_hz in (("+", 5e8), ("-", -5e8)):
+        world = plan.world(sign)
+        assert world.points == (4, 5, 6, 7, 8, 9, 10)
+        bias = scenario_at(plan, "corrected", world, 4).twin.bias
+        assert bias.cpu_frequency_hz.model_dump()["value"] == bias_hz
+        assert bias.known
+    for figure in plan.figures[1:4]:
+        biased = {series.world for panel in figure.panels for series in panel.series if series.method == "maddpg"}
+        assert biased == {"+", "-"}
+    assert {"p2-exact", "llm", "maddpg", "ddpg", "apg", "edge-equal"} == {method.policy for method in plan.methods}
+
+
+def test_llm6g_covers_figures_1_and_2() -> None:
+    plan = llm6g.plan()
+    assert [figure.name for figure in plan.figures] == ["fig1", "fig2"]
+    (world,) = plan.worlds
+    assert world.points == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    scenario = scenario_at(plan, "paper", world, 0.3)
+    assert scenario.cost is not None
+    assert (scenario.cost.time_weight, scenario.cost.normalise) == (0.3, False)
+    assert {"layers-exact", "ao-sqp-fp", "rlor", "rrlo"} == {method.policy for method in plan.methods}
+
+
+def test_another_policy_may_stand_for_the_llm() -> None:
+    plan = dtecn.plan(in_context="nearest-case")
+    assert plan.method("llm") is None
+    assert "llm" not in {series.method for figure in plan.figures for panel in figure.panels for series in panel.series}
+
+
+# --------------------------------------------------------------------------------------------------------------- claims
+
+
+def test_judge_is_the_position_of_the_interval() -> None:
+    for mean, half, low, high, expected in (
+        (-0.3, 0.1, *LESS, "yes"),
+        (0.3, 0.1, *LESS, "no"),
+        (-0.05, 0.1, *LESS, "open"),
+        (1e-7, 1e-9, *MORE, "no"),  # significant, and none
+        (0.01, 0.0, *SIMILAR, "yes"),
+        (0.06, 0.0, *SIMILAR, "no"),
+        (0.05, 0.01, *SIMILAR, "open"),
+        (0.3, float("nan"), *MORE, "open"),  # one seed
+    ):
+        assert judge(Interval(mean, half), low, high) == expected, (mean, half)
+
+
+SMALL = dataclasses.replace(llm6g.plan(), worlds=(World("square", "", "llm6g", ("time.num_slot=1",), (0.1, 0.2, 0.3)),))
+PROPOSED, RLOR = Series("ao-sqp-fp", "square"), Series("rlor", "square")
+
+
+@pytest.mark.parametrize(
+    ("proposed", "rlor", "noise", "less", "falls", "level"),
+    [
+        ((8.0, 7.0, 6.0), (10.0, 10.0, 10.0), 1.0, "reproduces", "reproduces", "does not reproduce"),
+        ((12.0, 12.0, 12.0), (10.0, 10.0, 10.0), 1.0, "does not reproduce", "does not reproduce", "does not reproduce"),
+        ((8.0, 7.0, 11.0), (10.0, 10.0, 10.0), 1.0, "in part", "in part", "does not reproduce"),
+        ((10.0, 10.0, 10.0), (10.0, 10.0, 10.0), 1.0, "does not reproduce", "does not reproduce", "does not reproduce"),
+        ((-3.0, -4.0, -5.0), (10.0, 10.0, 10.0), 1.0, "reproduces", "reproduces", "reproduces"),
+        ((0.1, 0.1, 0.1), (10.0, 10.0, 10.0), 5.0, "reproduces", "does not reproduce", "cannot be told"),
+    ],
+)
+def test_verdicts_on_known_numbers(
+    proposed: Sequence[float], rlor: Sequence[float], noise: float, less: Verdict, falls: Verdict, level: Verdict
+) -> None:
+    """Noise that both policies share cancels in paired differences, and not in the level itself."""
+    means = {("square", "ao-sqp-fp"): proposed, ("square", "rlor"): rlor}
+    measured = synthetic(SMALL, means, noise)
+    metric = llm6g.COMPLETION
+    for question, expected in (
+        (Versus(metric, PROPOSED, RLOR, *LESS), less),
+        (Trend(metric, PROPOSED, rises=False), falls),
+        (Level(metric, PROPOSED, float("-inf"), 0.0), level),
+    ):
+        findings = Claim("fig1", "", "", (question,)).findings(measured, "paper")
+        assert verdict([finding.outcome for finding in findings]) == expected, question
+
+
+def test_unpaired_noise_leaves_it_open() -> None:
+    measured = synthetic(SMALL, {})
+    generator = np.random.default_rng(1)
+    for rows in measured.summaries.values():
+        for row in rows:
+            assert isinstance(row, dict)
+            row["completion_s_mean"] = float(generator.normal(10.0, 5.0))
+    findings = Versus(llm6g.COMPLETION, PROPOSED, RLOR, *LESS, points=(0.1, 0.2)).findings(measured, "paper")
+    assert len(findings) == 2
+    assert verdict([finding.outcome for finding in findings]) == "cannot be told"
+
+
+def test_differences_are_paired_and_relative() -> None:
+    """Mean and interval of a finding against SciPy's."""
+    measured = synthetic(SMALL, {})
+    rows = measured.summaries["paper", "square", "ao-sqp-fp", 0]
+    own, other = np.array([1.0, 2.0, 4.0, 3.0, 5.0]), np.array([2.0, 2.5, 5.0, 5.0, 6.0])
+    for row, base, a, b in zip(rows, measured.summaries["paper", "square", "rlor", 0], own, other, strict=True):
+        assert isinstance(row, dict)
+        assert isinstance(base, dict)
+        row["completion_s_mean"], base["completion_s_mean"] = a, b
+    found = Versus(llm6g.COMPLETION, PROPOSED, RLOR, *LESS).findings(measured, "paper")[0].found
+    expected = (own - other) / other.mean()
+    low, high = stats.t.interval(0.95, 4, expected.mean(), stats.sem(expected))
+    np.testing.assert_allclose([found.mean - found.half_width, found.mean + found.half_width], [low, high])
+
+
+def test_missing_policies_are_named_and_leave_their_claims_open(tmp_path: Path) -> None:
+    plan = dataclasses.replace(
+        SMALL, methods=(*SMALL.methods[:1], dataclasses.replace(SMALL.methods[1], policy="no-such"), *SMALL.methods[2:])
+    )
+    found = runnable(plan)
+    assert [method.policy for method in found.methods] == ["layers-exact", "rlor", "rrlo"]
+    assert "there is no policy 'no-such'" in found.missing["no-such"]
+    measured = synthetic(found, {})
+    judged = page.judge_all(measured)
+    assert {one.verdict for one in judged if "RLOR" in one.claim.quote} == {"cannot be told"}
+    page.write_claims(measured, judged, "twin figures", tmp_path / "claims.md")
+    assert "**Not run: `no-such`**" in (tmp_path / "claims.md").read_text("utf-8")
+    with pytest.raises(InputError, match="no-such"):
+        runnable(dataclasses.replace(plan, methods=plan.methods[1:]))
+
+
+# -------------------------------------------------------------------------------------------------------------- drawing
+
+
+@pytest.mark.parametrize("paper", figures.PAPERS)
+def test_figures_are_valid_and_deterministic(paper: str, tmp_path: Path) -> None:
+    """PNG and SVG of every figure: text is text, no clipping paths, nothing of the day or the machine in them."""
+    plan = figures.load(paper, quick=True)
+    measured = synthetic(plan, {})
+    for figure in plan.figures:
+        png, svg = drawing.draw(figure, measured, "paper", tmp_path / "one")
+        assert png.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+        width, height = (int.from_bytes(png.read_bytes()[start : start + 4]) for start in (16, 20))
+        assert width == pytest.approx(figure.num_column * 3.5 * 200, abs=1)
+        assert height > 300
+        text = svg.read_text("utf-8")
+        words = {
+            "".join(element.itertext()).strip()
+            for element in ElementTree.fromstring(text).iter()
+            if element.tag.endswith("}text")
+        }
+        for panel in figure.panels:
+            assert {panel.metric.axis_label, panel.title} <= words
+        if not figure.panels[0].by_method:
+            assert plan.axis.label in words
+            assert {method.label for method in plan.methods} <= words
+        assert any("quick look, 5 seeds" in word for word in words)
+        assert "clip" not in text
+        assert not re.search(r"\d{4}-\d\d-\d\dT", text)
+        again = drawing.draw(figure, measured, "paper", tmp_path / "two")
+        assert [path.read_bytes() for path in again] == [png.read_bytes(), svg.read_bytes()]
+
+
+def test_drawing_leaves_no_state() -> None:
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    drawing.draw(SMALL.figures[0], synthetic(SMALL, {}), "paper", Path("figure"))
+    assert dict(mpl.rcParams) == before
+
+
+@pytest.fixture(autouse=True)
+def in_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_data_beside_a_figure(tmp_path: Path) -> None:
+    """All drawn values, and their paired differences from the optimum."""
+    measured = synthetic(SMALL, {("square", "rlor"): (20.0, 21.0, 22.0), ("square", "layers-exact"): (4.0, 4.0, 4.0)})
+    page.write_figure_data(SMALL.figures[0], measured, "paper", tmp_path / "data.csv")
+    with (tmp_path / "data.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * 3 * 4  # metrics, points, policies
+    row = next(row for row in rows if row["policy"] == "rlor" and row["cost.time_weight"] == "0.2")
+    assert (row["metric"], row["unit"], row["num_seed"]) == ("completion_s_mean", "s", "5")
+    assert float(row["mean"]) == pytest.approx(21.0)
+    assert float(row["half_width_95"]) == pytest.approx(stats.t.ppf(0.975, 4) * stats.sem(NOISE))
+    assert float(row["difference_from_optimum"]) == pytest.approx(17.0)
+    assert float(row["difference_half_width_95"]) == pytest.approx(0.0, abs=1e-9)
+
+
+# -------------------------------------------------------------------------------------------------------------- command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("dtecm",), "PAPER: there are no figures of 'dtecm' (accepted: dtecn, llm6g)"),
+        (("llm6g", "--mode", "correct"), "--mode: 'correct' does not name modes (accepted: corrected,paper)"),
+        (("llm6g", "--mode", "paper,paper"), "--mode: 'paper,paper' does not name modes"),
+        (("llm6g", "--seeds", "x"), "--seeds: 'x' is not a seed"),
+    ],
+)
+def test_wrong_usage_is_one_line(arguments: tuple[str, ...], words: str) -> None:
+    assert words in twin("figures", *arguments, "--out", "figures").complaint()
+
+
+def tiny(paper: str) -> Plan:
+    """Two cheap methods beside the optimum, two points, few slots."""
+    plan = {"dtecn": dtecn, "llm6g": llm6g}[paper].plan(quick=True)
+    cheap = {"dtecn": ("p2-exact", "edge-equal", "llm"), "llm6g": ("layers-exact", "rlor", "rrlo")}[paper]
+    worlds = [dataclasses.replace(world, settings=(*world.settings, "time.num_slot=2")) for world in plan.worlds]
+    kept = [dataclasses.replace(world, points=world.points[:2]) for world in worlds]
+    methods = tuple(method for method in plan.methods if method.policy in cheap)
+    return dataclasses.replace(plan, worlds=tuple(kept), methods=methods)
+
+
+@pytest.mark.full
+def test_quick_command_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All files, numbers that a plain run gives, too, and a second start that runs nothing and writes equal bytes."""
+    monkeypatch.setattr(figures, "load", lambda paper, quick: tiny(paper))
+    done = twin("figures", "llm6g", "--out", "out", "--quick", "--json")
+    assert (done.code, done.err) == (0, "")
+    answer = done.json()
+    assert (answer["quick"], answer["seeds"], answer["missing"]) == (True, [0, 1, 2], {})
+    names = {Path(name).name for name in answer["files"]}
+    expected = {
+        f"fig{n}-{mode}.{kind}" for n in (1, 2) for mode in ("corrected", "paper") for kind in ("png", "svg", "csv")
+    }
+    assert names == expected | {"claims.md", "claims.csv", "runs.parquet"}
+    claims = Path("out/claims.md").read_text("utf-8")
+    assert "A quick look: 3 seeds" in claims
+    assert "$ twin figures llm6g --out out --seeds 0..2 --mode corrected,paper --quick" in claims
+    assert claims.count("does not reproduce**") + claims.count("reproduces**") > 0
+    plan = tiny("llm6g")
+    scenario = scenario_at(plan, "paper", plan.worlds[0], plan.worlds[0].points[1])
+    summary = run(Scenario.model_validate_json(scenario.model_dump_json()), policy="rrlo", seed=2).summary
+    measured = measure(plan, ("paper",), (2,), Path("out"))
+    own = measured.values("paper", Series("rrlo", "square"), llm6g.COMPLETION)
+    assert own[1, 0] == summary["completion_s_mean"]
+    before = {path: path.read_bytes() for path in Path("out").glob("*.*")}
+    stored = {path: path.stat().st_mtime_ns for path in Path("out/runs").iterdir()}
+    assert twin("figures", "llm6g", "--out", "out", "--quick", "--json").json() == answer
+    assert {path: path.stat().st_mtime_ns for path in Path("out/runs").iterdir()} == stored
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.full
+def test_additional_numbers_come_from_the_trace() -> None:
+    """Resource ratio, edge energy per slot and gap of a job against the tables of the same run."""
+    plan = dataclasses.replace(tiny("dtecn"), methods=tiny("dtecn").methods[:1])
+    measured = measure(plan, ("corrected",), (0,), Path("out"))
+    world = plan.world("-")
+    result = run(scenario_at(plan, "corrected", world, 4), policy="p2-exact", seed=0)
+    allocated = np.array(result.table("decisions")["compute_allocation_hz"].to_pylist()).sum(axis=1)
+    series = Series("p2-exact", "-")
+    assert measured.values("corrected", series, dtecn.RESOURCES)[0, 0] == pytest.approx(allocated.mean() / 400e9)
+    energy_mj = 1e3 * np.mean(result.table("slots")["energy_edge_j"].to_pylist())
+    assert measured.values("corrected", series, dtecn.EDGE_ENERGY)[0, 0] == pytest.approx(energy_mj)
+    assert 0 <= measured.gap_max("corrected") < 1e-9
+    assert json.loads(next(Path("out/runs").iterdir()).read_text("utf-8"))["policy"] == "p2-exact"
