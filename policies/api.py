@@ -42,6 +42,14 @@ class Describes(Protocol):
 
 
 @runtime_checkable
+class Closes(Protocol):
+    """A policy that holds more than memory: a process, a model."""
+
+    def close(self) -> None:
+        """Let go of it; called when a run has ended. After another `reset` the policy decides again."""
+
+
+@runtime_checkable
 class Learns(Protocol):
     """A policy that goes on learning in a run."""
 

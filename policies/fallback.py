@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from physical.system import System
-from policies.api import Describes, Explains, Learns, Policy
+from policies.api import Closes, Describes, Explains, Learns, Policy
 from policies.feasible import project
 from twin.decision import Decision, Diagnostics, Ruling
 from twin.snapshot import TwinSnapshot
@@ -70,6 +70,12 @@ class GuardedPolicy:
     def describe(self) -> dict[str, Any]:
         """Return what the policy says about itself, if it does."""
         return {"policy_details": self._policy.describe()} if isinstance(self._policy, Describes) else {}
+
+    def close(self) -> None:
+        """Let both policies go of what they hold."""
+        for policy in (self._policy, self._fallback):
+            if isinstance(policy, Closes):
+                policy.close()
 
     @property
     def wants_outcomes(self) -> bool:

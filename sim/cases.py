@@ -61,6 +61,10 @@ class Watched:
         """Return what the decider says about itself."""
         return self._decider.describe()
 
+    def close(self) -> None:
+        """Close the decider."""
+        self._decider.close()
+
     def rule_by_fallback(self, snapshot: TwinSnapshot, reason: str, wall_s: float) -> Ruling:
         """Return the fallback's decision."""
         self.kept.pop(snapshot.slot, None)

@@ -34,6 +34,9 @@ class Decider(DecisionMaker, Protocol):
     def describe(self) -> dict[str, Any]:
         """Return what the manifest says about who decides, beside the name."""
 
+    def close(self) -> None:
+        """Let go of processes and models; the run has ended."""
+
 
 class RecordedDecisions:
     """Decides what was decided, after the same time; the fallback decides where nothing is recorded.
@@ -85,6 +88,10 @@ class RecordedDecisions:
     def describe(self) -> dict[str, Any]:
         """Say nothing: the record's manifest does."""
         return {}
+
+    def close(self) -> None:
+        """Close the fallback."""
+        self._fallback.close()
 
 
 def _as(values: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
@@ -141,6 +148,11 @@ class SwitchedDecisions:
     def describe(self) -> dict[str, Any]:
         """Return what the first one says."""
         return self._first.describe()
+
+    def close(self) -> None:
+        """Close all."""
+        for decider in self._deciders:
+            decider.close()
 
     def learn(self, outcomes: Sequence[tuple[int, float]]) -> None:
         """Tell all who want to know; each picks the slots that it decided."""

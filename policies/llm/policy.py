@@ -94,8 +94,7 @@ class Llm:
         InputError : a system that has no problem P2, or that the model cannot decide; a file that cannot be read
         """
         check_p2(system, "llm")
-        if self._engine is not None:
-            self._engine.close()
+        self.close()
         self._engine = self._load(system)
         self.memory.reset(system, seed)
         self._guard.reset(system, seed)
@@ -163,6 +162,12 @@ class Llm:
         num_token = answer.num_prompt_token + answer.num_answer_token
         self._diagnostics = Diagnostics(objective=objective, num_token=num_token, prompt=prompt)
         return decision
+
+    def close(self) -> None:
+        """Free the model, or end the process that runs it."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
 
     def learn(self, outcomes: Sequence[tuple[int, float]]) -> None:
         """Complete the cases of some slots, or make cases of them."""

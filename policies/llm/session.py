@@ -102,8 +102,9 @@ class Session:
         params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         params.type_k = params.type_v = llama_cpp.GGML_TYPE_F16
         params.no_perf = True
-        self._ends_s = float("inf")
-        self._abort = llama_cpp.ggml_abort_callback(lambda _: time.monotonic() > self._ends_s)
+        # Not through `self`: sessions would then be cycles, which stay in memory until the collector finds them.
+        self._ends_s = ends_s = [float("inf")]
+        self._abort = llama_cpp.ggml_abort_callback(lambda _: time.monotonic() > ends_s[0])
         params.abort_callback = self._abort
         self._context = llama_cpp.llama_init_from_model(self._model, params)
         if not self._context:
@@ -191,7 +192,7 @@ class Session:
 
     def until(self, seconds: float | None) -> None:
         """Let calls of `decode` fail that have not ended in so many seconds from now; None: never."""
-        self._ends_s = float("inf") if seconds is None else time.monotonic() + seconds
+        self._ends_s[0] = float("inf") if seconds is None else time.monotonic() + seconds
 
     def share(self, source: int, targets: Sequence[int], begin: int, end: int) -> None:
         """Let the tokens of a sequence at positions [begin, end) belong to others, too."""

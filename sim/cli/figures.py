@@ -48,16 +48,19 @@ def _figures(
     from sim.compare import parse_seeds
     from sim.figures import drawing, measure
 
-    numbers = parse_seeds(seeds if seeds is not None else _SEEDS_QUICK if quick else _SEEDS)
+    chosen = seeds if seeds is not None else _SEEDS_QUICK if quick else _SEEDS
+    numbers = parse_seeds(chosen)
     plan = figures.load(paper, quick=quick)
     modes = figures.parse_modes(mode, plan)
     drawing.require()
-    plan = measure.runnable(plan)
-    words = ["twin", "figures", paper, "--out", str(out), "--seeds", seeds or (_SEEDS_QUICK if quick else _SEEDS)]
+    shown = not as_json and sys.stderr.isatty()
+    with show.spinner("which policies can be run here", shown=shown):
+        plan = measure.runnable(plan)
+    words = ["twin", "figures", paper, "--out", str(out), "--seeds", chosen]
     command = shlex.join([*words, "--mode", ",".join(modes), *(["--quick"] if quick else [])])
     num_run = plan.num_run(len(modes), len(numbers))
     try:
-        with show.progress(num_run, shown=not as_json and sys.stderr.isatty(), what="runs") as progress:
+        with show.progress(num_run, shown=shown, what="runs") as progress:
             produced = figures.produce(
                 plan, modes, numbers, out, command=command, num_worker=workers, progress=progress
             )

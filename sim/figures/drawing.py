@@ -7,6 +7,7 @@ its own. The certified optimum is a broad grey line behind all others. Nothing h
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,8 @@ def draw(figure: FigurePlan, measured: Measured, mode: str, stem: Path) -> tuple
         for unused in axes[len(figure.panels) :]:
             unused.set_axis_off()
         _head(figure, measured, mode, page)
+        page.draw_without_rendering()
+        page.set_layout_engine("none")  # it is laid out; saving would do so again, for each format
         paths = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
         page.savefig(paths[0], dpi=_DPI, metadata={"Software": None})
         page.savefig(paths[1], metadata={"Date": None, "Title": f"{figure.title}, mode {mode}"})
@@ -100,21 +103,16 @@ def draw(figure: FigurePlan, measured: Measured, mode: str, stem: Path) -> tuple
 
 def _head(figure: FigurePlan, measured: Measured, mode: str, page: Figure) -> None:
     """Write title and what the bands are over the panels, and the legend of the methods below them."""
-    count = len(measured.seeds)
-    lines = [
-        f"{figure.title} (mode {mode})",
-        f"{count} seeds; bands and bars: 95 %; gap ≤ {measured.gap_max(mode):.0e}",
-    ]
-    colour = "black"
-    if measured.plan.quick:
-        lines[1] = f"quick look, {count} seeds; bands and bars: 95 %"
-        colour = "#b00000"
-    page.suptitle("\n".join(lines), fontsize=7.5, color=colour)
+    plan = measured.plan
+    count = f"{'quick look, ' if plan.quick else ''}{len(measured.seeds)} seeds, 95 % bands"
+    certified = f"gap of {plan.optimum.policy} ≤ {_rounded_up(measured.gap_max(mode))}"
+    text = f"{figure.title} (mode {mode})\n{count}; {certified}"
+    page.suptitle(text, fontsize=7.5, color="#b00000" if plan.quick else "black")
     found: dict[str, Any] = {}
     for one in page.axes:
         for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    labels = {method.label for method in measured.plan.methods}
+    labels = {method.label for method in plan.methods}
     known = {label: handle for label, handle in found.items() if label in labels}
     if not known:
         return
@@ -122,6 +120,18 @@ def _head(figure: FigurePlan, measured: Measured, mode: str, page: Figure) -> No
         known.values(), known.keys(), loc="outside lower center", ncols=2 * figure.num_column, frameon=False,
         handlelength=2.6, columnspacing=1.0, labelspacing=0.25, borderpad=0.1,
     )  # fmt: skip
+
+
+def _rounded_up(gap: float) -> str:
+    """Spell a bound with one digit that is not below it.
+
+    >>> _rounded_up(2.3e-10), _rounded_up(0.0)
+    ('3e-10', '0')
+    """
+    if not gap > 0:
+        return f"{gap:.0f}"
+    exponent = math.floor(math.log10(gap))
+    return f"{math.ceil(gap / 10.0**exponent):d}e{exponent:d}"
 
 
 def _draw_panel(panel: Panel, measured: Measured, mode: str, axes: Axes) -> None:

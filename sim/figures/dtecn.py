@@ -65,8 +65,8 @@ _NOTES = (
     "The twin knows Δf, as the paper's problem P2 does.",
     "Learned policies (maddpg, ddpg, apg) and the LLM use their shipped weights, which were trained in mode corrected; "
     "in mode paper they are applied as they are.",
-    "p2-exact certifies the objective of the slot (P2, eq. 24). It is no bound on a single metric: another policy may "
-    "have less delay for more energy.",
+    "p2-exact certifies the objective of the slot (P2, eq. 24), with a gap in parts of max(1, |objective|). It is no "
+    "bound on a single metric: another policy may have less delay for more energy.",
     "The LLM here is the bundled small model, not Llama 3.1-8b.",
     "On Table I offloading everything is optimal and local work costs 0.78 J a task, so good policies hardly differ; "
     "the last figure shows dtecn-congested, where they do (N = 10, the size that maddpg is shipped for).",

@@ -23,8 +23,8 @@ _NOTES = (
     "leaves the upload out, as eqs. 5, 9 and 10 do.",
     "Energy is the mean per vehicle of local work, RSU and transmission.",
     "Mode paper is without normalisation: seconds are added to joules, as printed.",
-    "layers-exact certifies the objective P1 (eq. 10). It is no bound on time or energy alone: another point of the "
-    "trade-off may have less of one for more of the other.",
+    "layers-exact certifies the objective P1 (eq. 10), with a gap in parts of it. It is no bound on time or energy "
+    "alone: another point of the trade-off may have less of one for more of the other.",
 )
 
 

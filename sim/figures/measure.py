@@ -125,8 +125,8 @@ class Measured:
 
     def total(self, policy: str, key: str) -> float:
         """Return the sum of a key over all runs of a policy."""
-        rows = (rows for (_, _, of, _), rows in self.summaries.items() if of == policy)
-        return float(sum(row[key] for found in rows for row in found))
+        runs = (row for (_, _, of, _), rows in self.summaries.items() if of == policy for row in rows)
+        return float(sum(row[key] for row in runs))
 
 
 def relative_difference(values: FloatArray, base: FloatArray) -> FloatArray:

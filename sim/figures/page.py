@@ -137,7 +137,7 @@ def _introduction(measured: Measured, command: str) -> Iterator[str]:
         yield f"- **Not run: `{policy}`** ({reason})."
     for mode in measured.modes:
         gap = measured.gap_max(mode)
-        yield f"- Largest certified gap of `{plan.optimum.policy}`, mode {mode}: {gap:.1e} of max(1, |objective|)."
+        yield f"- Largest certified gap of `{plan.optimum.policy}`, mode {mode}: {gap:.1e}."
     for method in plan.methods:
         failed, made = measured.total(method.policy, "fallbacks"), measured.total(method.policy, "decisions")
         repaired = measured.total(method.policy, "decisions_repaired")

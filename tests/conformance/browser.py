@@ -9,6 +9,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +23,13 @@ _FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--no-first-run", "--hide-scrollbars"),
     *("--disable-sync", "--disable-extensions", "--force-color-profile=srgb", "--mute-audio"),
 )
+# The browser speaks its protocol on file descriptors 3 and 4.
+_LAUNCHER = (
+    sys.executable,
+    "-c",
+    "import fcntl, os, sys; ends = [fcntl.fcntl(int(text), fcntl.F_DUPFD, 10) for text in sys.argv[1:3]]; "
+    "os.dup2(ends[0], 3); os.dup2(ends[1], 4); os.execv(sys.argv[3], sys.argv[3:])",
+)
 _TIMEOUT_S = 60.0
 
 
@@ -34,10 +42,8 @@ class Browser:
     def __init__(self, profile: Path, width: int, height: int, *, dark: bool = False, touch: bool = False) -> None:
         command_read, self._write = os.pipe()
         self._read, answer_write = os.pipe()
-        # The protocol is spoken on file descriptors 3 and 4.
-        script = f'exec "$0" "$@" 3<&{command_read} 4>&{answer_write}'
         self._process = subprocess.Popen(
-            ["sh", "-c", script, CHROMIUM, *_FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            [*_LAUNCHER, str(command_read), str(answer_write), CHROMIUM, *_FLAGS, f"--user-data-dir={profile}"],
             pass_fds=(command_read, answer_write),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -50,6 +56,13 @@ class Browser:
         self._session = ""
         self.console: list[str] = []
         self.requests: list[str] = []
+        try:
+            self._attach(width, height, dark=dark, touch=touch)
+        except BaseException:
+            self.close()
+            raise
+
+    def _attach(self, width: int, height: int, *, dark: bool, touch: bool) -> None:
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -63,6 +76,10 @@ class Browser:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the browser."""
         os.killpg(self._process.pid, signal.SIGKILL)  # the group is this browser's own
         self._process.wait()
         os.close(self._write)

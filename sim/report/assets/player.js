@@ -132,5 +132,7 @@
   window.addEventListener("resize", fit);
   window.addEventListener("seek", (event) => seek(event.detail));
   darkMode.addEventListener("change", () => state.motion && (legend(), fit()));
+  // Where there is one node, vehicles of its colour say nothing.
+  if (REPORT.players.every((player) => !player || player.nodes.length === 1)) find("colour").value = "state";
   choose(0);
 })();

@@ -1,0 +1,307 @@
+"""Reports: the page holds what the run holds, nothing in a name is markup, and a killed run has a page, too."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from sim import Scenario, run, show
+from sim.report import charts, motion, page, write_report
+from sim.report.runs import ReportedRun, open_runs
+from sim.report.series import Chart, Curve, bins
+from tests.fault.command import twin
+from tests.unit.test_export import killed
+from traces.schema import TABLES
+
+pytest.importorskip("plotly", reason="the page needs the extra report")
+
+EVIL = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
+SLOW = ("network.backhaul.loss=0.2", 'twin.decision.latency={kind="exponential", mean_s=0.05}')
+RUNS: dict[str, tuple[str, str, int, tuple[str, ...]]] = {
+    "blackout": ("blackout", "greedy-cost", 70, SLOW),
+    "equal": ("dtecn-congested", "edge-equal", 30, ()),
+    "random": ("dtecn-congested", "random", 30, ()),
+    "layers": ("llm6g", "layers-exact", 4, ()),
+}
+
+
+@pytest.fixture(scope="module")
+def directories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    made = {}
+    for name, (scenario, policy, num_slot, settings) in RUNS.items():
+        made[name] = tmp_path_factory.mktemp("runs") / name
+        run(Scenario.load(scenario, [*settings, f"time.num_slot={num_slot}"]), policy=policy, seed=2, out=made[name])
+    return made
+
+
+class Page(HTMLParser):
+    """Takes a page apart: its elements with attributes, the texts outside of scripts, and the data."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.scripts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.elements and self.elements[-1][0] == "script" and self.cdata_elem == "script":
+            self.scripts.append(data)
+        elif data.strip():
+            self.texts.append(data.strip())
+
+    @property
+    def data(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.scripts[0])
+        return found
+
+
+def page_of(*directories: Path) -> Page:
+    return Page(page.page(open_runs(directories)))
+
+
+def test_summary_is_on_the_page(directories: dict[str, Path]) -> None:
+    found = page_of(directories["blackout"])
+    reported = ReportedRun(directories["blackout"], 0)
+    for key, value in reported.summary().items():
+        assert show.number(value) in found.texts, key
+    for text in ("deadlines missed", "ratio", "greedy-cost", "2", "70 slots of 0.1 s: 7 s", "complete", "blackout"):
+        assert text in found.texts, text
+
+
+def test_charts_of_everything_that_there_is(directories: dict[str, Path]) -> None:
+    keys = {name: [chart["key"] for chart in page_of(directories[name]).data["charts"]] for name in RUNS}
+    always = ["backlog", "delay", "missed", "energy", "objective", "position", "gain"]
+    assert keys["equal"] == [*always, "age", "latency"]
+    assert keys["blackout"] == ["events", *always, "size", "age", "latency"]
+    assert keys["layers"] == [*always, "age", "latency"]
+    found = page_of(directories["blackout"])
+    figures = [attributes["id"] for tag, attributes in found.elements if tag == "figure"]
+    assert figures == [f"figure-{key}" for key in keys["blackout"]]
+    assert all(attributes.get("aria-label") for _, attributes in found.elements if attributes.get("role") == "img")
+
+
+def test_curves_are_the_columns(directories: dict[str, Path]) -> None:
+    data = page_of(directories["blackout"]).data
+    reported = ReportedRun(directories["blackout"], 0)
+    curves = {(chart["key"], curve["label"]): curve for chart in data["charts"] for curve in chart["curves"]}
+    units = {chart["key"]: chart["unit"] for chart in data["charts"]}
+    backlog = reported.lists("slots", "backlog_bytes")[:, 1] / {"kB": 1e3, "MB": 1e6}[units["backlog"]]
+    np.testing.assert_allclose(curves["backlog", "perception"]["y"], backlog, rtol=1e-5)
+    np.testing.assert_allclose(curves["backlog", "perception"]["x"], np.arange(70) * 0.1, rtol=1e-5)
+    latency = next(chart for chart in data["charts"] if chart["key"] == "latency")
+    assert latency["level"] == [100, "slot, 0.1 s"]
+    assert len(curves["latency", "latency, simulated"]["x"]) == reported.table("decisions").num_rows
+    shares = curves["delay", "control"]["y"]
+    assert shares == sorted(shares)
+    outcome = reported.outcome[reported.table("tasks").column("task_class").to_numpy() == 0]
+    assert shares[-1] == pytest.approx(np.isin(outcome, (1, 2)).sum() / (outcome > 0).sum(), rel=1e-5)
+    assert [mark["kind"] for mark in data["marks"]] == ["node-down"]
+
+
+def test_size_errors_against_a_plain_loop(directories: dict[str, Path]) -> None:
+    reported = ReportedRun(directories["blackout"], 0)
+    _, mean, worst = reported.size_errors()
+    true = {
+        (row["slot"], row["vehicle"], row["task_class"]): row["size_bytes"]
+        for row in reported.table("tasks").to_pylist()
+    }
+    for index, row in enumerate(reported.table("decisions").to_pylist()):
+        errors = [
+            abs(row["estimated_size_bytes"][2 * vehicle + kind] / size - 1)
+            for (slot, vehicle, kind), size in true.items()
+            if slot == row["slot"]
+        ]
+        assert (mean[index], worst[index]) == pytest.approx((np.mean(errors), max(errors)))
+
+
+def positions(data: dict[str, Any], player: dict[str, Any], axis: int) -> np.ndarray[Any, Any]:
+    """Decode positions as the page does, [frames, seats]; NaN where nobody is."""
+    raw = np.frombuffer(base64.b64decode(data["blobs"][player["xy"[axis]]]), "<i2")
+    low, step, _ = player["axes"][axis]
+    values = np.where(raw == -32768, np.nan, low + (raw.astype(float) + 32767) * step)
+    return values.reshape(player["frames"], player["seats"])
+
+
+def test_positions_are_right_to_a_step(directories: dict[str, Path]) -> None:
+    data = page_of(directories["blackout"]).data
+    player, reported = data["players"][0], ReportedRun(directories["blackout"], 0)
+    x_m, y_m = (positions(data, player, axis) for axis in (0, 1))
+    nodes = np.frombuffer(base64.b64decode(data["blobs"][player["node"]]), "u1").reshape(x_m.shape)
+    seat_of = {(first, vehicle): seat for seat, first, _, vehicle in player["visits"]}
+    for row in reported.table("vehicles").to_pylist():
+        place = row["slot"], seat_of[0, row["vehicle"]]
+        assert x_m[place] == pytest.approx(row["x_m"], abs=player["axes"][0][1])
+        assert y_m[place] == pytest.approx(row["y_m"], abs=player["axes"][1][1])
+        served = nodes[place]
+        assert (player["nodes"][served - 1]["name"] if served else None) == row["serving_node"]
+    assert np.isfinite(x_m).sum() == reported.table("vehicles").num_rows
+
+
+def test_vehicles_that_come_and_go_share_seats(directories: dict[str, Path]) -> None:
+    reported = ReportedRun(directories["equal"], 0)
+    rows = reported.table("vehicles")
+    slot = rows.column("slot").to_numpy()
+    vehicle = rows.column("vehicle").to_numpy()
+    here = pa.array(np.where(vehicle < 5, slot < 10, slot > 12))
+    reported.recorded.tables["vehicles"] = rows.filter(here)
+    found = motion.motion_of(reported, motion.Blobs())
+    assert found is not None
+    assert found["seats"] == 5
+    assert sorted(visit[3] for visit in found["visits"]) == list(range(10))
+
+
+def test_a_large_run_is_decimated_and_says_so(directories: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "PLAYER_BYTES", 900)
+    found = page_of(directories["equal"])
+    player = found.data["players"][0]
+    assert player["frames"] * player["seats"] * 8 <= 900
+    assert player["step"] > 1
+    note = next(text for text in found.texts if text.startswith("Between slots"))
+    assert f"one of {player['step']} slots is shown" in note
+    assert "the twin believed" in note
+    assert "belief" not in player
+
+
+def test_binned_curves_keep_extremes() -> None:
+    y = np.zeros(5_000)
+    y[1234], y[4999] = 7.0, np.nan
+    x, mean, low, high = bins(np.arange(5_000.0), y)
+    assert len(x) == 1_000
+    assert high is not None
+    assert low is not None
+    assert (np.nanmax(high), np.nanmax(mean), np.nanmin(low)) == (7.0, 1.4, 0.0)
+    chart = Chart("a", "A", "note", "s", [Curve("b", np.arange(5_000.0), y * 1e-3, 0)])
+    assert chart.bin_size == 5
+    assert chart.data()["unit"] == "ms"
+    json.dumps(chart.data(), allow_nan=False)
+
+
+def test_frequent_events_are_no_lines(directories: dict[str, Path]) -> None:
+    reported = ReportedRun(directories["equal"], 0)
+    times = [10**6 * n for n in range(3_000)]
+    rows = {"time_ns": times, "kind": ["fallback"] * 3_000, "slot": [0] * 3_000, "detail": ["why"] * 3_000}
+    reported.recorded.tables["events"] = pa.table(rows, schema=TABLES["events"].schema())
+    assert charts.marks([reported]) == []
+    points = charts.event_points([reported])
+    assert points[0]["label"] == "fallback: 3000 (every 3. shown)"
+
+
+def test_runs_side_by_side(directories: dict[str, Path]) -> None:
+    first, second = (ReportedRun(directories[name], 0).summary() for name in ("equal", "random"))
+    found = page_of(directories["equal"], directories["random"])
+    difference = second["tasks_late"] - first["tasks_late"]
+    part = 100 * difference / first["tasks_late"]
+    assert f"({'+' if difference > 0 else ''}{show.number(difference)}, {part:+.1f} %)" in found.texts
+    backlog = next(chart for chart in found.data["charts"] if chart["key"] == "backlog")
+    assert [curve["label"] for curve in backlog["curves"]][::3] == [
+        "control · edge-equal, seed 2",
+        "control · random, seed 2",
+    ]
+    one, other = found.data["players"]
+    assert (one["x"], one["y"]) == (other["x"], other["y"])  # one motion, held once
+    twice = page_of(directories["equal"], directories["equal"])
+    assert [entry["name"] for entry in twice.data["runs"]] == [
+        "edge-equal, seed 2 (1: equal)",
+        "edge-equal, seed 2 (2: equal)",
+    ]
+
+
+def test_language_model(directories: dict[str, Path]) -> None:
+    reported = ReportedRun(directories["equal"], 0)
+    row = {"digest": "d", "num_case": 2, "num_token": 400, "num_reused_token": 100, "num_answer_token": 30}
+    times = {"prefill_wall_s": 0.05, "decode_wall_s": 0.4}
+    rows = [{"slot": slot, "guarded": slot == 3, **row, **times} for slot in range(30)]
+    reported.recorded.tables["prompts"] = pa.Table.from_pylist(rows, schema=TABLES["prompts"].schema())
+    found = {chart["key"]: chart for chart in Page(page.page([reported])).data["charts"]}
+    assert [curve["label"] for curve in found["tokens"]["curves"]] == ["prompt", "of it reused", "answer"]
+    assert found["prompt-times"]["unit"] == "ms"
+    assert found["prompt-times"]["curves"][1]["y"] == [400.0] * 30
+    assert [kind for _, kind, _ in reported.events()] == ["guard"]
+
+
+@pytest.mark.parametrize("without", [(), ("tasks", "slots", "events"), ("decisions", "twin")])
+def test_killed_run(directories: dict[str, Path], tmp_path: Path, without: tuple[str, ...]) -> None:
+    directory = killed(directories["blackout"], tmp_path / "killed")
+    reported = ReportedRun(directory, 0)
+    for name in without:
+        reported.recorded.tables[name] = TABLES[name].schema().empty_table()
+    found = Page(page.page([reported]))
+    assert any(text.startswith("incomplete: the run was killed") for text in found.texts)
+    assert "none: the run did not end" in found.texts
+    assert found.data["players"][0]["frames"] == 70
+
+
+def test_summary_of_a_killed_run_is_that_of_its_slots(directories: dict[str, Path]) -> None:
+    reported = ReportedRun(directories["equal"], 0)
+    told = reported.summary()
+    del reported.recorded.trace.manifest["summary"]
+    for key, value in reported.summary().items():
+        assert value == pytest.approx(told[key], rel=1e-9), key
+
+
+def test_names_are_no_markup(tmp_path: Path) -> None:
+    directory = tmp_path / "<b>&amp;run"
+    settings = [f"title={json.dumps(EVIL)}", f"tasks.0.name={json.dumps(EVIL)}", "time.num_slot=3"]
+    run(Scenario.load("dtecn", settings), seed=1, out=directory)
+    harmless = tmp_path / "harmless"
+    run(Scenario.load("dtecn", ["time.num_slot=3"]), seed=1, out=harmless)
+    found, expected = page_of(directory), page_of(harmless)
+    assert [tag for tag, _ in found.elements] == [tag for tag, _ in expected.elements]
+    assert EVIL in found.texts
+    assert found.data["charts"][0]["curves"][0]["label"] == EVIL
+
+
+def test_nothing_is_loaded_from_elsewhere(directories: dict[str, Path]) -> None:
+    found = page_of(directories["equal"], directories["random"])
+    for tag, attributes in found.elements:
+        for name in ("src", "href", "srcset", "action", "data", "poster"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("#", "data:")), (tag, value)
+        assert not any(name.startswith("on") for name in attributes)
+    policy = next(a["content"] for _, a in found.elements if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+    ours = (page._ASSETS / name for name in ("style.css", *page._SCRIPTS))
+    for asset in ours:
+        assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|@import|url\(", asset.read_text("utf-8"))
+
+
+def test_equal_runs_give_equal_pages(directories: dict[str, Path], tmp_path: Path) -> None:
+    names = [directories[name] for name in ("equal", "random")]
+    assert write_report(names, tmp_path / "a.html") == (tmp_path / "a.html").stat().st_size
+    write_report(names, tmp_path / "b.html")
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_command_line(directories: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = twin("report", directories["equal"], "--out", "a.html")
+    assert (done.code, done.err) == (0, "")
+    assert re.fullmatch(r"a\.html: [45]\.\d MB, 1 run\n", done.out)
+    told = twin("report", directories["equal"], directories["random"], "--out", "sub/b.html", "--json").json()
+    assert told["bytes"] == Path("sub/b.html").stat().st_size
+    wrong = {
+        (directories["equal"], "--out", "a.pdf"): "--out: 'a.pdf' is no name for a page (accepted: FILE.html)",
+        (tmp_path, "--out", "a.html"): "is not a run: it has no manifest.json",
+        (directories["equal"],): "--out: is missing",
+        ("--out", "a.html"): "RUN...: is missing",
+    }
+    for arguments, words in wrong.items():
+        assert words in twin("report", *arguments).complaint()
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    page._library.cache_clear()
+    assert 'pip install "vectwin[report]"' in twin("report", directories["equal"], "--out", "c.html").complaint()
+    assert not Path("c.html").exists()
