@@ -24,12 +24,36 @@ if TYPE_CHECKING:
 BAD_INPUT, INTERNAL, INTERRUPTED, BROKEN_PIPE = 2, 70, 130, 141
 TRACEBACK = "VECTWIN_TRACEBACK"
 
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
-)
+
+def _typer() -> typer.Typer:
+    return typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    )
+
+
+app = _typer()
+
+
+def group(name: str, about: str, *lines: str) -> typer.Typer:
+    """Return a command that has commands of its own; without one of them it is an error.
+
+    name : of the command
+    about : its help
+    lines : examples
+    """
+    made = _typer()
+
+    def refuse(context: typer.Context) -> None:
+        if context.invoked_subcommand is None:
+            commands = ", ".join(command.name or "" for command in made.registered_commands)
+            raise InputError("is missing", where="COMMAND", accepted=f"{commands}; see twin {name} --help")
+
+    made.callback(invoke_without_command=True, help=about, epilog=examples(*lines))(refuse)
+    app.add_typer(made, name=name)
+    return made
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,26 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from physical.errors import InputError
-from sim.cli.app import Json, Settings, app, examples, load, print_json
+from sim.cli.app import Json, Settings, examples, group, load, print_json
 
 if TYPE_CHECKING:
     from policies.casefile import CaseFile
 
-case_sets = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+case_sets = group(
+    "cases",
+    "Build case sets from runs, and look at them: what nearest-case and other policies decide by.",
+    "twin cases build --help",
+    "twin cases show --help",
 )
-
-
-@case_sets.callback(invoke_without_command=True, epilog=examples("twin cases build --help", "twin cases show --help"))
-def _cases(context: typer.Context) -> None:
-    """Build case sets from runs, and look at them: what nearest-case and other policies decide by."""
-    if context.invoked_subcommand is None:
-        commands = ", ".join(command.name or "" for command in case_sets.registered_commands)
-        raise InputError("is missing", where="COMMAND", accepted=f"{commands}; see twin cases --help")
 
 
 @case_sets.command(
@@ -121,6 +112,3 @@ def _rows(found: CaseFile) -> list[dict[str, Any]]:
         }
         for row, num, share in zip(plain, offloaded, used, strict=True)
     ]
-
-
-app.add_typer(case_sets, name="cases")

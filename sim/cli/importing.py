@@ -7,29 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from physical.errors import InputError
-from sim.cli.app import Json, app, examples, print_json
+from sim.cli.app import Json, examples, group, print_json
 
 if TYPE_CHECKING:
     from traces.exogenous import ExogenousTrace
 
-imports = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+imports = group(
+    "import",
+    "Import a trace: check it, quantise it once, and write it as canonical Parquet.",
+    "twin import fcd --help",
+    "twin import csv --help",
 )
 
 
 _PLURAL = {"entity_id": "entities", "link_id": "links"}
-
-
-@imports.callback(invoke_without_command=True, epilog=examples("twin import fcd --help", "twin import csv --help"))
-def _import(context: typer.Context) -> None:
-    """Import a trace: check it, quantise it once, and write it as canonical Parquet."""
-    if context.invoked_subcommand is None:
-        commands = ", ".join(command.name or "" for command in imports.registered_commands)
-        raise InputError("is missing", where="SOURCE", accepted=f"{commands}; see twin import --help")
 
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="What to import.", show_default=False)]
@@ -123,6 +114,3 @@ def _line(trace: ExogenousTrace, summary: dict[str, Any]) -> str:
         f"{summary['file']}: {summary['num_row']} rows{entities}, {summary['begin_s']:g} to {summary['end_s']:g} s, "
         f"{step}{rest}, digest {summary['digest']}"
     )
-
-
-app.add_typer(imports, name="import")

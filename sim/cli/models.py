@@ -12,22 +12,11 @@ from typing import Annotated
 import typer
 
 from physical.errors import InputError
-from sim.cli.app import INTERRUPTED, Json, app, complain, examples, print_json
+from sim.cli.app import INTERRUPTED, Json, complain, examples, group, print_json
 
-models = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+models = group(
+    "models", "List, verify and train the language models of the policy llm.", "twin models list", "twin models verify"
 )
-
-
-@models.callback(invoke_without_command=True, epilog=examples("twin models list", "twin models verify"))
-def _models(context: typer.Context) -> None:
-    """List, verify and train the language models of the policy llm."""
-    if context.invoked_subcommand is None:
-        commands = ", ".join(command.name or "" for command in models.registered_commands)
-        raise InputError("is missing", where="COMMAND", accepted=f"{commands}; see twin models --help")
 
 
 @models.command(name="list", epilog=examples("twin models list", "twin models list --json"))
@@ -117,6 +106,3 @@ def _training(module: str) -> ModuleType:
     except ImportError as error:
         accepted = 'after pip install "vectwin[llm,marl]"'
         raise InputError(f"needs the extras llm and marl ({error})", where="models", accepted=accepted) from error
-
-
-app.add_typer(models, name="models")

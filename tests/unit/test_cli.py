@@ -119,7 +119,7 @@ def test_lists() -> None:
 
 COMMANDS = (
     *("run", "replay", "branch", "compare", "sweep", "scenarios", "policies", "check", "bench", "import", "cases"),
-    *("train", "figures"),
+    *("train", "report", "export", "figures"),
 )
 
 

@@ -104,14 +104,14 @@
       plot_bgcolor: styleColour("back"),
       font: { color: styleColour("text"), size: 12, family: getComputedStyle(document.body).fontFamily },
       hovermode: isEvents ? "closest" : "x unified",
-      hoverlabel: { bgcolor: styleColour("panel"), font: { color: styleColour("text") } },
+      hoverlabel: { namelength: 40, bgcolor: styleColour("panel"), font: { color: styleColour("text") } },
       // A finger scrolls the page; on a touch screen the buttons of the chart zoom.
       dragmode: window.matchMedia("(pointer: coarse)").matches ? false : "zoom",
       legend: { orientation: "h", x: 0, xanchor: "left", y: -42 / (height - below - 30), yanchor: "top" },
-      xaxis: { ...grid, title: { text: chart.xTitle, standoff: 4 }, range: [0, chart.xEnd ?? REPORT.endS] },
+      xaxis: { ...grid, title: { text: chart.xTitle, standoff: 4 }, hoverformat: ".6~g", range: [0, chart.xEnd ?? REPORT.endS] },
       yaxis: isEvents
         ? { ...grid, showticklabels: false, fixedrange: true, zeroline: false }
-        : { ...grid, title: { text: plain(yTitle), standoff: 2 }, ...(chart.log ? { type: "log", dtick: 1, tickformat: "~g" } : {}) },
+        : { ...grid, title: { text: plain(yTitle), standoff: 2 }, hoverformat: ".5~g", ...(chart.log ? { type: "log", dtick: 1, tickformat: "~g" } : {}) },
       shapes: shapesOf(chart),
       annotations: annotationsOf(chart),
     };
@@ -137,7 +137,7 @@
     traces.push(...deadlineTraces(chart));
     const numNamed = traces.filter((trace) => trace.showlegend !== false).length;
     for (const trace of traces) trace.showlegend ??= true; // plotly leaves out the legend of a single line
-    const config = { responsive: true, displaylogo: false, modeBarButtons: BUTTONS };
+    const config = { responsive: true, displaylogo: false, showTips: false, modeBarButtons: BUTTONS };
     await Plotly.react(element, traces, layoutOf(chart, numNamed), config);
     if (chart.kind === "delay" || timeCharts.includes(element)) return;
     timeCharts.push(element);
