@@ -116,7 +116,8 @@ class BundledEngine:
         num_reused = self._read_all(written)
         prefill_s = time.perf_counter() - begin_s
         logits, _ = self._ask(header, rows)
-        offloaded, places = self._reading.read(logits)
+        used = [float(case.decision.compute_allocation_hz.sum()) / self._server_hz for case in cases]
+        offloaded, places = self._reading.settle(logits, used)
         per_case = LENGTH_HEADER + self._count * LENGTH_ROW
         num_query = LENGTH_HEADER + self._count * (SIZE_AT[-1] + 1)
         digest = hashlib.blake2b(digest_size=16)

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from physical.errors import InputError
 from policies.llm.models import manifest_path, sha256
-from policies.llm.reading import Reading
 
 SCHEMA = 1
 """Version of the language: models that were trained on another one are refused."""
@@ -43,7 +42,7 @@ class ModelManifest(BaseModel):
     quantisation : of its matrices
     shape : of the network
     dataset, learning : arguments of `training.dataset.generate` and of the training
-    threshold, quantile : how answers are read off probabilities, see `policies.llm.reading`
+    reading : how answers are read off probabilities, the arguments of `policies.llm.reading.Reading`
     golden : a decision to compare with
     versions : of the libraries
     schema_version : of the language
@@ -56,16 +55,10 @@ class ModelManifest(BaseModel):
     shape: dict[str, Any]
     dataset: dict[str, Any]
     learning: dict[str, Any]
-    threshold: float
-    quantile: float
+    reading: dict[str, float]
     golden: Golden
     versions: dict[str, str]
     schema_version: int = SCHEMA
-
-    @property
-    def reading(self) -> Reading:
-        """How answers are read off probabilities."""
-        return Reading(self.threshold, self.quantile)
 
 
 def read_manifest(model: Path) -> ModelManifest:

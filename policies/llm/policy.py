@@ -13,6 +13,7 @@ from policies.llm.engine import Engine
 from policies.llm.guard import Guard
 from policies.llm.manifest import check_manifest
 from policies.llm.models import ModelFile, check_sha256, resolve, sha256
+from policies.llm.reading import Reading
 from policies.memory import CaseMemory, fit
 from policies.optimal.tasks import check_p2
 from policies.selection import Selection
@@ -111,7 +112,7 @@ class Llm:
                 num_case=self.cases,
                 num_thread=self.threads,
                 num_gpu_layer=self.n_gpu_layers,
-                reading=manifest.reading,
+                reading=Reading(**manifest.reading),
             )
         from policies.llm.textengine import TextEngine
 

@@ -103,7 +103,10 @@ def _figure(chart: Chart) -> str:
 
 def _chart_note(charts: Sequence[Chart]) -> str:
     size = max((chart.bin_size for chart in charts), default=1)
-    note = "All charts over time share one axis: zoom in one, and the others follow; double-click to zoom out; a click shows that time on the map."
+    note = (
+        "All charts over time share one axis: zoom in one, and the others follow; double-click to zoom out; a click "
+        "shows that time on the map."
+    )
     if size > 1:
         note += (
             f" Curves with more than {POINTS_MAX} points are shown in bins of up to {size}: the line is the mean of a "

@@ -106,7 +106,7 @@ def bins(x: Floats, y: Floats) -> tuple[Floats, Floats, Floats | None, Floats | 
     """Return x, mean, least and largest y of bins of equally many points; the points themselves if they are few.
 
     >>> x, mean, low, high = bins(np.arange(4000.0), np.arange(4000.0))
-    >>> len(x), mean[0], low[0], high[0]
+    >>> len(x), float(mean[0]), float(low[0]), float(high[0])
     (1000, 1.5, 0.0, 3.0)
     """
     size = _bin_size(len(x))

@@ -145,3 +145,12 @@ def test_a_changed_colour_scheme_redraws(browser: Browser) -> None:
     scheme = {"name": "prefers-color-scheme", "value": "light" if dark else "dark"}
     browser.call("Emulation.setEmulatedMedia", features=[scheme])
     browser.wait_for(f"{PIXELS} !== {json.dumps(before)}")
+
+
+def test_charts_fit_a_turned_screen(browser: Browser) -> None:
+    width, height = browser.evaluate("innerHeight"), browser.evaluate("innerWidth")
+    browser.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+    for name in ("events", "backlog", "latency"):
+        chart = f"document.getElementById('chart-{name}')"
+        browser.wait_for(f"{chart}.layout.width === {chart}.clientWidth")
+    assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -159,7 +159,7 @@ def test_reading_follows_the_probabilities(data: st.DataObject) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     quantile = data.draw(st.floats(0.05, 0.95))
     logits = rng.normal(0.0, data.draw(st.floats(0.1, 8.0)), (7, NUM_ANSWER))
-    offloaded, place = Reading(0.5, quantile).read(logits)
+    offloaded, place = Reading(quantile).read(logits)
     weight: NDArray[Any] = np.exp(logits - logits.max(axis=1, keepdims=True))
     assert (offloaded == (weight[:, 1:].sum(axis=1) > 0.5 * weight.sum(axis=1))).all()
     assert ((place >= 0) & (place <= SHARE.count - 1)).all()
@@ -180,3 +180,33 @@ def test_outside_is_outside(group: str) -> None:
         assert RandomEnvironment(seed, ranges).system.num_class == NUM_CLASS
     system = RandomEnvironment(0, outside("vehicles", np.random.default_rng(0))).system
     assert system.num_vehicle > TRAINING.num_vehicle[1]
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_settling_fills_the_server_as_the_cases_do(data: st.DataObject) -> None:
+    """Only tasks change place of which the model is not sure, and only towards what the cases use."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    logits = rng.normal(0.0, 1.0, (5, NUM_CLASS, NUM_ANSWER))
+    logits[..., 0] += rng.normal(4.0, 2.0, (5, NUM_CLASS))
+    used = [data.draw(st.floats(0.0, 1.2)) for _ in range(data.draw(st.integers(0, 4)))]
+    reading = Reading()
+    before, place = reading.read(logits)
+    after, same = reading.settle(logits, used)
+    assert (place == same).all()
+    weight: NDArray[Any] = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    sure = 1.0 - weight[..., 0] / weight.sum(axis=-1)
+    share = SHARE.centre(place)
+    if not used:
+        assert (before == after).all()
+        return
+    left, joined = before & ~after, after & ~before
+    assert not (left.any() and joined.any())
+    assert (sure[left] < reading.most).all()
+    assert (sure[joined] >= reading.least).all()
+    if left.any():
+        assert share[before].sum() > reading.slack * max(used)
+        assert sure[left].max() <= sure[after].min()  # the least sure went first
+        assert share[after].sum() + share[left][sure[left].argmax()] > reading.slack * max(used)
+    if joined.any():
+        assert share[after].sum() <= min(used) + 1e-12

@@ -128,8 +128,13 @@ def _solve(arguments: DatasetArguments, path: Path, progress: Progress) -> None:
 
 
 def write_model(weights: dict[str, torch.Tensor], recipe: Recipe, out: Path) -> ModelManifest:
-    """Export weights and write the manifest, with a decision of the exported model in it."""
+    """Export weights and write the manifest."""
     export(weights, recipe.shape, out, recipe.quantisation)
+    return write_manifest(recipe, out)
+
+
+def write_manifest(recipe: Recipe, out: Path) -> ModelManifest:
+    """Write the manifest of an exported model, with a decision of its in it."""
     decision, server_hz = golden_decision(out, recipe.reading, _GOLDEN_SEED, _GOLDEN_CASES)
     golden = Golden(
         seed=_GOLDEN_SEED,
@@ -144,8 +149,7 @@ def write_model(weights: dict[str, torch.Tensor], recipe: Recipe, out: Path) -> 
         shape=plain["shape"],
         dataset=plain["environments"],
         learning=plain["learning"],
-        threshold=recipe.reading.threshold,
-        quantile=recipe.reading.quantile,
+        reading=dataclasses.asdict(recipe.reading),
         golden=golden,
         versions={
             "python": platform.python_version(),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from policies.llm.bundled import BundledEngine
 from policies.llm.environments import RandomEnvironment, solved_cases
 from policies.llm.manifest import ModelManifest, check_manifest
+from policies.llm.reading import Reading
 from policies.llm.session import Logits
 from policies.llm.training.learn import places_of_answers
 from policies.llm.training.network import Network, Plan, Shape
@@ -62,7 +63,7 @@ def verify(model: Path) -> list[Check]:
 
 def _golden(model: Path, manifest: ModelManifest) -> Check:
     golden = manifest.golden
-    decision, server_hz = golden_decision(model, manifest.reading, golden.seed, golden.num_case)
+    decision, server_hz = golden_decision(model, Reading(**manifest.reading), golden.seed, golden.num_case)
     offloaded = decision.offloading_ratio > 0
     expected = np.array(golden.offloaded)
     if offloaded.shape != expected.shape or (offloaded != expected).any():

@@ -5,6 +5,7 @@
   const BUTTONS = [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d", "toImage"]];
   const timeCharts = [];
   let following = false;
+  let rounds = 0;
 
   /** `#rrggbb` with an opacity. */
   function translucent(hex, opacity) {
@@ -86,18 +87,21 @@
     const [value, label] = chart.level;
     const y = chart.log ? Math.log10(value) : value;
     const bgcolor = styleColour("back");
-    return [{ text: plain(label), xref: "paper", x: 1, xanchor: "right", y, yanchor: "middle", showarrow: false, bgcolor }];
+    const place = { xref: "paper", x: 1, xanchor: "right", y, yanchor: "middle" };
+    return [{ ...place, text: plain(label), showarrow: false, bgcolor }];
   }
 
   function layoutOf(chart, numTrace) {
     const grid = { gridcolor: styleColour("line"), zerolinecolor: styleColour("line"), automargin: false };
     const isEvents = chart.kind === "events";
     const yTitle = chart.kind === "delay" ? "share of tasks" : chart.unit;
+    const scale = chart.log ? { type: "log", dtick: 1, tickformat: "~g" } : {};
     const width = document.getElementById(`chart-${chart.key}`).clientWidth;
     const legendRows = Math.ceil(numTrace / Math.max(1, Math.floor(width / 190)));
     const below = 50 + 20 * legendRows;
     const height = (isEvents ? 80 + 14 * new Set(REPORT.events.map((one) => one.kind)).size : 230) + below;
     return {
+      width,
       height,
       margin: { l: 60, r: 12, t: 30, b: below },
       paper_bgcolor: styleColour("back"),
@@ -108,10 +112,16 @@
       // A finger scrolls the page; on a touch screen the buttons of the chart zoom.
       dragmode: window.matchMedia("(pointer: coarse)").matches ? false : "zoom",
       legend: { orientation: "h", x: 0, xanchor: "left", y: -42 / (height - below - 30), yanchor: "top" },
-      xaxis: { ...grid, title: { text: chart.xTitle, standoff: 4 }, hoverformat: ".6~g", range: [0, chart.xEnd ?? REPORT.endS] },
+      uirevision: "kept", // drawing again leaves the zoom as it is
+      xaxis: {
+        ...grid,
+        title: { text: chart.xTitle, standoff: 4 },
+        hoverformat: ".6~g",
+        range: [0, chart.xEnd ?? REPORT.endS],
+      },
       yaxis: isEvents
         ? { ...grid, showticklabels: false, fixedrange: true, zeroline: false }
-        : { ...grid, title: { text: plain(yTitle), standoff: 2 }, hoverformat: ".5~g", ...(chart.log ? { type: "log", dtick: 1, tickformat: "~g" } : {}) },
+        : { ...grid, title: { text: plain(yTitle), standoff: 2 }, hoverformat: ".5~g", ...scale },
       shapes: shapesOf(chart),
       annotations: annotationsOf(chart),
     };
@@ -137,7 +147,7 @@
     traces.push(...deadlineTraces(chart));
     const numNamed = traces.filter((trace) => trace.showlegend !== false).length;
     for (const trace of traces) trace.showlegend ??= true; // plotly leaves out the legend of a single line
-    const config = { responsive: true, displaylogo: false, showTips: false, modeBarButtons: BUTTONS };
+    const config = { displaylogo: false, showTips: false, modeBarButtons: BUTTONS };
     await Plotly.react(element, traces, layoutOf(chart, numNamed), config);
     if (chart.kind === "delay" || timeCharts.includes(element)) return;
     timeCharts.push(element);
@@ -147,13 +157,23 @@
 
   /** Draw one chart after the other, so that the page answers in between. */
   async function drawAll() {
+    const round = ++rounds;
     for (const chart of REPORT.charts) {
       await draw(chart);
+      if (round !== rounds) return; // somebody has begun anew
       await new Promise((resolve) => setTimeout(resolve));
     }
     document.documentElement.dataset.charts = "drawn";
   }
 
+  let waiting;
+  let width = window.innerWidth;
+  window.addEventListener("resize", () => {
+    if (window.innerWidth === width) return; // a phone hides its address bar
+    width = window.innerWidth;
+    clearTimeout(waiting);
+    waiting = setTimeout(drawAll, 150);
+  });
   darkMode.addEventListener("change", drawAll);
   drawAll();
 })();

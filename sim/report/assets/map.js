@@ -3,10 +3,10 @@
 const ABSENT = -32768;
 const LARGEST = 32767;
 const STATES = [
-  { name: "no tasks, or in flight at the end", colour: -1 },
-  { name: "all in time", colour: 0 },
-  { name: "some late", colour: 4 },
-  { name: "some dropped", colour: 1 },
+  { name: "no tasks, or in flight at the end", colour: -1, shape: 2 },
+  { name: "all in time", colour: 0, shape: 0 },
+  { name: "some late", colour: 4, shape: 1 },
+  { name: "some dropped", colour: 1, shape: 3 },
 ];
 
 /** Bytes of an array that the page holds in base64. */
@@ -182,7 +182,8 @@ class RoadMap {
     const index = by === "node" ? key - 1 : STATES[key].colour;
     context.fillStyle = colour(index);
     context.beginPath();
-    for (const { at } of points) shape(context, by === "node" ? Math.max(key - 1, 0) : key, ...at, radius);
+    const outline = by === "node" ? Math.max(index, 0) : STATES[key].shape;
+    for (const { at } of points) shape(context, outline, ...at, radius);
     context.fill();
   }
 
@@ -210,7 +211,8 @@ class RoadMap {
     const { context } = this;
     const width = context.measureText(name).width;
     const left = Math.min(Math.max(x - width / 2, 4), Math.max(this.size[0] - width - 4, 4));
-    const overlaps = (top) => rows.some((row) => Math.abs(row.top - top) < 14 && left < row.right && row.left < left + width);
+    const meets = (row) => left < row.right && row.left < left + width;
+    const overlaps = (top) => rows.some((row) => Math.abs(row.top - top) < 14 && meets(row));
     const top = [y - 14, y + 24, y - 28, y + 38].find((one) => !overlaps(one)) ?? y - 14;
     rows.push({ left, right: left + width, top });
     context.strokeStyle = styleColour("panel");

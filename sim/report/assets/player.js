@@ -5,6 +5,8 @@
   const canvas = find("road");
   const map = new RoadMap(canvas);
   const motions = new Map();
+  // The shapes of `shape`, for the legend.
+  const OUTLINES = ["M6 0A6 6 0 1 1 -6 0A6 6 0 1 1 6 0Z", "M0-7 6 4-6 4Z", "M-5-5H5V5H-5Z", "M0-7 7 0 0 7-7 0Z"];
   const state = { time: 0, playing: false, last: 0, motion: null };
 
   const options = () => ({
@@ -53,7 +55,7 @@
     const byNode = find("colour").value === "node";
     const entries = byNode
       ? state.motion.nodes.map((node, index) => [node.name, index, index])
-      : STATES.map((one, index) => [one.name, one.colour, index]);
+      : STATES.map((one) => [one.name, one.colour, one.shape]);
     if (byNode && state.motion.nodeOf.includes(0)) entries.push(["no node", -1, 0]);
     find("legend").replaceChildren(
       ...entries.map(([name, index, kind]) => {
@@ -62,7 +64,7 @@
         const picture = document.createElementNS(ns, "svg");
         picture.setAttribute("viewBox", "-8 -8 16 16");
         const outline = document.createElementNS(ns, "path");
-        outline.setAttribute("d", ["M6 0A6 6 0 1 1 -6 0A6 6 0 1 1 6 0Z", "M0-7 6 4-6 4Z", "M-5-5H5V5H-5Z", "M0-7 7 0 0 7-7 0Z"][kind % 4]);
+        outline.setAttribute("d", OUTLINES[kind % 4]);
         outline.setAttribute("fill", colour(index));
         picture.append(outline);
         entry.append(picture, name);
