@@ -95,7 +95,8 @@ USAGE = [
     (("run", "dtecn", "--policy", "random:x=1"), "--policy: random: there is no option 'x' (accepted: no options)"),
     (
         ("bench", "kernal"),
-        "there is no bench 'kernal'; did you mean kernel? (accepted: kernel, optimal, layers, traces, batch, llm, heldout, training)",
+        "there is no bench 'kernal'; did you mean kernel? "
+        "(accepted: kernel, optimal, layers, traces, batch, llm, heldout, training)",
     ),
     (("policies", "--jsn"), "--jsn"),
 ]
