@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sim.sweep import Point
 
 # Key of the summary -> what it is called, and its unit; by groups, in the order of the table.
-_GROUPS: dict[str, dict[str, tuple[str, str]]] = {
+GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Objective": {
         "objective_mean": ("objective, realised", "per slot"),
         "objective_predicted_mean": ("objective, expected by the policy", "per slot"),
@@ -102,10 +102,10 @@ def _summary_table(runs: Sequence[Mapping[str, Any]], title: str, names: Sequenc
     for name in names or [""]:
         table.add_column(escape(name), justify="right")
     table.add_column("")
-    known = {key for group in _GROUPS.values() for key in group}
+    known = {key for group in GROUPS.values() for key in group}
     keys = list(dict.fromkeys(key for values in runs for key in values))
     others = {key: (key, "") for key in keys if key not in known}
-    for name, group in {**_GROUPS, "More": others}.items():
+    for name, group in {**GROUPS, "More": others}.items():
         rows = [key for key in group if key in keys]
         if rows:
             table.add_row(f"[bold]{name}[/bold]")

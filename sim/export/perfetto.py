@@ -241,7 +241,8 @@ class TraceEvents:
         outcome = [spelled[text] for text in outcomes.to_pylist()]
         names = [json.dumps(f"{stage}, ")[:-1] for stage in STAGE_NAMES]
         classes = [json.dumps(task.name)[1:] for task in self.recorded.scenario.tasks]
-        base = self._first * self.recorded.scenario.num_vehicle * len(classes)
+        # A part of a run has the flows that the whole has.
+        base = int(np.searchsorted(self.recorded.tables["tasks"].column("slot").to_numpy(), self._first))
         for begin in range(0, self.num_stage, _CHUNK_EVENTS):
             progress(begin)
             chunk = {name: values[begin : begin + _CHUNK_EVENTS].tolist() for name, values in self._slices.items()}

@@ -105,7 +105,7 @@ def _head(figure: FigurePlan, measured: Measured, mode: str, page: Figure) -> No
     """Write title and what the bands are over the panels, and the legend of the methods below them."""
     plan = measured.plan
     count = f"{'quick look, ' if plan.quick else ''}{len(measured.seeds)} seeds, 95 % bands"
-    certified = f"gap of {plan.optimum.policy} ≤ {_rounded_up(measured.gap_max(mode))}"
+    certified = f"gap of {plan.optimum.policy} ≤ {_rounded_up(measured.gap_max(mode, figure.worlds))}"
     text = f"{figure.title} (mode {mode})\n{count}; {certified}"
     page.suptitle(text, fontsize=7.5, color="#b00000" if plan.quick else "black")
     found: dict[str, Any] = {}
@@ -125,13 +125,14 @@ def _head(figure: FigurePlan, measured: Measured, mode: str, page: Figure) -> No
 def _rounded_up(gap: float) -> str:
     """Spell a bound with one digit that is not below it.
 
-    >>> _rounded_up(2.3e-10), _rounded_up(0.0)
-    ('3e-10', '0')
+    >>> _rounded_up(2.3e-10), _rounded_up(9.7e-10), _rounded_up(0.0)
+    ('3e-10', '1e-9', '0')
     """
     if not gap > 0:
         return f"{gap:.0f}"
     exponent = math.floor(math.log10(gap))
-    return f"{math.ceil(gap / 10.0**exponent):d}e{exponent:d}"
+    digit = math.ceil(gap / 10.0**exponent)
+    return f"{digit}e{exponent}" if digit < 10 else f"1e{exponent + 1}"
 
 
 def _draw_panel(panel: Panel, measured: Measured, mode: str, axes: Axes) -> None:
@@ -168,7 +169,8 @@ def _draw_curves(panel: Panel, series: Sequence[Series], measured: Measured, mod
         index = panel.worlds.index(one.world)
         label = f"{method.policy}, {world.label}" if several else method.label
         colour = _OPTIMUM_GREY if method.style is None else LOOKS[method.style % len(LOOKS)].colour
-        x = np.array(world.points) + measured.plan.axis.dodge * _places_from_middle(method, measured)
+        dodge = 0.0 if several else measured.plan.axis.dodge
+        x = np.array(world.points) + dodge * _places_from_middle(method, measured)
         axes.fill_between(x, middle - half, middle + half, color=colour, alpha=0.2, lw=0, zorder=2)
         if method.style is None:
             line = _WORLD_LINES[index % 2]

@@ -67,6 +67,9 @@ _NOTES = (
     "in mode paper they are applied as they are.",
     "p2-exact certifies the objective of the slot (P2, eq. 24), with a gap in parts of max(1, |objective|). It is no "
     "bound on a single metric: another policy may have less delay for more energy.",
+    "P2 also counts the drift of the queues: where a deep fade leaves work in one, p2-exact serves it first, at the "
+    "expense of that slot's delay and QoS. With seeds 0..19 one run (seed 19) makes the wide bands of Figs. 4 (c) and "
+    "5 (c).",
     "The LLM here is the bundled small model, not Llama 3.1-8b.",
     "On Table I offloading everything is optimal and local work costs 0.78 J a task, so good policies hardly differ; "
     "the last figure shows dtecn-congested, where they do (N = 10, the size that maddpg is shipped for).",

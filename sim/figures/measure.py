@@ -112,14 +112,14 @@ class Measured:
         values, base = self.values(mode, series, metric), self.values(mode, other, metric)
         return relative_difference(values, base)
 
-    def gap_max(self, mode: str) -> float:
-        """Return the largest certified gap of the optimum's decisions."""
+    def gap_max(self, mode: str, worlds: Sequence[str]) -> float:
+        """Return the largest certified gap of the optimum's decisions in some worlds."""
         place = (mode, self.plan.optimum.policy)
         gaps = [
             row["gap_max"]
-            for (of_mode, _, policy, _), rows in self.summaries.items()
+            for (of_mode, world, policy, _), rows in self.summaries.items()
             for row in rows
-            if (of_mode, policy) == place and row["gap_max"] is not None
+            if (of_mode, policy) == place and world in worlds and row["gap_max"] is not None
         ]
         return max(gaps, default=float("nan"))
 

@@ -136,8 +136,11 @@ def _introduction(measured: Measured, command: str) -> Iterator[str]:
     for policy, reason in plan.missing.items():
         yield f"- **Not run: `{policy}`** ({reason})."
     for mode in measured.modes:
-        gap = measured.gap_max(mode)
-        yield f"- Largest certified gap of `{plan.optimum.policy}`, mode {mode}: {gap:.1e}."
+        groups: dict[str, list[str]] = {}
+        for world in plan.worlds:
+            groups.setdefault(world.group or world.scenario, []).append(world.name)
+        gaps = ", ".join(f"{group} {measured.gap_max(mode, names):.1e}" for group, names in groups.items())
+        yield f"- Largest certified gap of `{plan.optimum.policy}`, mode {mode}: {gaps}."
     for method in plan.methods:
         failed, made = measured.total(method.policy, "fallbacks"), measured.total(method.policy, "decisions")
         repaired = measured.total(method.policy, "decisions_repaired")

@@ -116,6 +116,11 @@ class FigurePlan:
     panels: tuple[Panel, ...]
     num_column: int = 1
 
+    @property
+    def worlds(self) -> tuple[str, ...]:
+        """Names of the worlds in the figure, in order."""
+        return tuple(dict.fromkeys(world for panel in self.panels for world in panel.worlds))
+
 
 @dataclass(frozen=True)
 class Plan:

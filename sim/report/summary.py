@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from sim.report.runs import ReportedRun
-from sim.show import _GROUPS as GROUPS
+from sim.show import GROUPS
 from sim.show import number
 
 _EQUAL = 1e-12

@@ -95,7 +95,7 @@
     const grid = { gridcolor: styleColour("line"), zerolinecolor: styleColour("line"), automargin: false };
     const isEvents = chart.kind === "events";
     const yTitle = chart.kind === "delay" ? "share of tasks" : chart.unit;
-    const scale = chart.log ? { type: "log", dtick: 1, tickformat: "~g" } : {};
+    const scale = chart.log ? { type: "log", dtick: 1, tickformat: "~g" } : { rangemode: "tozero" };
     const width = document.getElementById(`chart-${chart.key}`).clientWidth;
     const legendRows = Math.ceil(numTrace / Math.max(1, Math.floor(width / 190)));
     const below = 50 + 20 * legendRows;
