@@ -68,14 +68,17 @@ class Job:
 
     def execute(self, directory: Path) -> dict[str, Any]:
         """Run, and store the summary in a file that appears at once."""
-        scenario = Scenario.model_validate_json(self.scenario)
-        summary = run(scenario, policy=self.policy, seed=self.seed, keep_tables=False).summary
+        summary = self.summarise(Scenario.model_validate_json(self.scenario))
         path = self.path(directory)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         text = json.dumps({"policy": self.policy, "seed": self.seed, "summary": summary}, allow_nan=False)
         temporary.write_text(text, "utf-8")
         os.replace(temporary, path)
         return summary
+
+    def summarise(self, scenario: Scenario) -> dict[str, Any]:
+        """Run, and return what there is to store."""
+        return run(scenario, policy=self.policy, seed=self.seed, keep_tables=False).summary
 
 
 def _run_all(jobs: Sequence[Job], directory: Path, num_worker: int) -> Iterator[tuple[Job, dict[str, Any]]]:

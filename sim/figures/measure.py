@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,17 +33,10 @@ class MeasuredJob(Job):
         """Return the file that holds the result: another than that of a plain run, which lacks those numbers."""
         return super().path(directory).with_suffix(".figures.json")
 
-    def execute(self, directory: Path) -> dict[str, Any]:
-        """Run, and store summary and additional numbers in a file that appears at once."""
-        scenario = Scenario.model_validate_json(self.scenario)
+    def summarise(self, scenario: Scenario) -> dict[str, Any]:
+        """Run, and return summary and additional numbers."""
         result = run(scenario, policy=self.policy, seed=self.seed)
-        summary = result.summary | more(scenario, result)
-        path = self.path(directory)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        text = json.dumps({"policy": self.policy, "seed": self.seed, "summary": summary}, allow_nan=False)
-        temporary.write_text(text, "utf-8")
-        os.replace(temporary, path)
-        return summary
+        return result.summary | more(scenario, result)
 
 
 def more(scenario: Scenario, result: RunResult) -> dict[str, Any]:

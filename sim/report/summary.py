@@ -8,8 +8,7 @@ from html import escape
 from typing import Any
 
 from sim.report.runs import ReportedRun
-from sim.show import GROUPS
-from sim.show import number
+from sim.show import GROUPS, number
 
 _EQUAL = 1e-12
 """Relative difference below which sums are the same."""
