@@ -51,7 +51,7 @@ class Llm:
 
     model: str = "bundled"
     cases: int = 8
-    select: Selection = "recent"
+    select: Selection = "random"
     case_file: str = ""
     teacher: str = "p2-exact"
     start: int = 16
