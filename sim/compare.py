@@ -151,8 +151,8 @@ def compare(
 
 def evaluate(summaries: dict[str, list[dict[str, Any]]], seeds: tuple[int, ...], baseline: str) -> Comparison:
     """Return means and paired differences of summaries, one per policy and seed."""
-    first = next(iter(summaries.values()))[0]
-    metrics = [key for key, value in first.items() if key not in MEASURED and not isinstance(value, str)]
+    keys = {key: value for rows in summaries.values() for row in rows for key, value in row.items()}
+    metrics = [key for key, value in keys.items() if key not in MEASURED and not isinstance(value, str)]
     values = {
         policy: {metric: np.array([_number(row.get(metric)) for row in rows]) for metric in metrics}
         for policy, rows in summaries.items()
