@@ -17,7 +17,7 @@ from scipy import stats
 
 from physical.errors import InputError
 from sim import Scenario, run
-from sim.compare import compare, parse_policies, parse_seeds
+from sim.compare import compare, evaluate, parse_policies, parse_seeds
 from tests.fault.command import HEARING_TWIN
 
 POLICIES = ("local-only", "edge-equal", "random")
@@ -139,3 +139,17 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"):
         compare(small(), ("random",), (0,), tmp_path / "file")
+
+
+def test_a_metric_of_one_policy_alone_is_kept() -> None:
+    """A language model counts guarded decisions, others do not: no number for them, and no difference."""
+    summaries = {
+        "plain": [{"objective_mean": 1.0}] * 2,
+        "guarded": [{"objective_mean": 2.0, "decisions_guarded": 3}] * 2,
+    }
+    found = evaluate(summaries, (0, 1), "plain")
+    assert found.means["guarded"]["decisions_guarded"].mean == 3.0
+    assert np.isnan(found.means["plain"]["decisions_guarded"].mean)
+    assert np.isnan(found.differences["guarded"]["decisions_guarded"].mean)
+    assert found.to_dict()["mean"]["plain"]["decisions_guarded"] == [None, None]
+    assert found.differences["guarded"]["objective_mean"].mean == 1.0
