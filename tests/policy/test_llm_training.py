@@ -20,6 +20,8 @@ from policies.llm.training.learn import LearnArguments, Learning, draw_batch
 from policies.llm.training.network import Shape
 from policies.llm.training.verify import verify
 
+pytestmark = pytest.mark.full  # the quick loop is for what changes every day
+
 SMALL = Shape(width=64, depth=2, num_head=2, num_kv_head=1, num_hidden=96)
 RECIPE = train.Recipe(
     environments=train.DatasetArguments(num_environment=12, seed=4),

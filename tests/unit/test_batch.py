@@ -350,6 +350,7 @@ def test_systems_that_do_not_fit_are_refused() -> None:
         JointBatchEnvironment(timed, 1)
 
 
+@pytest.mark.full
 def test_bench_of_little(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "_NUM_ENVIRONMENT", (2, 1000))
     monkeypatch.setattr(bench, "_NUM_REPEAT", 1)

@@ -15,6 +15,7 @@ from traces.reader import Trace
 from traces.schema import TABLES
 
 
+@pytest.mark.full
 def test_bench_of_little(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traces, "_NUM_SLOT", {4: 6, 1_000: 2})
     monkeypatch.setattr(traces, "_NUM_REPEAT", 1)

@@ -30,6 +30,8 @@ from sim.replay import RecordedRun
 from tests.fault.command import twin
 from traces.reader import Trace
 
+pytestmark = pytest.mark.full  # the quick loop is for what changes every day
+
 Event = dict[str, Any]
 
 SLOW = ("network.access.jitter_s=0.01", "network.backhaul.loss=0.2", "network.access.loss=0.05")

@@ -24,6 +24,8 @@ from sim.figures.measure import Measured, measure, runnable, scenario_at
 from sim.figures.plan import Plan, Series, World
 from tests.fault.command import twin
 
+pytestmark = pytest.mark.full  # the quick loop is for what changes every day
+
 SEEDS = tuple(range(5))
 NOISE = np.array([-0.2, -0.1, 0.0, 0.1, 0.2])
 Means = Mapping[tuple[str, str], Sequence[float]]

@@ -22,6 +22,8 @@ from tests.unit.test_twin import column, make_scenario
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
+pytestmark = pytest.mark.full  # the quick loop is for what changes every day
+
 Outcomes = list[tuple[int, float]]
 
 # Large tasks of the second class end in the next slot, or wait for one another and end later.

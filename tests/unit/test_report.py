@@ -22,6 +22,8 @@ from tests.fault.command import twin
 from tests.unit.test_export import killed
 from traces.schema import TABLES
 
+pytestmark = pytest.mark.full  # the quick loop is for what changes every day
+
 pytest.importorskip("plotly", reason="the page needs the extra report")
 
 EVIL = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
