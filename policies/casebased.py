@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,7 +16,7 @@ from twin.snapshot import TwinSnapshot
 
 
 @dataclass
-class CaseBased:
+class CaseBased(ABC):
     """Decides by cases and nothing else; subclasses say how.
 
     Parameters
@@ -64,9 +65,9 @@ class CaseBased:
         """Complete the cases of some slots, or make cases of them."""
         self.memory.learn(outcomes)
 
+    @abstractmethod
     def _of_cases(self, snapshot: TwinSnapshot) -> Decision:
         """Return a decision that need not fit the present capacity."""
-        raise NotImplementedError
 
 
 @dataclass

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,7 @@ from policies.cases import Case, CaseSet
 from policies.feasible import JOINT_FIELDS
 from traces.digest import TableDigest
 from traces.schema import SCHEMA_VERSION, Column, Table
+from traces.whole import write_whole
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
@@ -267,16 +266,7 @@ def write_cases(cases: CaseSet, path: str | Path) -> None:
         _SYSTEM: json.dumps(_describe(cases.system)),
         _DIGEST: _digest(rows),
     }
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(rows.replace_schema_metadata(metadata), temporary, compression="zstd")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror or error}", where=str(path)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    write_whole(rows.replace_schema_metadata(metadata), path)
 
 
 def check_target(path: Path) -> None:

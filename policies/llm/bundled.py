@@ -178,11 +178,8 @@ class BundledEngine:
         places = np.repeat(np.arange(LENGTH_ROW), count) + LENGTH_HEADER
         positions = first + np.concatenate([self._header_at, places])
         sequences = np.concatenate([self._everyone, np.tile(np.arange(count), LENGTH_ROW)])
-        try:
-            session.decode(tokens, positions, sequences, np.zeros(len(tokens), dtype=np.bool_), count)
-        except Exception:
-            session.remove(-1, first, -1)
-            raise
+        # If this fails, what it has left in the cache goes when the next prompt is read.
+        session.decode(tokens, positions, sequences, np.zeros(len(tokens), dtype=np.bool_), count)
         begin = first
         for place in ANSWER_AT:
             session.remove(-1, begin, first + LENGTH_HEADER + place)

@@ -1,12 +1,30 @@
-"""What a text model answers to a prompt, and at what expense."""
+"""What a text model is asked, what it answers, and at what expense."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Method = Literal["text", "batch"]
 """How an answer is made: token after token under a grammar, or all rows at once."""
+
+
+class Question(NamedTuple):
+    """A prompt and the size of the action matrix that it asks for.
+
+    Parameters
+    ----------
+    prefix, query : the prompt; see `policies.llm.prompt`
+    num_vehicle, num_column : size of the matrix
+    rows : [num_vehicle], for "batch": how the line of each row begins
+    """
+
+    prefix: str
+    query: str
+    num_vehicle: int
+    num_column: int
+    rows: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from physical.errors import InputError
 from physical.system import System
 from policies.llm import matrix, prompt
-from policies.llm.completion import Method
+from policies.llm.completion import Method, Question
 from policies.llm.engine import Answer
 from policies.llm.errors import ContextOverflowError
 from policies.llm.worker import Worker
@@ -51,7 +51,7 @@ class TextEngine:
         self._worker = Worker(path, method, num_thread=num_thread, num_gpu_layer=num_gpu_layer)
         try:
             case = _typical_case(system)
-            self._worker.reserve(*self._question([case] * num_case, case.snapshot))
+            self._worker.reserve(self._question([case] * num_case, case.snapshot))
         except ContextOverflowError as error:
             self.close()
             problem = f"{num_case} cases are too many for {path.name}: {error}"
@@ -80,7 +80,7 @@ class TextEngine:
         InputError : a model that cannot be used in this way
         """
         num_vehicle, num_class = snapshot.size_bytes.shape
-        completion = self._worker.complete(*self._question(cases, snapshot), deadline_s=deadline_s)
+        completion = self._worker.complete(self._question(cases, snapshot), deadline_s)
         values = matrix.parse(completion.text, num_vehicle, 2 * num_class)
         return Answer(
             decision=matrix.to_decision(values, matrix.server_hz(snapshot)),
@@ -96,17 +96,15 @@ class TextEngine:
         """End the model's process."""
         self._worker.close()
 
-    def _question(
-        self, cases: Sequence[prompt.Example], snapshot: TwinSnapshot
-    ) -> tuple[str, str, int, int, Sequence[str]]:
-        """Return prefix, query, size of the matrix, and beginnings of its rows."""
+    def _question(self, cases: Sequence[prompt.Example], snapshot: TwinSnapshot) -> Question:
+        """Return what the model is asked about a state."""
         num_vehicle, num_class = snapshot.size_bytes.shape
-        return (
-            prompt.prefix(cases, num_vehicle, num_class, by_row=self._by_row),
-            prompt.query(snapshot, by_row=self._by_row),
-            num_vehicle,
-            2 * num_class,
-            prompt.row_beginnings(snapshot) if self._by_row else (),
+        return Question(
+            prefix=prompt.prefix(cases, num_vehicle, num_class, by_row=self._by_row),
+            query=prompt.query(snapshot, by_row=self._by_row),
+            num_vehicle=num_vehicle,
+            num_column=2 * num_class,
+            rows=prompt.row_beginnings(snapshot) if self._by_row else (),
         )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import llama_cpp
@@ -13,7 +12,7 @@ import numpy as np
 
 from physical.errors import InputError
 from policies.llm import matrix
-from policies.llm.completion import Completion, Method
+from policies.llm.completion import Completion, Method, Question
 from policies.llm.errors import ContextOverflowError, MalformedAnswerError
 from policies.llm.grammar import Grammar
 from policies.llm.numbers import Numbers
@@ -59,22 +58,9 @@ class TextModel:
         self._forget()
         self._probe()
 
-    def complete(
-        self,
-        prefix: str,
-        query: str,
-        num_vehicle: int,
-        num_column: int,
-        rows: Sequence[str] = (),
-        deadline_s: float | None = None,
-    ) -> Completion:
+    def complete(self, question: Question, deadline_s: float | None = None) -> Completion:
         """Return an action matrix, [num_vehicle, num_column], as text.
 
-        Parameters
-        ----------
-        prefix, query : the prompt; see `policies.llm.prompt`
-        num_vehicle, num_column : size of the matrix
-        rows : [num_vehicle], for "batch": how the line of each row begins
         deadline_s : s, time for it; None: no limit
 
         Raises
@@ -84,7 +70,8 @@ class TextModel:
         MalformedAnswerError : the text did not end
         """
         begin = time.perf_counter()
-        first, tokens, parts = self._tokenize(prefix, query, rows)
+        num_vehicle, num_column = question.num_vehicle, question.num_column
+        first, tokens, parts = self._tokenize(question)
         self._make_room(tokens.size, parts, num_vehicle, num_column)
         if deadline_s is not None:
             deadline_s = max(deadline_s - (time.perf_counter() - begin), 0.0)
@@ -108,15 +95,15 @@ class TextModel:
             prompt_digest=_digest(tokens, *parts),
         )
 
-    def reserve(self, prefix: str, query: str, num_vehicle: int, num_column: int, rows: Sequence[str] = ()) -> None:
-        """See to room for prompts of this length; see `complete`.
+    def reserve(self, question: Question) -> None:
+        """See to room for prompts of this length.
 
         Raises
         ------
         ContextOverflowError : they are longer than what the model was trained on
         """
-        _, tokens, parts = self._tokenize(prefix, query, rows)
-        self._make_room(tokens.size, parts, num_vehicle, num_column)
+        _, tokens, parts = self._tokenize(question)
+        self._make_room(tokens.size, parts, question.num_vehicle, question.num_column)
 
     def close(self) -> None:
         """Free the model."""
@@ -133,12 +120,12 @@ class TextModel:
         self._tokens = np.zeros(0, dtype=np.int32)
         self._pieces: list[tuple[int, int]] = []
 
-    def _tokenize(self, prefix: str, query: str, rows: Sequence[str]) -> tuple[Ints, Ints, list[Ints]]:
+    def _tokenize(self, question: Question) -> tuple[Ints, Ints, list[Ints]]:
         """Return the tokens of the prefix, of the whole prompt, and of the rows' beginnings."""
-        head, tail = instruct(prefix, query, self._template)
+        head, tail = instruct(question.prefix, question.query, self._template)
         first = np.concatenate([self._first, self._session.tokenize(head)])
         tokens = np.concatenate([first, _after_line(self._session, tail)])
-        return first, tokens, [_after_line(self._session, row) for row in rows]
+        return first, tokens, [_after_line(self._session, row) for row in question.rows]
 
     def _make_room(self, num_prompt: int, parts: list[Ints], num_vehicle: int, num_column: int) -> None:
         """See to a context that holds prompt and answer."""

@@ -18,13 +18,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from physical.errors import InputError
 from policies.llm import errors
-from policies.llm.completion import Completion, Method
+from policies.llm.completion import Completion, Method, Question
 from policies.llm.errors import DeadlineExceededError, ModelError, WorkerDiedError
 
 GRACE_S = 2.0
@@ -87,15 +86,7 @@ class Worker:
         """Process identifier of the child; None without one."""
         return None if self._child is None else self._child.pid
 
-    def complete(
-        self,
-        prefix: str,
-        query: str,
-        num_vehicle: int,
-        num_column: int,
-        rows: Sequence[str] = (),
-        deadline_s: float | None = None,
-    ) -> Completion:
+    def complete(self, question: Question, deadline_s: float | None = None) -> Completion:
         """Return an action matrix as text; see `TextModel.complete`.
 
         Raises
@@ -104,18 +95,16 @@ class Worker:
         DeadlineExceededError : also while a new child is still loading its model
         WorkerDiedError : the child ended; the next call starts another one
         """
-        message = {"prefix": prefix, "query": query, "num_vehicle": num_vehicle, "num_column": num_column}
-        return Completion(**self._call("complete", message | {"rows": list(rows)}, deadline_s))
+        return Completion(**self._call("complete", question, deadline_s))
 
-    def reserve(self, prefix: str, query: str, num_vehicle: int, num_column: int, rows: Sequence[str] = ()) -> None:
+    def reserve(self, question: Question) -> None:
         """See to room for prompts of this length; see `TextModel.reserve`.
 
         Raises
         ------
         ModelError : as the model does
         """
-        message = {"prefix": prefix, "query": query, "num_vehicle": num_vehicle, "num_column": num_column}
-        self._call("reserve", message | {"rows": list(rows)}, None)
+        self._call("reserve", question, None)
 
     def close(self) -> None:
         """End the child; a later call starts another one."""
@@ -131,17 +120,18 @@ class Worker:
         """End the child."""
         self.close()
 
-    def _call(self, what: str, arguments: dict[str, Any], deadline_s: float | None) -> dict[str, Any]:
+    def _call(self, what: str, question: Question, deadline_s: float | None) -> dict[str, Any]:
         """Let the child call a method of the model."""
+        message: dict[str, Any] = {"call": what, "question": question._asdict()}
         begin = time.monotonic()
         self._restart()
         self._wait_until_loaded(deadline_s)
         limit_s = None
         if deadline_s is not None:
             left_s = max(deadline_s - (time.monotonic() - begin), 0.0)
-            arguments = arguments | {"deadline_s": left_s}
+            message["deadline_s"] = left_s
             limit_s = left_s + GRACE_S
-        answer = self._exchange({"call": what, "arguments": arguments}, limit_s)
+        answer = self._exchange(message, limit_s)
         self._deaths_in_a_row = 0
         return _checked(answer)
 
@@ -340,13 +330,13 @@ def serve() -> None:
         _reply(replies, {"result": {}})
         while True:
             request = json.loads(lines.get())
-            arguments = request["arguments"]
+            question = Question(**request["question"])
             try:
                 if request["call"] == "reserve":
-                    model.reserve(**arguments)
+                    model.reserve(question)
                     answer: dict[str, Any] = {"result": {}}
                 else:
-                    answer = {"result": dataclasses.asdict(model.complete(**arguments))}
+                    answer = {"result": dataclasses.asdict(model.complete(question, request.get("deadline_s")))}
             except Exception as error:  # the same
                 answer = _reported(error)
             _reply(replies, answer)

