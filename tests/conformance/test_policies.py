@@ -25,6 +25,7 @@ POLICIES = [name for name in INSTALLED if name not in LLM6G_ONLY]
 POLICIES += [f"{name}:start=3" for name in [*sorted(BY_CASES), "llm"]]  # in short runs the teacher would decide all
 LAYER_POLICIES = [name for name in INSTALLED if name not in DTECN_ONLY]
 LAYER_POLICIES += [f"{name}:start=3,teacher=layers-exact" for name in sorted(BY_CASES)]
+NUMERICAL = {"p2-slsqp", "ao-sqp-fp"}  # seconds per run: not in the quick loop
 FLEETS = [(1, 1), (1, 3), (4, 1), (4, 3)]
 NUM_SLOT = 8
 # Against an equal share of 400 GHz / 12: a twin that is right, too pessimistic, too optimistic, or each in turn.
@@ -35,6 +36,11 @@ BIASES = {
     "mixed": "{kind = 'per-vehicle', values = ['5 GHz', '-20 GHz', 0]}",
     "large": "-60 GHz",
 }
+
+
+def cell(name: str, *others: object) -> pytest.ParameterSet:
+    """Return the parameters of a test of a policy."""
+    return pytest.param(name, *others, marks=[pytest.mark.full] if name in NUMERICAL else [])
 
 
 def scenario(num_vehicle: int, num_class: int, *settings: str) -> Scenario:
@@ -93,7 +99,7 @@ def arrays(snapshot: TwinSnapshot) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("name", "fleet"),
     [
-        (name, fleet)
+        cell(name, fleet)
         for name in POLICIES
         for fleet in FLEETS
         if name.partition(":")[0] not in LEARNED or fleet == FLEETS[-1]
@@ -104,7 +110,7 @@ def test_decisions_are_feasible(name: str, fleet: tuple[int, int], mode: str, bi
 
 
 @pytest.mark.parametrize("mode", ["paper", "corrected"])
-@pytest.mark.parametrize("name", LAYER_POLICIES)
+@pytest.mark.parametrize("name", [*map(cell, LAYER_POLICIES)])
 def test_decisions_on_layers_are_feasible(name: str, mode: str) -> None:
     check_run(name, layers_scenario(f"model.mode={mode}"))
 
@@ -122,13 +128,13 @@ def check_run(name: str, small: Scenario) -> None:
 
 
 @pytest.mark.parametrize("mode", ["paper", "corrected"])
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("name", [*map(cell, POLICIES)])
 def test_equal_seeds_give_equal_decisions(name: str, mode: str) -> None:
     check_seeds(name, scenario(4, 3, f"model.mode={mode}"))
 
 
 @pytest.mark.parametrize("mode", ["paper", "corrected"])
-@pytest.mark.parametrize("name", LAYER_POLICIES)
+@pytest.mark.parametrize("name", [*map(cell, LAYER_POLICIES)])
 def test_equal_seeds_give_equal_decisions_on_layers(name: str, mode: str) -> None:
     check_seeds(name, layers_scenario(f"model.mode={mode}"))
 
@@ -146,7 +152,10 @@ def check_seeds(name: str, small: Scenario) -> None:
 
 @pytest.mark.parametrize(
     ("name", "small"),
-    [*((name, scenario(4, 3)) for name in POLICIES), *((name, layers_scenario()) for name in LAYER_POLICIES)],
+    [
+        *(cell(name, scenario(4, 3)) for name in POLICIES),
+        *(cell(name, layers_scenario()) for name in LAYER_POLICIES),
+    ],
     ids=[*POLICIES, *(f"{name}-layers" for name in LAYER_POLICIES)],
 )
 def test_policy_decides_from_the_snapshot_alone(name: str, small: Scenario) -> None:
