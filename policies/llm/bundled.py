@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +20,13 @@ from policies.llm.session import Logits, Session
 from policies.llm.vocabulary import (
     ANSWER_AT,
     ANSWER_FIRST,
-    ASK_AT,
     LENGTH_HEADER,
     LENGTH_ROW,
     MAX_VEHICLE,
     NUM_ANSWER,
     NUM_CLASS,
     NUM_TOKEN,
-    SUM_AT,
+    SIZE_AT,
     decode_answer,
     encode_answer,
     encode_state,
@@ -46,10 +46,9 @@ LENGTH_CASE = LENGTH_HEADER + LENGTH_ROW
 class BundledEngine:
     """Decides with a model that `policies.llm.training` has made.
 
-    A case is read in two calls. In the first one its header belongs to all sequences, each row to one of its own, as
-    far as a word that all sequences see from then on; in the second one the rows go on to their answers. Then
-    everything but the answers leaves the cache, and the answers are shared by all sequences. A query begins like a
-    case and is answered class by class, all rows at a time.
+    A case is read in one call: its header belongs to all sequences, each row to one of its own. Then everything but the
+    answers leaves the cache, and the answers are shared by all sequences. A query is read and answered class by class,
+    all rows at a time.
 
     Parameters
     ----------
@@ -91,20 +90,21 @@ class BundledEngine:
             self._session.close()
             raise InputError("is no model of this language", where=str(path), accepted="model=bundled")
         self._read: list[bytes] = []
-        self._written: dict[int, tuple[Case, tuple[Ints, Ints]]] = {}
+        self._written: dict[int, tuple[Case, Ints]] = {}
         self._plan_query()
 
     def _plan_query(self) -> None:
-        """Lay out the calls: the header and the rows up to their sums, then ask, then an answer at a time."""
+        """Lay out the calls of a query: the rows up to the first size, then an answer and the next size, .."""
+        count = self._count
         self._header_at = np.arange(LENGTH_HEADER)
         self._everyone = np.full(LENGTH_HEADER, -1)
-        self._states = self._span(0, ASK_AT)
-        self._answers = self._span(ASK_AT, LENGTH_ROW)
-        self._asked = [self._span(place, place + 1) for place in range(ASK_AT, LENGTH_ROW - 1)]
-
-    def _span(self, begin: int, end: int) -> tuple[Ints, Ints]:
-        """Return the places [begin, end) of all rows, and the rows; the positions of a call must never decrease."""
-        return np.repeat(np.arange(begin, end), self._count), np.tile(np.arange(self._count), end - begin)
+        edges = [0, *(place + 1 for place in SIZE_AT)]
+        self._calls = []
+        for begin, end in pairwise(edges):
+            # By place, then by row: the positions of a call never decrease.
+            places = np.repeat(np.arange(begin, end), count)
+            rows = np.tile(np.arange(count), end - begin)
+            self._calls.append((places, rows, places == end - 1))
 
     def decide(self, cases: Sequence[Case], snapshot: TwinSnapshot, deadline_s: float | None) -> Answer:
         """Return what the model says; see `policies.llm.engine.Engine`."""
@@ -119,13 +119,15 @@ class BundledEngine:
         used = [float(case.decision.compute_allocation_hz.sum()) / self._server_hz for case in cases]
         offloaded, places = self._reading.settle(logits, used)
         per_case = LENGTH_HEADER + self._count * LENGTH_ROW
+        num_query = LENGTH_HEADER + self._count * (SIZE_AT[-1] + 1)
         digest = hashlib.blake2b(digest_size=16)
-        for state in [*written, (header, rows)]:
-            digest.update(_text(*state))
+        for tokens in written:
+            digest.update(tokens.tobytes())
+        digest.update(header.tobytes() + rows.tobytes())
         return Answer(
             decision=decode_answer(places, offloaded, self._server_hz),
             prompt_digest=digest.hexdigest(),
-            num_prompt_token=len(written) * per_case + LENGTH_HEADER + self._count * ANSWER_AT[0],
+            num_prompt_token=len(written) * per_case + num_query - self._count * (NUM_CLASS - 1),
             num_reused_token=num_reused * per_case,
             num_answer_token=self._count * NUM_CLASS,
             prefill_s=prefill_s,
@@ -143,20 +145,21 @@ class BundledEngine:
     def _server_hz(self) -> float:
         return self._system.server.frequency_hz
 
-    def _write_all(self, cases: Sequence[Case]) -> list[tuple[Ints, Ints]]:
+    def _write_all(self, cases: Sequence[Case]) -> list[Ints]:
         """Return cases as tokens; those of the last prompt are not written again."""
         known = self._written
         self._written = {id(case): known.get(id(case)) or (case, self._write(case)) for case in cases}
         return [self._written[id(case)][1] for case in cases]
 
-    def _write(self, case: Case) -> tuple[Ints, Ints]:
-        """Return header and rows of a case, with its answers."""
+    def _write(self, case: Case) -> Ints:
+        """Return a case as tokens: the header, then the rows place by place."""
         header, rows = encode_state(case.snapshot)
-        return header, with_answers(rows, encode_answer(case.decision, self._server_hz))
+        answers = encode_answer(case.decision, self._server_hz)
+        return np.concatenate([header, with_answers(rows, answers).T.reshape(-1)])
 
-    def _read_all(self, written: list[tuple[Ints, Ints]]) -> int:
+    def _read_all(self, written: list[Ints]) -> int:
         """Read the cases of a prompt; return how many were in the cache already, because it begins with the same."""
-        texts = [_text(*state) for state in written]
+        texts = [tokens.tobytes() for tokens in written]
         same = 0
         for old, new in zip(self._read, texts, strict=False):
             if old != new:
@@ -164,37 +167,27 @@ class BundledEngine:
             same += 1
         self._session.remove(-1, same * LENGTH_CASE, -1)
         del self._read[same:]
-        for state in written[same:]:
-            self._read_case(*state)
+        for tokens in written[same:]:
+            self._read_case(tokens)
         return same
 
-    def _read_case(self, header: Ints, rows: Ints) -> None:
+    def _read_case(self, tokens: Ints) -> None:
         """Read one case into the cache; keep of it what later ones may see."""
-        session = self._session
+        session, count = self._session, self._count
         first = len(self._read) * LENGTH_CASE
+        places = np.repeat(np.arange(LENGTH_ROW), count) + LENGTH_HEADER
+        positions = first + np.concatenate([self._header_at, places])
+        sequences = np.concatenate([self._everyone, np.tile(np.arange(count), LENGTH_ROW)])
         # If this fails, what it has left in the cache goes when the next prompt is read.
-        self._read_state(header, rows, first)
-        places, own = self._answers
-        positions = first + LENGTH_HEADER + places
-        session.decode(rows[own, places], positions, own, np.zeros(len(own), dtype=np.bool_), self._count)
-        session.remove(-1, first, first + LENGTH_HEADER + ANSWER_AT[0])
-        self._share(first + LENGTH_HEADER + ANSWER_AT[0], first + LENGTH_CASE)
-        self._read.append(_text(header, rows))
-
-    def _read_state(self, header: Ints, rows: Ints, first: int) -> None:
-        """Read a state at a position, and let all rows see all sums."""
-        places, own = self._states
-        tokens = np.concatenate([header, rows[own, places]])
-        positions = first + np.concatenate([self._header_at, LENGTH_HEADER + places])
-        sequences = np.concatenate([self._everyone, own])
-        self._session.decode(tokens, positions, sequences, np.zeros(len(tokens), dtype=np.bool_), self._count)
-        self._share(first + LENGTH_HEADER + SUM_AT, first + LENGTH_HEADER + SUM_AT + 1)
-
-    def _share(self, begin: int, end: int) -> None:
-        """Let all rows see what each has at positions [begin, end)."""
-        everyone = range(self._count)
+        session.decode(tokens, positions, sequences, np.zeros(len(tokens), dtype=np.bool_), count)
+        begin = first
+        for place in ANSWER_AT:
+            session.remove(-1, begin, first + LENGTH_HEADER + place)
+            begin = first + LENGTH_HEADER + place + 1
+        everyone = range(count)
         for row in everyone:
-            self._session.share(row, everyone, begin, end)
+            session.share(row, everyone, first, first + LENGTH_CASE)
+        self._read.append(tokens.tobytes())
 
     def _ask(self, header: Ints, rows: Ints) -> tuple[Logits, Ints]:
         """Return the logits of the answers, [N, K, NUM_ANSWER], and the answers that went on to the next class."""
@@ -203,11 +196,15 @@ class BundledEngine:
         found = np.empty((count, NUM_CLASS, NUM_ANSWER), dtype=np.float32)
         answers = np.zeros((count, NUM_CLASS), dtype=np.int64)
         try:
-            self._read_state(header, rows, first)
-            for index, (places, own) in enumerate(self._asked):
-                tokens = with_answers(rows, answers)[own, places]
-                positions = first + LENGTH_HEADER + places
-                logits = session.decode(tokens, positions, own, np.ones(count, dtype=np.bool_), count)
+            for index, (places, own, last) in enumerate(self._calls):
+                filled = with_answers(rows, answers)
+                tokens, positions, sequences, outputs = filled[own, places], first + LENGTH_HEADER + places, own, last
+                if index == 0:
+                    tokens = np.concatenate([header, tokens])
+                    positions = np.concatenate([first + self._header_at, positions])
+                    sequences = np.concatenate([self._everyone, own])
+                    outputs = np.concatenate([np.zeros(LENGTH_HEADER, dtype=np.bool_), last])
+                logits = session.decode(tokens, positions, sequences, outputs, count)
                 begin = ANSWER_FIRST[index]
                 found[:, index] = logits[:, begin : begin + NUM_ANSWER]
                 offloaded, share = self._reading.read(found[:, index])
@@ -219,11 +216,6 @@ class BundledEngine:
     def close(self) -> None:
         """Free the model."""
         self._session.close()
-
-
-def _text(header: Ints, rows: Ints) -> bytes:
-    """Return what tells one state from another."""
-    return bytes(header.tobytes() + rows.tobytes())
 
 
 def check_size(system: System) -> None:

@@ -58,7 +58,7 @@ class Ranges:
     cycles: Range = (0.6, 1.5)
     deadlines: Range = (0.7, 1.5)
     sizes: Range = (0.7, 1.4)
-    deadline_price: Range = (0.05, 5.0)
+    deadline_price: Range = (0.05, 4.0)
     no_price: float = 0.15
     table_one: float = 0.12
 
@@ -74,7 +74,7 @@ def outside(group: Group, rng: np.random.Generator) -> Ranges:
         "cycles": {"cycles": (0.45, 0.6) if low else (1.5, 2.0)},
         "deadlines": {"deadlines": (0.55, 0.7) if low else (1.5, 1.9)},
         "vehicles": {"num_vehicle": (13, 14)},
-        "price": {"deadline_price": (5.0, 6.0), "no_price": 0.0},
+        "price": {"deadline_price": (4.0, 6.0), "no_price": 0.0},
     }
     return replace(TRAINING, table_one=0.0, **changes[group])  # type: ignore[arg-type]  # values of the fields' types
 

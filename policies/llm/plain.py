@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from policies.cases import CaseSet
 from policies.llm.vocabulary import (
     ANSWER_FIRST,
-    ASK_AT,
     LENGTH_ROW,
     NUM_ANSWER,
+    SIZE_AT,
     encode_answer,
     encode_state,
     with_answers,
@@ -57,7 +57,7 @@ def completion_times(path: Path, cases: CaseSet, queries: Sequence[TwinSnapshot]
     times: dict[bool, list[float]] = {False: [], True: []}
     for query in queries:
         header, rows = encode_state(query)
-        prompt = prefix + header.tolist() + rows[:, : ASK_AT + 1].reshape(-1).tolist()
+        prompt = prefix + header.tolist() + rows[:, [0, 1, *SIZE_AT]].reshape(-1).tolist()
         for is_warm in (False, True):
             if not is_warm:
                 model.reset()

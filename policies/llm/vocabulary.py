@@ -1,10 +1,9 @@
 """The bundled model's language: one token per number, and a case as a header and a row per vehicle.
 
-A header is ``N q_1 .. q_K D_1 .. D_K r``: vehicles, backlogs, sizes of all tasks of a class, mean rate. A row is
-``id r D_1 .. D_K sum ask a_1 .. a_K``: vehicle, rate, sizes of the tasks, a word at which the rows tell each other of
-themselves, one at which they have heard, and the answers, each of them local or a share of the server. Numbers are
-without unit and logarithmically binned: sizes in mean tasks of their class, backlogs in the unit of the drift, rates as
-the time that a mean task takes to upload, in slots.
+A header is ``N q_1 .. q_K D_1 .. D_K r``: vehicles, backlogs, sizes of all tasks of a class, mean rate. A row is ``id r
+D_1 a_1 .. D_K a_K``: vehicle, rate, and per class the size of the task and the answer, which is local or a share of the
+server. Numbers are without unit and logarithmically binned: sizes in mean tasks of their class, backlogs in the unit of
+the drift, rates as the time that a mean task takes to upload, in slots.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ class Scale:
 SIZE = Scale(0.15, 6.0, 128)
 TOTAL = Scale(0.25, 4.0, 64)
 BACKLOG = Scale(0.01, 100.0, 47)
-UPLOAD = Scale(1e-4, 10.0, 176)
+UPLOAD = Scale(1e-4, 3.0, 160)
 SHARE = Scale(0.006, 0.9, 127)
 
 NUM_ANSWER = 1 + SHARE.count
@@ -82,7 +81,7 @@ class Words:
 
 def _lay_out() -> dict[str, Words]:
     """Give every field of every class its own tokens."""
-    counts = {"n": MAX_VEHICLE + 1, "v": MAX_VEHICLE, "r": UPLOAD.count, "m": UPLOAD.count, "s": 1, "k": 1}
+    counts = {"n": MAX_VEHICLE + 1, "v": MAX_VEHICLE, "r": UPLOAD.count, "m": UPLOAD.count}
     for index in range(1, NUM_CLASS + 1):
         counts |= {f"q{index}": 1 + BACKLOG.count, f"t{index}": TOTAL.count}
         counts |= {f"d{index}": SIZE.count, f"a{index}": NUM_ANSWER}
@@ -97,15 +96,11 @@ WORDS = _lay_out()
 NUM_TOKEN = -(-(NUM_TEXT + sum(words.count for words in WORDS.values())) // 32) * 32
 """Size of the vocabulary, filled up to whole blocks of quantisation."""
 LENGTH_HEADER = 2 + 2 * NUM_CLASS
-LENGTH_ROW = 4 + 2 * NUM_CLASS
-SIZE_AT = tuple(range(2, 2 + NUM_CLASS))
-"""Places of sizes in a row."""
-SUM_AT = 2 + NUM_CLASS
-"""Place of the word that all rows of a case see from the next place on."""
-ASK_AT = SUM_AT + 1
-"""Place of the word at which the first answer is predicted."""
-ANSWER_AT = tuple(range(ASK_AT + 1, LENGTH_ROW))
-"""Places of answers in a row; the next one is predicted there."""
+LENGTH_ROW = 2 + 2 * NUM_CLASS
+SIZE_AT = tuple(range(2, LENGTH_ROW, 2))
+"""Places of sizes in a row: where answers are predicted."""
+ANSWER_AT = tuple(range(3, LENGTH_ROW, 2))
+"""Places of answers in a row."""
 ANSWER_FIRST = tuple(WORDS[f"a{index}"].first for index in range(1, NUM_CLASS + 1))
 
 
@@ -142,8 +137,6 @@ def encode_state(snapshot: TwinSnapshot) -> tuple[Ints, Ints]:
     rows = np.zeros((count, LENGTH_ROW), dtype=np.int64)
     rows[:, 0] = WORDS["v"].first + np.arange(count)
     rows[:, 1] = WORDS["r"].first + UPLOAD.bin(upload)
-    rows[:, SUM_AT] = WORDS["s"].first
-    rows[:, ASK_AT] = WORDS["k"].first
     size_bins = SIZE.bin(np.maximum(sizes, 1e-9))
     for k in range(NUM_CLASS):
         rows[:, SIZE_AT[k]] = WORDS[f"d{k + 1}"].first + size_bins[:, k]

@@ -66,9 +66,7 @@ def _verify(
 )
 def _train(
     out: Annotated[Path, typer.Option("--out", metavar="FILE.gguf", help="Where the model goes.")],
-    steps: Annotated[
-        int | None, typer.Option("--steps", min=1, help="Updates; half as many follow that polish.")
-    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Updates.")] = None,
     environments: Annotated[
         int | None, typer.Option("--environments", min=1, help="Environments to learn from.")
     ] = None,
@@ -76,7 +74,7 @@ def _train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint beside FILE.")] = False,
     as_json: Json = False,
 ) -> int:
-    """Train a model that decides in context; takes more than an hour on two cores.
+    """Train a model that decides in context; takes more than an hour on one thread.
 
     A checkpoint lies beside FILE until the training is done: one that was stopped goes on with --resume.
     """

@@ -13,16 +13,7 @@ from policies.llm.bundled import BundledEngine
 from policies.llm.environments import RandomEnvironment, solved_cases
 from policies.llm.errors import ContextOverflowError, DeadlineExceededError
 from policies.llm.models import resolve
-from policies.llm.vocabulary import (
-    ANSWER_AT,
-    LENGTH_HEADER,
-    LENGTH_ROW,
-    NUM_ANSWER,
-    SIZE,
-    SIZE_AT,
-    WORDS,
-    encode_state,
-)
+from policies.llm.vocabulary import SIZE, WORDS, encode_state
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
@@ -137,8 +128,8 @@ def tokens_of(cases: list[Case], query: TwinSnapshot) -> NDArray[np.int64]:
     return np.concatenate(parts).astype(np.int64)
 
 
-def test_who_hears_of_what() -> None:
-    """All rows of a case hear of every state in it, but not of each other's answers; later cases hear of both."""
+def test_rows_of_a_case_do_not_see_each_other() -> None:
+    """Another size in one row changes the logits of that row, and of no other row of its case."""
     cases, (query,) = solved_cases(RandomEnvironment(11), 2, 1)
     count = query.system.num_vehicle
     network = Network(SMALL, seed=5)
@@ -152,20 +143,17 @@ def test_who_hears_of_what() -> None:
 
     tokens = tokens_of(list(cases), query)
     before = logits(tokens)
-    for case in (0, 1):
-        for word, place, last in (("d1", SIZE_AT[0], SIZE.count), ("a1", ANSWER_AT[0], NUM_ANSWER)):
-            changed = tokens.copy()
-            at = case * plan.per_case + LENGTH_HEADER + LENGTH_ROW + place  # of vehicle 1
-            first = WORDS[word].first
-            changed[at] = first + (changed[at] - first + 40) % last
-            differs = np.abs(logits(changed) - before).max(axis=-1) > 1e-6
-            assert not differs[:case].any()
-            assert differs[case + 1 :].all()
-            if word == "d1":
-                assert differs[case].all()
-            else:  # the answers that follow in its own row
-                heard = [[vehicle == 1 and later for later in (False, True, True)] for vehicle in range(count)]
-                assert differs[case].tolist() == heard
+    for case in (0, 2):
+        changed = tokens.copy()
+        at = case * plan.per_case + 8 + 1 * 8 + 2  # vehicle 1, first size
+        first = WORDS["d1"].first
+        changed[at] = first + (changed[at] - first + 40) % SIZE.count
+        after = logits(changed)
+        differs = np.abs(after - before).max(axis=(2, 3)) > 1e-5
+        assert differs[case].tolist() == [vehicle == 1 for vehicle in range(count)]
+        # A state without its answers' tokens is in none of the earlier cases, and in all later ones.
+        assert not differs[:case].any()
+        assert differs[case + 1 :].all()
 
 
 def test_the_order_of_vehicles_means_nothing() -> None:
@@ -177,11 +165,10 @@ def test_the_order_of_vehicles_means_nothing() -> None:
     tokens = torch.from_numpy(tokens_of(list(cases), query)).reshape(4, plan.per_case)
     rng = np.random.default_rng(0)
     orders = [rng.permutation(count) for _ in range(4)]
-    rows = [case[LENGTH_HEADER:].reshape(count, LENGTH_ROW) for case in tokens]
     mixed = torch.stack(
         [
-            torch.cat([case[:LENGTH_HEADER], part[torch.from_numpy(order)].reshape(-1)])
-            for case, part, order in zip(tokens, rows, orders, strict=True)
+            torch.cat([case[:8], case[8:].reshape(count, 8)[torch.from_numpy(order)].reshape(-1)])
+            for case, order in zip(tokens, orders, strict=True)
         ]
     )
     with torch.no_grad():

@@ -69,7 +69,7 @@ def test_states_are_words_of_their_place(seed: int) -> None:
         names = ["n", "q1", "q2", "q3", "t1", "t2", "t3", "m"]
         for token, name in zip(header.tolist(), names, strict=True):
             assert 0 <= token - WORDS[name].first < WORDS[name].count
-        for place, name in enumerate(["v", "r", "d1", "d2", "d3", "s", "k", "a1", "a2", "a3"]):
+        for place, name in enumerate(["v", "r", "d1", "a1", "d2", "a2", "d3", "a3"]):
             offset = rows[:, place] - WORDS[name].first
             assert (offset >= 0).all()
             assert (offset < WORDS[name].count).all()

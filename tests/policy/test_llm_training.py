@@ -25,7 +25,7 @@ pytestmark = pytest.mark.full  # the quick loop is for what changes every day
 SMALL = Shape(width=64, depth=2, num_head=2, num_kv_head=1, num_hidden=96)
 RECIPE = train.Recipe(
     environments=train.DatasetArguments(num_environment=12, seed=4),
-    learning=LearnArguments(steps=4, polish=2, late=2, tokens=600, num_case=3, seed=2),
+    learning=LearnArguments(steps=6, tokens=600, num_case=3, seed=2),
     shape=SMALL,
     quantisation="F16",
 )

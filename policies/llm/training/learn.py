@@ -23,6 +23,7 @@ from policies.llm.vocabulary import (
     NUM_ANSWER,
     NUM_CLASS,
     SHARE,
+    SIZE_AT,
     WORDS,
     with_answers,
 )
@@ -38,29 +39,22 @@ _JITTERED = 0.3
 
 @dataclass(frozen=True)
 class LearnArguments:
-    """Arguments of the training: a first part that learns, and a second one that polishes what prompts will show.
+    """Arguments of the training.
 
     Parameters
     ----------
-    steps : updates of the first part
-    polish : updates of the second part, in which only answers after at least `late` cases count
-    late : cases
+    steps : updates
     tokens : per update, about
-    learning_rate : of the matrices (Muon), falling to 0, in the second part from a half; the embeddings' (AdamW) is a
-        half of it
+    learning_rate : of the matrices (Muon), falling to 0; the embeddings' (AdamW) is a tenth
     warm_up : steps
     num_case : cases of a prompt, the query not included
-    short : share of `steps` at the beginning, with half as many cases
-    softness : first and last temperature of the labels, in parts of the QoS that one task can earn; the last one holds
-        from the middle of the first part on
-    regret : weight of the expected cost beside the labels' cross-entropy, reached linearly over the first part
+    short : first part of the steps, with half as many cases
+    softness : first and last temperature of the labels, in parts of the QoS that one task can earn
+    regret : final weight of the expected cost beside the labels' cross-entropy; it grows linearly
     seed : of weights and batches
-    threads : of torch; in another number of them sums round otherwise
     """
 
-    steps: int = 7000
-    polish: int = 4000
-    late: int = 4
+    steps: int = 4500
     tokens: int = 4000
     learning_rate: float = 6e-3
     warm_up: int = 50
@@ -69,18 +63,6 @@ class LearnArguments:
     softness: tuple[float, float] = (0.1, 0.01)
     regret: float = 3.0
     seed: int = 0
-    threads: int = 2
-
-    @property
-    def total(self) -> int:
-        """Updates of both parts."""
-        return self.steps + self.polish
-
-    def rate(self, step: int) -> float:
-        """Return the learning rate of a step."""
-        if step < self.steps:
-            return self.learning_rate * min((step + 1) / self.warm_up, 1.0) * (1.0 - step / self.steps)
-        return 0.5 * self.learning_rate * (1.0 - (step - self.steps) / self.polish)
 
 
 @dataclass(frozen=True)
@@ -129,7 +111,7 @@ def draw_batch(solved: dict[int, Solved], num_case: int, num_token: int, rng: np
 @cache
 def places_of_answers(num_case: int, num_vehicle: int) -> Tensor:
     """Return where answers are predicted, [C N K] of T."""
-    row = torch.arange(num_vehicle)[:, None] * LENGTH_ROW + torch.tensor(ANSWER_AT) - 1
+    row = torch.arange(num_vehicle)[:, None] * LENGTH_ROW + torch.tensor(SIZE_AT)
     case = torch.arange(num_case)[:, None] * (LENGTH_HEADER + num_vehicle * LENGTH_ROW)
     return (case + LENGTH_HEADER + row.reshape(-1)).reshape(-1)
 
@@ -186,18 +168,18 @@ class Learning:
 
     def step(self, step: int, solved: dict[int, Solved]) -> float:
         """Make one update; return the expected cost above the best answers. What is random follows from the step."""
-        arguments, done = self.arguments, min(step / self.arguments.steps, 1.0)
+        arguments, done = self.arguments, step / self.arguments.steps
         rng = np.random.default_rng((arguments.seed, step))
         num_case = arguments.num_case // 2 if done < arguments.short else arguments.num_case
         batch = draw_batch(solved, num_case + 1, arguments.tokens, rng)
-        for optimizer, factor in ((self.muon, 1.0), (self.adam, 0.5)):
+        factor = min((step + 1) / arguments.warm_up, 1.0) * (1.0 - done)
+        for optimizer, rate in ((self.muon, 1.0), (self.adam, 0.5)):
             for group in optimizer.param_groups:
-                group["lr"] = factor * arguments.rate(step)
+                group["lr"] = rate * factor * arguments.learning_rate
         first, last = arguments.softness
         softness = first * (last / first) ** min(2.0 * done, 1.0)
-        late = 0 if step < arguments.steps else min(arguments.late, num_case)
-        logits, costs = self.logits(batch)[:, late:], costs_of_answers(batch.terms)[:, late:]
-        loss, expected = loss_of(logits, costs, softness, arguments.regret * done)
+        logits = self.logits(batch)
+        loss, expected = loss_of(logits, costs_of_answers(batch.terms), softness, arguments.regret * done)
         for optimizer in (self.muon, self.adam):
             optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own

@@ -1,16 +1,14 @@
 """The bundled model in torch: a small Llama whose mask lets the rows of a case stand side by side.
 
-Rows of one case begin at the same position and do not see each other, but for one word each: after it, every row has
-heard of all others. Whoever comes later sees only the answers of earlier cases. So the order of vehicles means nothing,
-their number adds no positions, and llama.cpp can keep three cells of its cache per vehicle and case: this is what
-`policies.llm.bundled` does with sequences.
+Rows of one case begin at the same position and do not see each other; whoever comes later sees only the answers of
+earlier cases. So the order of vehicles means nothing, their number adds no positions, and llama.cpp can keep three
+cells of its cache per vehicle and case: this is what `policies.llm.bundled` does with sequences.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -18,12 +16,10 @@ from torch import Tensor, nn
 
 from policies.llm.vocabulary import (
     ANSWER_AT,
-    ASK_AT,
     LENGTH_HEADER,
     LENGTH_ROW,
     NUM_ANSWER,
     NUM_TOKEN,
-    SUM_AT,
     WORDS,
 )
 
@@ -45,7 +41,7 @@ class Shape:
     """
 
     width: int = 256
-    depth: int = 5
+    depth: int = 4
     num_head: int = 4
     num_kv_head: int = 2
     num_hidden: int = 512
@@ -116,7 +112,6 @@ class Plan:
         self.per_case = per_case
         answers = torch.arange(num_vehicle)[:, None] * LENGTH_ROW + torch.tensor(ANSWER_AT)
         self._answers = LENGTH_HEADER + answers.reshape(-1)
-        self._sums = LENGTH_HEADER + torch.arange(num_vehicle) * LENGTH_ROW + SUM_AT
         small = torch.finfo(dtype).min
         case = torch.arange(num_case)
         earlier = (case[None, :] < case[:, None]).repeat_interleave(per_case, 0)
@@ -126,10 +121,6 @@ class Plan:
         self._header = torch.where(header, 0.0, small).to(dtype)
         row = torch.ones(LENGTH_ROW, LENGTH_ROW, dtype=torch.bool).tril()
         self._row = torch.where(row, 0.0, small).to(dtype)
-        row_of = torch.cat([torch.full((LENGTH_HEADER,), -1), torch.arange(num_vehicle).repeat_interleave(LENGTH_ROW)])
-        is_other = row_of[:, None] != torch.arange(num_vehicle)  # the own sum is in the own row
-        has_heard = (place >= LENGTH_HEADER + ASK_AT)[:, None]
-        self._peers = torch.where(has_heard & is_other, 0.0, small).to(dtype)
         self._small = small
 
     def rotate(self, x: Tensor) -> Tensor:
@@ -140,7 +131,7 @@ class Plan:
         return turned.flatten(-2).to(x.dtype)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Return attention to the answers of earlier cases, own header, own row and its peers' sums, [B, T, width]."""
+        """Return attention to the answers of earlier cases, the own header and the own row, [B, T, width]."""
         batch, heads, length, width = q.shape
         group = heads // k.shape[1]
         cases, vehicles = self.num_case, self.num_vehicle
@@ -167,17 +158,12 @@ class Plan:
         own = (own_q @ own_k.transpose(-1, -2) + self._row).flatten(-3, -2)
         own = F.pad(own, (0, 0, LENGTH_HEADER, 0), value=self._small)
 
-        peers_k, peers_v = by_case_k[:, :, None, :, self._sums], by_case_v[:, :, None, :, self._sums]
-        peers = q @ peers_k.transpose(-1, -2) + self._peers
-
-        weights = torch.softmax(torch.cat([far, near, own, peers], -1), -1)
-        edges = [0]
-        for part in (far, near, own, peers):
-            edges.append(edges[-1] + part.shape[-1])
-        far_w, near_w, own_w, peers_w = (weights[..., begin:end] for begin, end in pairwise(edges))
+        weights = torch.softmax(torch.cat([far, near, own], -1), -1)
+        num_far = far.shape[-1]
+        far_w, near_w = weights[..., :num_far], weights[..., num_far : num_far + LENGTH_HEADER]
+        own_w = weights[..., num_far + LENGTH_HEADER :]
         mixed = far_w.reshape(batch, kv_heads, group * length, -1) @ far_v
-        mixed = mixed.view(batch, kv_heads, group, cases, self.per_case, width)
-        mixed = mixed + near_w @ near_v + peers_w @ peers_v
+        mixed = mixed.view(batch, kv_heads, group, cases, self.per_case, width) + near_w @ near_v
         own_w = own_w[..., LENGTH_HEADER:, :].reshape(*own_w.shape[:4], vehicles, LENGTH_ROW, LENGTH_ROW)
         own_mixed = F.pad((own_w @ own_v).flatten(-3, -2), (0, 0, LENGTH_HEADER, 0))
         total: Tensor = (mixed + own_mixed).reshape(batch, heads, length, width)

@@ -42,7 +42,7 @@ class DatasetArguments:
     seed : of them
     """
 
-    num_environment: int = 24_000
+    num_environment: int = 14_000
     seed: int = 1
 
 
@@ -68,7 +68,7 @@ def recipe(*, steps: int | None = None, num_environment: int | None = None, seed
     """Return the recipe of the bundled model, with some of its numbers changed."""
     learning, environments = LearnArguments(seed=seed), DatasetArguments()
     if steps is not None:
-        learning = replace(learning, steps=steps, polish=steps // 2)
+        learning = replace(learning, steps=steps)
     if num_environment is not None:
         environments = replace(environments, num_environment=num_environment)
     return Recipe(environments, learning)
@@ -88,7 +88,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, progress: Progress
         raise InputError(f"{out} has another ending", where="--out", accepted="a file ending in .gguf")
     if not out.parent.is_dir():
         raise InputError(f"{out.parent} is no directory", where="--out", accepted="a file in a directory that exists")
-    torch.set_num_threads(recipe.learning.threads)
+    torch.set_num_threads(1)  # sums in another number of threads round otherwise
     stored, checkpoint = out.with_suffix(".npz"), out.with_suffix(".checkpoint")
     if not (resume and stored.exists()):
         _solve(recipe.environments, stored, progress)
@@ -99,7 +99,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, progress: Progress
     first = 0
     if resume and checkpoint.exists():
         first = int(read_checkpoint(checkpoint, learner, arguments)["num_step"])
-    total, sums = recipe.learning.total, 0.0
+    total, sums = recipe.learning.steps, 0.0
     for step in range(first, total):
         sums += learning.step(step, solved)
         if (step + 1) % _REPORT == 0 or step + 1 == total:
