@@ -61,6 +61,9 @@ def read(name: str) -> str:
         return ""
 
 
+parse = cache(ast.parse)  # several checks look at the same file
+
+
 def python_files() -> list[str]:
     return [name for name in repository_files() if name.endswith(".py")]
 
@@ -101,7 +104,7 @@ def sizes(name: str, text: str) -> Iterator[str]:
     lines = len(text.splitlines())
     if lines > FILE_LINES_MAX:
         yield f"{name}: {lines} lines, more than {FILE_LINES_MAX}"
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             if lines > FUNCTION_LINES_MAX:
@@ -122,7 +125,7 @@ def _banned_name(name: str, full: str) -> str:
 
 def banned_calls(name: str, text: str) -> Iterator[str]:
     """Ban hidden randomness, code run from data, and the host's clock in the physical world."""
-    tree = ast.parse(text)
+    tree = parse(text)
     names: dict[str, str] = {}
     for line, module, attribute, local in imported(name, tree):
         full = f"{module}.{attribute}" if attribute else module
@@ -159,7 +162,7 @@ def silenced(name: str, text: str) -> Iterator[str]:
 
 def skipped_tests(name: str, text: str) -> Iterator[str]:
     """Demand a reason in every skip and expected failure."""
-    tree = ast.parse(text)
+    tree = parse(text)
     called = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
     for node in ast.walk(tree):
         if not isinstance(node, ast.Attribute) or not SKIP.fullmatch(full := dotted(node)):
@@ -189,7 +192,7 @@ def machine_paths(name: str, text: str) -> Iterator[str]:
 
 def uses(name: str, text: str) -> set[str]:
     """Name every module that a file may load: by import, by "module:attribute" text, or through `import_module`."""
-    tree = ast.parse(text)
+    tree = parse(text)
     found = set()
     for _, module, attribute, _ in imported(name, tree):
         found |= {module, f"{module}.{attribute}"}
