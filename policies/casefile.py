@@ -54,11 +54,13 @@ CASES = Table(
         Column("bandwidth_hz", _FLOATS, "Hz"),
         Column("objective", _FLOAT),
         Column("realised", _FLOAT),
+        Column("capacity_price", _FLOAT),
     ),
 )
 """One row per case, in the order of the set; lists run over vehicles, then task classes.
 
-Frequency, power and bandwidth are empty where the system fixes them; `realised` is NaN where it is not known.
+Frequency, power and bandwidth are empty where the system fixes them; `realised` and `capacity_price` are NaN where they
+are not known.
 """
 
 _BY_FLOW = ("size_bytes", "estimation_bias_hz", "offloading_ratio", "compute_allocation_hz")
@@ -127,7 +129,7 @@ class CaseFile:
         if node >= system.num_node:
             accepted = f"at most {system.num_node - 1}"
             raise InputError(f"{node} is no node of this scenario", where=where, key="serving_node", accepted=accepted)
-        plain = self.rows.select(["origin", "slot", "time_ns", "objective", "realised"]).to_pylist()
+        plain = self.rows.select(["origin", "slot", "time_ns", "objective", "realised", "capacity_price"]).to_pylist()
         return CaseSet(system, (_case(system, row, columns, index) for index, row in enumerate(plain)))
 
 
@@ -141,7 +143,7 @@ def _case(system: System, row: dict[str, Any], columns: dict[str, list[NDArray[A
     )
     decided: dict[str, Any] = {name: arrays[name] if arrays[name].size else None for name in _OF_DECISION}
     decision = Decision(**decided)
-    return Case(snapshot, decision, row["objective"], row["realised"], row["origin"])
+    return Case(snapshot, decision, row["objective"], row["realised"], row["origin"], row["capacity_price"])
 
 
 def read_cases(path: str | Path, system: System) -> CaseSet:
@@ -290,6 +292,7 @@ def _table(cases: Iterable[Case]) -> pa.Table:
         "time_ns": [case.snapshot.time_ns for case in cases],
         "objective": [case.objective for case in cases],
         "realised": [case.realised for case in cases],
+        "capacity_price": [case.capacity_price for case in cases],
         **{name: [getattr(case.snapshot, name) for case in cases] for name in _OF_SNAPSHOT},
         **{name: [getattr(case.decision, name) for case in cases] for name in _OF_DECISION},
     }

@@ -32,6 +32,7 @@ class Case:
     objective : no unit, what the decision was expected to bring (`predicted_objective`)
     realised : no unit, objective of the slot in the event simulation; NaN if unknown
     origin : where the case comes from, for people: ``p2-exact dtecn seed=1 slot=12``
+    capacity_price : no unit, price of the whole server that the decision rests on, as the policy says; NaN: unknown
     """
 
     snapshot: TwinSnapshot
@@ -39,6 +40,7 @@ class Case:
     objective: float
     realised: float = math.nan
     origin: str = ""
+    capacity_price: float = math.nan
 
     @property
     def score(self) -> float:

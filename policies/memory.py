@@ -10,11 +10,11 @@ import numpy as np
 
 from physical.errors import InputError
 from physical.system import System
-from policies.api import Policy
+from policies.api import Explains, Policy
 from policies.cases import Case, CaseSet, predicted_objective
 from policies.feasible import project
 from policies.selection import Selection, nearest, select
-from twin.decision import Decision
+from twin.decision import Decision, Diagnostics
 from twin.snapshot import TwinSnapshot
 
 
@@ -122,16 +122,18 @@ class CaseMemory:
         """Return the teacher's decision, which becomes a case; None once there are enough cases."""
         if len(self.cases) >= self._start or self._teacher is None:
             return None
-        case = self._case(snapshot, self._teacher.decide(snapshot), self._teacher_name)
+        decision = self._teacher.decide(snapshot)
+        told = self._teacher.diagnostics() if isinstance(self._teacher, Explains) else Diagnostics()
+        case = self._case(snapshot, decision, self._teacher_name, told.capacity_price)
         self.cases.append(case)
         self._taught[snapshot.slot] = case
         self.num_taught += 1
         return case.decision
 
-    def _case(self, snapshot: TwinSnapshot, decision: Decision, origin: str) -> Case:
+    def _case(self, snapshot: TwinSnapshot, decision: Decision, origin: str, price: float) -> Case:
         feasible = fit(snapshot, decision)
         objective = predicted_objective(snapshot, feasible)
-        return Case(snapshot, feasible, objective, math.nan, f"{origin} slot={snapshot.slot}")
+        return Case(snapshot, feasible, objective, math.nan, f"{origin} slot={snapshot.slot}", price)
 
     def choose(self, snapshot: TwinSnapshot, count: int) -> tuple[Case, ...]:
         """Return `count` cases for a slot (fewer while there are not so many), the most important last.
@@ -153,10 +155,13 @@ class CaseMemory:
         """Return the `count` cases most like a snapshot whatever `choose` gives, the nearest last."""
         return nearest(self.cases, count, snapshot)
 
-    def decided(self, snapshot: TwinSnapshot, decision: Decision) -> None:
-        """Remember a decision of the policy itself until its outcome is known."""
+    def decided(self, snapshot: TwinSnapshot, decision: Decision, price: float = math.nan) -> None:
+        """Remember a decision of the policy itself until its outcome is known.
+
+        price : no unit, of the whole server, that the decision rests on
+        """
         if self._grow:
-            self._pending[snapshot.slot] = self._case(snapshot, decision, self._owner)
+            self._pending[snapshot.slot] = self._case(snapshot, decision, self._owner, price)
 
     def learn(self, outcomes: Sequence[tuple[int, float]]) -> None:
         """Take note of what slots realised, (slot, objective): complete their cases, or make cases of them."""

@@ -29,6 +29,7 @@ class Decided(NamedTuple):
 
     snapshot: TwinSnapshot
     decision: Decision
+    capacity_price: float
 
 
 class Watched:
@@ -54,7 +55,7 @@ class Watched:
         """Return the decider's ruling; the fallback's are nothing to learn from."""
         ruling = self._decider.rule(snapshot)
         if not ruling.fallback and snapshot.slot % self._every == 0:
-            self.kept[snapshot.slot] = Decided(snapshot, ruling.decision)
+            self.kept[snapshot.slot] = Decided(snapshot, ruling.decision, ruling.diagnostics.capacity_price)
         return ruling
 
     def describe(self) -> dict[str, Any]:
@@ -148,8 +149,9 @@ def build(
                 predicted_objective(snapshot, decision),
                 realised.get(snapshot.slot, np.nan),
                 f"{run} slot={snapshot.slot}",
+                price,
             )
-            for snapshot, decision in kept
+            for snapshot, decision, price in kept
         ),
     )
     write_cases(cases, out)

@@ -285,6 +285,7 @@ class Recorder:
                 "gap": [item.gap for item in diagnostics],
                 "num_token": [item.num_token for item in diagnostics],
                 "num_binding": [item.num_binding for item in diagnostics],
+                "capacity_price": [item.capacity_price for item in diagnostics],
                 "policy_wall_s": [ruling.wall_s for ruling in rulings],
                 "solve_wall_s": [item.solve_s for item in diagnostics],
             },

@@ -193,11 +193,11 @@ def cases(rows: Sequence[Mapping[str, Any]], title: str) -> None:
     """Print one row per case."""
     table = Table(title=escape(title), title_justify="left")
     table.add_column("origin", overflow="fold")
-    for label in ("slot", "objective", "realised", "offloaded", "server used"):
+    for label in ("slot", "objective", "realised", "offloaded", "server used", "price"):
         table.add_column(label, justify="right", no_wrap=True)
     for row in rows:
         cells = (number(row[key]) for key in ("slot", "objective", "realised", "num_offloaded"))
-        table.add_row(escape(row["origin"]), *cells, f"{row['used_share']:.1%}")
+        table.add_row(escape(row["origin"]), *cells, f"{row['used_share']:.1%}", number(row["capacity_price"]))
     console().print(table)
 
 

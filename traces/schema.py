@@ -172,11 +172,13 @@ DECISIONS = Table(
         Column("gap", _FLOAT),
         Column("num_token", _INT64),
         Column("num_binding", _INT64),
+        Column("capacity_price", _FLOAT),
         Column("policy_wall_s", _FLOAT, "s", digested=False),
         Column("solve_wall_s", _FLOAT, "s", digested=False),
     ),
 )
-"""One row per decision; lists run over vehicles, then task classes. `objective` is the policy's own claim.
+"""One row per decision; lists run over vehicles, then task classes. `objective` and `capacity_price` are the policy's
+own claims.
 
 Frequency, power and bandwidth are empty where the system fixes them.
 """

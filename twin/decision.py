@@ -73,6 +73,8 @@ class Diagnostics:
     solve_s : s, wall time of the solver
     num_token : tokens read and written by a language model
     num_binding : tasks that just meet their deadline, by design
+    capacity_price : no unit, price of the whole server at which tasks ask for what there is of it: its energy at the
+        margin, and the multiplier of eq. 24c
     prompt : of a language model
     """
 
@@ -83,6 +85,7 @@ class Diagnostics:
     solve_s: float = np.nan
     num_token: int = 0
     num_binding: int = 0
+    capacity_price: float = np.nan
     prompt: Prompt | None = None
 
 

@@ -1,11 +1,11 @@
-"""The bundled model at work: cases as columns of a shared cache, all rows of the query in one call per class."""
+"""The bundled model at work: cases as columns of a shared cache, all rows of a query at several prices in one call."""
 
 from __future__ import annotations
 
 import hashlib
 import time
 from collections.abc import Sequence
-from itertools import pairwise
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,29 +15,36 @@ from numpy.typing import NDArray
 from physical.errors import InputError
 from physical.system import System
 from policies.llm.engine import Answer
-from policies.llm.reading import Reading
+from policies.llm.market import Offers, Supply, clearing_price
+from policies.llm.reading import Reading, probabilities, quantiles
 from policies.llm.session import Logits, Session
 from policies.llm.vocabulary import (
     ANSWER_AT,
     ANSWER_FIRST,
     LENGTH_HEADER,
     LENGTH_ROW,
+    LENGTH_STATE,
     MAX_VEHICLE,
     NUM_ANSWER,
     NUM_CLASS,
     NUM_TOKEN,
-    SIZE_AT,
-    decode_answer,
-    encode_answer,
+    PRICE,
+    PRICE_FIRST,
+    UPLOAD_MAX,
+    encode_case,
+    encode_price,
     encode_state,
-    with_answers,
+    upload_slots,
+    worth_of_draining,
 )
 from twin.snapshot import TwinSnapshot
 
 if TYPE_CHECKING:
     from policies.cases import Case
 
+Floats = NDArray[np.float64]
 Ints = NDArray[np.integer[Any]]
+Bools = NDArray[np.bool_]
 
 LENGTH_CASE = LENGTH_HEADER + LENGTH_ROW
 """Positions that a case takes, whatever the number of vehicles."""
@@ -46,9 +53,11 @@ LENGTH_CASE = LENGTH_HEADER + LENGTH_ROW
 class BundledEngine:
     """Decides with a model that `policies.llm.training` has made.
 
-    A case is read in one call: its header belongs to all sequences, each row to one of its own. Then everything but the
-    answers leaves the cache, and the answers are shared by all sequences. A query is read and answered class by class,
-    all rows at a time.
+    A case is read in one call: its header belongs to all rows' sequences, each row to one of its own. Then everything
+    but the answers leaves the cache, and the answers are shared by all sequences. Of a query, the header is read first:
+    the model says what it takes the price of capacity for. Then all rows are answered at some prices in one call, each
+    price in sequences of its own, and once more at the price at which the tasks ask for as much of the server as the
+    cases show to be there (see `policies.llm.market`).
 
     Parameters
     ----------
@@ -75,14 +84,17 @@ class BundledEngine:
     ) -> None:
         check_size(system)
         self._system, self._reading = system, reading or Reading()
-        self._count = system.num_vehicle
-        per_case = LENGTH_HEADER + self._count * LENGTH_ROW
-        num_context = num_case * self._count * NUM_CLASS + 2 * per_case
+        self._count = count = system.num_vehicle
+        self._num_task = count * NUM_CLASS
+        self._num_price = len(self._reading.prices)
+        self._num_sequence = count * self._num_price
+        self._per_case = per_case = LENGTH_HEADER + count * LENGTH_ROW
+        per_price = LENGTH_HEADER - LENGTH_STATE + count * ANSWER_AT[0]
         self._session = Session(
             path,
-            num_context=num_context,
-            num_sequence=self._count,
-            num_batch=max(per_case, 32),
+            num_context=num_case * count * NUM_CLASS + per_case + self._num_price * per_price,
+            num_sequence=self._num_sequence,
+            num_batch=max(per_case, self._num_price * per_price, 32),
             num_thread=num_thread,
             num_gpu_layer=num_gpu_layer,
         )
@@ -91,55 +103,62 @@ class BundledEngine:
             raise InputError("is no model of this language", where=str(path), accepted="model=bundled")
         self._read: list[bytes] = []
         self._written: dict[int, tuple[Case, Ints]] = {}
-        self._plan_query()
-
-    def _plan_query(self) -> None:
-        """Lay out the calls of a query: the rows up to the first size, then an answer and the next size, .."""
-        count = self._count
-        self._header_at = np.arange(LENGTH_HEADER)
-        self._everyone = np.full(LENGTH_HEADER, -1)
-        edges = [0, *(place + 1 for place in SIZE_AT)]
-        self._calls = []
-        for begin, end in pairwise(edges):
-            # By place, then by row: the positions of a call never decrease.
-            places = np.repeat(np.arange(begin, end), count)
-            rows = np.tile(np.arange(count), end - begin)
-            self._calls.append((places, rows, places == end - 1))
 
     def decide(self, cases: Sequence[Case], snapshot: TwinSnapshot, deadline_s: float | None) -> Answer:
         """Return what the model says; see `policies.llm.engine.Engine`."""
         begin_s = time.perf_counter()
-        session = self._session
-        session.until(deadline_s)
+        self._session.until(deadline_s)
         written = self._write_all(cases)
-        header, rows = encode_state(snapshot)
+        state, rows = encode_state(snapshot)
+        worth = worth_of_draining(snapshot)
         num_reused = self._read_all(written)
         prefill_s = time.perf_counter() - begin_s
-        logits, _ = self._ask(header, rows)
-        used = [float(case.decision.compute_allocation_hz.sum()) / self._server_hz for case in cases]
-        offloaded, places = self._reading.settle(logits, used)
-        per_case = LENGTH_HEADER + self._count * LENGTH_ROW
-        num_query = LENGTH_HEADER + self._count * (SIZE_AT[-1] + 1)
+        supply = Supply.of(cases, self._server_hz, self._num_task)
+        first = len(written) * LENGTH_CASE
+        try:
+            expected = quantiles(probabilities(self._begin(state, first)), self._reading.prices)
+            ask = partial(self._ask, rows, worth, upload_slots(snapshot) <= UPLOAD_MAX, first)
+            tried = ask(worth.max() + PRICE.centre(expected))
+            for _ in range(self._reading.num_correction):
+                self._session.remove(-1, first + LENGTH_STATE, -1)
+                tried += ask(np.array([clearing_price(tried, supply, float(worth.max()))]))
+        finally:
+            self._session.remove(-1, first, -1)
+        offers = min(tried, key=lambda offers: abs(supply.excess(offers)))
+        decision = offers.settle(supply.at(offers.price), worth, self._reading, self._server_hz)
         digest = hashlib.blake2b(digest_size=16)
-        for tokens in written:
+        for tokens in [*written, state, rows]:
             digest.update(tokens.tobytes())
-        digest.update(header.tobytes() + rows.tobytes())
+        per_price = LENGTH_HEADER - LENGTH_STATE + self._count * ANSWER_AT[0]
         return Answer(
-            decision=decode_answer(places, offloaded, self._server_hz),
+            decision=decision,
             prompt_digest=digest.hexdigest(),
-            num_prompt_token=len(written) * per_case + num_query - self._count * (NUM_CLASS - 1),
-            num_reused_token=num_reused * per_case,
+            num_prompt_token=len(written) * self._per_case + LENGTH_STATE + len(tried) * per_price,
+            num_reused_token=num_reused * self._per_case,
             num_answer_token=self._count * NUM_CLASS,
             prefill_s=prefill_s,
             decode_s=time.perf_counter() - begin_s - prefill_s,
+            capacity_price=offers.price / self._num_task,
         )
 
-    def ask(self, cases: Sequence[Case], snapshot: TwinSnapshot) -> tuple[Ints, Logits]:
-        """Return the answers, [N, K], and the logits that they were read off, [N, K, NUM_ANSWER]."""
+    def ask(
+        self, cases: Sequence[Case], snapshot: TwinSnapshot, prices: Sequence[float] | Floats
+    ) -> tuple[Logits, Logits]:
+        """Return the logits of the price, [PRICE.count], and of the answers at some prices, [P, N, K, NUM_ANSWER].
+
+        prices : of the whole server in the unit of the prompt, at most as many as are tried at a time
+        """
         self._session.until(None)
-        self._read_all(self._write_all(cases))
-        logits, answers = self._ask(*encode_state(snapshot))
-        return answers, logits
+        written = self._write_all(cases)
+        self._read_all(written)
+        first = len(written) * LENGTH_CASE
+        state, rows = encode_state(snapshot)
+        try:
+            expected = self._begin(state, first)
+            found = self._answers(rows, np.array(prices), worth_of_draining(snapshot), first)
+        finally:
+            self._session.remove(-1, first, -1)
+        return expected, found
 
     @property
     def _server_hz(self) -> float:
@@ -153,9 +172,8 @@ class BundledEngine:
 
     def _write(self, case: Case) -> Ints:
         """Return a case as tokens: the header, then the rows place by place."""
-        header, rows = encode_state(case.snapshot)
-        answers = encode_answer(case.decision, self._server_hz)
-        return np.concatenate([header, with_answers(rows, answers).T.reshape(-1)])
+        header, rows = encode_case(case)
+        return np.concatenate([header, rows.T.reshape(-1)])
 
     def _read_all(self, written: list[Ints]) -> int:
         """Read the cases of a prompt; return how many were in the cache already, because it begins with the same."""
@@ -173,45 +191,64 @@ class BundledEngine:
 
     def _read_case(self, tokens: Ints) -> None:
         """Read one case into the cache; keep of it what later ones may see."""
-        session, count = self._session, self._count
         first = len(self._read) * LENGTH_CASE
-        places = np.repeat(np.arange(LENGTH_ROW), count) + LENGTH_HEADER
-        positions = first + np.concatenate([self._header_at, places])
-        sequences = np.concatenate([self._everyone, np.tile(np.arange(count), LENGTH_ROW)])
         # If this fails, what it has left in the cache goes when the next prompt is read.
-        session.decode(tokens, positions, sequences, np.zeros(len(tokens), dtype=np.bool_), count)
-        begin = first
-        for place in ANSWER_AT:
-            session.remove(-1, begin, first + LENGTH_HEADER + place)
-            begin = first + LENGTH_HEADER + place + 1
-        everyone = range(count)
-        for row in everyone:
-            session.share(row, everyone, first, first + LENGTH_CASE)
+        self._decode(tokens, first, (self._shared(0, LENGTH_HEADER, 1), self._rows(LENGTH_ROW, 1)))
+        session, begin = self._session, first + LENGTH_HEADER + ANSWER_AT[0]
+        session.remove(-1, first, begin)
+        everyone = range(self._num_sequence)
+        for row in range(self._count):
+            session.share(row, everyone, begin, first + LENGTH_CASE)
         self._read.append(tokens.tobytes())
 
-    def _ask(self, header: Ints, rows: Ints) -> tuple[Logits, Ints]:
-        """Return the logits of the answers, [N, K, NUM_ANSWER], and the answers that went on to the next class."""
-        session, count = self._session, self._count
-        first = len(self._read) * LENGTH_CASE
-        found = np.empty((count, NUM_CLASS, NUM_ANSWER), dtype=np.float32)
-        answers = np.zeros((count, NUM_CLASS), dtype=np.int64)
-        try:
-            for index, (places, own, last) in enumerate(self._calls):
-                filled = with_answers(rows, answers)
-                tokens, positions, sequences, outputs = filled[own, places], first + LENGTH_HEADER + places, own, last
-                if index == 0:
-                    tokens = np.concatenate([header, tokens])
-                    positions = np.concatenate([first + self._header_at, positions])
-                    sequences = np.concatenate([self._everyone, own])
-                    outputs = np.concatenate([np.zeros(LENGTH_HEADER, dtype=np.bool_), last])
-                logits = session.decode(tokens, positions, sequences, outputs, count)
-                begin = ANSWER_FIRST[index]
-                found[:, index] = logits[:, begin : begin + NUM_ANSWER]
-                offloaded, share = self._reading.read(found[:, index])
-                answers[:, index] = np.where(offloaded, 1 + np.round(share), 0)
-        finally:
-            session.remove(-1, first, -1)
-        return found, answers
+    def _begin(self, state: Ints, first: int) -> Logits:
+        """Read the header of a query up to the price; return the logits of prices, [PRICE.count]."""
+        everyone = (np.arange(LENGTH_STATE), *np.full((2, LENGTH_STATE), [[0], [self._num_sequence]]))
+        logits = self._decode(state, first, (everyone,), [LENGTH_STATE - 1])
+        found: Logits = logits[0, PRICE_FIRST[0] + 1 : PRICE_FIRST[0] + 1 + PRICE.count]
+        return found
+
+    def _ask(self, rows: Ints, worth: Floats, reachable: Bools, first: int, prices: Floats) -> list[Offers]:
+        """Return what the tasks ask for at some prices."""
+        answers = self._answers(rows, prices, worth, first)
+        return [
+            Offers.of(logits, float(price), reachable, self._reading)
+            for logits, price in zip(answers, prices, strict=True)
+        ]
+
+    def _answers(self, rows: Ints, prices: Floats, worth: Floats, first: int) -> Logits:
+        """Return the logits of the answers at some prices, [P, N, K, NUM_ANSWER]."""
+        count, num_price = self._count, len(prices)
+        words = encode_price(prices, np.broadcast_to(worth, (num_price, NUM_CLASS)))
+        asked = np.broadcast_to(rows[:, : ANSWER_AT[0]], (num_price, count, ANSWER_AT[0]))
+        tokens = np.concatenate([words.T.reshape(-1), asked.transpose(2, 0, 1).reshape(-1)])
+        parts = (self._shared(LENGTH_STATE, LENGTH_HEADER, num_price), self._rows(ANSWER_AT[0], num_price))
+        wanted = np.arange(len(tokens) - NUM_CLASS * num_price * count, len(tokens))
+        by_class = self._decode(tokens, first, parts, wanted).reshape(NUM_CLASS, num_price, count, -1)
+        found = np.empty((num_price, count, NUM_CLASS, NUM_ANSWER), dtype=np.float32)
+        for index, begin in enumerate(ANSWER_FIRST):
+            found[:, :, index] = by_class[index, ..., begin : begin + NUM_ANSWER]
+        return found
+
+    def _shared(self, begin: int, end: int, num_price: int) -> tuple[Ints, Ints, Ints]:
+        """Return positions, sequences and their counts of a header's places [begin, end): by place, then price."""
+        places = np.repeat(np.arange(begin, end), num_price)
+        return places, np.tile(np.arange(num_price) * self._count, end - begin), np.full_like(places, self._count)
+
+    def _rows(self, length: int, num_price: int) -> tuple[Ints, Ints, Ints]:
+        """Return positions, sequences and their counts of what rows begin with: by place, then price, then row."""
+        count = self._count * num_price
+        places = LENGTH_HEADER + np.repeat(np.arange(length), count)
+        return places, np.tile(np.arange(count), length), np.ones_like(places)
+
+    def _decode(
+        self, tokens: Ints, first: int, parts: Sequence[tuple[Ints, Ints, Ints]], wanted: Sequence[int] | Ints = ()
+    ) -> Logits:
+        """Append tokens whose positions, from `first` on, never decrease; return logits at some of them."""
+        positions, sequences, counts = (np.concatenate(values) for values in zip(*parts, strict=True))
+        outputs = np.zeros(len(tokens), dtype=np.bool_)
+        outputs[np.asarray(wanted, dtype=np.int64)] = True
+        return self._session.decode(tokens, first + positions, sequences, outputs, counts)
 
     def close(self) -> None:
         """Free the model."""

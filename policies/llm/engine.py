@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -26,6 +27,7 @@ class Answer:
     num_answer_token : tokens that the model chose or that were fed as punctuation
     prefill_s : s, time to read the prompt
     decode_s : s, time to answer
+    capacity_price : no unit, price of the whole server at which the model decided; NaN if it says none
     """
 
     decision: Decision
@@ -35,6 +37,7 @@ class Answer:
     num_answer_token: int
     prefill_s: float
     decode_s: float
+    capacity_price: float = math.nan
 
 
 class Engine(Protocol):

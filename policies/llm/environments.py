@@ -158,7 +158,8 @@ def solved_cases(environment: RandomEnvironment, num_case: int, num_query: int) 
     slots = islice(environment, num_case + num_query)
     for snapshot in islice(slots, num_case):
         decision = policy.decide(snapshot)
-        cases.append(Case(snapshot, decision, predicted_objective(snapshot, decision)))
+        price = policy.diagnostics().capacity_price
+        cases.append(Case(snapshot, decision, predicted_objective(snapshot, decision), capacity_price=price))
     return cases, list(slots)
 
 

@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from physical.errors import InputError
 from policies.llm.models import manifest_path, sha256
+from policies.llm.reading import Reading
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the language: models that were trained on another one are refused."""
 
 
@@ -55,10 +56,14 @@ class ModelManifest(BaseModel):
     shape: dict[str, Any]
     dataset: dict[str, Any]
     learning: dict[str, Any]
-    reading: dict[str, float]
+    reading: dict[str, Any]
     golden: Golden
     versions: dict[str, str]
     schema_version: int = SCHEMA
+
+    def how_to_read(self) -> Reading:
+        """Return how answers are read off probabilities."""
+        return Reading(**{**self.reading, "prices": tuple(self.reading["prices"])})
 
 
 def read_manifest(model: Path) -> ModelManifest:

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from policies.cases import CaseSet
 from policies.llm.vocabulary import (
+    ANSWER_AT,
     ANSWER_FIRST,
     LENGTH_ROW,
+    LENGTH_STATE,
     NUM_ANSWER,
-    SIZE_AT,
-    encode_answer,
+    encode_case,
     encode_state,
-    with_answers,
 )
 from twin.snapshot import TwinSnapshot
 
@@ -37,14 +37,12 @@ def completion_times(path: Path, cases: CaseSet, queries: Sequence[TwinSnapshot]
     Parameters
     ----------
     path : the bundled model's file
-    cases : of the prompt
+    cases : of the prompt, at least one
     queries : states, all of the same system
     """
-    prefix: list[int] = []
-    for case in cases:
-        header, rows = encode_state(case.snapshot)
-        server_hz = case.snapshot.system.server.frequency_hz
-        prefix += [*header.tolist(), *with_answers(rows, encode_answer(case.decision, server_hz)).reshape(-1).tolist()]
+    written = [encode_case(case) for case in cases]
+    prefix = [token for case in written for part in case for token in part.reshape(-1).tolist()]
+    price = written[-1][0][LENGTH_STATE:].tolist()
     model = _load(path, len(prefix) + 2 * queries[0].system.num_vehicle * (LENGTH_ROW + 2))
     allowed = np.full(model.n_vocab(), -np.inf, dtype=np.float32)
     for first in ANSWER_FIRST:
@@ -57,7 +55,7 @@ def completion_times(path: Path, cases: CaseSet, queries: Sequence[TwinSnapshot]
     times: dict[bool, list[float]] = {False: [], True: []}
     for query in queries:
         header, rows = encode_state(query)
-        prompt = prefix + header.tolist() + rows[:, [0, 1, *SIZE_AT]].reshape(-1).tolist()
+        prompt = prefix + header.tolist() + price + rows[:, : ANSWER_AT[0]].reshape(-1).tolist()
         for is_warm in (False, True):
             if not is_warm:
                 model.reset()

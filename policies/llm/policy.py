@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,7 +14,6 @@ from policies.llm.engine import Engine
 from policies.llm.guard import Guard
 from policies.llm.manifest import check_manifest
 from policies.llm.models import ModelFile, check_sha256, resolve, sha256
-from policies.llm.reading import Reading
 from policies.memory import CaseMemory, fit
 from policies.optimal.tasks import check_p2
 from policies.selection import Selection
@@ -112,7 +112,7 @@ class Llm:
                 num_case=self.cases,
                 num_thread=self.threads,
                 num_gpu_layer=self.n_gpu_layers,
-                reading=Reading(**manifest.reading),
+                reading=manifest.how_to_read(),
             )
         from policies.llm.textengine import TextEngine
 
@@ -148,7 +148,8 @@ class Llm:
         if self.guard:
             similar = self.memory.nearest(snapshot, 1)
             decision, guarded = self._guard.check(snapshot, decision, similar)
-        self.memory.decided(snapshot, decision)
+        price = answer.capacity_price if not guarded else math.nan
+        self.memory.decided(snapshot, decision, price)
         prompt = Prompt(
             digest=answer.prompt_digest,
             num_case=len(chosen),
@@ -161,7 +162,7 @@ class Llm:
         )
         objective = predicted_objective(snapshot, decision)
         num_token = answer.num_prompt_token + answer.num_answer_token
-        self._diagnostics = Diagnostics(objective=objective, num_token=num_token, prompt=prompt)
+        self._diagnostics = Diagnostics(objective=objective, num_token=num_token, capacity_price=price, prompt=prompt)
         return decision
 
     def close(self) -> None:

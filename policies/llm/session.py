@@ -130,18 +130,24 @@ class Session:
         return self._vocab
 
     def decode(
-        self, tokens: AnyInts, positions: AnyInts, sequences: AnyInts, outputs: NDArray[np.bool_], num_shared: int = 1
+        self,
+        tokens: AnyInts,
+        positions: AnyInts,
+        sequences: AnyInts,
+        outputs: NDArray[np.bool_],
+        counts: AnyInts | int = 1,
     ) -> Logits:
         """Append tokens to their sequences and return the logits where they are wanted.
 
-        A token sees the tokens of its own sequence up to its own position, those of this call included.
+        A token sees the tokens of its own sequence up to its own position, those of this call included; one that
+        belongs to several sees those of its first one.
 
         Parameters
         ----------
         tokens, positions : [n]; positions of a sequence go on where it ends, without gaps
-        sequences : [n], the sequence of each; -1: the first `num_shared` ones, all together
+        sequences : [n], the first sequence of each
         outputs : [n], where logits are wanted
-        num_shared : number of sequences that -1 stands for
+        counts : [n] or one for all, to how many sequences each belongs, `sequences` and the next ones
 
         Returns
         -------
@@ -163,10 +169,11 @@ class Session:
         # int64 addresses into arrays that live until the call has returned.
         token = np.ascontiguousarray(tokens, dtype=np.int32)
         position = np.ascontiguousarray(positions, dtype=np.int32)
-        own = np.ascontiguousarray(sequences, dtype=np.int32)
-        shared = own < 0
-        num_own = np.where(shared, num_shared, 1).astype(np.int32)
-        address = np.where(shared, self._everyone.ctypes.data, own.ctypes.data + 4 * np.arange(count)).astype(np.uint64)
+        num_own = np.ascontiguousarray(np.broadcast_to(np.asarray(counts, dtype=np.int32), (count,)))
+        first = np.asarray(sequences, dtype=np.int64)
+        if int(first.min()) < 0 or int((first + num_own).max()) > self.num_sequence or int(num_own.min()) < 1:
+            raise ModelError("a sequence that the session does not have")
+        address = (self._everyone.ctypes.data + 4 * first).astype(np.uint64)
         wanted = np.ascontiguousarray(outputs, dtype=np.int8)
         batch = llama_cpp.llama_batch()
         batch.n_tokens = count

@@ -1,23 +1,33 @@
 """The bundled model's language: one token per number, and a case as a header and a row per vehicle.
 
-A header is ``N q_1 .. q_K D_1 .. D_K r``: vehicles, backlogs, sizes of all tasks of a class, mean rate. A row is ``id r
-D_1 a_1 .. D_K a_K``: vehicle, rate, and per class the size of the task and the answer, which is local or a share of the
-server. Numbers are without unit and logarithmically binned: sizes in mean tasks of their class, backlogs in the unit of
-the drift, rates as the time that a mean task takes to upload, in slots.
+A header is ``N s_1 .. s_K D_1 .. D_K r`` and then ``e p_1 .. p_K``: vehicles, what draining each queue is worth, sizes
+of all tasks of a class, mean rate; and the price of capacity, above the best of these worths and above that of each
+class.
+A row is ``id r D_1 .. D_K a_1 .. a_K``: vehicle, rate, and per class the size of the task, at which its answer is
+predicted, and the answer, which is local or a share of the server. At a given price tasks have nothing to do with each
+other, so no answer has to wait for another one.
+
+Numbers are without unit and logarithmically binned: sizes in mean tasks of their class, rates as the time that a mean
+task takes to upload, in slots; worths and prices are those of the whole server for a slot, in parts of the QoS that one
+task can earn.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from physical.model import rate
+from policies.optimal.tasks import read_tasks
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
+
+if TYPE_CHECKING:
+    from policies.cases import Case
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer[Any]]
@@ -62,9 +72,13 @@ class Scale:
 
 SIZE = Scale(0.15, 6.0, 128)
 TOTAL = Scale(0.25, 4.0, 64)
-BACKLOG = Scale(0.01, 100.0, 47)
+WORTH = Scale(0.05, 120.0, 127)
 UPLOAD = Scale(1e-4, 3.0, 160)
 SHARE = Scale(0.006, 0.9, 127)
+PRICE = Scale(0.05, 120.0, 191)
+
+UPLOAD_MAX = 12.0
+"""Slots that a mean task may take to upload, four times what words tell: slower vehicles do not offload at all."""
 
 NUM_ANSWER = 1 + SHARE.count
 """Answers: local, or a share."""
@@ -81,9 +95,9 @@ class Words:
 
 def _lay_out() -> dict[str, Words]:
     """Give every field of every class its own tokens."""
-    counts = {"n": MAX_VEHICLE + 1, "v": MAX_VEHICLE, "r": UPLOAD.count, "m": UPLOAD.count}
+    counts = {"n": MAX_VEHICLE + 1, "v": MAX_VEHICLE, "r": UPLOAD.count, "m": UPLOAD.count, "e": 1 + PRICE.count}
     for index in range(1, NUM_CLASS + 1):
-        counts |= {f"q{index}": 1 + BACKLOG.count, f"t{index}": TOTAL.count}
+        counts |= {f"s{index}": 1 + WORTH.count, f"p{index}": 1 + PRICE.count, f"t{index}": TOTAL.count}
         counts |= {f"d{index}": SIZE.count, f"a{index}": NUM_ANSWER}
     words, first = {}, NUM_TEXT
     for name, count in counts.items():
@@ -95,13 +109,17 @@ def _lay_out() -> dict[str, Words]:
 WORDS = _lay_out()
 NUM_TOKEN = -(-(NUM_TEXT + sum(words.count for words in WORDS.values())) // 32) * 32
 """Size of the vocabulary, filled up to whole blocks of quantisation."""
-LENGTH_HEADER = 2 + 2 * NUM_CLASS
+LENGTH_STATE = 2 + 2 * NUM_CLASS
+"""Words of a header before those of the price; the first one of these is predicted at the last of them."""
+LENGTH_HEADER = LENGTH_STATE + 1 + NUM_CLASS
 LENGTH_ROW = 2 + 2 * NUM_CLASS
-SIZE_AT = tuple(range(2, LENGTH_ROW, 2))
+SIZE_AT = tuple(range(2, 2 + NUM_CLASS))
 """Places of sizes in a row: where answers are predicted."""
-ANSWER_AT = tuple(range(3, LENGTH_ROW, 2))
+ANSWER_AT = tuple(range(2 + NUM_CLASS, LENGTH_ROW))
 """Places of answers in a row."""
 ANSWER_FIRST = tuple(WORDS[f"a{index}"].first for index in range(1, NUM_CLASS + 1))
+PRICE_FIRST = tuple(WORDS[name].first for name in ("e", *(f"p{index}" for index in range(1, NUM_CLASS + 1))))
+"""The words for prices that nobody knows; those for prices follow."""
 
 
 def token_texts() -> list[str]:
@@ -118,22 +136,42 @@ def token_texts() -> list[str]:
     return texts + [f"<pad{i}>" for i in range(NUM_TOKEN - NUM_TEXT - len(texts))]
 
 
+def worth_of_draining(snapshot: TwinSnapshot) -> Floats:
+    """Return what P2 would gain if the whole server drained each queue for a slot, [K], in QoS of a task."""
+    tasks = read_tasks(snapshot)
+    drain_per_hz = tasks.drain_per_hz.reshape(snapshot.size_bytes.shape)
+    worth: Floats = drain_per_hz.max(axis=0) * snapshot.system.server.frequency_hz * tasks.num_task
+    return worth
+
+
+def encode_worth(worth: Floats) -> Ints:
+    """Return the words of worths [..., K]."""
+    first = np.array([WORDS[f"s{k + 1}"].first for k in range(NUM_CLASS)])
+    return first + np.where(worth > 0, 1 + WORTH.bin(worth), 0)
+
+
+def upload_slots(snapshot: TwinSnapshot) -> Floats:
+    """Return how long a mean task takes to upload from each vehicle, [N], slots."""
+    system = snapshot.system
+    rate_bps = np.maximum(snapshot.uplink_rate_bps, 1.0)
+    upload: Floats = rate.upload_delay_s(float(system.size_bytes_mean.mean()), rate_bps) / system.slot_duration_s
+    return upload
+
+
 def encode_state(snapshot: TwinSnapshot) -> tuple[Ints, Ints]:
-    """Return the header, [LENGTH_HEADER], and the rows, [N, LENGTH_ROW], with all answers local."""
+    """Return the header without a price, [LENGTH_STATE], and the rows, [N, LENGTH_ROW], with all answers local."""
     system = snapshot.system
     count = system.num_vehicle
     sizes = snapshot.size_bytes / system.size_bytes_mean
-    rate_bps = np.maximum(snapshot.uplink_rate_bps, 1.0)
-    upload = rate.upload_delay_s(float(system.size_bytes_mean.mean()), rate_bps) / system.slot_duration_s
-    backlog = snapshot.backlog_bytes / system.backlog_unit_bytes
-    header = [WORDS["n"].first + count]
-    header += [
-        WORDS[f"q{k + 1}"].first + (1 + int(BACKLOG.bin(backlog[k])) if backlog[k] > 0 else 0) for k in range(NUM_CLASS)
-    ]
+    upload = upload_slots(snapshot)
     totals = TOTAL.bin(np.maximum(sizes.mean(axis=0), 1e-9))
-    header += [WORDS[f"t{k + 1}"].first + int(totals[k]) for k in range(NUM_CLASS)]
     mean_upload = np.exp(np.log(np.clip(upload, UPLOAD.low, UPLOAD.high)).mean())
-    header += [WORDS["m"].first + int(UPLOAD.bin(mean_upload))]
+    header = [
+        WORDS["n"].first + count,
+        *encode_worth(worth_of_draining(snapshot)).tolist(),
+        *(WORDS[f"t{k + 1}"].first + int(totals[k]) for k in range(NUM_CLASS)),
+        WORDS["m"].first + int(UPLOAD.bin(mean_upload)),
+    ]
     rows = np.zeros((count, LENGTH_ROW), dtype=np.int64)
     rows[:, 0] = WORDS["v"].first + np.arange(count)
     rows[:, 1] = WORDS["r"].first + UPLOAD.bin(upload)
@@ -142,6 +180,18 @@ def encode_state(snapshot: TwinSnapshot) -> tuple[Ints, Ints]:
         rows[:, SIZE_AT[k]] = WORDS[f"d{k + 1}"].first + size_bins[:, k]
         rows[:, ANSWER_AT[k]] = ANSWER_FIRST[k]
     return np.array(header, dtype=np.int64), rows
+
+
+def encode_price(price: Floats | float, worth: Floats) -> Ints:
+    """Return the words of a price, [..., 1 + K]; NaN: nobody knows it.
+
+    price : [...], of the whole server for a slot, in QoS of a task; at least the largest worth
+    worth : [..., K], see `worth_of_draining`
+    """
+    price = np.asarray(price, dtype=np.float64)[..., np.newaxis]
+    above = price - np.concatenate([worth.max(axis=-1, keepdims=True), worth], axis=-1)
+    bins = np.where(np.isnan(above), 0, 1 + PRICE.bin(np.maximum(np.nan_to_num(above), PRICE.low)))
+    return np.array(PRICE_FIRST) + bins
 
 
 def encode_answer(decision: Decision, server_hz: float) -> Ints:
@@ -161,11 +211,9 @@ def with_answers(rows: Ints, answers: Ints) -> Ints:
     return filled
 
 
-def decode_answer(share_bin: Floats, offloaded: NDArray[np.bool_], server_hz: float) -> Decision:
-    """Return the decision of answers: whole tasks, and shares that may lie between two bins.
-
-    share_bin : [N, K], place on `SHARE`
-    offloaded : [N, K]
-    """
-    ratio = offloaded.astype(np.float64)
-    return Decision(ratio, ratio * SHARE.centre(share_bin) * server_hz)
+def encode_case(case: Case) -> tuple[Ints, Ints]:
+    """Return the whole header of a case, [LENGTH_HEADER], and its rows with their answers, [N, LENGTH_ROW]."""
+    state, rows = encode_state(case.snapshot)
+    answers = encode_answer(case.decision, case.snapshot.system.server.frequency_hz)
+    price = encode_price(case.capacity_price * answers.size, worth_of_draining(case.snapshot))
+    return np.concatenate([state, price]), with_answers(rows, answers)

@@ -27,11 +27,13 @@ class Solution:
     candidate : best options and capacities found
     bound : certified lower bound of P2 less its constant
     num_node : nodes of the search tree that were looked at, 0 if the root was enough
+    price : 1/Hz, of capacity, at which the bound of the whole slot is largest
     """
 
     candidate: Candidate
     bound: float
     num_node: int
+    price: float
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,14 @@ def solve(tasks: Tasks, options: Options, tolerance: float, max_node: int) -> So
     assert best is not None, "idle tasks always fit"
     scale = tolerance * max(abs(best.value + tasks.constant), 1.0)
     if best.value - root.bound <= scale:
-        return Solution(best, root.bound, 0)
+        return Solution(best, root.bound, 0, root.high.price)
     tried = {best.choice.tobytes()}
     for choice in flips(options, Dual((options.menu,), server, root.cap_hz), root):
         if choice.tobytes() not in tried:
             best = _better(best, allocate(options, server, choice, root.high.price))
             tried.add(choice.tobytes())
     if best.value - root.bound <= scale or not max_node:
-        return Solution(best, root.bound, 0)
+        return Solution(best, root.bound, 0, root.high.price)
     return _Search(options, server, root, best, scale).run(max_node)
 
 
@@ -131,7 +133,7 @@ class _Search:
             num_node += 1
             floor = min(floor, self._visit(bound, node))
         bound = min([floor, self._best.value, *(entry[0] for entry in self._heap)])
-        return Solution(self._best, bound, num_node)
+        return Solution(self._best, bound, num_node, self._root.high.price)
 
     def _visit(self, bound: float, node: _Node) -> float:
         """Bound a node and branch on it; return the bound of what needs no children."""

@@ -59,11 +59,15 @@ class P2Exact:
         bound = solution.bound if not self.margin else lower_bound(read_tasks(snapshot), self.tolerance)
         self.num_node = solution.num_node
         certified = certificate(float(outcome.objective), bound + tasks.constant, time.perf_counter() - begin_s)
-        self._diagnostics = replace(certified, num_binding=self.num_binding)
+        self._diagnostics = replace(
+            certified,
+            num_binding=self.num_binding,
+            capacity_price=solution.price * snapshot.system.server.frequency_hz,
+        )
         return decision
 
     def diagnostics(self) -> Diagnostics:
-        """Return objective, lower bound and gap of the last decision."""
+        """Return objective, lower bound, gap and price of capacity of the last decision."""
         return self._diagnostics
 
 

@@ -14,6 +14,7 @@ from policies.cases import Case, predicted_objective
 from policies.llm.bundled import BundledEngine
 from policies.llm.environments import GROUPS, TRAINING, Group, RandomEnvironment, outside, solved_cases
 from policies.llm.guard import Guard
+from policies.llm.manifest import check_manifest
 from policies.llm.models import resolve
 from policies.memory import fit
 from policies.optimal.p2_exact import P2Exact
@@ -95,7 +96,8 @@ def _score_one(environment: RandomEnvironment, seed: int, path: str) -> tuple[di
     shuffled = shuffled_answers(list(cases), np.random.default_rng(seed))
     mean = _mean_decision(list(cases))
     sums = dict.fromkeys(_METHODS, 0.0)
-    engine = BundledEngine(resolve(path).path, system, num_case=NUM_CASE)
+    file = resolve(path).path
+    engine = BundledEngine(file, system, num_case=NUM_CASE, reading=check_manifest(file).how_to_read())
     # Prompt by prompt, not slot by slot: what the slots of a prompt share is read once.
     prompts = {"llm": list(cases), "llm, zero cases": [], "llm, shuffled cases": shuffled}
     for snapshot in snapshots:

@@ -15,6 +15,7 @@ from policies.llm.bundled import BundledEngine
 from policies.llm.completion import Method
 from policies.llm.engine import Answer, Engine
 from policies.llm.environments import TRAINING, RandomEnvironment, solved_cases
+from policies.llm.manifest import check_manifest
 from policies.llm.models import resolve
 from policies.llm.plain import completion_times
 from policies.llm.textengine import TextEngine
@@ -76,7 +77,9 @@ def _slots(num_vehicle: int, num_case: int, num_query: int) -> tuple[CaseSet, li
 def _bundled(num_vehicle: int) -> dict[str, Any]:
     cases, queries = _slots(num_vehicle, _NUM_CASE, _NUM_QUERY)
     path = resolve("bundled").path
-    entry = _times("bundled", partial(BundledEngine, path, queries[0].system, num_case=_NUM_CASE), cases, queries)
+    reading = check_manifest(path).how_to_read()
+    make = partial(BundledEngine, path, queries[0].system, num_case=_NUM_CASE, reading=reading)
+    entry = _times("bundled", make, cases, queries)
     plain = completion_times(path, cases, queries[:_NUM_PLAIN])
     return entry | {
         "plain_s": plain.cold_s,

@@ -66,7 +66,8 @@ def _show(
     """Show what a case set holds.
 
     The objective is what the decision was expected to bring, beside it is what the slot realised; then come the
-    offloaded tasks, and the part of all servers that is set aside for them.
+    offloaded tasks, the part of all servers that is set aside for them, and the price of a whole server that the
+    policy told, if it did.
     """
     from policies.casefile import open_cases
     from sim import show
@@ -98,15 +99,18 @@ def _line(summary: dict[str, Any]) -> str:
     )
 
 
+_NUMBERS = ("objective", "realised", "capacity_price")
+
+
 def _rows(found: CaseFile) -> list[dict[str, Any]]:
     """Return what is shown of each case; a number that is not known is None."""
-    plain = found.rows.select(["origin", "slot", "objective", "realised"]).to_pylist()
+    plain = found.rows.select(["origin", "slot", *_NUMBERS]).to_pylist()
     used = found.used_share()
     offloaded = [int((ratio > 0).sum()) for ratio in found.arrays("offloading_ratio")]
     return [
         {
             **row,
-            **{name: row[name] if math.isfinite(row[name]) else None for name in ("objective", "realised")},
+            **{name: row[name] if math.isfinite(row[name]) else None for name in _NUMBERS},
             "num_offloaded": num,
             "used_share": share,
         }

@@ -74,7 +74,7 @@ def _train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint beside FILE.")] = False,
     as_json: Json = False,
 ) -> int:
-    """Train a model that decides in context; takes more than an hour on one thread.
+    """Train a model that decides in context; takes about an hour on two threads.
 
     A checkpoint lies beside FILE until the training is done: one that was stopped goes on with --resume.
     """

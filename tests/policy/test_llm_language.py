@@ -2,7 +2,6 @@
 
 import dataclasses
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,29 +14,32 @@ from policies.baselines import LocalOnly
 from policies.feasible import least_allocation_hz
 from policies.llm.bundled import check_size
 from policies.llm.environments import GROUPS, TRAINING, RandomEnvironment, outside, solved_cases
-from policies.llm.reading import Reading
-from policies.llm.training.labels import Terms, terms_at
+from policies.llm.reading import probabilities, quantiles
+from policies.llm.training.labels import Terms, best_shares, elsewhere, terms, terms_at
 from policies.llm.vocabulary import (
     ANSWER_AT,
     ANSWER_FIRST,
-    LENGTH_HEADER,
     LENGTH_ROW,
-    NUM_ANSWER,
+    LENGTH_STATE,
     NUM_CLASS,
     NUM_TEXT,
     NUM_TOKEN,
+    PRICE,
+    PRICE_FIRST,
     SHARE,
     WORDS,
     Scale,
-    decode_answer,
     encode_answer,
+    encode_price,
     encode_state,
     token_texts,
     with_answers,
+    worth_of_draining,
 )
 from policies.optimal.tasks import evaluate, read_tasks
 from sim import Scenario
 from twin.decision import Decision
+from twin.snapshot import TwinSnapshot
 
 SEEDS = range(12)
 
@@ -64,12 +66,12 @@ def test_states_are_words_of_their_place(seed: int) -> None:
     environment = RandomEnvironment(seed)
     for snapshot in islice(environment, 3):
         header, rows = encode_state(snapshot)
-        assert header.shape == (LENGTH_HEADER,)
+        assert header.shape == (LENGTH_STATE,)
         assert rows.shape == (environment.system.num_vehicle, LENGTH_ROW)
-        names = ["n", "q1", "q2", "q3", "t1", "t2", "t3", "m"]
+        names = ["n", "s1", "s2", "s3", "t1", "t2", "t3", "m"]
         for token, name in zip(header.tolist(), names, strict=True):
             assert 0 <= token - WORDS[name].first < WORDS[name].count
-        for place, name in enumerate(["v", "r", "d1", "a1", "d2", "a2", "d3", "a3"]):
+        for place, name in enumerate(["v", "r", "d1", "d2", "d3", "a1", "a2", "a3"]):
             offset = rows[:, place] - WORDS[name].first
             assert (offset >= 0).all()
             assert (offset < WORDS[name].count).all()
@@ -87,10 +89,9 @@ def test_decisions_survive_the_language(seed: int) -> None:
             with_answers(encode_state(case.snapshot)[1], answers)[:, list(ANSWER_AT)].tolist()
             == (np.array(ANSWER_FIRST) + answers).tolist()
         )
-        back = decode_answer(np.asarray(answers, dtype=np.float64) - 1.0, answers > 0, server_hz)
         whole = case.decision.offloading_ratio == 1.0
-        assert (back.offloading_ratio[whole] == 1.0).all()
-        share, found = case.decision.compute_allocation_hz[whole], back.compute_allocation_hz[whole]
+        assert (answers[whole] > 0).all()
+        share, found = case.decision.compute_allocation_hz[whole], server_hz * SHARE.centre(answers[whole] - 1)
         inside = (share > SHARE.low * server_hz) & (share < SHARE.high * server_hz)
         assert (np.abs(np.log(found[inside] / share[inside])) <= 0.5 * SHARE.step + 1e-9).all()
 
@@ -104,12 +105,12 @@ def test_what_the_language_has_no_words_for_is_refused(num_vehicle: int, num_cla
         check_size(system)
 
 
-def cost_of(terms: Terms, offloaded: NDArray[np.bool_], share: NDArray[np.float64]) -> NDArray[np.float64]:
+def cost_of(found: Terms, offloaded: NDArray[np.bool_], share: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return what answers cost by the labels, [M]."""
-    speed = share + terms.bias
-    edge = terms.base + terms.reciprocal / np.where(speed > 0, speed, 1.0) + terms.slope * share
-    found: NDArray[np.float64] = np.where(offloaded, edge + terms.miss * (speed < terms.enough), terms.idle)
-    return found
+    speed = share + found.bias
+    edge = found.base + found.reciprocal / np.where(speed > 0, speed, 1.0) + found.slope * share
+    total: NDArray[np.float64] = np.where(offloaded, edge + found.miss * (speed < found.enough), found.idle)
+    return total
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -121,7 +122,7 @@ def test_labels_cost_what_p2_costs(seed: int) -> None:
     tasks = read_tasks(snapshot)
     server_hz = system.server.frequency_hz
     price, energy_price = 0.7 / server_hz, 0.2 / server_hz
-    terms = terms_at(tasks, server_hz, price, energy_price)
+    costs = terms_at(tasks, server_hz, system.slot_duration_s, price, energy_price)
     shape = snapshot.size_bytes.shape
 
     def account(offloaded: NDArray[np.bool_], share: NDArray[np.float64]) -> tuple[float, float]:
@@ -131,7 +132,7 @@ def test_labels_cost_what_p2_costs(seed: int) -> None:
         counted_hz = allocation_hz + (tasks.effective * tasks.bias_hz * offloaded)
         # What the labels pay for capacity and, where biases count, for energy is no part of P2.
         paid = price * counted_hz.sum() - energy_price * (counted_hz - allocation_hz).sum()
-        labels = cost_of(terms, offloaded, share).sum() / tasks.num_task - paid
+        labels = cost_of(costs, offloaded, share).sum() / tasks.num_task - paid
         return float(outcome.objective), float(labels + tasks.server.cost(allocation_hz.sum()) + tasks.constant)
 
     floor = float((least_allocation_hz(system, snapshot.estimation_bias_hz) / server_hz).max())
@@ -149,25 +150,84 @@ def test_everything_local_costs_what_local_only_costs() -> None:
     policy = LocalOnly()
     policy.reset(environment.system, 0)
     objective = float(evaluate(snapshot, policy.decide(snapshot)).objective)
-    idle = terms_at(tasks, environment.system.server.frequency_hz, 0.0, 0.0).idle
+    system = environment.system
+    idle = terms_at(tasks, system.server.frequency_hz, system.slot_duration_s, 0.0, 0.0).idle
     assert float(np.mean(idle)) + tasks.constant == pytest.approx(objective)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_best_shares_cost_least(seed: int) -> None:
+    """No share of a fine grid is cheaper, nor to stay on the vehicle."""
+    (snapshot,) = islice(RandomEnvironment(seed), 1)
+    found, price = terms(snapshot)
+    for change in (0.0, 0.5 * price, -0.2 * price):
+        changed = elsewhere(found, np.array(change), np.array(0.0))
+        best = best_shares(changed)
+        cost = cost_of(changed, best > 0, best * (1.0 + 1e-12))
+        for share in np.geomspace(1e-4, 1.5, 500):
+            positive = share + changed.bias > 0
+            other = cost_of(changed, best >= 0, np.full_like(best, share))
+            better = other[positive] < cost[positive] - 1e-9
+            assert not (better & (changed.slope[positive] > 0)).any()
+        assert (cost <= changed.idle + 1e-12).all()
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_labels_elsewhere_are_those_of_another_slot(seed: int) -> None:
+    """With other backlogs and at another price, costs are what they are in a slot that really has them (no bias)."""
+    environment = RandomEnvironment(seed)
+    system, rng = environment.system, np.random.default_rng(seed)
+    (snapshot,) = islice(environment, 1)
+    snapshot = dataclasses.replace(snapshot, estimation_bias_hz=np.zeros_like(snapshot.estimation_bias_hz))
+    other = dataclasses.replace(snapshot, backlog_bytes=rng.exponential(1.0, NUM_CLASS) * system.backlog_unit_bytes)
+    server_hz, slot_s, count = system.server.frequency_hz, system.slot_duration_s, snapshot.size_bytes.size
+
+    def costs(state: TwinSnapshot, price: float) -> Terms:
+        return terms_at(read_tasks(state), server_hz, slot_s, price / (count * server_hz), 0.0)
+
+    gained = worth_of_draining(other) - worth_of_draining(snapshot)
+    moved = elsewhere(costs(snapshot, 5.0), np.array(3.0), np.tile(gained, system.num_vehicle))
+    for here, there in zip(moved, costs(other, 8.0), strict=True):
+        np.testing.assert_allclose(here, there, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_cases_know_the_price_of_the_labels(seed: int) -> None:
+    """What `p2-exact` says of a slot is the price of its labels, to less than a word: the bound is flat there.
+
+    It is never below what draining a queue is worth.
+    """
+    environment = RandomEnvironment(seed)
+    cases, _ = solved_cases(environment, 3, 0)
+    num_task = environment.system.num_vehicle * environment.system.num_class
+    for case in cases:
+        _, price = terms(case.snapshot)
+        worth = worth_of_draining(case.snapshot)
+        assert case.capacity_price * num_task == pytest.approx(price, rel=0.5 * PRICE.step)
+        assert case.capacity_price * num_task >= worth.max() * (1.0 - 1e-9)
+        words = encode_price(case.capacity_price * num_task, worth) - np.array(PRICE_FIRST) - 1
+        above = case.capacity_price * num_task - np.array([worth.max(), *worth])
+        exact = np.log(np.maximum(above, PRICE.low) / PRICE.low) / PRICE.step
+        assert (np.abs(words - exact) <= 0.5 + 1e-9).all()
+        assert (encode_price(np.nan, worth) == np.array(PRICE_FIRST)).all()
 
 
 @settings(max_examples=60)
 @given(st.data())
-def test_reading_follows_the_probabilities(data: st.DataObject) -> None:
+def test_quantiles_follow_the_probabilities(data: st.DataObject) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     quantile = data.draw(st.floats(0.05, 0.95))
-    logits = rng.normal(0.0, data.draw(st.floats(0.1, 8.0)), (7, NUM_ANSWER))
-    offloaded, place = Reading(quantile).read(logits)
-    weight: NDArray[Any] = np.exp(logits - logits.max(axis=1, keepdims=True))
-    assert (offloaded == (weight[:, 1:].sum(axis=1) > 0.5 * weight.sum(axis=1))).all()
+    weight = probabilities(rng.normal(0.0, data.draw(st.floats(0.1, 8.0)), (7, SHARE.count)))
+    place = quantiles(weight, quantile)
     assert ((place >= 0) & (place <= SHARE.count - 1)).all()
-    for row, where in zip(weight[:, 1:] / weight[:, 1:].sum(axis=1, keepdims=True), place, strict=True):
+    for row, where in zip(weight, place, strict=True):
         # Bins as intervals of width 1: at most the quantile lies below the place, at least that up to its bin's end.
         lower, upper = int(np.floor(where + 0.5)), int(np.ceil(where + 0.5))
         assert row[:lower].sum() <= quantile + 1e-9
         assert row[: upper + 1].sum() >= quantile - 1e-9
+    several = quantiles(weight[0], [quantile, 0.5 * quantile])
+    assert several[0] == pytest.approx(place[0])
+    assert several[1] <= several[0]
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -180,33 +240,3 @@ def test_outside_is_outside(group: str) -> None:
         assert RandomEnvironment(seed, ranges).system.num_class == NUM_CLASS
     system = RandomEnvironment(0, outside("vehicles", np.random.default_rng(0))).system
     assert system.num_vehicle > TRAINING.num_vehicle[1]
-
-
-@settings(max_examples=60)
-@given(st.data())
-def test_settling_fills_the_server_as_the_cases_do(data: st.DataObject) -> None:
-    """Only tasks change place of which the model is not sure, and only towards what the cases use."""
-    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
-    logits = rng.normal(0.0, 1.0, (5, NUM_CLASS, NUM_ANSWER))
-    logits[..., 0] += rng.normal(4.0, 2.0, (5, NUM_CLASS))
-    used = [data.draw(st.floats(0.0, 1.2)) for _ in range(data.draw(st.integers(0, 4)))]
-    reading = Reading()
-    before, place = reading.read(logits)
-    after, same = reading.settle(logits, used)
-    assert (place == same).all()
-    weight: NDArray[Any] = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    sure = 1.0 - weight[..., 0] / weight.sum(axis=-1)
-    share = SHARE.centre(place)
-    if not used:
-        assert (before == after).all()
-        return
-    left, joined = before & ~after, after & ~before
-    assert not (left.any() and joined.any())
-    assert (sure[left] < reading.most).all()
-    assert (sure[joined] >= reading.least).all()
-    if left.any():
-        assert share[before].sum() > reading.slack * max(used)
-        assert sure[left].max() <= sure[after].min()  # the least sure went first
-        assert share[after].sum() + share[left][sure[left].argmax()] > reading.slack * max(used)
-    if joined.any():
-        assert share[after].sum() <= min(used) + 1e-12

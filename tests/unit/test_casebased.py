@@ -17,6 +17,7 @@ from policies.casefile import open_cases, write_cases
 from policies.cases import Case, CaseSet, predicted_objective
 from policies.feasible import FLOOR, project
 from policies.memory import CaseMemory
+from policies.optimal.p2_exact import P2Exact
 from policies.selection import nearest
 from sim import Scenario, run
 from sim.cases import build
@@ -68,10 +69,23 @@ def test_the_teacher_decides_until_there_are_enough_cases() -> None:
     assert [math.isnan(case.realised) for case in made.cases] == [True, True]
     for case in made.cases:
         assert case.objective == predicted_objective(case.snapshot, case.decision)
+        assert math.isnan(case.capacity_price)  # `edge-equal` tells none
     made.learn([(0, 0.25), (1, math.nan), (7, 3.0)])
     assert made.cases[0].realised == 0.25
     assert math.isnan(made.cases[1].realised)
     assert (made.num_taught, made.num_grown) == (2, 0)
+
+
+def test_cases_keep_the_price_that_a_policy_tells() -> None:
+    made, exact = memory(teacher="p2-exact"), P2Exact()
+    exact.reset(SYSTEM, 1)
+    for seed in range(2):
+        made.teach(snapshot_of(seed))
+        exact.decide(snapshot_of(seed))
+        assert made.cases[seed].capacity_price == exact.diagnostics().capacity_price > 0
+    made.decided(snapshot_of(2), Decision(np.full((3, 2), 0.5), np.full((3, 2), 1e9)), 0.75)
+    made.learn([(2, 1.0)])
+    assert made.cases[2].capacity_price == 0.75
 
 
 def test_a_decided_slot_is_added_while_there_is_room() -> None:
@@ -349,7 +363,7 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [case["slot"] for case in shown["cases"]] == [0, 2, 4]
     for case in shown["cases"]:
         assert 0 < case["used_share"] <= 1 + 1e-9
-        assert 0 < case["num_offloaded"] <= 12
+        assert (0 < case["num_offloaded"] <= 12, case["capacity_price"]) == (True, None)
     lines = twin("cases", "show", "a.parquet").out.splitlines()
     assert lines[0].strip() == line
     assert sum("greedy-cost dtecn-congested seed=2 slot=" in text for text in lines) == 3

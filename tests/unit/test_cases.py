@@ -59,7 +59,8 @@ def make_case(seed: int, system: System = SYSTEM, **changes: Any) -> Case:
             "bandwidth_hz": rng.uniform(1e6, 2e6, count),
         }
     decision = Decision(rng.random(shape), rng.random(shape) * 5e9, **joint)
-    case = Case(snapshot, decision, float(rng.normal()), float(rng.normal()), f"drawn slot={seed}")
+    objective, realised, price = rng.normal(), rng.normal(), rng.uniform(0.0, 2.0)
+    case = Case(snapshot, decision, float(objective), float(realised), f"drawn slot={seed}", float(price))
     return replace(case, **changes)
 
 
@@ -77,7 +78,8 @@ def assert_same(one: Case, other: Case) -> None:
                 assert value.tobytes() == found.tobytes(), field.name
             elif field.name != "system":
                 assert value == found, field.name
-    np.testing.assert_equal((one.objective, one.realised, one.origin), (other.objective, other.realised, other.origin))
+    for name in ("objective", "realised", "origin", "capacity_price"):
+        np.testing.assert_equal(getattr(one, name), getattr(other, name))
 
 
 # ------------------------------------------------------------------------------------------------------------- likeness
@@ -374,4 +376,5 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
 def test_every_array_of_a_snapshot_and_of_a_decision_is_in_the_file() -> None:
     """A field that is added to either must be added to the schema, too."""
     fields = {field.name for part in (TwinSnapshot, Decision) for field in dataclasses.fields(part)}
-    assert fields - {"system"} == {column.name for column in CASES.columns} - {"origin", "objective", "realised"}
+    of_case = {"origin", "objective", "realised", "capacity_price"}
+    assert fields - {"system"} == {column.name for column in CASES.columns} - of_case

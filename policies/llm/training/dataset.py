@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from numpy.typing import NDArray
 from physical.errors import InputError
 from policies.llm.environments import TRAINING, RandomEnvironment, Ranges
 from policies.llm.training.labels import Terms, terms
-from policies.llm.vocabulary import encode_answer, encode_state, with_answers
+from policies.llm.vocabulary import encode_answer, encode_state, with_answers, worth_of_draining
 from policies.optimal.p2_exact import P2Exact
 
 Ints = NDArray[np.int64]
@@ -22,6 +25,8 @@ Words = NDArray[np.int16]
 
 NUM_SLOT = 12
 """Slots of an environment; each time it is used some of them are, in another order."""
+_CHUNK = 100
+_ARRAYS = ("header", "rows", "price", "worth")
 
 
 @dataclass(frozen=True)
@@ -30,13 +35,17 @@ class Solved:
 
     Parameters
     ----------
-    header : [E, S, LENGTH_HEADER]
+    header : [E, S, LENGTH_STATE]
     rows : [E, S, N, LENGTH_ROW], with the optimum's answers
-    terms : what the answers cost, fields [E, S, N, K] in single precision
+    price : [E, S], of the whole server in parts of the QoS that one task can earn, single precision
+    worth : [E, S, K], of draining the queues, in the same unit and precision
+    terms : what the answers cost at this price, fields [E, S, N, K] in single precision
     """
 
     header: Words
     rows: Words
+    price: NDArray[np.float32]
+    worth: NDArray[np.float32]
     terms: Terms
 
     def __len__(self) -> int:
@@ -51,33 +60,56 @@ def solve(seed: tuple[int, ...], num_slot: int = NUM_SLOT, ranges: Ranges = TRAI
     policy = P2Exact()
     policy.reset(system, 0)
     shape = (system.num_vehicle, system.num_class)
-    headers, rows, costs = [], [], []
+    headers, rows, prices, worths, costs = [], [], [], [], []
     for snapshot in islice(environment, num_slot):
         header, state = encode_state(snapshot)
         headers.append(header)
         rows.append(with_answers(state, encode_answer(policy.decide(snapshot), system.server.frequency_hz)))
-        costs.append([np.broadcast_to(values, shape[0] * shape[1]).reshape(shape) for values in terms(snapshot)])
+        found, price = terms(snapshot)
+        prices.append(price)
+        worths.append(worth_of_draining(snapshot))
+        costs.append([np.broadcast_to(values, shape[0] * shape[1]).reshape(shape) for values in found])
     stacked = np.array(costs, dtype=np.float32).swapaxes(0, 1)[:, np.newaxis]
-    return Solved(np.array(headers, np.int16)[np.newaxis], np.array(rows, np.int16)[np.newaxis], Terms(*stacked))
+    return Solved(
+        np.array(headers, np.int16)[np.newaxis],
+        np.array(rows, np.int16)[np.newaxis],
+        np.array(prices, np.float32)[np.newaxis],
+        np.array(worths, np.float32)[np.newaxis],
+        Terms(*stacked),
+    )
 
 
-def generate(num_environment: int, seed: int, done: Callable[[int], None] = lambda _: None) -> dict[int, Solved]:
+def generate(
+    num_environment: int, seed: int, done: Callable[[int], None] = lambda _: None, workers: int = 1
+) -> dict[int, Solved]:
     """Draw and solve environments; environment i depends on `seed` and i alone.
 
     done : is told how many there are so far
+    workers : processes; the result does not depend on their number
     """
+    chunks = [(seed, begin, min(begin + _CHUNK, num_environment)) for begin in range(0, num_environment, _CHUNK)]
     found: dict[int, list[Solved]] = {}
-    for index in range(num_environment):
-        solved = solve((seed, index))
-        found.setdefault(solved.rows.shape[2], []).append(solved)
-        done(index + 1)
+    with ProcessPoolExecutor(workers, get_context("spawn")) if workers > 1 else nullcontext() as pool:
+        solved = map(_solve_some, chunks) if pool is None else pool.map(_solve_some, chunks)
+        for (_, _, end), parts in zip(chunks, solved, strict=True):
+            for part in parts:
+                found.setdefault(part.rows.shape[2], []).append(part)
+            done(end)
     return {count: _joined(parts) for count, parts in sorted(found.items())}
+
+
+def _solve_some(chunk: tuple[int, int, int]) -> list[Solved]:
+    """Draw and solve the environments [begin, end) of a seed."""
+    seed, begin, end = chunk
+    return [solve((seed, index)) for index in range(begin, end)]
 
 
 def _joined(parts: list[Solved]) -> Solved:
     return Solved(
         np.concatenate([part.header for part in parts]),
         np.concatenate([part.rows for part in parts]),
+        np.concatenate([part.price for part in parts]),
+        np.concatenate([part.worth for part in parts]),
         Terms(*(np.concatenate(values) for values in zip(*(part.terms for part in parts), strict=True))),
     )
 
@@ -86,7 +118,7 @@ def save(solved: dict[int, Solved], path: Path) -> None:
     """Write environments to an uncompressed .npz file."""
     arrays: dict[str, NDArray[Any]] = {}
     for count, part in solved.items():
-        arrays |= {f"header-{count}": part.header, f"rows-{count}": part.rows}
+        arrays |= {f"{name}-{count}": getattr(part, name) for name in _ARRAYS}
         arrays |= {f"{name}-{count}": values for name, values in part.terms._asdict().items()}
     np.savez(path, allow_pickle=False, **arrays)
 
@@ -103,18 +135,10 @@ def load(path: Path) -> dict[int, Solved]:
             counts = sorted(int(name.removeprefix("rows-")) for name in file.files if name.startswith("rows-"))
             return {
                 count: Solved(
-                    file[f"header-{count}"],
-                    file[f"rows-{count}"],
-                    Terms(*(file[f"{name}-{count}"] for name in Terms._fields)),
+                    **{name: file[f"{name}-{count}"] for name in _ARRAYS},
+                    terms=Terms(*(file[f"{name}-{count}"] for name in Terms._fields)),
                 )
                 for count in counts
             }
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"cannot be read: {error}", where=str(path), accepted="a file of solved slots") from None
-
-
-def environments_by_size(solved: dict[int, Solved]) -> Iterator[tuple[int, int]]:
-    """Return all environments as number of vehicles and index."""
-    for count, part in solved.items():
-        for index in range(len(part)):
-            yield count, index

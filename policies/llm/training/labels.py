@@ -36,6 +36,7 @@ class Terms(NamedTuple):
     miss : price of a deadline that is missed
     slope : price of the whole server, less what it earns by draining backlog
     idle : energy, time and a miss on the vehicle
+    load : what the task takes of the whole server for a slot
     """
 
     base: Array
@@ -45,10 +46,13 @@ class Terms(NamedTuple):
     miss: Array
     slope: Array
     idle: Array
+    load: Array
 
 
-def terms(snapshot: TwinSnapshot) -> Terms:
-    """Return what the answers of a slot's tasks cost at the best price of its capacity, [N K] each.
+def terms(snapshot: TwinSnapshot) -> tuple[Terms, float]:
+    """Return what the answers of a slot's tasks cost at the best price of its capacity, [N K] each, and that price.
+
+    The price is that of the whole server, in the unit of the costs.
 
     **Source** the Lagrangian of P2 that `policies.optimal` bounds it by; whole tasks only.
     """
@@ -57,14 +61,18 @@ def terms(snapshot: TwinSnapshot) -> Terms:
     root = root_bracket(tasks, options, _TOLERANCE)
     price = root.high.price
     energy_price = Dual((options.menu,), tasks.server, root.cap_hz).energy_price(price)
-    return terms_at(tasks, snapshot.system.server.frequency_hz, price, energy_price)
+    system = snapshot.system
+    server_hz = system.server.frequency_hz
+    found = terms_at(tasks, server_hz, system.slot_duration_s, price, energy_price)
+    return found, tasks.num_task * server_hz * price
 
 
-def terms_at(tasks: Tasks, server_hz: float, price: float, energy_price: float) -> Terms:
+def terms_at(tasks: Tasks, server_hz: float, slot_duration_s: float, price: float, energy_price: float) -> Terms:
     """Return the costs at a price of capacity and one of energy.
 
     tasks : P2 of the slot, sequential, uploads in proportion
     server_hz : Hz, what shares are parts of
+    slot_duration_s : s
     price, energy_price : 1/Hz, as in `policies.optimal.dual`
     """
     scale = float(tasks.num_task)
@@ -81,4 +89,35 @@ def terms_at(tasks: Tasks, server_hz: float, price: float, energy_price: float) 
         miss=np.full(tasks.num_task, scale * tasks.miss_cost),
         slope=scale * (price - tasks.drain_per_hz) * server_hz,
         idle=scale * (tasks.local_cost + delay_cost * tasks.idle_delay_s + tasks.miss_cost * tasks.idle_late),
+        load=tasks.work_cycles / (server_hz * slot_duration_s),
     )
+
+
+def elsewhere(terms: Terms, price: Array, worth: Array) -> Terms:
+    """Return the costs at another price of the whole server, and with other backlogs.
+
+    That of energy is taken to stay what it is: it counts only with a bias, and then little.
+
+    Parameters
+    ----------
+    price : [...], what the price rises by, in the unit of the costs
+    worth : [...], what it is worth more to drain the task's queue with the whole server for a slot
+    """
+    return terms._replace(base=terms.base + worth * terms.load, slope=terms.slope + price - worth)
+
+
+def best_shares(terms: Terms) -> Array:
+    """Return the best answer of every task, a share of the server or 0 for local, [..., M].
+
+    Either the share at which the marginal gain in time is the price, or the least one that keeps the deadline.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        speed = np.sqrt(terms.reciprocal / np.maximum(terms.slope, 1e-6))
+        soft = terms.base + terms.reciprocal / speed + terms.slope * (speed - terms.bias)
+        soft = soft + terms.miss * (speed < terms.enough)
+        bound = terms.base + terms.reciprocal / terms.enough + terms.slope * (terms.enough - terms.bias)
+    bound = np.where(np.isfinite(terms.enough), bound, np.inf)
+    is_bound = bound < soft
+    share = np.where(is_bound, terms.enough, speed) - terms.bias
+    better = np.minimum(bound, soft) < terms.idle
+    return np.where(better & (share > 0.0), share, 0.0)

@@ -9,32 +9,48 @@ from functools import cache
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from policies.llm.training.dataset import Solved
-from policies.llm.training.labels import Terms
+from policies.llm.training.labels import Terms, best_shares, elsewhere
 from policies.llm.training.network import Network, Plan, Shape
 from policies.llm.vocabulary import (
     ANSWER_AT,
     ANSWER_FIRST,
     LENGTH_HEADER,
     LENGTH_ROW,
+    LENGTH_STATE,
     MAX_VEHICLE,
     NUM_ANSWER,
     NUM_CLASS,
+    PRICE,
     SHARE,
     SIZE_AT,
     WORDS,
+    encode_price,
+    encode_worth,
     with_answers,
 )
+
+Floats = NDArray[np.float64]
+
 
 Progress = Callable[[int, float], None]
 """Is told the number of steps done, and the mean cost above the best answers since the last report."""
 
-_CLIP = 4.0
+_CLIP = 6.0
 _FLOOR = 1e-6
 _JITTER = 1.5
-_JITTERED = 0.3
+_HESITATION = 0.06
+_NOISY = 0.3
+_ELSEWHERE = 0.5
+_PRICE_JITTER = 0.4
+_OTHER_WORTH = 0.4
+_NEAR = 2.0
+_SECRET = 0.08
+_SMOOTH = 3.0
+_WEIGHT_OF_PRICE = 0.1
 
 
 @dataclass(frozen=True)
@@ -45,24 +61,30 @@ class LearnArguments:
     ----------
     steps : updates
     tokens : per update, about
-    learning_rate : of the matrices (Muon), falling to 0; the embeddings' (AdamW) is a tenth
+    learning_rate : of the matrices (Muon), falling to 0; the embeddings' (AdamW) is a half
     warm_up : steps
     num_case : cases of a prompt, the query not included
     short : first part of the steps, with half as many cases
+    polish : last part of the steps, in which only answers after at least `late` cases count
+    late : cases
     softness : first and last temperature of the labels, in parts of the QoS that one task can earn
-    regret : final weight of the expected cost beside the labels' cross-entropy; it grows linearly
+    regret : final weight of the expected cost beside the labels' cross-entropy; it grows with the square of the steps
     seed : of weights and batches
+    threads : of torch; sums in another number of threads round otherwise
     """
 
-    steps: int = 4500
+    steps: int = 13_000
     tokens: int = 4000
     learning_rate: float = 6e-3
     warm_up: int = 50
     num_case: int = 8
     short: float = 0.15
+    polish: float = 0.3
+    late: int = 4
     softness: tuple[float, float] = (0.1, 0.01)
-    regret: float = 3.0
+    regret: float = 20.0
     seed: int = 0
+    threads: int = 2
 
 
 @dataclass(frozen=True)
@@ -72,11 +94,13 @@ class Batch:
     Parameters
     ----------
     tokens : [B, T]
-    terms : what answers cost, fields [B, C, N, K]
+    terms : what answers cost at the price that the row says, fields [B, C, N, K]
+    price : [B, C], place of the slot's best price above the best worth on the scale; NaN where another one is shown
     """
 
     tokens: Tensor
     terms: tuple[Tensor, ...]
+    price: Tensor
     num_case: int
     num_vehicle: int
 
@@ -84,7 +108,10 @@ class Batch:
 def draw_batch(solved: dict[int, Solved], num_case: int, num_token: int, rng: np.random.Generator) -> Batch:
     """Return environments of one size with some of their slots, in a random order and with random names of vehicles.
 
-    The shares of some prompts are a few bins off, as those of a model are that reads its own decisions.
+    The shares of some prompts are a few bins off, and their tasks are not always where they cost least, as it is when a
+    model reads its own decisions. Some slots show
+    another price than their best one, and other backlogs, with what is best then: so the words for them mean something
+    of their own, whatever else the header says. Some prompts have cases without a price.
     """
     counts = list(solved)
     weight = np.array([len(solved[count]) for count in counts], dtype=float)
@@ -97,15 +124,51 @@ def draw_batch(solved: dict[int, Solved], num_case: int, num_token: int, rng: np
     rows = part.rows[pick].astype(np.int64)
     names = WORDS["v"].first + np.argsort(rng.random((size, MAX_VEHICLE)), axis=1)[:, :count]
     rows[..., 0] = names[:, None, :]
-    shift = np.round(rng.normal(0.0, _JITTER, (size, num_case, count, NUM_CLASS))).astype(np.int64)
-    shift[rng.random(size) >= _JITTERED] = 0
+    terms = Terms(*(values[pick] for values in part.terms))
+    price, worth = (values[pick].astype(np.float64) for values in (part.price, part.worth))
+    terms, price, worth, is_other = _elsewhere(terms, price, worth, rng)
     answers = rows[..., list(ANSWER_AT)] - np.array(ANSWER_FIRST)
+    is_noisy = rng.random(size) < _NOISY
+    hesitation = rng.normal(0.0, _HESITATION, answers.shape) * is_noisy[:, None, None, None]
+    best = best_shares(terms._replace(idle=terms.idle + hesitation))
+    answers = np.where(is_other[..., None, None], np.where(best > 0, 1 + SHARE.bin(np.maximum(best, 1e-9)), 0), answers)
+    shift = np.round(rng.normal(0.0, _JITTER, answers.shape)).astype(np.int64)
+    shift[~is_noisy] = 0
     jittered = np.where(answers > 0, np.clip(answers + shift, 1, NUM_ANSWER - 1), 0)
-    header = part.header[pick].astype(np.int64)
+    is_secret = (rng.random((size, 1)) < _SECRET) & (rng.random((size, num_case)) < 0.7)
+    is_secret[:, -1] = False
+    state = part.header[pick].astype(np.int64)
+    state[..., 1 : 1 + NUM_CLASS] = encode_worth(worth)
+    words = encode_price(np.where(is_secret & ~is_other, np.nan, price), worth)
     read = with_answers(rows, jittered).reshape(size, num_case, -1)
-    tokens = np.concatenate([header, read], axis=-1).reshape(size, -1)
-    terms = tuple(torch.from_numpy(values[pick]) for values in part.terms)
-    return Batch(torch.from_numpy(tokens), terms, num_case, count)
+    tokens = np.concatenate([state, words, read], axis=-1).reshape(size, -1)
+    above = np.maximum(price - worth.max(axis=-1), PRICE.low)
+    place = np.where(is_other, np.nan, np.log(above / PRICE.low) / PRICE.step).astype(np.float32)
+    costs = tuple(torch.from_numpy(values.astype(np.float32)) for values in terms)
+    return Batch(torch.from_numpy(tokens), costs, torch.from_numpy(place), num_case, count)
+
+
+def _elsewhere(
+    terms: Terms, price: Floats, worth: Floats, rng: np.random.Generator
+) -> tuple[Terms, Floats, Floats, NDArray[np.bool_]]:
+    """Return costs, prices and worths as they will be shown, and where they are not those of the slots.
+
+    A price moves by a random factor; a worth anywhere below it, often near to it: that is where queues keep it.
+
+    price : [B, C]
+    worth : [B, C, K]
+    """
+    is_other = rng.random(price.shape) < _ELSEWHERE
+    moved = np.maximum(price * np.exp(rng.normal(0.0, _PRICE_JITTER, price.shape)), worth.max(axis=-1))
+    near = np.where(
+        rng.random(worth.shape) < 0.5, 10.0 ** -rng.uniform(0.0, _NEAR, worth.shape), rng.random(worth.shape)
+    )
+    drawn = moved[..., None] * (1.0 - near)
+    other = np.where(rng.random(worth.shape) < _OTHER_WORTH, drawn, worth)
+    shown = np.where(is_other, moved, price)
+    counted = np.where(is_other[..., None], other, worth)
+    change = elsewhere(terms, (shown - price)[..., None, None], (counted - worth)[..., None, :])
+    return change, shown, counted, is_other
 
 
 @cache
@@ -120,6 +183,12 @@ def places_of_answers(num_case: int, num_vehicle: int) -> Tensor:
 def plan_of(num_case: int, num_vehicle: int, shape: Shape) -> Plan:
     """Return masks and positions, made once, in half precision as the training runs."""
     return Plan(num_case, num_vehicle, shape, torch.bfloat16)
+
+
+@cache
+def places_of_prices(num_case: int, num_vehicle: int) -> Tensor:
+    """Return where prices are predicted, before their words in headers, [C] of T."""
+    return torch.arange(num_case) * (LENGTH_HEADER + num_vehicle * LENGTH_ROW) + LENGTH_STATE - 1
 
 
 def costs_of_answers(terms: tuple[Tensor, ...]) -> Tensor:
@@ -146,6 +215,18 @@ def loss_of(logits: Tensor, cost: Tensor, softness: float, weight: float) -> tup
     divergence = (torch.special.xlogy(label, label) - label * log_p).sum(-1).mean()
     expected = (log_p.exp() * cost).sum(-1).mean()
     return divergence + weight * expected, expected
+
+
+def loss_of_prices(logits: Tensor, place: Tensor) -> Tensor:
+    """Return the mean cross-entropy with labels that are a few bins wide.
+
+    logits : [B, C, PRICE.count]
+    place : [B, C], NaN where nothing is to be learnt
+    """
+    known = ~place.isnan()
+    distance = (torch.arange(PRICE.count) - place[known][:, None]) / _SMOOTH
+    label = torch.softmax(-0.5 * distance**2, -1)
+    return -(label * F.log_softmax(logits[known].float(), -1)).sum(-1).sum() / max(int(known.sum()), 1)
 
 
 class Learning:
@@ -178,8 +259,11 @@ class Learning:
                 group["lr"] = rate * factor * arguments.learning_rate
         first, last = arguments.softness
         softness = first * (last / first) ** min(2.0 * done, 1.0)
-        logits = self.logits(batch)
-        loss, expected = loss_of(logits, costs_of_answers(batch.terms), softness, arguments.regret * done)
+        late = min(arguments.late, num_case) if done >= 1.0 - arguments.polish else 0
+        logits, prices = self.logits(batch)
+        costs = costs_of_answers(batch.terms)[:, late:]
+        loss, expected = loss_of(logits[:, late:], costs, softness, arguments.regret * done**2)
+        loss = loss + _WEIGHT_OF_PRICE * loss_of_prices(prices, batch.price)
         for optimizer in (self.muon, self.adam):
             optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own
@@ -188,11 +272,11 @@ class Learning:
             optimizer.step()  # type: ignore[no-untyped-call]  # torch's own
         return float(expected.detach())
 
-    def logits(self, batch: Batch) -> Tensor:
-        """Return the logits of all answers, [B, C, N, K, NUM_ANSWER]."""
-        plan = plan_of(batch.num_case, batch.num_vehicle, self.network.shape)
-        places = places_of_answers(batch.num_case, batch.num_vehicle)
+    def logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the logits of all answers, [B, C, N, K, NUM_ANSWER], and of the prices, [B, C, PRICE.count]."""
+        shape = (batch.num_case, batch.num_vehicle)
+        places = torch.cat([places_of_answers(*shape), places_of_prices(*shape)])
         with torch.autocast("cpu", torch.bfloat16):
-            stream = self.network(batch.tokens, plan, places)
-            stream = stream.unflatten(1, (batch.num_case, batch.num_vehicle, NUM_CLASS))
-            return self.network.answers(stream)
+            stream = self.network(batch.tokens, plan_of(*shape, self.network.shape), places)
+            answers = stream[:, : -batch.num_case].unflatten(1, (*shape, NUM_CLASS))
+            return self.network.answers(answers), self.network.prices(stream[:, -batch.num_case :])

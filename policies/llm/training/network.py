@@ -20,6 +20,8 @@ from policies.llm.vocabulary import (
     LENGTH_ROW,
     NUM_ANSWER,
     NUM_TOKEN,
+    PRICE,
+    PRICE_FIRST,
     WORDS,
 )
 
@@ -148,23 +150,23 @@ class Plan:
         far = (flat @ far_k.transpose(-1, -2)).view(batch, kv_heads, group, length, -1) + self._earlier
         far = far.view(batch, kv_heads, group, cases, self.per_case, -1)
 
-        near_k, near_v = by_case_k[:, :, None, :, :LENGTH_HEADER], by_case_v[:, :, None, :, :LENGTH_HEADER]
+        # Split, not sliced: the gradient of a slice is a copy of the whole.
+        parts = [LENGTH_HEADER, self.per_case - LENGTH_HEADER]
+        (header_k, own_k), (header_v, own_v) = torch.split(by_case_k, parts, -2), torch.split(by_case_v, parts, -2)
+        near_k, near_v = header_k[:, :, None], header_v[:, :, None]
         near = q @ near_k.transpose(-1, -2) + self._header
 
         rows = (batch, kv_heads, 1, cases, vehicles, LENGTH_ROW, width)
-        own_k = by_case_k[:, :, :, LENGTH_HEADER:].reshape(rows)
-        own_v = by_case_v[:, :, :, LENGTH_HEADER:].reshape(rows)
-        own_q = q[..., LENGTH_HEADER:, :].reshape(batch, kv_heads, group, *rows[3:])
+        own_k, own_v = own_k.reshape(rows), own_v.reshape(rows)
+        own_q = torch.split(q, parts, -2)[1].reshape(batch, kv_heads, group, *rows[3:])
         own = (own_q @ own_k.transpose(-1, -2) + self._row).flatten(-3, -2)
         own = F.pad(own, (0, 0, LENGTH_HEADER, 0), value=self._small)
 
         weights = torch.softmax(torch.cat([far, near, own], -1), -1)
-        num_far = far.shape[-1]
-        far_w, near_w = weights[..., :num_far], weights[..., num_far : num_far + LENGTH_HEADER]
-        own_w = weights[..., num_far + LENGTH_HEADER :]
+        far_w, near_w, own_w = torch.split(weights, [far.shape[-1], LENGTH_HEADER, LENGTH_ROW], -1)
         mixed = far_w.reshape(batch, kv_heads, group * length, -1) @ far_v
         mixed = mixed.view(batch, kv_heads, group, cases, self.per_case, width) + near_w @ near_v
-        own_w = own_w[..., LENGTH_HEADER:, :].reshape(*own_w.shape[:4], vehicles, LENGTH_ROW, LENGTH_ROW)
+        own_w = torch.split(own_w, parts, -2)[1].reshape(*own_w.shape[:4], vehicles, LENGTH_ROW, LENGTH_ROW)
         own_mixed = F.pad((own_w @ own_v).flatten(-3, -2), (0, 0, LENGTH_HEADER, 0))
         total: Tensor = (mixed + own_mixed).reshape(batch, heads, length, width)
         return total.transpose(1, 2).flatten(-2)
@@ -209,6 +211,11 @@ class Network(nn.Module):
         normed: Tensor = self.output_norm(x[:, places])
         return normed
 
+    def prices(self, stream: Tensor) -> Tensor:
+        """Return the logits of the price above the best worth, [..., PRICE.count], for a stream [..., width]."""
+        first = PRICE_FIRST[0] + 1
+        return F.linear(stream, self.token_embd.weight[first : first + PRICE.count].to(stream.dtype))
+
     def answers(self, stream: Tensor) -> Tensor:
         """Return the logits of the answers of every class, [..., K, NUM_ANSWER], for a stream [..., K, width]."""
         first = [WORDS[name].first for name in WORDS if name.startswith("a")]
@@ -229,7 +236,7 @@ def embeddings(width: int, random: torch.Generator) -> Tensor:
                 words.count, width, generator=random
             ) / math.sqrt(width)
             continue
-        zero = 1 if kind in ("a", "q") else 0
+        zero = 1 if kind in ("a", "s", "e", "p") else 0
         place = torch.linspace(0.0, 1.0, words.count - zero)
         wave = 2.0 ** torch.linspace(-1.0, 5.0, num_feature)
         phase = math.pi * place[:, None] * wave

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -42,7 +43,7 @@ class DatasetArguments:
     seed : of them
     """
 
-    num_environment: int = 14_000
+    num_environment: int = 24_000
     seed: int = 1
 
 
@@ -88,10 +89,10 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, progress: Progress
         raise InputError(f"{out} has another ending", where="--out", accepted="a file ending in .gguf")
     if not out.parent.is_dir():
         raise InputError(f"{out.parent} is no directory", where="--out", accepted="a file in a directory that exists")
-    torch.set_num_threads(1)  # sums in another number of threads round otherwise
+    torch.set_num_threads(recipe.learning.threads)
     stored, checkpoint = out.with_suffix(".npz"), out.with_suffix(".checkpoint")
     if not (resume and stored.exists()):
-        _solve(recipe.environments, stored, progress)
+        _solve(recipe.environments, stored, recipe.learning.threads, progress)
     solved = dataset.load(stored)
     learning = Learning(recipe.learning, recipe.shape)
     learner = Learner({"network": learning.network}, {"muon": learning.muon, "adam": learning.adam})
@@ -112,7 +113,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, progress: Progress
     return manifest
 
 
-def _solve(arguments: DatasetArguments, path: Path, progress: Progress) -> None:
+def _solve(arguments: DatasetArguments, path: Path, workers: int, progress: Progress) -> None:
     total = arguments.num_environment
 
     def done(count: int) -> None:
@@ -121,7 +122,7 @@ def _solve(arguments: DatasetArguments, path: Path, progress: Progress) -> None:
 
     part = path.with_suffix(".part.npz")
     try:
-        dataset.save(dataset.generate(total, arguments.seed, done), part)
+        dataset.save(dataset.generate(total, arguments.seed, done, workers), part)
         part.replace(path)
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror or error}", where=str(path)) from None
@@ -142,14 +143,14 @@ def write_manifest(recipe: Recipe, out: Path) -> ModelManifest:
         offloaded=(decision.offloading_ratio > 0).tolist(),
         share=(decision.compute_allocation_hz / server_hz).round(6).tolist(),
     )
-    plain = _plain(recipe)
+    plain = _plain(recipe) | _as_lists({"reading": recipe.reading})
     manifest = ModelManifest(
         sha256=sha256(out),
         quantisation=recipe.quantisation,
         shape=plain["shape"],
         dataset=plain["environments"],
         learning=plain["learning"],
-        reading=dataclasses.asdict(recipe.reading),
+        reading=plain["reading"],
         golden=golden,
         versions={
             "python": platform.python_version(),
@@ -172,12 +173,13 @@ def golden_decision(model: Path, reading: Reading, seed: int, num_case: int) -> 
 
 def _plain(recipe: Recipe) -> dict[str, dict[str, object]]:
     """Return the arguments that the weights follow from, as they come back from JSON."""
-    found = {
-        "environments": dataclasses.asdict(recipe.environments),
-        "learning": dataclasses.asdict(recipe.learning),
-        "shape": dataclasses.asdict(recipe.shape),
-    }
-    return {
-        name: {key: list(value) if isinstance(value, tuple) else value for key, value in part.items()}
-        for name, part in found.items()
-    }
+    return _as_lists({"environments": recipe.environments, "learning": recipe.learning, "shape": recipe.shape})
+
+
+def _as_lists(parts: dict[str, Any]) -> dict[str, dict[str, object]]:
+    """Return dataclasses as dictionaries, with lists for tuples."""
+    plain: dict[str, dict[str, object]] = {}
+    for name, part in parts.items():
+        values = dataclasses.asdict(part).items()
+        plain[name] = {key: list(value) if isinstance(value, tuple) else value for key, value in values}
+    return plain

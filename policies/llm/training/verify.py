@@ -9,22 +9,23 @@ from typing import Any
 import gguf
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from policies.llm.bundled import BundledEngine
 from policies.llm.environments import RandomEnvironment, solved_cases
 from policies.llm.manifest import ModelManifest, check_manifest
-from policies.llm.reading import Reading
+from policies.llm.reading import probabilities
 from policies.llm.session import Logits
-from policies.llm.training.learn import places_of_answers
+from policies.llm.training.learn import places_of_answers, places_of_prices
 from policies.llm.training.network import Network, Plan, Shape
 from policies.llm.training.train import golden_decision
-from policies.llm.vocabulary import NUM_CLASS, encode_answer, encode_state, with_answers
+from policies.llm.vocabulary import NUM_CLASS, encode_case, encode_price, encode_state, worth_of_draining
 
 PROBABILITY_TOLERANCE = 0.02
 """How far probabilities of answers may differ: llama.cpp rounds what it multiplies with quantised weights."""
 SHARE_TOLERANCE = 0.03
 """How far shares of the golden decision may differ, relatively."""
+_PRICES = (4.0, 9.0)
+"""Above the best worth of draining a queue."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,9 @@ def verify(model: Path) -> list[Check]:
     manifest = check_manifest(model)
     checks = [Check("digest", True, manifest.sha256)]
     here, there = logits_of_both(model, manifest.golden.seed, manifest.golden.num_case)
-    difference = float(np.abs(_probabilities(here) - _probabilities(there)).max())
+    difference = max(
+        float(np.abs(probabilities(one) - probabilities(other)).max()) for one, other in zip(here, there, strict=True)
+    )
     checks.append(
         Check("torch parity", difference <= PROBABILITY_TOLERANCE, f"probabilities differ by up to {difference:.2g}")
     )
@@ -63,7 +66,7 @@ def verify(model: Path) -> list[Check]:
 
 def _golden(model: Path, manifest: ModelManifest) -> Check:
     golden = manifest.golden
-    decision, server_hz = golden_decision(model, Reading(**manifest.reading), golden.seed, golden.num_case)
+    decision, server_hz = golden_decision(model, manifest.how_to_read(), golden.seed, golden.num_case)
     offloaded = decision.offloading_ratio > 0
     expected = np.array(golden.offloaded)
     if offloaded.shape != expected.shape or (offloaded != expected).any():
@@ -73,8 +76,10 @@ def _golden(model: Path, manifest: ModelManifest) -> Check:
     return Check("golden decision", gap <= SHARE_TOLERANCE, f"shares differ by up to {gap:.2%}")
 
 
-def logits_of_both(model: Path, seed: int, num_case: int) -> tuple[Logits, Logits]:
-    """Return the logits of a query's answers from llama.cpp and from torch with the same weights, [N, K, NUM_ANSWER].
+def logits_of_both(model: Path, seed: int, num_case: int) -> tuple[list[Logits], list[Logits]]:
+    """Return the logits of a query from llama.cpp and from torch with the same weights.
+
+    Those of its price, [PRICE.count], and those of its answers at some prices, [N, K, NUM_ANSWER] each.
 
     model : GGUF file
     seed : of the random environment
@@ -82,23 +87,26 @@ def logits_of_both(model: Path, seed: int, num_case: int) -> tuple[Logits, Logit
     """
     environment = RandomEnvironment(seed)
     system = environment.system
+    num_task = system.num_vehicle * system.num_class
     cases, (query,) = solved_cases(environment, num_case, 1)
-    parts: list[NDArray[Any]] = []
-    for case in cases:
-        header, rows = encode_state(case.snapshot)
-        parts += [header, with_answers(rows, encode_answer(case.decision, system.server.frequency_hz)).reshape(-1)]
+    before = [part.reshape(-1) for case in cases for part in encode_case(case)]
     engine = BundledEngine(model, system, num_case=num_case)
-    answers, logits = engine.ask(list(cases), query)
+    price, answers = engine.ask(list(cases), query, worth_of_draining(query).max() + np.array(_PRICES))
     engine.close()
-    header, rows = encode_state(query)
-    parts += [header, with_answers(rows, answers).reshape(-1)]
     network = network_of(model)
-    tokens = torch.from_numpy(np.concatenate(parts).astype(np.int64))[None]
     shape = (num_case + 1, system.num_vehicle)
-    with torch.no_grad():
-        stream = network(tokens, Plan(*shape, network.shape), places_of_answers(*shape))
-        found = network.answers(stream.unflatten(1, (*shape, NUM_CLASS)))
-    return logits, found[0, -1].numpy()
+    places = torch.cat([places_of_prices(*shape)[-1:], places_of_answers(*shape)[-num_task:]])
+    state, rows = encode_state(query)
+    worth = worth_of_draining(query)
+    found: list[Logits] = []
+    for shown in _PRICES:
+        words = encode_price(worth.max() + shown, worth)
+        tokens = torch.from_numpy(np.concatenate([*before, state, words, rows.reshape(-1)]).astype(np.int64))[None]
+        with torch.no_grad():
+            stream = network(tokens, Plan(*shape, network.shape), places)[0]
+            found = found or [network.prices(stream[0]).numpy()]
+            found.append(network.answers(stream[1:].unflatten(0, (system.num_vehicle, NUM_CLASS))).numpy())
+    return [price, *answers], found
 
 
 def network_of(model: Path) -> Network:
@@ -123,9 +131,3 @@ def network_of(model: Path) -> Network:
     network = Network(shape)
     network.load_state_dict(weights)
     return network.eval()
-
-
-def _probabilities(logits: Logits) -> NDArray[np.float64]:
-    weight = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
-    found: NDArray[np.float64] = weight / weight.sum(axis=-1, keepdims=True)
-    return found
