@@ -95,7 +95,7 @@ def test_choosing_changes_only_tasks_that_are_not_sure(data: st.DataObject) -> N
     logits: NDArray[Any] = rng.normal(0.0, 1.0, (5, NUM_CLASS, NUM_ANSWER))
     logits[..., 0] += rng.normal(4.0, 2.0, (5, NUM_CLASS))
     there, reading = data.draw(st.floats(0.05, 1.2)), Reading()
-    offers = Offers.of(logits, 7.0, reading)
+    offers = Offers.of(logits, 7.0, np.ones(5, dtype=np.bool_), reading)
     chosen = offers.choose(there, reading)
     wanted = offers.sure > 0.5
     left, joined = wanted & ~chosen, chosen & ~wanted
@@ -114,7 +114,7 @@ def test_choosing_changes_only_tasks_that_are_not_sure(data: st.DataObject) -> N
 )
 def test_what_is_left_goes_to_the_queue_or_to_all(worth: list[float], at_drain: bool) -> None:
     """Nothing of what there is stays unused, and nobody gets less than it asked for."""
-    sure = np.array([[0.9, 0.1, 0.1], [0.9, 0.9, 0.1]])
+    sure = np.array([[0.9, 0.05, 0.05], [0.9, 0.9, 0.05]])
     offers = Offers(7.0, sure, np.full((2, 3), 0.1))
     decision = offers.settle(0.8, np.array(worth), Reading(), 10.0)
     share = decision.compute_allocation_hz / 10.0
@@ -127,3 +127,11 @@ def test_what_is_left_goes_to_the_queue_or_to_all(worth: list[float], at_drain: 
     # More is asked for than there is: the surest stay, and what they ask for is left to the projection.
     crowded = offers.settle(0.15, np.array(worth), Reading(), 10.0)
     assert (crowded.compute_allocation_hz > 0).sum() <= 3
+
+
+def test_what_is_said_of_vehicles_that_cannot_offload_does_not_count() -> None:
+    logits = np.zeros((3, NUM_CLASS, NUM_ANSWER))
+    offers = Offers.of(logits, 7.0, np.array([True, False, True]), Reading())
+    assert (offers.sure[1] == 0).all()
+    assert (offers.sure[[0, 2]] > 0.9).all()
+    assert not offers.choose(1e9, Reading())[1].any()
