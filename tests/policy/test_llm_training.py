@@ -10,6 +10,7 @@ import pytest
 
 from physical.errors import InputError
 from policies.llm.manifest import read_manifest
+from policies.llm.models import resolve
 from sim.cli import main
 
 pytest.importorskip("torch", reason="reason: needs the extra marl")
@@ -95,6 +96,11 @@ def test_a_stopped_training_ends_with_the_same_model(tmp_path: Path, monkeypatch
     assert {path.suffix for path in tmp_path.glob("parts.*")} == {".gguf", ".json"}
     assert read_manifest(tmp_path / "whole.gguf") == whole
     assert all(check.passed for check in verify(tmp_path / "whole.gguf"))
+
+
+def test_the_bundled_model_verifies() -> None:
+    for check in verify(resolve("bundled").path):
+        assert check.passed, check
 
 
 def test_a_wrong_place_is_refused(tmp_path: Path) -> None:

