@@ -63,8 +63,8 @@ def test_llama_cpp_computes_what_torch_does(random_model: Path, seed: int, num_c
     for one, other in zip(here, there, strict=True):
         assert one.shape == other.shape
         assert float(np.std(other)) > 0.3
-        # The cache of llama.cpp holds half-precision numbers.
-        np.testing.assert_allclose(one, other, atol=0.03)
+        # The cache of llama.cpp holds half-precision numbers: a hundredth of what the logits spread.
+        np.testing.assert_allclose(one, other, rtol=0.0, atol=0.01 * float(np.std(other)))
     assert np.abs(there[1] - there[2]).max() > 0.3  # two prices
 
 
