@@ -1,4 +1,4 @@
-"""The bundled model at work: cases as columns of a shared cache, all rows of a query at several prices in one call."""
+"""The bundled model at work: cases as columns of a shared cache, all rows of a query at a price in one call."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from policies.llm.vocabulary import (
     NUM_TOKEN,
     PRICE,
     PRICE_FIRST,
-    UPLOAD_MAX,
+    UPLOAD,
     encode_case,
     encode_price,
     encode_state,
@@ -55,9 +55,9 @@ class BundledEngine:
 
     A case is read in one call: its header belongs to all rows' sequences, each row to one of its own. Then everything
     but the answers leaves the cache, and the answers are shared by all sequences. Of a query, the header is read first:
-    the model says what it takes the price of capacity for. Then all rows are answered at some prices in one call, each
-    price in sequences of its own, and once more at the price at which the tasks ask for as much of the server as the
-    cases show to be there (see `policies.llm.market`).
+    the model says what it takes the price of capacity for. Then all rows are answered at that price in one call, and
+    again at others until the tasks ask for about as much of the server as the cases show to be there (see
+    `policies.llm.market`). Several prices of a call have sequences of their own.
 
     Parameters
     ----------
@@ -117,9 +117,11 @@ class BundledEngine:
         first = len(written) * LENGTH_CASE
         try:
             expected = quantiles(probabilities(self._begin(state, first)), self._reading.prices)
-            ask = partial(self._ask, rows, worth, upload_slots(snapshot) <= UPLOAD_MAX, first)
+            ask = partial(self._ask, rows, worth, upload_slots(snapshot) <= UPLOAD.high, first)
             tried = ask(worth.max() + PRICE.centre(expected))
             for _ in range(self._reading.num_correction):
+                if min(abs(supply.excess(offers)) for offers in tried) < self._reading.tolerance:
+                    break
                 self._session.remove(-1, first + LENGTH_STATE, -1)
                 tried += ask(np.array([clearing_price(tried, supply, float(worth.max()))]))
         finally:

@@ -11,7 +11,7 @@ from physical.errors import InputError
 from policies.llm.models import manifest_path, sha256
 from policies.llm.reading import Reading
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the language: models that were trained on another one are refused."""
 
 

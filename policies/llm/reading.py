@@ -22,14 +22,16 @@ class Reading:
     ----------
     quantile : of the shares
     prices : quantiles of the price that are tried first, all at a time
-    num_correction : further prices that are tried, one at a time
+    num_correction : most further prices that are tried, one at a time
+    tolerance : no further price is tried once tasks ask for what there is up to this, as a logarithm
     slack : how much more of the server than there should be tasks may ask for
     least, most : tasks that are offloaded with a smaller probability never join, those with a greater one never leave
     """
 
-    quantile: float = 0.55
-    prices: tuple[float, ...] = (0.25, 0.75)
-    num_correction: int = 1
+    quantile: float = 0.6
+    prices: tuple[float, ...] = (0.5,)
+    num_correction: int = 2
+    tolerance: float = 0.05
     slack: float = 1.1
     least: float = 0.1
     most: float = 0.95

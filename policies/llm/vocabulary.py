@@ -73,12 +73,9 @@ class Scale:
 SIZE = Scale(0.15, 6.0, 128)
 TOTAL = Scale(0.25, 4.0, 64)
 WORTH = Scale(0.05, 120.0, 127)
-UPLOAD = Scale(1e-4, 3.0, 160)
+UPLOAD = Scale(1e-4, 60.0, 206)
 SHARE = Scale(0.006, 0.9, 127)
 PRICE = Scale(0.05, 120.0, 191)
-
-UPLOAD_MAX = 12.0
-"""Slots that a mean task may take to upload, four times what words tell: slower vehicles do not offload at all."""
 
 NUM_ANSWER = 1 + SHARE.count
 """Answers: local, or a share."""

@@ -13,9 +13,12 @@ from policies.llm.bundled import BundledEngine
 from policies.llm.environments import RandomEnvironment, solved_cases
 from policies.llm.errors import ContextOverflowError, DeadlineExceededError
 from policies.llm.models import resolve
+from policies.llm.reading import Reading
 from policies.llm.vocabulary import (
+    ANSWER_AT,
     LENGTH_HEADER,
     LENGTH_ROW,
+    LENGTH_STATE,
     SIZE,
     SIZE_AT,
     WORDS,
@@ -109,6 +112,19 @@ def test_answers_repeat_whatever_was_asked_before(
     assert warm.num_reused_token > 0.8 * warm.num_prompt_token
     assert engine.decide(cases, queries[1], None).prompt_digest != first.prompt_digest
     assert engine.decide(cases[1:], queries[0], None).num_reused_token == 0
+
+
+@pytest.mark.parametrize(("tolerance", "num_question"), [(np.inf, {1}), (0.04, {1, 2, 3}), (0.0, {3})])
+def test_prices_are_tried_until_demand_meets_supply(tolerance: float, num_question: set[int]) -> None:
+    environment = RandomEnvironment(11)
+    cases, queries = solved_cases(environment, 8, 8)
+    reading = Reading(num_correction=2, tolerance=tolerance)
+    engine = BundledEngine(resolve("bundled").path, environment.system, num_case=8, reading=reading)
+    count = environment.system.num_vehicle
+    per_case, per_price = LENGTH_HEADER + count * LENGTH_ROW, LENGTH_HEADER - LENGTH_STATE + count * ANSWER_AT[0]
+    asked = [engine.decide(list(cases), query, None).num_prompt_token for query in queries]
+    engine.close()
+    assert {(tokens - 8 * per_case - LENGTH_STATE) / per_price for tokens in asked} == num_question
 
 
 def test_too_many_cases_cost_one_decision(

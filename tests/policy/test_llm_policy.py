@@ -176,7 +176,7 @@ def test_a_damaged_model_is_refused_in_one_line(copied: Path, how: str) -> None:
     elif how == "manifest":
         manifest_path(copied).write_text("{}", "utf-8")
     else:
-        text = manifest_path(copied).read_text("utf-8").replace('"schema_version": 2', '"schema_version": 99')
+        text = manifest_path(copied).read_text("utf-8").replace('"schema_version": 3', '"schema_version": 99')
         manifest_path(copied).write_text(text, "utf-8")
     copied.write_bytes(data)
     assert copied.stem in refusal(f"llm:model={copied}")

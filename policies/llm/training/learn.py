@@ -73,7 +73,7 @@ class LearnArguments:
     threads : of torch; sums in another number of threads round otherwise
     """
 
-    steps: int = 13_000
+    steps: int = 16_000
     tokens: int = 4000
     learning_rate: float = 6e-3
     warm_up: int = 50

@@ -43,7 +43,7 @@ class DatasetArguments:
     seed : of them
     """
 
-    num_environment: int = 24_000
+    num_environment: int = 30_000
     seed: int = 1
 
 

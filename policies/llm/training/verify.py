@@ -13,7 +13,7 @@ import torch
 from policies.llm.bundled import BundledEngine
 from policies.llm.environments import RandomEnvironment, solved_cases
 from policies.llm.manifest import ModelManifest, check_manifest
-from policies.llm.reading import probabilities, quantiles
+from policies.llm.reading import Reading, probabilities, quantiles
 from policies.llm.session import Logits
 from policies.llm.training.learn import places_of_answers, places_of_prices
 from policies.llm.training.network import Network, Plan, Shape
@@ -95,7 +95,8 @@ def logits_of_both(model: Path, seed: int, num_case: int) -> tuple[list[Logits],
     num_task = system.num_vehicle * system.num_class
     cases, (query,) = solved_cases(environment, num_case, 1)
     before = [part.reshape(-1) for case in cases for part in encode_case(case)]
-    engine = BundledEngine(model, system, num_case=num_case)
+    # As many quantiles as prices: there are sequences for so many at a time.
+    engine = BundledEngine(model, system, num_case=num_case, reading=Reading(prices=(0.5,) * len(_PRICES)))
     price, answers = engine.ask(list(cases), query, worth_of_draining(query).max() + np.array(_PRICES))
     engine.close()
     network = network_of(model)
