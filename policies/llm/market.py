@@ -26,8 +26,12 @@ Bools = NDArray[np.bool_]
 
 _REACH = 1.2
 """How far beyond prices that were tried the next one may lie, as a logarithm."""
-_SLOPE = -0.4
-"""Of demand over price, both as logarithms, where only one price is known: a bit less than of shares at the margin."""
+_SLOPE = -1.1
+"""Of demand over price, both as logarithms, where only one price is known.
+
+More than the 1/2 of shares at the margin: tasks also leave. The median in random environments is 1.2, and 0.7 where the
+price is near to what draining a queue is worth.
+"""
 _FLAT = -0.1
 """Slope that is believed at least: less would lead far away."""
 _GROWTH_MAX = 0.5

@@ -31,7 +31,7 @@ class Reading:
     quantile: float = 0.6
     prices: tuple[float, ...] = (0.5,)
     num_correction: int = 2
-    tolerance: float = 0.05
+    tolerance: float = 0.08
     slack: float = 1.1
     least: float = 0.1
     most: float = 0.95
