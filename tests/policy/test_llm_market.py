@@ -64,7 +64,10 @@ def test_supply_without_prices() -> None:
 @pytest.mark.parametrize("worth", [0.0, 5.0])
 @pytest.mark.parametrize("elasticity", [-0.3, -0.5, -0.8, -1.5])
 @pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
-def test_the_clearing_price_is_found_in_a_few_trials(worth: float, elasticity: float, factor: float) -> None:
+@pytest.mark.parametrize("first", [(3.0,), (3.0, 9.0)])
+def test_the_clearing_price_is_found_in_a_few_trials(
+    worth: float, elasticity: float, factor: float, first: tuple[float, ...]
+) -> None:
     """Demand is a power of what the price exceeds the worth of draining by: -1/2 for shares at the margin."""
     supply = supply_of([2.0, 8.0, 20.0], [0.6, 0.9, 1.0])
 
@@ -72,7 +75,7 @@ def test_the_clearing_price_is_found_in_a_few_trials(worth: float, elasticity: f
         demand = factor * ((price - worth) / 6.0) ** elasticity
         return Offers(price, np.ones((1, 1)), np.full((1, 1), demand))
 
-    tried = [offers(worth + above) for above in (3.0, 9.0)]
+    tried = [offers(worth + above) for above in first]
     for _ in range(5):
         price = clearing_price(tried, supply, worth)
         assert PRICE.low <= price - worth <= PRICE.high * (1 + 1e-12)
