@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from policies.optimal.dual import ROUNDING, Bracket, Dual, certify
+from policies.optimal.dual import ROUNDING, Bracket, Dual, Point, certify
 from policies.optimal.menu import Hyperbolas, Ints, Menu, chord
 from policies.optimal.options import Options
 from policies.optimal.recover import Candidate, allocate, flips
 from policies.optimal.tasks import Bools, Server, Tasks
 
 _SPLIT_EDGE = 0.05
+_ROUNDING_COST = 1e-12
+"""Part of P2 by which rounding may raise a reduced cost: without it, the best decision's own options can be dropped."""
 _SMALL = 1000
 """Up to so many tasks, setting the decided ones aside takes longer than to carry them along."""
 
@@ -114,8 +116,12 @@ class _Search:
         kept = np.isfinite(menu.curve.base)
         for point in (root.low, root.high):
             value, _ = menu.values(point.price, dual.energy_price(point.price))
-            kept &= value - value.min(axis=0) <= self._best.value - point.bound
+            kept &= value - value.min(axis=0) <= self._to_gain(point)
         return kept
+
+    def _to_gain(self, point: Point) -> float:
+        """Return by how much the best candidate is above the bound at a point, and a bit for rounding."""
+        return self._best.value - point.bound + _ROUNDING_COST * max(abs(self._best.value), 1.0)
 
     def run(self, max_node: int) -> Solution:
         """Look at the most promising nodes until the best candidate is proven, or the nodes are used up."""
@@ -157,7 +163,10 @@ class _Search:
         choice[self._open] = high.choice
         menu = self._cut(choice, high.choice, node) if node.split else None
         self._best = _better(self._best, allocate(options, server, choice, bracket.high.price, menu))
-        node = self._filtered(node, bracket)
+        filtered = self._filtered(node, bracket)
+        if filtered is None:
+            return np.inf
+        node = filtered
         concave = options.concave[high.choice, self._open]
         differs = high.choice != low.choice
         jump_hz = np.where(differs | concave, np.abs(low.v_hz - high.v_hz), 0.0)
@@ -172,14 +181,20 @@ class _Search:
             self._push_split(bound, node, bracket, task, high.v_hz[task] + part * (low.v_hz - high.v_hz)[task])
         return np.inf
 
-    def _filtered(self, node: _Node, bracket: Bracket) -> _Node:
-        """Drop options that cost more than all there is to gain: less to branch on, and tighter bounds below."""
+    def _filtered(self, node: _Node, bracket: Bracket) -> _Node | None:
+        """Drop options that cost more than all there is to gain: less to branch on, and tighter bounds below.
+
+        None if a task has no option left: then nothing here is better than the best candidate.
+        """
         dual = Dual((node.menu, *self._closed), self._server, bracket.cap_hz)
         dropped = np.zeros(node.menu.reach.shape, dtype=np.bool_)
         for point in (bracket.low, bracket.high):
             value, _ = node.menu.values(point.price, dual.energy_price(point.price))
-            dropped |= value - value.min(axis=0) > self._best.value - point.bound
-        dropped &= np.isfinite(node.menu.curve.base)
+            dropped |= value - value.min(axis=0) > self._to_gain(point)
+        is_there = np.isfinite(node.menu.curve.base)
+        if (dropped | ~is_there).all(axis=0).any():
+            return None
+        dropped &= is_there
         return replace(node, menu=node.menu.without(*np.nonzero(dropped))) if dropped.any() else node
 
     def _cut(self, choice: Ints, open_choice: Ints, node: _Node) -> Menu:

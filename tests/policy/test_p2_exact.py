@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from physical.errors import InputError
 from physical.system import System
 from policies import make
 from policies.feasible import project
+from policies.llm.environments import RandomEnvironment
 from policies.optimal.branch import solve
 from policies.optimal.options import list_options
 from policies.optimal.p2_exact import P2Exact
@@ -199,6 +201,14 @@ def test_certificates_of_random_slots() -> None:
 @pytest.mark.full
 def test_certificates_of_a_thousand_random_slots() -> None:
     assert certify(range(1000)) <= 0.01
+
+
+def test_rounding_does_not_drop_the_options_of_the_optimum() -> None:
+    """Here the reduced cost of one of them is an ulp more than all there is to gain: its task lost all its options."""
+    *_, snapshot = islice(RandomEnvironment((1, 18008)), 12)
+    tasks = read_tasks(snapshot)
+    found = solve(tasks, list_options(tasks), 1e-9, 100)
+    assert found.candidate.value - found.bound <= 1e-9
 
 
 def test_bound_and_value_agree_before_rounding_is_hidden() -> None:
