@@ -29,8 +29,7 @@ _REACH = 1.2
 _SLOPE = -1.1
 """Of demand over price, both as logarithms, where only one price is known.
 
-More than the 1/2 of shares at the margin: tasks also leave. The median in random environments is 1.2, and 0.7 where the
-price is near to what draining a queue is worth.
+More than the 1/2 of shares at the margin, because tasks also leave; a guess, which the next answers correct.
 """
 _FLAT = -0.1
 """Slope that is believed at least: less would lead far away."""
