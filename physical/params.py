@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from physical.errors import InputError
-from physical.model import transformer
+from physical.model import channel, transformer
 from physical.quantity import Bytes, Cycles, Decibels, Hertz, Metres, MetresPerSecond, Seconds, Watts
 
 Mode = Literal["paper", "corrected"]
@@ -21,6 +21,8 @@ EdgeEnergyRule = Literal["power", "energy", "job"]
 AllocationRule = Literal["compute", "joint"]
 HandoverRule = Literal["forward", "finish", "drop"]
 Discipline = Literal["slices", "fifo"]
+CpuRule = Literal["per-task", "in-turn", "sharing"]
+UplinkRule = Literal["each", "in-turn", "sharing"]
 
 
 class Params(BaseModel):
@@ -32,6 +34,11 @@ class Params(BaseModel):
 def _as_range(value: object) -> object:
     """Read a single value as the range that holds only it."""
     return (value, value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else value
+
+
+def _as_in_turn(value: object) -> object:
+    """Read the name that scenarios of before have for "in-turn"."""
+    return "in-turn" if value == "shared" else value
 
 
 def _as_tuple(value: object) -> object:
@@ -68,7 +75,7 @@ class Model(Params):
     edge_energy : eq. 15 is a power; add its number to joules (literal), or multiply it by the slot; "job" counts
         kappa f^2 cycles of every job instead (eq. 8 of 'llm6g')
     allocation : what policies decide besides the split and the server's shares: nothing ("compute"), or also each
-        vehicle's frequency, transmit power and bandwidth ("joint"); uploads of a vehicle then go one after the other
+        vehicle's frequency, transmit power and bandwidth ("joint")
     handover : what becomes of a vehicle's work at a node that it leaves: it moves to the next node ("forward"), the old
         node finishes what has arrived, at the frequency of that moment ("finish"), or it is lost ("drop")
     """
@@ -122,7 +129,9 @@ class Vehicles(Params):
         greatest frequency
     gpu : needed by transformer tasks, and then its clock is `cpu_hz`
     transmit_power_w : with joint allocation the greatest
-    cpu : "per-task" gives each of the K local tasks the whole CPU (eq. 7); "shared" runs them in turn
+    cpu : "per-task" gives every local task a whole CPU of its own (eq. 7); "in-turn" runs them one after the other,
+        first come, first served; "sharing" lets n running tasks have 1/n of its time each. By default "sharing", with
+        joint allocation "in-turn"
     report_interval : slots from one state report to the next
     """
 
@@ -132,8 +141,12 @@ class Vehicles(Params):
     gpu: Gpu | None = None
     transmit_power_w: Annotated[Watts, Field(gt=0)]
     transmit_power_w_min: Annotated[Watts, Field(gt=0)] = 0.01
-    cpu: Literal["per-task", "shared"] = "per-task"
+    cpu: Annotated[CpuRule | None, BeforeValidator(_as_in_turn)] = None
     report_interval: Annotated[int, Field(ge=1)] = 1
+
+    def cpu_rule(self, allocation: AllocationRule) -> CpuRule:
+        """Return how local tasks share the CPU."""
+        return self.cpu or ("in-turn" if allocation == "joint" else "sharing")
 
 
 class Mobility(Params):
@@ -172,23 +185,28 @@ class Radio(Params):
 
     bandwidth_hz : of one vehicle; with joint allocation the pool of one serving node
     bandwidth_sharing : "each" vehicle has the whole bandwidth (eq. 2), or "equal" parts of it
+    uplink : "each" upload of a vehicle has its whole rate (eq. 9); "in-turn" sends them one after the other, first
+        come, first served; "sharing" gives n uploads 1/n of the rate each. By default "sharing", with joint allocation
+        "in-turn"
     noise_w : noise power on the whole bandwidth of a vehicle (Table I), or None to use the density
     noise_density_paper_dbm_hz : density in mode "paper", without a noise figure; None keeps the other
     association : the serving node of a vehicle is the nearest one, or that with the least path loss and shadowing
     hysteresis_m, hysteresis_db : by how much another node must be nearer, or better, before a vehicle changes to it
     range_m : beyond this distance a node does not serve; None: everywhere
     rate_file : trace of uplink rates (``twin import link``) that takes the place of the channel
+    path_loss_intercept_db : path loss at 1 km; None follows the carrier, see `intercept_db`
     fading : "rayleigh" is the Gauss-Markov process of eq. 4; "none" leaves large-scale fading only
     """
 
     bandwidth_hz: Annotated[Hertz, Field(gt=0)]
     bandwidth_sharing: Literal["each", "equal"] = "each"
+    uplink: UplinkRule | None = None
     noise_w: Annotated[Watts, Field(gt=0)] | None = None
     noise_density_dbm_hz: float = -174.0
     noise_figure_db: Decibels = 9.0
     noise_density_paper_dbm_hz: float | None = None
     carrier_hz: Annotated[Hertz, Field(gt=0)] = 2e9
-    path_loss_intercept_db: Decibels = 128.1
+    path_loss_intercept_db: Decibels | None = None
     path_loss_slope_db: Annotated[Decibels, Field(ge=0)] = 37.6
     distance_m_min: Annotated[Metres, Field(gt=0)] = 10.0
     shadowing_std_db: Annotated[Decibels, Field(ge=0)] = 8.0
@@ -199,6 +217,17 @@ class Radio(Params):
     hysteresis_db: Annotated[Decibels, Field(ge=0)] = 0.0
     range_m: Annotated[Metres, Field(gt=0)] | None = None
     rate_file: str | None = None
+
+    @property
+    def intercept_db(self) -> float:
+        """Path loss at 1 km, dB: as given, else ``128.1 + 21 log10(f / 2 GHz)``."""
+        if self.path_loss_intercept_db is not None:
+            return self.path_loss_intercept_db
+        return float(channel.path_loss_intercept_db(self.carrier_hz))
+
+    def uplink_rule(self, allocation: AllocationRule) -> UplinkRule:
+        """Return how uploads of a vehicle share its uplink."""
+        return self.uplink or ("in-turn" if allocation == "joint" else "sharing")
 
 
 class BaseStation(Params):
@@ -333,6 +362,8 @@ class Objective(Params):
 
     beta : weight of the drift, as in the paper
     v : weight V of the penalty, as in the drift-plus-penalty literature; only V / beta matters for decisions
+    qos_floor : least QoS of a task in what a run realises, in mode "corrected" (-1: a task at twice its deadline); a
+        task that is later, dropped, or in flight and overdue beyond it counts with it. Decisions do not know it
     """
 
     qos_weight: Annotated[float, Field(ge=0)] = 1.0
@@ -340,6 +371,7 @@ class Objective(Params):
     deadline_price: Annotated[float, Field(ge=0)] = 0.0
     beta: Annotated[float, Field(ge=0)] = 1.0
     v: Annotated[float, Field(ge=0)] = 1.0
+    qos_floor: Annotated[float, Field(le=0)] = -1.0
 
     def with_v_folded_in(self) -> Objective:
         """Return the same objective with V = 1 and the penalty's weights multiplied by V."""

@@ -11,7 +11,20 @@ import numpy as np
 
 from physical.model import computing, energy, rate, transformer, units, workload
 from physical.model.arrays import Array, namespace
-from physical.params import Bursts, Cost, Gpu, Model, Objective, Radio, Server, TaskClass, Time, Vehicles
+from physical.params import (
+    Bursts,
+    Cost,
+    CpuRule,
+    Gpu,
+    Model,
+    Objective,
+    Radio,
+    Server,
+    TaskClass,
+    Time,
+    UplinkRule,
+    Vehicles,
+)
 from physical.quantize import freeze, quantize
 
 
@@ -39,6 +52,7 @@ class System:
     node_bandwidth_hz : [M], pool of each node
     server : capacity, cores, switching capacitance of the first node
     model : reading of the equations
+    cpu, uplink : how tasks of a vehicle share its CPU and its uplink, see `physical.params`
     objective : weights of P2, with V folded into those of the penalty
     cost : the objective in place of P2, or None
     time_unit_s, energy_unit_j : units T0, E0 in which `cost` counts
@@ -67,6 +81,8 @@ class System:
     node_bandwidth_hz: Array
     server: Server
     model: Model
+    cpu: CpuRule
+    uplink: UplinkRule
     objective: Objective
     cost: Cost | None
     time_unit_s: float
@@ -224,6 +240,8 @@ def build_system(
         node_bandwidth_hz=np.full(len(servers), radio.bandwidth_hz),
         server=servers[0],
         model=model,
+        cpu=vehicles.cpu_rule(model.allocation),
+        uplink=radio.uplink_rule(model.allocation),
         objective=objective.with_v_folded_in(),
         cost=cost,
         time_unit_s=1.0,

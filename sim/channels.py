@@ -52,7 +52,7 @@ class Channels:
         radio = self._radio
         per_node = [mobility.distance_m(position_m, station_m, radio.distance_m_min) for station_m in self.node_m]
         distance_m = np.stack(per_node, axis=-1)
-        path_loss_db = channel.path_loss_db(distance_m, radio.path_loss_intercept_db, radio.path_loss_slope_db)
+        path_loss_db = channel.path_loss_db(distance_m, radio.intercept_db, radio.path_loss_slope_db)
         return quantize(channel.large_scale_gain(path_loss_db, shadowing_db))
 
     def gains(self, course: Course, first_slot: int, down: Mask | None) -> tuple[Ints, Floats, Floats]:

@@ -6,6 +6,7 @@ Everything is made in blocks of slots, vehicle by vehicle from named streams, an
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import networkx as nx
 import numpy as np
@@ -56,7 +57,7 @@ class Block:
     server_command: Passage  # [B, M]
 
     def states(self, slot: int) -> VehicleStates:
-        """Return the states at the start of a slot."""
+        """Return the states at the start of a slot; what waits then is for the world to fill in."""
         row = slot - self.first_slot
         return VehicleStates(
             self.x_m[row],
@@ -68,6 +69,7 @@ class Block:
             self.channel_gain[row],
             self.uplink_rate_bps[row],
             self.size_bytes[row],
+            *nothing_waits(self.size_bytes.shape[1]),
         )
 
 
@@ -148,7 +150,7 @@ class Inputs:
         x_m, y_m = position_m[..., 0].copy(), position_m[..., 1].copy()
         freeze(x_m, y_m, node, gain, rate_bps, size_bytes)
         speed_mps, heading_rad = course.speed_mps[0], course.heading_rad[0]
-        return VehicleStates(x_m, y_m, speed_mps, heading_rad, node, gain, gain, rate_bps, size_bytes)
+        return VehicleStates(x_m, y_m, speed_mps, heading_rad, node, gain, gain, rate_bps, size_bytes, *nothing_waits(self._count))
 
     def _uplink_rate_bps(self, channel_gain: Floats, serving_node: Ints) -> Floats:
         """Return the rates [..., N]; 0 without a node, and where it takes a decision to have one."""
@@ -156,6 +158,14 @@ class Inputs:
         if self._system.joint:
             return np.zeros_like(rate_bps)
         return np.where(serving_node < 0, 0.0, rate_bps) if (serving_node < 0).any() else rate_bps
+
+
+@cache
+def nothing_waits(num_vehicle: int) -> tuple[Floats, Floats]:
+    """Return backlogs of 0 at CPUs and uplinks, [N] each."""
+    nothing = np.zeros(num_vehicle)
+    freeze(nothing)
+    return nothing, nothing
 
 
 def motion_of(scenario: Scenario, streams: Streams) -> Motion:

@@ -30,6 +30,12 @@ class TwinSnapshot:
     age_of_information_s : [N], time since the state was sampled that the estimate rests on
     backlog_bytes : [K], last reported backlog of the servers' queues, all nodes together
     estimation_bias_hz : [N, K], the bias of edge frequencies as far as the twin knows it
+    cpu_backlog_cycles : [N], estimated local work that waits or runs on each vehicle, cycles
+    uplink_backlog_bytes : [N], estimated bytes that wait or are being sent on each vehicle's uplink
+    flow_backlog_cycles : [N, K], with `slices` the last reported work of each flow at the server of its serving node,
+        cycles; 0 with other disciplines
+
+    The last three are 0 where they are not given.
     """
 
     slot: int
@@ -45,6 +51,20 @@ class TwinSnapshot:
     age_of_information_s: Floats
     backlog_bytes: Floats
     estimation_bias_hz: Floats
+    cpu_backlog_cycles: Floats = None  # type: ignore[assignment]  # filled in below
+    uplink_backlog_bytes: Floats = None  # type: ignore[assignment]
+    flow_backlog_cycles: Floats = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        """Let nothing wait where nothing is told."""
+        shape = self.size_bytes.shape
+        for name, of_shape in (
+            ("cpu_backlog_cycles", shape[:1]),
+            ("uplink_backlog_bytes", shape[:1]),
+            ("flow_backlog_cycles", shape),
+        ):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, np.zeros(of_shape))
 
     @cached_property
     def uplink_rate_bps(self) -> Floats:

@@ -35,6 +35,26 @@ def path_loss_db(distance_m: Array, intercept_db: float = 128.1, slope_db: float
     return intercept_db + slope_db * namespace(distance_m).log10(distance_m * 1e-3)
 
 
+def path_loss_intercept_db(carrier_hz: float) -> float:
+    """Return the path loss at 1 km: ``128.1 + 21 log10(f / 2 GHz)``.
+
+    Parameters
+    ----------
+    carrier_hz : Hz, > 0
+
+    Returns
+    -------
+    dB
+
+    **Source** 3GPP TR 36.942, section 4.5.2, macro cell, urban: ``PL = 40 (1 - 4e-3 h) log10(R) - 18 log10(h) +
+    21 log10(f) + 80`` with f in MHz and the antenna h = 15 m above the roofs, which is 128.1 + 37.6 log10(R) at 2 GHz.
+
+    >>> path_loss_intercept_db(2e9), round(path_loss_intercept_db(5.9e9), 2)
+    (128.1, 137.97)
+    """
+    return 128.1 + 21.0 * math.log10(carrier_hz / 2e9)
+
+
 def doppler_hz(speed_mps: Array, carrier_hz: Array) -> Array:
     """Return the maximum Doppler frequency: ``f_d = v f_c / c``.
 

@@ -22,7 +22,11 @@ MissingCommand = Literal["previous", "local", "wait"]
 
 
 class VehicleStates(NamedTuple):
-    """True states of vehicles at the start of a slot; arrays [N] unless noted, read-only."""
+    """True states of vehicles at the start of a slot; arrays [N] unless noted, read-only.
+
+    cpu_backlog_cycles : local work that waits or runs, cycles
+    uplink_backlog_bytes : what waits to be sent or is being sent, bytes
+    """
 
     x_m: Floats
     y_m: Floats
@@ -33,6 +37,8 @@ class VehicleStates(NamedTuple):
     channel_gain: Floats
     uplink_rate_bps: Floats
     size_bytes: Floats  # [N, K]
+    cpu_backlog_cycles: Floats
+    uplink_backlog_bytes: Floats
 
 
 @dataclass

@@ -167,7 +167,7 @@ def _gains(rng: np.random.Generator, x_m: Floats, radio: Radio) -> Floats:
     """Return linear power gains to the base station: path loss, shadowing and Rayleigh fading, [N]."""
     position_m = np.stack([x_m, np.zeros_like(x_m)], axis=-1)
     distance_m = mobility.distance_m(position_m, np.array(_STATION.position_m), radio.distance_m_min)
-    loss_db = channel.path_loss_db(distance_m, radio.path_loss_intercept_db, radio.path_loss_slope_db)
+    loss_db = channel.path_loss_db(distance_m, radio.intercept_db, radio.path_loss_slope_db)
     large = channel.large_scale_gain(loss_db, rng.normal(0.0, radio.shadowing_std_db, x_m.shape))
     gains: Floats = channel.channel_gain(large, rng.exponential(1.0, x_m.shape))
     return gains

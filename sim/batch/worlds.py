@@ -128,7 +128,7 @@ class FastWorlds:
         radio, shape = self._radio, (num_slot, *self._shape)
         position_m = self._motion.course(first_slot, num_slot).position_m
         distance_m = mobility.distance_m(position_m, self._station_m, radio.distance_m_min).reshape(shape)
-        path_loss_db = channel.path_loss_db(distance_m, radio.path_loss_intercept_db, radio.path_loss_slope_db)
+        path_loss_db = channel.path_loss_db(distance_m, radio.intercept_db, radio.path_loss_slope_db)
         states = self._walk(num_slot)
         large_scale_gain: Floats = channel.large_scale_gain(path_loss_db, radio.shadowing_std_db * states[:, 0])
         if radio.fading == "none":

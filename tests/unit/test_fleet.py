@@ -39,7 +39,7 @@ def states() -> VehicleStates:
     ones = np.ones(NUM_VEHICLE)
     nodes = np.zeros(NUM_VEHICLE, dtype=np.int64)
     sizes = np.ones((NUM_VEHICLE, NUM_CLASS))
-    return VehicleStates(ones, ones, ones, ones, nodes, ones, ones, 1e12 * ones, sizes)
+    return VehicleStates(ones, ones, ones, ones, nodes, ones, ones, 1e12 * ones, sizes, 0 * ones, 0 * ones)
 
 
 def start_of(
