@@ -67,9 +67,6 @@ def _check_joint(scenario: Scenario) -> None:
         raise InputError("is missing; with joint allocation it is the objective", key="cost")
     if model.order == "parallel":
         raise InputError("does not go with joint allocation", key="model.order", accepted="sequential")
-    if scenario.vehicles.cpu != "shared":
-        accepted = '"shared", with joint allocation: one clock serves one task at a time'
-        raise InputError("does not go with joint allocation", key="vehicles.cpu", accepted=accepted)
     if scenario.vehicles.transmit_power_w_min > scenario.vehicles.transmit_power_w:
         accepted = f"at most vehicles.transmit_power_w, {scenario.vehicles.transmit_power_w:g} W"
         raise InputError("is more than the greatest power", key="vehicles.transmit_power_w_min", accepted=accepted)
