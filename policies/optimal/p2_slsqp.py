@@ -134,9 +134,9 @@ class _Smooth:
         remote_counts = 1.0 - local_counts if tasks.parallel else 1.0
         delay_s = local_counts * local_s + remote_counts * remote_s
         late = expit((delay_s - tasks.deadline_s) / self.width_s)
-        total_hz = float(allocation_hz.sum())
-        drained_hz = speed_hz if tasks.effective else allocation_hz
-        value = ratio * tasks.backlog_cost + (1.0 - ratio) * tasks.local_cost - tasks.drain_per_hz * drained_hz
+        counted_hz = speed_hz if tasks.effective else allocation_hz
+        total_hz = float(counted_hz.sum())
+        value = ratio * tasks.backlog_cost + (1.0 - ratio) * tasks.local_cost - tasks.drain_per_hz * counted_hz
         value += tasks.delay_cost_per_s * delay_s + tasks.miss_cost * late
         per_s = tasks.delay_cost_per_s + tasks.miss_cost * late * (1.0 - late) / self.width_s
         by_ratio = remote_counts * (tasks.ratio_upload_s + edge_s) - local_counts * tasks.local_s

@@ -21,9 +21,9 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Server:
-    """What the tasks share: ``sum v <= C``, and the energy term ``e3 X^3`` on the sum X of all allocations.
+    """What the tasks share: ``V = sum v <= C``, and the energy term ``e3 V^3``.
 
-    `v` is what the capacity rule counts: the allocation x ("alloc"), or the true speed y ("effective").
+    `v` is what capacity and energy count: the allocation x (rule "alloc"), or the true speed y ("effective").
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Server:
     cubic: float
 
     def cost(self, total_hz: float) -> float:
-        """Return the weighted edge energy of a total allocation."""
+        """Return the weighted edge energy of a total."""
         return self.cubic * total_hz * total_hz * total_hz
 
     def marginal(self, total_hz: float) -> float:
@@ -76,7 +76,7 @@ class Tasks:
     server : what the tasks share
     parallel : local and remote part overlap (else eq. 10)
     upload_rule : "proportional", "whole" or "always"
-    effective : the capacity counts true speeds, not allocations
+    effective : capacity and energy count true speeds, not allocations
     idle_late : [M], the task misses its deadline when it stays on its vehicle
     """
 
