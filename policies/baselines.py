@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from physical.errors import InputError
 from physical.model import computing, energy, qos, rate
 from physical.system import System
-from policies.feasible import capacity_hz, least_allocation_hz
+from policies.feasible import least_allocation_hz, rest_hz
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
@@ -18,23 +18,28 @@ Floats = NDArray[np.float64]
 
 
 def share_equally(snapshot: TwinSnapshot, offloaded: NDArray[np.bool_]) -> Floats:
-    """Give all offloaded tasks of a node the same part of its capacity, as the capacity rule counts it; [N, K], Hz."""
+    """Give all offloaded tasks of a node the same part of its capacity, as the capacity rule counts it; [N, K], Hz.
+
+    What leftovers need is not shared.
+    """
     system, bias_hz = snapshot.system, snapshot.estimation_bias_hz
+    capacity_hz = rest_hz(snapshot)
     if system.num_node == 1:
-        return _share_of_node(snapshot, offloaded, bias_hz, 0)
+        return _share_of_node(system, offloaded, bias_hz, 0, float(capacity_hz[0]))
     share_hz = np.zeros(offloaded.shape)
     for node in range(system.num_node):
         here = snapshot.serving_node == node
-        share_hz[here] = _share_of_node(snapshot, offloaded[here], bias_hz[here], node)
+        share_hz[here] = _share_of_node(system, offloaded[here], bias_hz[here], node, float(capacity_hz[node]))
     return share_hz
 
 
-def _share_of_node(snapshot: TwinSnapshot, offloaded: NDArray[np.bool_], bias_hz: Floats, node: int) -> Floats:
-    system = snapshot.system
+def _share_of_node(
+    system: System, offloaded: NDArray[np.bool_], bias_hz: Floats, node: int, capacity_hz: float
+) -> Floats:
     num_offloaded = int(np.count_nonzero(offloaded))
     if not num_offloaded:
         return np.zeros(offloaded.shape)
-    share_hz = capacity_hz(system, bias_hz, node) / num_offloaded
+    share_hz = capacity_hz / num_offloaded
     if system.model.capacity_rule == "alloc":
         return np.where(offloaded, share_hz, 0.0)
     nodes = None if system.num_node == 1 else np.full(len(bias_hz), node)

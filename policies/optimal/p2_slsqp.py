@@ -12,7 +12,7 @@ from scipy.optimize import LinearConstraint, minimize
 from scipy.special import expit
 
 from physical.system import System
-from policies.feasible import project
+from policies.feasible import project, reserved_hz
 from policies.optimal.p2_exact import certificate, check_margin, lower_bound
 from policies.optimal.tasks import Floats, Tasks, check_p2, evaluate, read_tasks
 from twin.decision import Decision, Diagnostics
@@ -27,7 +27,8 @@ class P2Slsqp:
 
     A local solver needs a smooth function: each miss counts as a logistic step of width `smoothing` T, and by the
     upload rule "whole" every task pays its upload. What it returns is scored as it is, by `slot_step`; the lower bound
-    is the price bound of `p2-exact`. If the start is better than the end, it is returned instead.
+    is the price bound of `p2-exact`, for the same rest of the capacity. If the start is better than the end, it is
+    returned instead.
 
     Parameters
     ----------
@@ -79,7 +80,7 @@ class P2Slsqp:
         ratio = np.where(ratio < _IDLE_RATIO, 0.0, np.minimum(ratio, 1.0))
         allocation_hz = np.where((ratio > 0) | (tasks.drain_per_hz > 0), allocation_hz, 0.0)
         raw = Decision(ratio.reshape(snapshot.size_bytes.shape), allocation_hz.reshape(snapshot.size_bytes.shape))
-        return project(snapshot.system, raw, snapshot.estimation_bias_hz)[0]
+        return project(snapshot.system, raw, snapshot.estimation_bias_hz, reserved_hz=reserved_hz(snapshot))[0]
 
 
 class _Smooth:

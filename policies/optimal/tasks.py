@@ -11,7 +11,7 @@ from physical.errors import InputError
 from physical.model import computing, energy, qos, rate
 from physical.model.slot import SlotOutcome, slot_step
 from physical.system import System
-from policies.feasible import capacity_hz, least_allocation_hz
+from policies.feasible import least_allocation_hz, rest_hz
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
@@ -27,7 +27,7 @@ class Server:
 
     Parameters
     ----------
-    capacity_hz : Hz, C
+    capacity_hz : Hz, C, less what leftovers need
     cubic : 1/Hz^3, e3, the weighted energy term of eq. 15 per Hz^3
     """
 
@@ -161,7 +161,7 @@ def read_tasks(snapshot: TwinSnapshot, margin: float = 0.0) -> Tasks:
         constant=-weights.qos_weight,
         bias_hz=flat(snapshot.estimation_bias_hz),
         least_hz=flat(least_allocation_hz(system, snapshot.estimation_bias_hz)),
-        server=Server(capacity_hz(system, snapshot.estimation_bias_hz), edge_cost / unit_hz**3),
+        server=Server(float(rest_hz(snapshot)[0]), edge_cost / unit_hz**3),
         parallel=model.order == "parallel",
         upload_rule=model.upload_rule,
         effective=model.capacity_rule == "effective",
