@@ -202,8 +202,11 @@ class GreedyCost:
         num_task = local_s.size
         cycles = system.work_cycles(snapshot.size_bytes, snapshot.serving_node)[0]
         local_j = energy.local_energy_j(cycles, system.cpu_hz[:, np.newaxis], system.kappa_vehicle[:, np.newaxis])
-        power_w = energy.edge_power_w(server.frequency_hz, server.num_core, server.kappa)
-        edge_j = energy.edge_energy(power_w, system.slot_duration_s, system.model.edge_energy_rule) / num_task
+        if system.model.edge_energy_rule == "job":
+            edge_j: Floats | float = _whole_job_energy_j(snapshot)
+        else:
+            power_w = energy.edge_power_w(server.frequency_hz, server.num_core, server.kappa)
+            edge_j = energy.edge_energy(power_w, system.slot_duration_s, system.model.edge_energy_rule) / num_task
 
         def cost(delay_s: Floats, energy_j: Floats | float) -> Floats:
             missed = weights.deadline_price * qos.deadline_missed(delay_s, system.deadline_s)
@@ -211,6 +214,16 @@ class GreedyCost:
             return penalty + weights.energy_weight * energy_j
 
         return _offload(snapshot, cost(edge_s, edge_j) < cost(local_s, local_j))
+
+
+def _whole_job_energy_j(snapshot: TwinSnapshot) -> Floats:
+    """Return what each task takes at its server if it is offloaded at an equal share, [N, K], J."""
+    system, node = snapshot.system, snapshot.serving_node
+    cycles = computing.edge_part(system.work_cycles(snapshot.size_bytes, node)[1], most_offloaded(system))
+    share_hz = share_equally(snapshot, snapshot.size_bytes > 0)
+    speed_hz = computing.edge_frequency_hz(share_hz, snapshot.estimation_bias_hz)
+    energy_j: Floats = system.edge_job_energy_j(cycles, speed_hz, node)
+    return energy_j
 
 
 def _offload(snapshot: TwinSnapshot, offloaded: NDArray[np.bool_]) -> Decision:

@@ -56,7 +56,8 @@ def reserved_hz(snapshot: TwinSnapshot) -> Floats:
 
     With `slices` such work gets the speed of its flow and nothing else: it would starve where its flow is no longer
     commanded. Each gets what finishes it in a slot, at least its floor; all are scaled down together where they leave
-    less than the floors of all flows. 0 with other disciplines, where old work is served in any case.
+    less than the floors of all flows, and nothing is kept where there is not even room for floors. 0 with other
+    disciplines, where old work is served in any case.
     """
     system, node, bias_hz = snapshot.system, snapshot.serving_node, snapshot.estimation_bias_hz
     has = (snapshot.flow_backlog_cycles > 0) & (node >= 0)[:, np.newaxis]
@@ -70,8 +71,11 @@ def reserved_hz(snapshot: TwinSnapshot) -> Floats:
     for index in range(system.num_node):
         here = node == index
         room = capacity_hz(system, bias_hz[here], index) - float((floor_hz + offset_hz)[here].sum())
-        reserved[here] = _scale_to_capacity(max(room, 0.0), wanted_hz[here], least_hz[here], offset_hz[here])
-    return np.where(has, reserved + offset_hz, 0.0)
+        if room >= float((least_hz + offset_hz)[here].sum(where=has[here])):
+            reserved[here] = (
+                _scale_to_capacity(room, wanted_hz[here], least_hz[here], offset_hz[here]) + offset_hz[here]
+            )
+    return np.where(has, reserved, 0.0)
 
 
 def rest_hz(snapshot: TwinSnapshot) -> Floats:
