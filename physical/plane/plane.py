@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from physical.model import computing, energy
+from physical.model import computing
 from physical.params import HandoverRule
 from physical.plane.columns import Outcome, Rows, TaskColumns, as_slice
 from physical.plane.cpu import OwnCpus, SharedCpus
@@ -147,8 +147,8 @@ class DataPlane:
         self._advanced_to = -1
         self.service_hz = rate_hz
         if self.jobs and isinstance(self.queues, Slices):
-            kappa = self.system.at_node(self.system.node_kappa, self.serving_node)
-            self.queues.set_rates(now, rate_hz, energy.local_energy_j(rate_hz, rate_hz, kappa))
+            # Joules per second: those of as many cycles as run in one.
+            self.queues.set_rates(now, rate_hz, self.system.edge_job_energy_j(rate_hz, rate_hz, self.serving_node))
         else:
             self.queues.set_rates(now, rate_hz)
 
