@@ -49,6 +49,7 @@ class Resource:
         self._count = np.zeros(num_vehicle, dtype=np.int64)
         self._since = np.zeros(num_vehicle, dtype=np.int64)
         self._finish = np.full(num_vehicle, NEVER, dtype=np.int64)
+        self._next = np.zeros(num_vehicle, dtype=np.int64)
         self._row = np.full((num_vehicle, 4), -1, dtype=np.int64)
         self._goal = np.full((num_vehicle, 4), np.inf)
         self._coming = NO_ROWS
@@ -62,17 +63,17 @@ class Resource:
 
     def advance(self, now: int) -> Ints:
         """Go on to `now`; return the rows that are done by then, with their ends in their column."""
-        due = _Due(NO_ROWS, NO_ROWS, NO_ROWS) if self._first_ready > now else self._take_due(now)
+        due = self._take_due(now) if self._first_ready <= now else None
         done: list[Ints] = []
-        while True:
+        while self._num_present or due is not None:
             leaving = (self._finish <= now).nonzero()[0]
-            if due.vehicle.size:
+            if due is not None:
                 # Who leaves at the instant at which others come leaves first.
                 leaving = leaving[self._finish[leaving] <= due.times(leaving)]
-                arriving = due.vehicles()
-                arriving = arriving[due.times(arriving) < self._finish[arriving]]
+                arriving = due.vehicle[due.next_times() < self._finish[due.vehicle]]
                 if arriving.size:
                     self._admit(arriving, due)
+                    due = due if due.vehicle.size else None
             elif not leaving.size:
                 break
             if leaving.size:
@@ -100,7 +101,7 @@ class Resource:
         if (most := int(self._count[vehicle].max())) > self._row.shape[1]:
             self._widen(max(most, 2 * self._row.shape[1]))
         owner = np.repeat(vehicle, size)
-        place = np.repeat(place - np.cumsum(size) + size, size) + np.arange(len(rows))
+        place = np.repeat(place - size.cumsum() + size, size) + np.arange(len(rows))
         self._row[owner, place] = rows
         self._enter(owner, place, getattr(self._columns, self._use.work)[rows])
         self._num_present += len(rows)
@@ -109,7 +110,7 @@ class Resource:
     def _leave(self, vehicle: Ints) -> Ints:
         """Let the row of each of some vehicles leave whose use ends next; return these rows."""
         at = self._finish[vehicle]
-        place = self._next_place(vehicle)
+        place = self._next[vehicle]
         rows = self._row[vehicle, place]
         self._complete(vehicle, place, at)
         getattr(self._columns, self._use.end)[rows] = at
@@ -218,9 +219,10 @@ class Resource:
 
     def _plan(self, vehicle: Ints) -> None:
         """Foresee when the next row of each of some vehicles is done."""
-        left = self._next_left(vehicle)
+        # Where nobody is, there is an infinite amount of work, which never ends.
+        self._next[vehicle], left = self._foresee(vehicle)
         need = ticks_from_s(computing.execution_delay_s(left, self._rate[vehicle]))
-        self._finish[vehicle] = np.where(self._count[vehicle] > 0, self._since[vehicle] + need, NEVER)
+        self._finish[vehicle] = self._since[vehicle] + need
 
     # What the rules differ in.
 
@@ -232,12 +234,8 @@ class Resource:
         """Count what has been done at some vehicles since the last event until `at`."""
         raise NotImplementedError
 
-    def _next_place(self, vehicle: Ints) -> Ints:
-        """Return the place of the row that is done next."""
-        raise NotImplementedError
-
-    def _next_left(self, vehicle: Ints) -> Floats:
-        """Return the work that the whole resource does until then; 0 where nobody is there."""
+    def _foresee(self, vehicle: Ints) -> tuple[Ints, Floats]:
+        """Return the place of the row that is done next, and the work that the whole resource does until then."""
         raise NotImplementedError
 
     def _complete(self, vehicle: Ints, place: Ints, at: Ints) -> None:
@@ -259,30 +257,33 @@ class _Due:
     def __init__(self, rows: Ints, vehicle: Ints, at: Ints) -> None:
         self._rows = rows
         self._at = at
-        begins = np.flatnonzero(np.diff(vehicle, prepend=-1)) if rows.size else NO_ROWS
-        self.vehicle = vehicle[begins]
-        self._next = begins
-        self._end = np.append(begins[1:], len(rows))
+        is_last = np.ones(len(rows), dtype=np.bool_)
+        is_last[:-1] = vehicle[1:] != vehicle[:-1]
+        self._end = is_last.nonzero()[0] + 1
+        self.vehicle = vehicle[self._end - 1]
+        self._next = np.zeros(len(self._end), dtype=np.int64)
+        self._next[1:] = self._end[:-1]
         # Where the rows of one vehicle and instant end, for each row.
-        changes = np.flatnonzero(np.append((vehicle[1:] != vehicle[:-1]) | (at[1:] != at[:-1]), True))
-        self._group_end = changes[np.searchsorted(changes, np.arange(len(rows)))] + 1
+        is_last[:-1] |= at[1:] != at[:-1]
+        changes = is_last.nonzero()[0]
+        self._group_end = changes[changes.searchsorted(np.arange(len(rows)))] + 1
 
-    def vehicles(self) -> Ints:
-        """Return the vehicles to which rows are still to come."""
-        return self.vehicle
+    def next_times(self) -> Ints:
+        """Return when the next row comes to each of the vehicles in `vehicle`."""
+        return self._at[self._next]
 
     def times(self, vehicle: Ints) -> Ints:
         """Return when the next row comes to each of some vehicles; NEVER if none does."""
-        place = np.minimum(np.searchsorted(self.vehicle, vehicle), len(self.vehicle) - 1)
+        place = np.minimum(self.vehicle.searchsorted(vehicle), len(self.vehicle) - 1)
         return np.where(self.vehicle[place] == vehicle, self._at[self._next[place]], NEVER)
 
     def take(self, vehicle: Ints) -> tuple[Ints, Ints]:
         """Take the rows that come next to some vehicles, those of one instant; also return how many each."""
-        place = np.searchsorted(self.vehicle, vehicle)
+        place = self.vehicle.searchsorted(vehicle)
         begin = self._next[place]
         end = self._group_end[begin]
         size = end - begin
-        index = np.repeat(begin - np.cumsum(size) + size, size) + np.arange(int(size.sum()))
+        index = np.repeat(begin - size.cumsum() + size, size) + np.arange(int(size.sum()))
         self._next[place] = end
         left = self._next < self._end
         if not left.all():

@@ -42,7 +42,7 @@ class InTurn(Resource):
         self._turn[vehicle, self._count[vehicle]] = NEVER
 
     def _settle(self, vehicle: Ints, at: int | Ints) -> None:
-        place = self._next_place(vehicle)
+        place = self._turn[vehicle].argmin(axis=1)
         self._charge(vehicle, place, at)
         done = self._rate[vehicle] * seconds(at - self._since[vehicle])
         # An empty resource has an infinite goal, which stays.
@@ -56,13 +56,9 @@ class InTurn(Resource):
             spent_j = self._watts[vehicle] * seconds(at - self._since[vehicle])
             getattr(self._columns, self._use.joules)[self._row[vehicle, place][busy]] += spent_j[busy]
 
-    def _next_place(self, vehicle: Ints) -> Ints:
-        place: Ints = self._turn[vehicle].argmin(axis=1)
-        return place
-
-    def _next_left(self, vehicle: Ints) -> Floats:
-        left = self._goal[vehicle, self._next_place(vehicle)]
-        return np.where(np.isfinite(left), left, 0.0)
+    def _foresee(self, vehicle: Ints) -> tuple[Ints, Floats]:
+        place = self._turn[vehicle].argmin(axis=1)
+        return place, self._goal[vehicle, place]
 
     def _complete(self, vehicle: Ints, place: Ints, at: Ints) -> None:
         self._charge(vehicle, place, at)
@@ -72,7 +68,7 @@ class InTurn(Resource):
         if now is not None:
             vehicle = np.flatnonzero(self._count)
             done = self._rate[vehicle] * seconds(now - self._since[vehicle])
-            place = self._next_place(vehicle)
+            place = self._next[vehicle]
             left[vehicle, place] = np.maximum(left[vehicle, place] - done, 0.0)
         return left
 
@@ -97,7 +93,7 @@ class Sharing(Resource):
         self._joined_j = np.zeros(self._row.shape)
 
     def _matrices(self) -> list[NDArray[np.generic]]:
-        return [*super()._matrices(), self._joined_j]
+        return [self._row, self._goal, self._joined_j] if self._use.joules else [self._row, self._goal]
 
     def _widen(self, num_place: int) -> None:
         self._joined_j = np.pad(self._joined_j, ((0, 0), (0, num_place - self._row.shape[1])))
@@ -105,11 +101,12 @@ class Sharing(Resource):
 
     def _parts(self, vehicle: Ints) -> Floats:
         """Return into how many parts each of some resources is cut."""
-        return np.maximum(self._count[vehicle], 1) if not self._whole else np.ones(len(vehicle))
+        return np.ones(len(vehicle)) if self._whole else np.maximum(self._count[vehicle], 1)
 
     def _enter(self, owner: Ints, place: Ints, work: Floats) -> None:
         self._goal[owner, place] = self._virtual[owner] + work
-        self._joined_j[owner, place] = self._spent_j[owner]
+        if self._use.joules:
+            self._joined_j[owner, place] = self._spent_j[owner]
 
     def _settle(self, vehicle: Ints, at: int | Ints) -> None:
         elapsed_s = seconds(at - self._since[vehicle])
@@ -121,13 +118,9 @@ class Sharing(Resource):
             self._spent_j[vehicle] += np.where(busy, self._watts[vehicle] * elapsed_s / parts, 0.0)
         self._since[vehicle] = at
 
-    def _next_place(self, vehicle: Ints) -> Ints:
-        place: Ints = self._goal[vehicle].argmin(axis=1)
-        return place
-
-    def _next_left(self, vehicle: Ints) -> Floats:
-        left = (self._goal[vehicle].min(axis=1) - self._virtual[vehicle]) * self._parts(vehicle)
-        return np.where(np.isfinite(left), left, 0.0)
+    def _foresee(self, vehicle: Ints) -> tuple[Ints, Floats]:
+        place = self._goal[vehicle].argmin(axis=1)
+        return place, (self._goal[vehicle, place] - self._virtual[vehicle]) * self._parts(vehicle)
 
     def _complete(self, vehicle: Ints, place: Ints, at: Ints) -> None:
         if self._use.joules:
