@@ -140,6 +140,22 @@ class System:
         """
         return quantize(rate.fdma_rate_bps(bandwidth_hz, transmit_power_w, channel_gain, self.noise_density_w_hz))
 
+    def within_pool_hz(self, bandwidth_hz: Array, node: Array) -> Array:
+        """Return shares of the nodes' pools, scaled down together where they sum to more than there is, [N], Hz.
+
+        What rounding adds to a full pool, 1e-12 of it, counts as nothing.
+
+        bandwidth_hz : [N], Hz
+        node : [N], index of the serving node, -1 without one
+        """
+        attached = node >= 0
+        used_hz = np.bincount(node[attached], weights=bandwidth_hz[attached], minlength=self.num_node)
+        over = used_hz > (1.0 + 1e-12) * self.node_bandwidth_hz
+        if not over.any():
+            return bandwidth_hz
+        part = np.where(over, self.node_bandwidth_hz / np.where(over, used_hz, 1.0), 1.0)
+        return np.where(attached, bandwidth_hz * part[np.maximum(node, 0)], bandwidth_hz)
+
     @staticmethod
     def at_node(values: Array, node: Array) -> Array:
         """Return what holds at the serving nodes, [..., N, 1], given `values` [M]; no node counts as the first."""

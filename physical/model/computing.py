@@ -76,7 +76,7 @@ def execution_delay_s(cycles: Array, frequency_hz: Array) -> Array:
     """
     xp = namespace(cycles, frequency_hz)
     runs = frequency_hz > 0.0
-    if xp is np and np.all(runs):
+    if xp is np and (runs.all() if isinstance(runs, np.ndarray) else runs):
         return cycles / frequency_hz
     running_s = cycles / xp.where(runs, frequency_hz, 1.0)
     return xp.where(runs, running_s, xp.where(cycles > 0.0, xp.inf, 0.0 * running_s))
