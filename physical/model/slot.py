@@ -94,12 +94,7 @@ def slot_step(
 
     energy_local_j = _sum_tasks(energy.local_energy_j(local_work, cpu_hz, system.kappa_vehicle[..., None]))
     counted_hz = edge_hz if model.capacity_rule == "effective" else compute_allocation_hz
-    if model.edge_energy_rule == "job":
-        energy_edge_j = _sum_tasks(system.edge_job_energy_j(edge_work, edge_hz, serving_node))
-    else:
-        energy_edge_j = energy.edge_energy(
-            _edge_power_w(system, counted_hz, serving_node), system.slot_duration_s, model.edge_energy_rule
-        )
+    energy_edge_j = _edge_energy_j(system, counted_hz, edge_hz, edge_work, serving_node)
 
     arrivals_bytes = _arrivals_bytes(system, size_bytes, offloading_ratio, edge_work)
     service_bytes = queueing.service_bytes(counted_hz, system.cycles_per_byte, system.slot_duration_s)
@@ -128,6 +123,16 @@ def _arrivals_bytes(system: System, size_bytes: Array, offloading_ratio: Array, 
     if system.has_transformer:
         return queueing.arrivals_bytes(edge_work / system.cycles_per_byte, 1.0)
     return queueing.arrivals_bytes(size_bytes, offloading_ratio)
+
+
+def _edge_energy_j(
+    system: System, counted_hz: Array, edge_hz: Array, edge_work: Array, serving_node: Array | None
+) -> Array:
+    """Return the edge term of the energy, [...]: eq. 15 at each node, or job by job."""
+    rule = system.model.edge_energy_rule
+    if rule == "job":
+        return _sum_tasks(system.edge_job_energy_j(edge_work, edge_hz, serving_node))
+    return energy.edge_energy(_edge_power_w(system, counted_hz, serving_node), system.slot_duration_s, rule)
 
 
 def _edge_power_w(system: System, counted_hz: Array, serving_node: Array | None) -> Array:
