@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from simpy.events import Event
 
+from physical.params import CpuRule, UplinkRule
 from physical.phase import Phase
 from physical.plane.ticks import seconds
 from tests.oracle.task import Clock, execution_ticks
@@ -159,8 +160,13 @@ class Sharing(Resource):
         """Return who leaves next."""
         return min(self._shares, key=lambda share: share.tag)
 
+    @property
+    def _num_part(self) -> int:
+        """Into how many parts the rate is cut."""
+        return len(self._shares)
+
     def _virtual_now(self) -> float:
-        grown = self.rate * self._elapsed_s(self._since) / len(self._shares)
+        grown = self.rate * self._elapsed_s(self._since) / self._num_part
         return min(self._virtual + grown, self._next().tag)
 
     def left(self, job: Job) -> float:
@@ -177,14 +183,14 @@ class Sharing(Resource):
                 share.job.joules = self._virtual_j - share.joined_j
 
     def _spent_j(self) -> float:
-        return self.watts * self._elapsed_s(self._since) / len(self._shares)
+        return self.watts * self._elapsed_s(self._since) / self._num_part
 
     def _run(self) -> Generator[Event, None, None]:
         while True:
             if not self._shares:
                 yield self._changed
                 continue
-            left = (self._next().tag - self._virtual) * len(self._shares)
+            left = (self._next().tag - self._virtual) * self._num_part
             done = self._clock.at(self._since + execution_ticks(left, self.rate), self._done_phase)
             yield done | self._changed
             if done.processed:
@@ -195,6 +201,14 @@ class Sharing(Resource):
         self._virtual = share.tag  # by definition, whatever rounding says
         self._shares.remove(share)
         share.job.finished.succeed()
+
+
+class Whole(Sharing):
+    """Every job has the whole rate, and they have one V in common; rounding apart, this is `Each`."""
+
+    @property
+    def _num_part(self) -> int:
+        return 1
 
 
 class Each(Resource):
@@ -224,5 +238,15 @@ class Each(Resource):
             alone.settle()
 
 
-RULES: dict[str, type[Resource]] = {"per-task": Each, "each": Each, "in-turn": InTurn, "sharing": Sharing}
-"""By the names of the keys `vehicles.cpu` and `radio.uplink`."""
+def make_cpu(clock: Clock, rule: CpuRule) -> Resource:
+    """Return a vehicle's CPU, which works off a second of work per second."""
+    kinds: dict[str, type[Resource]] = {"per-task": Each, "in-turn": InTurn, "sharing": Sharing}
+    cpu = kinds[rule](clock, Phase.UPLOAD_DONE)
+    cpu.set_rate(1.0)
+    return cpu
+
+
+def make_uplink(clock: Clock, rule: UplinkRule, *, joint: bool) -> Resource:
+    """Return a vehicle's uplink, which sends bytes."""
+    kinds: dict[str, type[Resource]] = {"each": Whole if joint else Each, "in-turn": InTurn, "sharing": Sharing}
+    return kinds[rule](clock, Phase.UPLOAD_DONE)

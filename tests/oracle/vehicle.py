@@ -12,7 +12,7 @@ from physical.model import computing, energy, split
 from physical.phase import Phase
 from physical.plane.fleet import MissingCommand
 from physical.system import System
-from tests.oracle.resource import RULES
+from tests.oracle.resource import make_cpu, make_uplink
 from tests.oracle.server import Queues
 from tests.oracle.spectrum import RATES_SETTLED, Spectrum
 from tests.oracle.task import Clock, Orders, Task
@@ -51,9 +51,8 @@ class Vehicle:
         self.node = 0  # until the first slot begins
         self.gain = 0.0
         self.bandwidth_hz = 0.0
-        self.uplink = RULES[system.uplink](clock, Phase.UPLOAD_DONE)
-        self.cpu = RULES[system.cpu](clock, Phase.UPLOAD_DONE)
-        self.cpu.set_rate(1.0)  # a CPU works off a second of work per second
+        self.cpu = make_cpu(clock, system.cpu)
+        self.uplink = make_uplink(clock, system.uplink, joint=system.joint)
         self._clock = clock
         self._system = system
         self._queues = queues
