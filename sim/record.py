@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from physical.model import computing, energy
 from physical.plane.columns import Outcome
 from physical.plane.fleet import AWAY, VehicleStates
-from physical.plane.ticks import NEVER, NS_PER_S, ns_from_ticks, ticks_from_ns
+from physical.plane.ticks import NEVER, ns_from_ticks, ticks_from_ns
 from physical.system import System
 from sim.decisions import DecisionRecorder, add_present
 from sim.ledger import Ledger
@@ -113,7 +113,7 @@ class Recorder:
         done_ns = np.where(tasks["done"] < NEVER, ns_from_ticks(tasks["done"]), end_ns)
         in_flight = tasks["outcome"] == Outcome.IN_FLIGHT
         age_ns = np.where(in_flight, end_ns, done_ns) - generated_ns
-        joules = self._energies_j(tasks, end_ns)
+        joules = self._energies_j(tasks)
         if in_flight.any():  # what is still on its way at the end of the run has not arrived
             tasks["arrive"] = np.where(tasks["arrive"] <= ticks_from_ns(end_ns), tasks["arrive"], NEVER)
         outcome = self.ledger.add_tasks(tasks, joules, age_ns)
@@ -144,7 +144,7 @@ class Recorder:
             },
         )
 
-    def _energies_j(self, tasks: dict[str, Any], end_ns: int) -> dict[str, Floats]:
+    def _energies_j(self, tasks: dict[str, Any]) -> dict[str, Floats]:
         """Return what tasks [num_row] spent, of unfinished ones what they used until the end; write the jobs.
 
         Only what is billed job by job: with another rule than "job", the servers' energy is that of their power.
@@ -155,15 +155,7 @@ class Recorder:
         hz = np.nan_to_num(tasks["local_hz"], nan=1.0) if metered else system.cpu_hz[vehicle]
         work = tasks["local_work"] if metered else tasks["size_bytes"] * system.cycles_per_byte[tasks["task_class"]]
         cycles = computing.local_part(work, ratio)
-        end = np.minimum(tasks["done"], ticks_from_ns(end_ns))
-        unfinished = tasks["local_end"] > end
-        if "local_left_s" in tasks:
-            cycles = np.maximum(cycles - tasks["local_left_s"] * hz, 0.0)
-        elif unfinished.any():
-            need_s = computing.execution_delay_s(cycles, hz)
-            left_s = np.where(unfinished, (ns_from_ticks(tasks["local_end"]) - ns_from_ticks(end)) / NS_PER_S, 0.0)
-            done = np.clip(1.0 - left_s / np.maximum(need_s, 1e-300), 0.0, 1.0)
-            cycles = np.where(unfinished, cycles * done, cycles)
+        cycles = np.maximum(cycles - tasks["local_left_s"] * hz, 0.0)  # what has not run costs nothing
         joules = {"local": energy.local_energy_j(cycles, hz, system.kappa_vehicle[vehicle])}
         if system.joint:
             joules["transmit"] = tasks["transmit_j"]

@@ -16,6 +16,7 @@ class Column:
     unit : of its values; "" for a number without one
     digested : False for what differs between two runs of the same thing, such as wall times
     noisy : values hardly repeat; an imported file keeps no dictionary of them
+    effect : in a table of what the world does whatever anybody decides, what earlier decisions have led to
     """
 
     name: str
@@ -23,6 +24,7 @@ class Column:
     unit: str = ""
     digested: bool = True
     noisy: bool = False
+    effect: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,8 +133,8 @@ VEHICLES = Table(
         Column("channel_gain", _SINGLE),
         Column("uplink_rate_bps", _FLOAT, "bit/s"),
         Column("serving_node", _TEXT),
-        Column("cpu_backlog_cycles", _FLOAT, "cycles"),
-        Column("uplink_backlog_bytes", _FLOAT, "B"),
+        Column("cpu_backlog_cycles", _FLOAT, "cycles", effect=True),
+        Column("uplink_backlog_bytes", _FLOAT, "B", effect=True),
     ),
 )
 """The true state of every vehicle at every slot start; backlogs are those of the tasks of earlier slots."""
@@ -148,8 +150,8 @@ TWIN = Table(
         Column("estimated_x_m", _SINGLE, "m"),
         Column("estimated_y_m", _SINGLE, "m"),
         Column("estimated_channel_gain", _SINGLE),
-        Column("estimated_cpu_backlog_cycles", _FLOAT, "cycles"),
-        Column("estimated_uplink_backlog_bytes", _FLOAT, "B"),
+        Column("estimated_cpu_backlog_cycles", _FLOAT, "cycles", effect=True),
+        Column("estimated_uplink_backlog_bytes", _FLOAT, "B", effect=True),
         Column("position_error_m", _FLOAT, "m"),
         Column("channel_gain_error_db", _FLOAT, "dB"),
     ),

@@ -75,8 +75,8 @@ def fast_parallel_env(
 ) -> FastEnvironment:
     """Return one environment of the batch engine as a ParallelEnv; agents, actions, observations as `parallel_env` has.
 
-    By the closed form nothing waits at vehicles, and a server's queues do not tell flows apart: what `show_waiting` adds
-    to the observations is 0.
+    By the closed form nothing waits at vehicles, and queues do not tell flows apart: what `show_waiting` adds to the
+    observations is 0.
 
     Parameters
     ----------
