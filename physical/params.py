@@ -390,8 +390,12 @@ class Cost(Params):
 
     time_weight : omega_t; that of energy is omega_e = 1 - omega_t
     normalise : count time and energy in units of the mean task that is run locally at full speed; the paper adds
-        seconds to joules
+        seconds to joules. By default true in mode "corrected" and false in mode "paper"
     """
 
     time_weight: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    normalise: bool = True
+    normalise: bool | None = None
+
+    def is_normalised(self, mode: Mode) -> bool:
+        """Whether time and energy are counted in units of the mean local task."""
+        return mode == "corrected" if self.normalise is None else self.normalise

@@ -250,7 +250,7 @@ def build_system(
     )
     if system.has_transformer:
         system = _with_nominal_cycles(system)
-    if cost is not None and cost.normalise:
+    if cost is not None and cost.is_normalised(model.mode):
         system = _normalised(system, samples)
     freeze(
         *(value for field in dataclasses.fields(System) if isinstance(value := getattr(system, field.name), np.ndarray))
