@@ -23,6 +23,8 @@ HandoverRule = Literal["forward", "finish", "drop"]
 Discipline = Literal["slices", "fifo"]
 CpuRule = Literal["per-task", "in-turn", "sharing"]
 UplinkRule = Literal["each", "in-turn", "sharing"]
+THERMAL_DENSITY_DBM_HZ = -174.0
+"""Noise of a resistor at 290 K (kT), dBm/Hz; no receiver has less."""
 
 
 class Params(BaseModel):
@@ -202,7 +204,7 @@ class Radio(Params):
     bandwidth_sharing: Literal["each", "equal"] = "each"
     uplink: UplinkRule | None = None
     noise_w: Annotated[Watts, Field(gt=0)] | None = None
-    noise_density_dbm_hz: float = -174.0
+    noise_density_dbm_hz: float = THERMAL_DENSITY_DBM_HZ
     noise_figure_db: Decibels = 9.0
     noise_density_paper_dbm_hz: float | None = None
     carrier_hz: Annotated[Hertz, Field(gt=0)] = 2e9

@@ -21,6 +21,7 @@ from physical.system import System, build_system
 from sim.consistency import check_consistency
 from sim.exogenous import mean_units, mobility_of
 from sim.network import BASE_STATION, CLOUD, EDGE_SERVER, VEHICLE, NetworkParams
+from sim.readings import readings
 from sim.timeline import Event, Timeline
 from sim.validation import check_plain, explain
 from twin.params import Twin
@@ -169,6 +170,14 @@ class Scenario(Params):
             return cls.model_validate(merged)
         except ValidationError as error:
             raise explain(error, cls, merged, where, origin) from None
+
+    def readings(self) -> tuple[str, ...]:
+        """Return a sentence for each reading of a paper that the scenario keeps and that no hardware has.
+
+        >>> Scenario.load("dtecn").readings()[0]
+        'eq. 7: every task has a CPU of its own'
+        """
+        return readings(self)
 
     def system(self) -> System:
         """Return the static description as arrays."""
