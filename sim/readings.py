@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from physical.model import rate, units
-from physical.params import THERMAL_DENSITY_DBM_HZ
 
 if TYPE_CHECKING:
     from sim.scenario import Scenario
@@ -42,7 +41,7 @@ def warnings(scenario: Scenario) -> tuple[str, ...]:
         return ()
     bandwidth_hz = 1.0 if system.joint else float(system.bandwidth_hz[0])
     noise_w = system.noise_density_w_hz if system.joint else system.noise_w
-    thermal_w = float(rate.noise_power_w(THERMAL_DENSITY_DBM_HZ, bandwidth_hz))
+    thermal_w = float(rate.noise_power_w(rate.THERMAL_DENSITY_DBM_HZ, bandwidth_hz))
     below_db = float(units.linear_to_db(thermal_w / noise_w))
     if below_db < _ROUNDING_DB:
         return ()

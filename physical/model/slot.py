@@ -19,7 +19,7 @@ class SlotOutcome(NamedTuple):
     edge_delay_s : [..., N, K], s, execution at the server only (the paper's t_edge includes the upload)
     delay_s : [..., N, K], s, eq. 10
     missed : [..., N, K], 0 or 1, whether the deadline is missed
-    qos : [...], no unit, eq. 13
+    qos : [...], no unit, eq. 13; of the tasks that there are, those of more than 0 bytes
     energy_local_j : [...], J, eq. 14
     energy_edge_j : [...], J, eq. 15 times the slot; by the rule "power" the number of W that the paper adds to J;
         by the rule "job" what the jobs take
@@ -90,7 +90,8 @@ def slot_step(
     edge_delay_s = computing.execution_delay_s(edge_work, edge_hz)
     delay_s = computing.task_delay_s(local_delay_s, upload_delay_s, edge_delay_s, model.order)
     missed = qos.deadline_missed(delay_s, system.deadline_s)
-    system_qos = qos.system_qos(qos.qos(delay_s, system.deadline_s))
+    present = size_bytes > 0
+    system_qos = qos.mean_of_tasks(qos.qos(delay_s, system.deadline_s), present)
 
     energy_local_j = _sum_tasks(energy.local_energy_j(local_work, cpu_hz, system.kappa_vehicle[..., None]))
     counted_hz = edge_hz if model.capacity_rule == "effective" else compute_allocation_hz
@@ -118,7 +119,7 @@ def slot_step(
         backlog_next_bytes=queueing.next_backlog_bytes(backlog_bytes, arrivals_bytes, service_bytes),
         drift=drift,
         objective=objective.p2(
-            drift, system_qos, energy_local_j + energy_edge_j, _mean_tasks(missed), system.objective
+            drift, system_qos, energy_local_j + energy_edge_j, qos.mean_of_tasks(missed, present), system.objective
         ),
     )
 
@@ -148,8 +149,3 @@ def _sum_tasks(values: Array) -> Array:
     """Sum [..., N, K] over classes, then vehicles: a fixed order, so blocks and single slots give the same bits."""
     xp = namespace(values)
     return xp.sum(xp.sum(values, axis=-1), axis=-1)
-
-
-def _mean_tasks(values: Array) -> Array:
-    xp = namespace(values)
-    return xp.mean(xp.mean(values, axis=-1), axis=-1)
