@@ -140,6 +140,22 @@ class System:
         """
         return quantize(rate.fdma_rate_bps(bandwidth_hz, transmit_power_w, channel_gain, self.noise_density_w_hz))
 
+    def within_pool_hz(self, bandwidth_hz: Array, node: Array) -> Array:
+        """Return shares of the nodes' pools, scaled down together where they sum to more than there is, [N], Hz.
+
+        What rounding adds to a full pool, 1e-12 of it, counts as nothing.
+
+        bandwidth_hz : [N], Hz
+        node : [N], index of the serving node, -1 without one
+        """
+        attached = node >= 0
+        used_hz = np.bincount(node[attached], weights=bandwidth_hz[attached], minlength=self.num_node)
+        over = used_hz > (1.0 + 1e-12) * self.node_bandwidth_hz
+        if not over.any():
+            return bandwidth_hz
+        part = np.where(over, self.node_bandwidth_hz / np.where(over, used_hz, 1.0), 1.0)
+        return np.where(attached, bandwidth_hz * part[np.maximum(node, 0)], bandwidth_hz)
+
     @staticmethod
     def at_node(values: Array, node: Array) -> Array:
         """Return what holds at the serving nodes, [..., N, 1], given `values` [M]; no node counts as the first."""
@@ -179,6 +195,38 @@ class System:
         whole = rate.upload_bytes(sent_bytes, offloading_ratio, "whole")
         is_split = self.num_layer[classes] > 0
         return namespace(by_rule).where(is_split, whole, by_rule)
+
+    def edge_speed_hz(self, compute_allocation_hz: Array, estimation_bias_hz: Array, node: Array | None) -> Array:
+        """Return the speeds at which servers really run flows, [..., N, K], Hz.
+
+        By the capacity rule "effective" those at a node sum to at most its capacity; by "alloc" they need not.
+
+        compute_allocation_hz, estimation_bias_hz : [..., N, K], Hz
+        node : [..., N], index of the serving node; None: all are at the first node
+        """
+        speed_hz = computing.edge_frequency_hz(compute_allocation_hz, estimation_bias_hz)
+        if self.model.capacity_rule == "alloc":
+            return speed_hz
+        if node is None or self.num_node == 1:
+            return computing.within_capacity_hz(speed_hz, self.server.frequency_hz)
+        xp = namespace(speed_hz)
+        for index in range(self.num_node):
+            here = (node == index)[..., None]
+            own_hz = computing.within_capacity_hz(xp.where(here, speed_hz, 0.0 * speed_hz), float(self.node_hz[index]))
+            speed_hz = xp.where(here, own_hz, speed_hz)
+        return speed_hz
+
+    def edge_job_energy_j(self, cycles: Array, frequency_hz: Array, node: Array | None) -> Array:
+        """Return the energy of jobs at the servers of their nodes, [..., N, K], J.
+
+        cycles, frequency_hz : [..., N, K]
+        node : [..., N], index of the serving node; None: all are at the first node
+        """
+        num_core, kappa = self.node_num_core, self.node_kappa
+        num_core, kappa = (
+            (num_core[0], kappa[0]) if node is None else (self.at_node(num_core, node), self.at_node(kappa, node))
+        )
+        return energy.edge_job_energy_j(cycles, frequency_hz, num_core, kappa)
 
     def map_arrays(self, convert: Callable[[Array], Array]) -> System:
         """Return the system with every array converted, for example by ``torch.tensor``."""

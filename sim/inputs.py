@@ -150,7 +150,9 @@ class Inputs:
         x_m, y_m = position_m[..., 0].copy(), position_m[..., 1].copy()
         freeze(x_m, y_m, node, gain, rate_bps, size_bytes)
         speed_mps, heading_rad = course.speed_mps[0], course.heading_rad[0]
-        return VehicleStates(x_m, y_m, speed_mps, heading_rad, node, gain, gain, rate_bps, size_bytes, *nothing_waits(self._count))
+        return VehicleStates(
+            x_m, y_m, speed_mps, heading_rad, node, gain, gain, rate_bps, size_bytes, *nothing_waits(self._count)
+        )
 
     def _uplink_rate_bps(self, channel_gain: Floats, serving_node: Ints) -> Floats:
         """Return the rates [..., N]; 0 without a node, and where it takes a decision to have one."""

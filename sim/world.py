@@ -108,7 +108,7 @@ class World:
         self._blocks: dict[int, Block] = {}
         self._end = Event(self.clock.env)
         self.slots = Slots(self.clock, self.slot_duration_ns)
-        self.plane = DataPlane(self.system, shared_cpu=scenario.vehicles.cpu == "shared", static=_is_static(scenario))
+        self.plane = DataPlane(self.system, static=_is_static(scenario))
         command = scenario.twin.command
         self.fleet = Fleet(self.plane, command.missing, ticks_from_ns(to_ns(command.patience_s)))
         self._backlog_bytes: list[Floats] = [np.zeros(self.system.num_class)] * self.system.num_node
@@ -209,7 +209,7 @@ class World:
         self.fleet.advance(ticks_from_ns(now_ns))
         self.recorder.flush(self.fleet.take_finished(ticks_from_ns(now_ns)), now_ns)
         self.plane.settle(ticks_from_ns(now_ns))
-        self.recorder.flush(self.fleet.take_unfinished(), now_ns, final=True)
+        self.recorder.flush(self.fleet.take_unfinished(ticks_from_ns(now_ns)), now_ns, final=True)
         self.messages.flush(now_ns)
 
     def _live(self) -> Generator[Event, int, None]:

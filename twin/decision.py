@@ -76,6 +76,7 @@ class Diagnostics:
     capacity_price : no unit, price of the whole server at which tasks ask for what there is of it: its energy at the
         margin, and the multiplier of eq. 24c
     prompt : of a language model
+    model : the model for which bound and gap hold, in words: ``eqs. 7-9, no waiting``
     """
 
     feasible: bool = True
@@ -87,6 +88,7 @@ class Diagnostics:
     num_binding: int = 0
     capacity_price: float = np.nan
     prompt: Prompt | None = None
+    model: str = ""
 
 
 @dataclass(frozen=True)

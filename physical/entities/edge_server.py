@@ -24,7 +24,8 @@ class EdgeServer:
     clock, slots : time
     system : static description
     fleet : task stages; the server's queues are among them
-    bias_hz : slot -> estimation bias of every flow, [N, K], Hz: what a core really runs above its allocation (eq. 8)
+    bias_hz : slot -> estimation bias of every flow, [N, K], Hz: what a core would run above its allocation (eq. 8);
+        all flows together never run faster than the server can, unless the literal capacity rule "alloc" holds
     all_here : all vehicles are attached to this node at all times
     report : called at every slot start with the node, the slot and the node's backlog [K], bytes
     """
@@ -49,6 +50,7 @@ class EdgeServer:
         self._bias_hz = bias_hz
         self._report = report
         self._capacity_hz = float(system.node_hz[node])
+        self._is_literal = system.model.capacity_rule == "alloc"
         self._all_here = all_here
         self._attached: NDArray[np.bool_] = np.zeros(system.num_vehicle, dtype=np.bool_)
         self._left_behind_hz = 0.0
@@ -108,12 +110,12 @@ class EdgeServer:
         rate_hz = computing.edge_frequency_hz(self._allocation_hz, self._bias_in_force)
         here = None if self._all_here else self._serves()[:, np.newaxis]
         self._left_behind_hz = plane.leaving.rate_at_hz(self.node)
-        if self._left_behind_hz:
-            spare_hz = max(self._capacity_hz - self._left_behind_hz, 0.0)
-            rate_hz = rate_hz * min(spare_hz / max(float(rate_hz.sum()), 1.0), 1.0)
+        if self._left_behind_hz or not self._is_literal:
+            rate_hz = computing.within_capacity_hz(rate_hz, max(self._capacity_hz - self._left_behind_hz, 0.0))
         plane.set_service_rate(now, rate_hz if here is None else np.where(here, rate_hz, plane.service_hz))
         class_rate_hz = plane.queues.class_rate_hz() if here is None else rate_hz.sum(axis=0)
-        self.meter.change(self._clock.now, self._allocation_hz, class_rate_hz)
+        billed_hz = self._allocation_hz.sum() if self._is_literal else rate_hz.sum()
+        self.meter.change(self._clock.now, float(billed_hz) + self._left_behind_hz, class_rate_hz)
 
 
 class PowerMeter:
@@ -130,10 +132,9 @@ class PowerMeter:
         self._energy_j = 0.0
         self._service_cycles: Floats = np.zeros(system.num_class)
 
-    def change(self, now_ns: int, allocation_hz: Floats, class_rate_hz: Floats) -> None:
-        """Go on with another allocation [N, K], Hz, that serves the classes at other rates [K], Hz."""
+    def change(self, now_ns: int, total_hz: float, class_rate_hz: Floats) -> None:
+        """Go on at another total speed, Hz, that is billed, and at other rates [K], Hz, of the classes."""
         self._integrate(now_ns)
-        total_hz = float(allocation_hz.sum())
         if not self._metered_by_job:
             self._power_w = energy.edge_power_w(total_hz, self._num_core, self._kappa)
         self._class_rate_hz = class_rate_hz

@@ -11,6 +11,8 @@ from physical.model.arrays import Array, namespace
 if TYPE_CHECKING:
     from physical.params import TaskOrder
 
+_ROUNDING = 1e-12
+
 
 def local_part(work_cycles: Array, offloading_ratio: Array) -> Array:
     """Return the part of a task's work that stays in the vehicle: ``(1 - omega) W``.
@@ -74,7 +76,7 @@ def execution_delay_s(cycles: Array, frequency_hz: Array) -> Array:
     """
     xp = namespace(cycles, frequency_hz)
     runs = frequency_hz > 0.0
-    if xp is np and np.all(runs):
+    if xp is np and (runs.all() if isinstance(runs, np.ndarray) else runs):
         return cycles / frequency_hz
     running_s = cycles / xp.where(runs, frequency_hz, 1.0)
     return xp.where(runs, running_s, xp.where(cycles > 0.0, xp.inf, 0.0 * running_s))
@@ -102,6 +104,35 @@ def edge_frequency_hz(compute_allocation_hz: Array, estimation_bias_hz: Array) -
     biased_hz = compute_allocation_hz + estimation_bias_hz
     xp = namespace(biased_hz)
     return xp.where((compute_allocation_hz > 0.0) & (biased_hz > 0.0), biased_hz, 0.0 * biased_hz)
+
+
+def within_capacity_hz(edge_frequency_hz: Array, capacity_hz: Array) -> Array:
+    """Return what the flows of a server get of it: all are slowed down together where they exceed its capacity.
+
+    An excess of at most 1e-12 of the capacity is rounding and changes nothing. Gradients are finite.
+
+    Parameters
+    ----------
+    edge_frequency_hz : [..., N, K], Hz, y = max(x + bias, 0) of the flows of one server; 0 for all others
+    capacity_hz : Hz, a number or [...], f_E of that server
+
+    Returns
+    -------
+    [..., N, K], Hz
+
+    **Source** ours: eqs. 8 and 9 of paper 'dtecn' run at x + bias, whatever f_E is; no server runs faster than it can.
+
+    >>> import numpy as np
+    >>> within_capacity_hz(np.array([[1e9, 3e9]]), 2e9).tolist()
+    [[500000000.0, 1500000000.0]]
+    """
+    xp = namespace(edge_frequency_hz)
+    total_hz = xp.sum(xp.sum(edge_frequency_hz, axis=-1), axis=-1)
+    is_over = total_hz > capacity_hz * (1.0 + _ROUNDING)
+    if xp is np and not np.any(is_over):
+        return edge_frequency_hz
+    part = xp.where(is_over, capacity_hz / xp.where(is_over, total_hz, 1.0), 1.0)
+    return part[..., None, None] * edge_frequency_hz
 
 
 def estimation_delay_s(cycles: Array, compute_allocation_hz: Array, estimation_bias_hz: Array) -> Array:

@@ -31,14 +31,40 @@ def local_energy_j(cycles: Array, frequency_hz: Array, kappa: Array) -> Array:
     return kappa * (frequency_hz * frequency_hz) * cycles
 
 
-def edge_power_w(total_allocation_hz: Array, num_core: int, kappa: Array) -> Array:
+def edge_job_energy_j(cycles: Array, frequency_hz: Array, num_core: Array, kappa: Array) -> Array:
+    """Return the energy of a job at a server: ``kappa (x / N_E)^2 cycles``.
+
+    The job is spread evenly over the cores, as eq. 15 of 'dtecn' spreads all of them: a server that runs one job all
+    the time takes the power of eq. 15.
+
+    Parameters
+    ----------
+    cycles : [...], cycles
+    frequency_hz : [...], Hz, x, what the server really gives the job
+    num_core : [...], no unit, number of cores N_E
+    kappa : [...], W/Hz^3, effective switching capacitance of a core
+
+    Returns
+    -------
+    [...], J
+
+    **Source** paper 'llm6g', eq. 8, which has one core.
+
+    >>> edge_job_energy_j(100.0, 20.0, 10, 0.5)
+    200.0
+    """
+    core_hz = frequency_hz / num_core
+    return kappa * (core_hz * core_hz) * cycles
+
+
+def edge_power_w(total_hz: Array, num_core: int, kappa: Array) -> Array:
     """Return the power of the server: ``N_E kappa (X / N_E)^3``.
 
     Products instead of a power: a Python float, a NumPy scalar and an array give the same bits.
 
     Parameters
     ----------
-    total_allocation_hz : [...], Hz, sum X of all allocations, spread evenly over the cores
+    total_hz : [...], Hz, sum X of what is counted (true speeds, or allocations), spread over the cores
     num_core : number of cores N_E
     kappa : W/Hz^3, effective switching capacitance
 
@@ -46,12 +72,12 @@ def edge_power_w(total_allocation_hz: Array, num_core: int, kappa: Array) -> Arr
     -------
     [...], W
 
-    **Source** paper 'dtecn', eq. 15.
+    **Source** paper 'dtecn', eq. 15, which counts allocations; true speeds differ from them by the bias.
 
     >>> edge_power_w(20.0, 10, 0.5)
     40.0
     """
-    core_hz = total_allocation_hz / num_core
+    core_hz = total_hz / num_core
     return num_core * kappa * (core_hz * core_hz * core_hz)
 
 

@@ -21,7 +21,8 @@ class SlotOutcome(NamedTuple):
     missed : [..., N, K], 0 or 1, whether the deadline is missed
     qos : [...], no unit, eq. 13
     energy_local_j : [...], J, eq. 14
-    energy_edge_j : [...], J, eq. 15 times the slot; by the rule "power" the number of W that the paper adds to J
+    energy_edge_j : [...], J, eq. 15 times the slot; by the rule "power" the number of W that the paper adds to J;
+        by the rule "job" what the jobs take
     arrivals_bytes : [..., K], bytes, Z of eq. 5
     service_bytes : [..., K], bytes, phi of eq. 5
     backlog_next_bytes : [..., K], bytes, eq. 5
@@ -56,8 +57,9 @@ def slot_step(
 ) -> SlotOutcome:
     """Return what a decision leads to in one slot: eqs. 5 to 16 and the objective P2.
 
-    Nothing is clipped or repaired: capacity is the business of whoever decides. Backlog enters the objective and the
-    next backlog, never a delay. Gradients with respect to the decision are finite also at ratio 0 and allocation 0.
+    Nothing is clipped or repaired. By the capacity rule "effective" no server runs faster than it can, whatever is
+    decided (`computing.within_capacity_hz`). Backlog enters the objective and the next backlog, never a delay.
+    Gradients with respect to the decision are finite also at ratio 0 and allocation 0.
 
     Parameters
     ----------
@@ -75,13 +77,13 @@ def slot_step(
     SlotOutcome
 
     **Source** paper 'dtecn', eqs. 5-16 and 24. ``system.model`` chooses between the literal equations and the corrected
-    ones; by the capacity rule "effective" phi counts true frequencies x + bias, by "alloc" allocations x (literal).
+    ones; by the capacity rule "effective" phi and eq. 15 count true speeds, by "alloc" allocations x (literal).
     """
     model, cpu_hz = system.model, system.cpu_hz[..., None]
     whole_local, whole_edge = system.work_cycles(size_bytes, serving_node)
     local_work = computing.local_part(whole_local, offloading_ratio)
     edge_work = computing.edge_part(whole_edge, offloading_ratio)
-    edge_hz = computing.edge_frequency_hz(compute_allocation_hz, estimation_bias_hz)
+    edge_hz = system.edge_speed_hz(compute_allocation_hz, estimation_bias_hz, serving_node)
 
     local_delay_s = computing.execution_delay_s(local_work, cpu_hz)
     upload_delay_s = rate.upload_delay_s(system.upload_bytes(size_bytes, offloading_ratio), rate_bps[..., None])
@@ -91,9 +93,14 @@ def slot_step(
     system_qos = qos.system_qos(qos.qos(delay_s, system.deadline_s))
 
     energy_local_j = _sum_tasks(energy.local_energy_j(local_work, cpu_hz, system.kappa_vehicle[..., None]))
-    energy_edge_j = _edge_energy(system, compute_allocation_hz, edge_hz, edge_work, serving_node)
-
     counted_hz = edge_hz if model.capacity_rule == "effective" else compute_allocation_hz
+    if model.edge_energy_rule == "job":
+        energy_edge_j = _sum_tasks(system.edge_job_energy_j(edge_work, edge_hz, serving_node))
+    else:
+        energy_edge_j = energy.edge_energy(
+            _edge_power_w(system, counted_hz, serving_node), system.slot_duration_s, model.edge_energy_rule
+        )
+
     arrivals_bytes = _arrivals_bytes(system, size_bytes, offloading_ratio, edge_work)
     service_bytes = queueing.service_bytes(counted_hz, system.cycles_per_byte, system.slot_duration_s)
     drift = objective.drift(backlog_bytes, arrivals_bytes, service_bytes, system.backlog_unit_bytes)
@@ -123,26 +130,18 @@ def _arrivals_bytes(system: System, size_bytes: Array, offloading_ratio: Array, 
     return queueing.arrivals_bytes(size_bytes, offloading_ratio)
 
 
-def _edge_energy(
-    system: System, compute_allocation_hz: Array, edge_hz: Array, edge_work: Array, serving_node: Array | None
-) -> Array:
-    """Return the edge term of the energy, [...]: eq. 15 at each node, or job by job."""
-    rule = system.model.edge_energy_rule
-    if rule == "job":
-        kappa = system.node_kappa[0] if serving_node is None else system.at_node(system.node_kappa, serving_node)
-        return _sum_tasks(energy.local_energy_j(edge_work, edge_hz, kappa))
+def _edge_power_w(system: System, counted_hz: Array, serving_node: Array | None) -> Array:
+    """Return the power of all servers, [...], W: eq. 15 at each node."""
     if serving_node is None or system.num_node == 1:
-        total_hz = _sum_tasks(compute_allocation_hz)
-        power_w = energy.edge_power_w(total_hz, system.server.num_core, system.server.kappa)
-        return energy.edge_energy(power_w, system.slot_duration_s, rule)
-    xp = namespace(compute_allocation_hz)
-    per_vehicle_hz = xp.sum(compute_allocation_hz, axis=-1)
+        return energy.edge_power_w(_sum_tasks(counted_hz), system.server.num_core, system.server.kappa)
+    xp = namespace(counted_hz)
+    per_vehicle_hz = xp.sum(counted_hz, axis=-1)
     power_w = 0.0
     for node in range(system.num_node):
         here_hz = xp.sum(xp.where(serving_node == node, per_vehicle_hz, 0.0 * per_vehicle_hz), axis=-1)
         num_core, kappa = int(system.node_num_core[node]), float(system.node_kappa[node])
         power_w = power_w + energy.edge_power_w(here_hz, num_core, kappa)
-    return energy.edge_energy(power_w, system.slot_duration_s, rule)
+    return power_w
 
 
 def _sum_tasks(values: Array) -> Array:

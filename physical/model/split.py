@@ -47,8 +47,9 @@ def split_step(
 ) -> SplitOutcome:
     """Return what a decision leads to if no job waits for another: eqs. 1 to 10.
 
-    Nothing is clipped or repaired. Mode "corrected" counts the upload in the time and charges the energy of what is
-    sent; mode "paper" sends d bits for d tokens, counts computing only and charges ``p d / r``, sent or not.
+    Nothing is clipped or repaired, but no server runs faster than it can unless its capacity counts allocations. Mode
+    "corrected" counts the upload in the time and charges the energy of what is sent; mode "paper" sends d bits for d
+    tokens, counts computing only and charges ``p d / r``, sent or not.
 
     Parameters
     ----------
@@ -73,15 +74,15 @@ def split_step(
     edge_cycles = computing.edge_part(edge_work, offloading_ratio)
     local_hz = local_frequency_hz[..., None] + 0.0 * local_cycles
     local_delay_s = computing.execution_delay_s(local_cycles, local_hz)
-    edge_delay_s = computing.execution_delay_s(edge_cycles, compute_allocation_hz)
+    edge_hz = system.edge_speed_hz(compute_allocation_hz, 0.0, node)
+    edge_delay_s = computing.execution_delay_s(edge_cycles, edge_hz)
     rate_bps = rate_bps[..., None] + 0.0 * local_cycles
     sent_bits = BITS_PER_BYTE * system.upload_bytes(size_bytes, offloading_ratio)
     upload_delay_s = computing.execution_delay_s(sent_bits, rate_bps)
     completion_s = local_delay_s + upload_delay_s + edge_delay_s
 
-    edge_kappa = system.at_node(system.node_kappa, node)
     energy_local_j = energy.local_energy_j(local_cycles, local_hz, system.kappa_vehicle[..., None])
-    energy_edge_j = energy.local_energy_j(edge_cycles, compute_allocation_hz, edge_kappa)
+    energy_edge_j = system.edge_job_energy_j(edge_cycles, edge_hz, node)
     if system.model.mode == "paper":
         counted_s = local_delay_s + edge_delay_s
         charged_s = literal_upload_s(size_bytes / system.bytes_per_token, rate_bps)

@@ -61,6 +61,12 @@ _JOB_COLUMNS: dict[str, tuple[type, float]] = {
     "edge_work": (np.float64, 0),
 }
 """Further columns where policies decide more than the split, or where jobs are metered one by one."""
+_WAITING_COLUMNS: dict[str, tuple[type, float]] = {
+    # CPU time that the local part has left, s, and when the part beyond the vehicle ended
+    "local_left_s": (np.float64, 0),
+    "remote_end": (np.int64, NEVER),
+}
+"""Further columns where tasks wait for the CPU of their vehicle."""
 _RECORDED = tuple(_COLUMNS)[:14]
 _JOB_RECORDED = (*_RECORDED, *tuple(_JOB_COLUMNS)[:4])
 Rows = slice | Ints
@@ -106,12 +112,16 @@ class TaskColumns:
     edge_j: Floats
     local_work: Floats
     edge_work: Floats
+    local_left_s: Floats
+    remote_end: Ints
 
-    def __init__(self, num_vehicle: int, num_class: int, *, jobs: bool = False) -> None:
+    def __init__(self, num_vehicle: int, num_class: int, *, jobs: bool = False, waiting: bool = False) -> None:
         self.num_vehicle = num_vehicle
         self.num_class = num_class
-        self._kinds = _COLUMNS | _JOB_COLUMNS if jobs else _COLUMNS
+        self._kinds = _COLUMNS | (_JOB_COLUMNS if jobs else {}) | (_WAITING_COLUMNS if waiting else {})
         self._recorded = _JOB_RECORDED if jobs else _RECORDED
+        if waiting:
+            self._recorded = (*self._recorded, "local_left_s")
         self.num_row = 0
         self._capacity = 0
         self._reserve(1)

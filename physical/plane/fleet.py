@@ -161,6 +161,10 @@ class Fleet:
             return
         arrivals = np.stack([np.broadcast_to(np.asarray(cohort.arrive), self._shape[0]) for cohort in self._cohorts])
         coming = np.where(arrivals <= now, arrivals, NEVER)
+        if self.plane.system.joint:
+            self._follow_in_order(coming)
+            self._forget_obeyed(arrivals, now)
+            return
         everyone = np.arange(self._shape[0])
         for _ in self._cohorts:
             next_one = coming.argmin(axis=0)
@@ -170,6 +174,10 @@ class Fleet:
                 told = (next_one == index) & (at < NEVER) & (cohort.slot > self._command_slot)
                 if told.any():
                     self._follow(cohort, told, at)
+        self._forget_obeyed(arrivals, now)
+
+    def _forget_obeyed(self, arrivals: Ints, now: int) -> None:
+        """Keep the slots that some vehicle still holds, and the commands that have not reached everybody by `now`."""
         self._held = [held for held in self._held if held.waiting.any()]
         self._cohorts = [
             cohort
@@ -177,22 +185,35 @@ class Fleet:
             if ((arrive > now) & (arrive < NEVER)).any()
         ]
 
+    def _follow_in_order(self, coming: Ints) -> None:
+        """Let commands arrive at `coming`, [cohorts, N], one instant after the other: they divide what nodes have."""
+        for at in np.unique(coming[coming < NEVER]).tolist():
+            told = []
+            for cohort, arrive in zip(self._cohorts, coming, strict=True):
+                told.append((cohort, (arrive == at) & (cohort.slot > self._command_slot)))
+            # First the radio: uploads of the tasks that this command starts may end before the next one comes.
+            self._retune(at, told)
+            for cohort, vehicles in told:
+                self._follow(cohort, vehicles & (cohort.slot > self._command_slot), np.full(self._shape[0], at))
+
     def _follow(self, cohort: CommandCohort, told: NDArray[np.bool_], at: Ints) -> None:
         """Let the vehicles in the mask `told`, [N], follow a newer command, each from its time `at` on."""
-        # First the radio: uploads of the tasks that this command starts may end before the next one comes.
-        if self.plane.system.joint:
-            self._retune(cohort, told, at)
         for held in self._held:
             if held.slot <= cohort.slot:
                 self._release(held, told, at, cohort.settings)
         _take_over(self._settings, cohort.settings, told)
         self._command_slot[told] = cohort.slot
 
-    def _retune(self, cohort: CommandCohort, told: NDArray[np.bool_], at: Ints) -> None:
-        # A share of another node's spectrum is of no use.
-        attached = cohort.serving_node == self.states.serving_node
-        bandwidth_hz = np.where(attached, cohort.settings["bandwidth_hz"], 0.0)
-        self.plane.set_radio(told, at, cohort.settings["transmit_power_w"], bandwidth_hz)
+    def _retune(self, at: int, told: list[tuple[CommandCohort, NDArray[np.bool_]]]) -> None:
+        """Change the radio of the vehicles that are told at one instant; of two commands the newer one counts."""
+        power_w, bandwidth_hz = self.plane.radio.granted
+        for cohort, vehicles in sorted(told, key=lambda entry: entry[0].slot):
+            # A share of another node's spectrum is of no use.
+            attached = cohort.serving_node == self.states.serving_node
+            share_hz = np.where(attached, cohort.settings["bandwidth_hz"], 0.0)
+            bandwidth_hz = np.where(vehicles, share_hz, bandwidth_hz)
+            power_w = np.where(vehicles, cohort.settings["transmit_power_w"], power_w)
+        self.plane.set_radio(at, power_w, bandwidth_hz)
 
     def _obey_at_once(self, now: int) -> bool:
         """Handle the common case, and tell whether it is: one slot is held by all, and its command has reached all."""
@@ -201,8 +222,9 @@ class Fleet:
         if cohort.last > now or cohort.slot < held.slot or rows is None:
             return False
         if self.plane.system.joint:
-            arrive = np.broadcast_to(np.asarray(cohort.arrive), self._shape[0])
-            self._retune(cohort, np.ones(self._shape[0], dtype=np.bool_), arrive)
+            if not isinstance(cohort.arrive, int):
+                return False
+            self._retune(cohort.arrive, [(cohort, np.ones(self._shape[0], dtype=np.bool_))])
         start = cohort.arrive if isinstance(cohort.arrive, int) else np.repeat(cohort.arrive, self._shape[1])
         self.plane.start(rows, start, self._per_task(cohort.settings))
         self._settings = {name: values.copy() for name, values in cohort.settings.items()}
@@ -244,9 +266,9 @@ class Fleet:
         self._next_row = self.plane.columns.num_row - (len(renumbered) - 1 - self._next_row)
         return rows
 
-    def take_unfinished(self) -> dict[str, NDArray[np.generic]]:
-        """Hand out what is in flight or held at the end of a run, to which the plane has been advanced and settled."""
-        return self.plane.take_unfinished(self._next_row)
+    def take_unfinished(self, now: int) -> dict[str, NDArray[np.generic]]:
+        """Hand out what is in flight or held at the end `now` of a run, to which the plane has been settled."""
+        return self.plane.take_unfinished(self._next_row, now)
 
 
 class _HeldSlot:

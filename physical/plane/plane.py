@@ -8,17 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from physical.model import computing, energy
+from physical.model import computing
 from physical.params import HandoverRule
 from physical.plane.columns import Outcome, Rows, TaskColumns, as_slice
+from physical.plane.cpu import OwnCpus, SharedCpus
 from physical.plane.fifo import Fifo
 from physical.plane.leaving import Leaving
 from physical.plane.radio import Radio, Settings
 from physical.plane.slices import Slices
-from physical.plane.ticks import HORIZON_NS, NEVER, TICK_BITS, Floats, Ints, ticks_from_s
+from physical.plane.ticks import NEVER, Floats, Ints, seconds
 from physical.system import System
-
-_HORIZON: int = HORIZON_NS << TICK_BITS
 
 
 @dataclass(frozen=True)
@@ -36,13 +35,16 @@ class DataPlane:
     with everything that ends at T ended before the change.
     """
 
-    def __init__(self, system: System, *, shared_cpu: bool = False, static: bool = False) -> None:
+    def __init__(self, system: System, *, static: bool = False) -> None:
         """Start empty; `static`: all vehicles are attached to the only node at all times."""
         self.system = system
         self.static = static
         self.jobs = system.joint or system.has_transformer or system.model.edge_energy_rule == "job"
-        self.columns = TaskColumns(system.num_vehicle, system.num_class, jobs=self.jobs)
-        self._cpu_free = np.zeros(system.num_vehicle, dtype=np.int64) if shared_cpu else None
+        own_cpus = system.cpu == "per-task"
+        self.columns = TaskColumns(system.num_vehicle, system.num_class, jobs=self.jobs, waiting=not own_cpus)
+        self.cpus: OwnCpus | SharedCpus = OwnCpus(self.columns)
+        if not own_cpus:
+            self.cpus = SharedCpus(self.columns, system.num_vehicle, system.cpu)
         num_flow = system.num_vehicle * system.num_class
         self.queues: Slices | Fifo
         if system.server.discipline == "fifo":
@@ -56,6 +58,7 @@ class DataPlane:
         self.arrived_bytes = np.zeros(system.num_class)
         self._cycles_per_byte = np.tile(system.cycles_per_byte, system.num_vehicle)
         self._cpu_hz = np.repeat(system.cpu_hz, system.num_class)
+        self._no_backlog = np.zeros(system.num_vehicle)
         self._parallel = system.model.order == "parallel"
         self._uploads_all = system.model.upload_rule == "always"
         self._uplink_lossy = self._result_lossy = False
@@ -89,12 +92,12 @@ class DataPlane:
         """
         self._advanced_to = -1
         if self.static:
-            self.radio.follow(now, uplink_rate_bps, channel_gain, None)
+            self.radio.follow(now, uplink_rate_bps, channel_gain, serving_node)
             return
         moved = serving_node != self.serving_node
         if moved.any():
             self._detach(now, moved, self.system.model.handover)
-        self.radio.follow(now, uplink_rate_bps, channel_gain, moved)
+        self.radio.follow(now, uplink_rate_bps, channel_gain, serving_node)
         self.serving_node = serving_node
 
     def fail(self, now: int, vehicles: NDArray[np.bool_]) -> None:
@@ -126,24 +129,26 @@ class DataPlane:
             rows.append(self.leaving.remove(flow, now))
             alive = vehicles[columns.vehicle[:num_begun]] & (columns.done[:num_begun] > now)
             rows.append(np.flatnonzero(alive & (columns.outcome[:num_begun] != Outcome.ABSENT)))
-            if self._cpu_free is not None:
-                self._cpu_free[vehicles] = now
+            self.cpus.remove(vehicles, now)
         dropped = np.concatenate(rows)
+        if num_begun is None and self._parallel:
+            self.cpus.remove_rows(dropped, now)  # nobody goes on with half a task
         columns.done[dropped] = now
         columns.outcome[dropped] = outcome
 
-    def set_radio(self, vehicles: NDArray[np.bool_], at: Ints, power_w: Floats, bandwidth_hz: Floats) -> None:
-        """Let some `vehicles`, a mask [N], send with other powers and bandwidths, [N], each from its time `at` on."""
+    def set_radio(self, at: int, power_w: Floats, bandwidth_hz: Floats) -> None:
+        """Let vehicles send with other powers and bandwidths, [N], from `at` on."""
         self._advanced_to = -1
-        self.radio.tune(vehicles, at, power_w, bandwidth_hz)
+        self._advance_cpus(at)
+        self.radio.tune(at, power_w, bandwidth_hz)
 
     def set_service_rate(self, now: int, rate_hz: Floats) -> None:
         """Change the service rates [N, K] of the edge servers at `now`, to which the plane has been advanced."""
         self._advanced_to = -1
         self.service_hz = rate_hz
         if self.jobs and isinstance(self.queues, Slices):
-            kappa = self.system.at_node(self.system.node_kappa, self.serving_node)
-            self.queues.set_rates(now, rate_hz, energy.local_energy_j(rate_hz, rate_hz, kappa))
+            # Joules per second: those of as many cycles as run in one.
+            self.queues.set_rates(now, rate_hz, self.system.edge_job_energy_j(rate_hz, rate_hz, self.serving_node))
         else:
             self.queues.set_rates(now, rate_hz)
 
@@ -154,25 +159,26 @@ class DataPlane:
         ratio = settings["offloading_ratio"]
         local_work, edge_work, cpu_hz = self._work_of(rows)
         cpu_hz = settings.get("local_frequency_hz", cpu_hz)
-        local_cycles = computing.local_part(local_work, ratio)
-        local = ticks_from_s(computing.execution_delay_s(local_cycles, cpu_hz))
-        local_end = at + local if self._cpu_free is None else self._run_in_turn(columns.vehicle[rows], at, local)
+        need_s = computing.execution_delay_s(computing.local_part(local_work, ratio), cpu_hz)
         upload_bytes = self.system.upload_bytes(columns.size_bytes[rows], ratio, columns.task_class[rows])
         columns.start[rows] = at
         columns.offloading_ratio[rows] = ratio
-        columns.local_end[rows] = local_end
         columns.edge_cycles[rows] = computing.edge_part(edge_work, ratio)
+        columns.upload_left_bytes[rows] = upload_bytes
         if self.jobs:
             columns.local_hz[rows] = cpu_hz
             self.radio.charge_literally(rows)
         index = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+        ended = self.cpus.start(index, need_s)
+        if not self._parallel:
+            self._leave_cpus(ended)
+            return
         uploads = upload_bytes > 0
         if not uploads.all():
-            self._end_at_home(index[~uploads])
+            self._end_remote(index[~uploads], columns.start[index[~uploads]])
             index, upload_bytes = index[uploads], upload_bytes[uploads]
         if index.size:
-            since = columns.start if self._parallel else columns.local_end
-            self.radio.uplink.add(index, since, upload_bytes)
+            self.radio.uplink.add(index, columns.start, upload_bytes)
 
     def _work_of(self, rows: Rows) -> tuple[Floats, Floats, Floats]:
         """Return the whole work of tasks in cycles of vehicle and server, and their vehicles' frequencies."""
@@ -185,33 +191,41 @@ class DataPlane:
         work = columns.size_bytes[rows] * cycles_per_byte
         return work, work, cpu_hz
 
-    def _end_at_home(self, rows: Ints) -> None:
-        """Note the end of tasks without upload, and of absent ones, which stay that."""
+    def _leave_cpus(self, rows: Ints) -> None:
+        """Let tasks whose local part ends at a known time go on: to their uplink, or home."""
         columns = self.columns
-        columns.done[rows] = columns.local_end[rows]
-        columns.outcome[rows] = np.where(columns.outcome[rows] == Outcome.ABSENT, Outcome.ABSENT, Outcome.COMPLETED)
+        if self._parallel:
+            columns.done[rows] = np.maximum(columns.local_end[rows], columns.remote_end[rows])
+            return
+        upload_bytes = columns.upload_left_bytes[rows]
+        uploads = upload_bytes > 0
+        if not uploads.all():
+            home = rows[~uploads]
+            columns.done[home] = columns.local_end[home]
+            self._complete(home)
+            rows, upload_bytes = rows[uploads], upload_bytes[uploads]
+        if rows.size:
+            self.radio.uplink.add(rows, columns.local_end, upload_bytes)
 
-    def _run_in_turn(self, vehicle: NDArray[np.int32], at: Any, local: Ints) -> Ints:
-        """Let the local parts of each vehicle share its CPU, one after the other in row order."""
-        assert self._cpu_free is not None
-        num_class = self.system.num_class
-        owner = vehicle[::num_class]
-        need = local.reshape(-1, num_class)
-        free = np.maximum(self._cpu_free[owner], np.broadcast_to(at, vehicle.shape)[::num_class])
-        end = np.empty_like(need)
-        for index in range(num_class):
-            # Nothing happens beyond the horizon, and times up to there still add up inside int64.
-            free = np.minimum(free, _HORIZON) + need[:, index]
-            end[:, index] = free
-        self._cpu_free[owner] = free
-        # A class without local work does not wait for the CPU.
-        return np.where(need > 0, end, np.broadcast_to(at, vehicle.shape).reshape(need.shape)).reshape(-1)
+    def _end_remote(self, rows: Ints, at: Ints) -> None:
+        """Note when the part beyond the vehicle ends of tasks whose local part may last longer."""
+        columns = self.columns
+        if not isinstance(self.cpus, OwnCpus):
+            columns.remote_end[rows] = at
+        columns.done[rows] = np.maximum(at, columns.local_end[rows])
+        self._complete(rows)
+
+    def _complete(self, rows: Ints) -> None:
+        """Note that nothing has gone wrong with tasks; absent ones stay that."""
+        outcome = self.columns.outcome
+        outcome[rows] = np.where(outcome[rows] == Outcome.ABSENT, Outcome.ABSENT, Outcome.COMPLETED)
 
     def advance(self, now: int) -> None:
         """Bring every task up to `now`."""
         if now == self._advanced_to:
             return
         self._advanced_to = now
+        self._advance_cpus(now)
         arrived = self.radio.uplink.take_arrived(now)
         if arrived.size:
             self._arrive(arrived)
@@ -220,6 +234,11 @@ class DataPlane:
             self._return_results(served, ends)
         if self.leaving.busy:
             self._return_results(*self.leaving.advance(now))
+
+    def _advance_cpus(self, now: int) -> None:
+        ended = self.cpus.advance(now)
+        if ended.size:
+            self._leave_cpus(ended)
 
     def _arrive(self, rows: Ints) -> None:
         columns = self.columns
@@ -240,9 +259,9 @@ class DataPlane:
     def _end_without_edge(self, rows: Ints) -> None:
         """End uploads that were lost, and those of purely local tasks that eq. 9 charges all the same."""
         columns = self.columns
-        columns.done[rows] = np.maximum(columns.local_end[rows], columns.arrive[rows])
+        self._end_remote(rows, columns.arrive[rows])
         lost = columns.edge_cycles[rows] > 0
-        columns.outcome[rows] = np.where(lost, Outcome.DROPPED_UPLINK, Outcome.COMPLETED)
+        columns.outcome[rows[lost]] = Outcome.DROPPED_UPLINK
         columns.arrive[rows[lost]] = NEVER
 
     def _return_results(self, rows: Ints, ends: Ints) -> None:
@@ -250,11 +269,26 @@ class DataPlane:
         columns.served[rows] = ends
         done = ends + columns.result_latency[rows]
         if self._parallel:
-            done = np.maximum(done, columns.local_end[rows])
-        columns.done[rows] = done
-        columns.outcome[rows] = Outcome.COMPLETED
+            self._end_remote(rows, done)
+        else:
+            columns.done[rows] = done
+            columns.outcome[rows] = Outcome.COMPLETED
         if self._result_lossy:
             columns.outcome[rows[columns.result_lost[rows]]] = Outcome.DROPPED_RESULT
+
+    def cpu_backlog_cycles(self, now: int) -> Floats:
+        """Return the local work that waits or runs at `now`, to which the plane has been advanced, [N], cycles."""
+        rows, left_s = self.cpus.left(now)
+        if not rows.size:
+            return self._no_backlog
+        vehicle = self.columns.vehicle[rows]
+        hz = self.columns.local_hz[rows] if self.jobs else self.system.cpu_hz[vehicle]
+        cycles: Floats = np.bincount(vehicle, weights=left_s * hz, minlength=self.system.num_vehicle).astype(np.float64)
+        return cycles
+
+    def uplink_backlog_bytes(self, now: int) -> Floats:
+        """Return what waits to be sent or is being sent at `now`, [N], bytes."""
+        return self.radio.uplink.backlog_bytes(now)
 
     def take_arrived_bytes(self) -> Floats:
         """Return the bytes per class [K] that reached the server since the last call."""
@@ -265,23 +299,33 @@ class DataPlane:
         """Hand out the rows that have ended by `now` and forget them; also return the renumbering of the others."""
         columns = self.columns
         finished = columns.done[: columns.num_row] <= now
-        rows = columns.take(finished & (columns.outcome[: columns.num_row] != Outcome.ABSENT))
+        rows = self._take(finished & (columns.outcome[: columns.num_row] != Outcome.ABSENT), now)
         renumbered = columns.compact(~finished)
+        self.cpus.renumber(renumbered)
         self.radio.uplink.renumber(renumbered)
         self.queues.renumber(renumbered)
         self.leaving.renumber(renumbered)
         return rows, renumbered
 
-    def take_unfinished(self, num_row: int) -> dict[str, NDArray[np.generic]]:
-        """Hand out what is still in flight in the first `num_row` rows, at the end of a run."""
+    def take_unfinished(self, num_row: int, now: int) -> dict[str, NDArray[np.generic]]:
+        """Hand out what is still in flight in the first `num_row` rows, at the end `now` of a run."""
         columns = self.columns
         present = columns.outcome[: columns.num_row] != Outcome.ABSENT
-        rows = columns.take((np.arange(columns.num_row) < num_row) & present)
+        rows = self._take((np.arange(columns.num_row) < num_row) & present, now)
         rows["outcome"] = np.full(len(rows["slot"]), Outcome.IN_FLIGHT, dtype=np.int8)
         return rows
 
+    def _take(self, chosen: NDArray[np.bool_], now: int) -> dict[str, NDArray[np.generic]]:
+        """Hand out rows, with the CPU time that their local parts have left where they were cut short."""
+        rows: dict[str, Any] = self.columns.take(chosen)
+        if isinstance(self.cpus, OwnCpus):
+            ends = np.where(rows["start"] < NEVER, rows["local_end"], 0)
+            rows["local_left_s"] = seconds(np.maximum(ends - np.minimum(rows["done"], now), 0))
+        return rows
+
     def settle(self, now: int) -> None:
-        """Charge services in progress for the time up to `now`, to which the plane has been advanced."""
+        """Charge what is in progress for the time up to `now`, to which the plane has been advanced."""
+        self.cpus.settle(now)
         if self.jobs:
             self.radio.settle(now)
             if isinstance(self.queues, Slices):

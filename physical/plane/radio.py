@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from physical.model import energy
 from physical.model.split import literal_upload_s
 from physical.plane.columns import Rows, TaskColumns
+from physical.plane.shared_uplink import SharedUplink
 from physical.plane.ticks import Floats, Ints
-from physical.plane.turns import UplinkInTurn
 from physical.plane.uplink import Uplink
 from physical.system import System
 
@@ -19,7 +19,10 @@ Settings = dict[str, Floats]
 
 
 class Radio:
-    """Rates of all uplinks: fixed by channel and hardware, or following the power and bandwidth in force."""
+    """Rates of all uplinks: fixed by channel and hardware, or following the power and bandwidth in force.
+
+    bandwidth_hz : [N], what each vehicle may use of its node's pool at present
+    """
 
     def __init__(self, columns: TaskColumns, system: System) -> None:
         count = system.num_vehicle
@@ -28,51 +31,71 @@ class Radio:
         self._joint = system.joint
         self._literal = system.model.mode == "paper"
         self._power_w: Floats = system.transmit_power_w
-        self.bandwidth_hz: Floats = np.zeros(count)
+        self._granted_hz: Floats = np.zeros(count)
+        self.bandwidth_hz: Floats = self._granted_hz
+        self._serving_node: Ints = np.zeros(count, dtype=np.int64)
         self._channel_gain: Floats = np.zeros(count)
-        self._in_turn = UplinkInTurn(columns, count, metered=not self._literal) if self._joint else None
-        self._at_once = None if self._joint else Uplink(columns, np.full(count, _STANDSTILL_BPS))
+        self._at_once: Uplink | None = None
+        self._shared: SharedUplink | None = None
+        if system.uplink == "each" and not system.joint:
+            self._at_once = Uplink(columns, np.full(count, _STANDSTILL_BPS))
+        else:
+            metered = system.joint and not self._literal
+            self._shared = SharedUplink(columns, count, system.uplink, system.model.order, metered=metered)
 
     @property
-    def uplink(self) -> Uplink | UplinkInTurn:
+    def uplink(self) -> Uplink | SharedUplink:
         """Uploads in progress."""
-        uplink = self._in_turn or self._at_once
+        uplink = self._shared or self._at_once
         assert uplink is not None
         return uplink
 
-    def follow(self, now: int, uplink_rate_bps: Floats, channel_gain: Floats, moved: NDArray[np.bool_] | None) -> None:
-        """Send over other channels from `now` on; who `moved` to another node has no share of its bandwidth yet."""
-        if self._at_once is not None:
-            # Who has no node sends nothing; such a rate lets no upload end, and nothing divide by zero.
-            rate_bps = uplink_rate_bps if moved is None else np.maximum(uplink_rate_bps, _STANDSTILL_BPS)
-            self._at_once.set_rate(now, rate_bps)
+    def follow(self, now: int, uplink_rate_bps: Floats, channel_gain: Floats, serving_node: Ints) -> None:
+        """Send over other channels from `now` on; who has moved to another node has no share of its bandwidth yet."""
+        if not self._joint:
+            self._set_fixed_rate(now, uplink_rate_bps)
             return
         self._channel_gain = channel_gain
-        if moved is not None and moved.any():
-            self.bandwidth_hz = np.where(moved, 0.0, self.bandwidth_hz)
-        self._set_rate(now)
+        moved = serving_node != self._serving_node
+        if moved.any():
+            self._granted_hz = np.where(moved, 0.0, self._granted_hz)
+            self._serving_node = serving_node
+        self._set_decided_rate(now)
 
     def cut_off(self, now: int, vehicles: NDArray[np.bool_]) -> None:
         """Stop some vehicles' sending at `now`, until they have a node again."""
-        if self._at_once is not None:
-            self._at_once.set_rate(now, np.where(vehicles, _STANDSTILL_BPS, self._at_once.rate_bps))
+        if not self._joint:
+            self._set_fixed_rate(now, np.where(vehicles, 0.0, self._rate_bps))
             return
-        self.bandwidth_hz = np.where(vehicles, 0.0, self.bandwidth_hz)
-        self._set_rate(now)
+        self._granted_hz = np.where(vehicles, 0.0, self._granted_hz)
+        self._set_decided_rate(now)
 
-    def tune(self, vehicles: NDArray[np.bool_], at: Ints, power_w: Floats, bandwidth_hz: Floats) -> None:
-        """Change power and bandwidth of some vehicles, each at its own time."""
-        assert self._in_turn is not None
-        until = np.where(vehicles, at, -1)
-        self._in_turn.advance(until)
-        self._power_w = np.where(vehicles, power_w, self._power_w)
-        self.bandwidth_hz = np.where(vehicles, bandwidth_hz, self.bandwidth_hz)
-        self._set_rate(until)
+    def _set_fixed_rate(self, now: int, rate_bps: Floats) -> None:
+        self._rate_bps = rate_bps
+        if self._at_once is not None:
+            # Who has no node sends nothing; such a rate lets no upload end, and nothing divide by zero.
+            self._at_once.set_rate(now, np.maximum(rate_bps, _STANDSTILL_BPS))
+        elif self._shared is not None:
+            self._shared.set_rate(now, rate_bps, self._power_w)
 
-    def _set_rate(self, at: int | Ints) -> None:
-        assert self._in_turn is not None
+    def tune(self, at: int, power_w: Floats, bandwidth_hz: Floats) -> None:
+        """Change powers and granted bandwidths, [N], at `at`."""
+        assert self._shared is not None
+        self._shared.advance(at)
+        self._power_w, self._granted_hz = power_w, bandwidth_hz
+        self._set_decided_rate(at)
+
+    @property
+    def granted(self) -> tuple[Floats, Floats]:
+        """Powers, W, and bandwidths, Hz, as vehicles were last told, [N]."""
+        return self._power_w, self._granted_hz
+
+    def _set_decided_rate(self, at: int) -> None:
+        """Follow powers, grants and channels from `at` on; who was told an old share may not overbook the pool."""
+        assert self._shared is not None
+        self.bandwidth_hz = self._system.within_pool_hz(self._granted_hz, self._serving_node)
         rate_bps = self._system.decided_rate_bps(self.bandwidth_hz, self._power_w, self._channel_gain)
-        self._in_turn.set_rate(at, rate_bps, self._power_w)
+        self._shared.set_rate(at, rate_bps, self._power_w)
 
     def charge_literally(self, rows: Rows) -> None:
         """Charge starting tasks as eq. 4 of 'llm6g' has it, in mode "paper": tokens for bits, whatever is sent.
@@ -89,5 +112,5 @@ class Radio:
 
     def settle(self, now: int) -> None:
         """Charge uploads in progress for the time up to `now`."""
-        if self._in_turn is not None:
-            self._in_turn.settle(now)
+        if self._shared is not None:
+            self._shared.settle(now)

@@ -73,6 +73,19 @@ class Uplink:
         self._rows = rows[~gone]
         return rows[gone]
 
+    def backlog_bytes(self, now: int) -> Floats:
+        """Return what is being sent at `now`, [N], bytes."""
+        columns = self._columns
+        rows = self._rows
+        rows = rows[(columns.upload_since[rows] <= now) & (columns.upload_end[rows] > now)]
+        vehicle = columns.vehicle[rows]
+        sent_bytes = self.rate_bps[vehicle] / 8 * seconds(now - columns.upload_since[rows])
+        left_bytes = np.maximum(columns.upload_left_bytes[rows] - sent_bytes, 0.0)
+        backlog_bytes: Floats = np.bincount(vehicle, weights=left_bytes, minlength=columns.num_vehicle).astype(
+            np.float64
+        )
+        return backlog_bytes
+
     def renumber(self, renumbered: Ints) -> None:
         """Follow rows that moved."""
         if self._rows.size:

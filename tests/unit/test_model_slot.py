@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from dataclasses import dataclass
 from typing import Any, cast
@@ -88,13 +89,16 @@ def loop_p2(instance: Instance) -> dict[str, float]:
     num_vehicle, num_class = given["size_bytes"].shape
     unit = num_vehicle * sum(float(mean) for mean in system.size_bytes_mean) / num_class
     queue_term = qos_sum = local_j = total_hz = misses = delay_sum = 0.0
+    allocations = [float(x) for x in given["compute_allocation_hz"].reshape(-1)]
+    total_speed = sum(max(x + given["estimation_bias_hz"], 0.0) for x in allocations if x > 0)
+    slower = min(1.0, 60e9 / total_speed) if model.capacity_rule == "effective" else 1.0
     for n in range(num_vehicle):
         for k in range(num_class):
             size, ratio = float(given["size_bytes"][n, k]), float(given["offloading_ratio"][n, k])
             x, backlog = float(given["compute_allocation_hz"][n, k]), float(given["backlog_bytes"][k])
             per_byte, deadline = float(system.cycles_per_byte[k]), float(system.deadline_s[k])
             f, kappa = float(system.cpu_hz[n]), float(system.kappa_vehicle[n])
-            y = max(x + given["estimation_bias_hz"], 0.0) if x > 0 else 0.0
+            y = slower * max(x + given["estimation_bias_hz"], 0.0) if x > 0 else 0.0
             work = size * per_byte
             whole_s = 8 * size / float(given["rate_bps"][n])
             upload = {"proportional": ratio * whole_s, "whole": whole_s if ratio > 0 else 0.0, "always": whole_s}
@@ -105,7 +109,7 @@ def loop_p2(instance: Instance) -> dict[str, float]:
             queue_term += weights.beta * backlog / unit * (ratio * size / unit - tau * drained / (per_byte * unit))
             qos_sum += 1 - delay / deadline
             local_j += kappa * f**2 * work * (1 - ratio)
-            total_hz += x
+            total_hz += drained
             misses += delay > deadline
             delay_sum += delay
     sigma = 1.0 if model.mode == "paper" else tau
@@ -164,6 +168,41 @@ def test_defaults_of_the_modes() -> None:
         explicit = make_instance(5, make_model((mode, "sequential", upload, capacity)), 4, bias_hz=0.2e9).step()
         for one, other in zip(plain, explicit, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("bias_hz", [0.0, 1e9, -1e9])
+def test_no_server_runs_faster_than_it_can(bias_hz: float) -> None:
+    """All flows get more than there is, at two nodes: 60 GHz in all, 25 W at full speed; 12 GHz, 2 W."""
+    one = make_system(4, 3, Model())
+    system = dataclasses.replace(
+        one,
+        node_hz=np.array([60e9, 12e9]),
+        node_kappa=np.array([1.85e-28, 2 / 12e9**3]),
+        node_num_core=np.array([20, 1]),
+    )
+    instance = make_instance(2, Model(), 4, bias_hz=bias_hz)
+    ratio = np.ones((4, 3))
+    given = instance.inputs | {"offloading_ratio": ratio, "compute_allocation_hz": 20e9 * ratio}
+    node = np.array([0, 1, 0, 1])
+    outcome = slot_step(system, **given, serving_node=node)
+    speed_hz = given["size_bytes"] * system.cycles_per_byte / outcome.edge_delay_s
+    np.testing.assert_allclose(speed_hz[node == 0].sum(), 60e9, rtol=1e-12)
+    np.testing.assert_allclose(speed_hz[node == 1], 12e9 / 6, rtol=1e-12)
+    full_w = 20 * 1.85e-28 * 3e9**3 + 2.0
+    assert float(outcome.energy_edge_j) == pytest.approx(0.1 * full_w, rel=1e-12)
+    np.testing.assert_allclose(outcome.service_bytes * system.cycles_per_byte, 0.1 * speed_hz.sum(axis=0), rtol=1e-12)
+    literal = slot_step(dataclasses.replace(system, model=Model(mode="paper")), **given, serving_node=node)
+    np.testing.assert_allclose(given["size_bytes"] * system.cycles_per_byte / literal.edge_delay_s, 20e9 + bias_hz)
+    assert float(literal.energy_edge_j) == pytest.approx(20 * 1.85e-28 * 6e9**3 + 2.0 * 10**3, rel=1e-12)
+
+
+def test_a_job_is_spread_over_the_cores() -> None:
+    """12 jobs at 5 GHz each on 20 cores: 0.25 GHz per core, at 1.85e-28 W/Hz^3 (0.25 GHz)^2 per cycle."""
+    instance = make_instance(4, Model(edge_energy="job"), 4)
+    given = instance.inputs | {"offloading_ratio": np.ones((4, 3)), "compute_allocation_hz": np.full((4, 3), 5e9)}
+    cycles = float((given["size_bytes"] * np.array([2e3, 3e3, 4e3])).sum())
+    outcome = slot_step(instance.system, **given)
+    assert float(outcome.energy_edge_j) == pytest.approx(1.85e-28 * 0.25e9**2 * cycles, rel=1e-12)
 
 
 def test_work_without_cpu_never_ends() -> None:

@@ -73,7 +73,7 @@ def drive(plane: DataPlane, changes: Sequence[tuple[int, Floats | None]], *, com
             plane.set_service_rate(now, rate_hz)
         if compact:
             note(plane.take_finished(now)[0])
-    note(plane.take_unfinished(plane.columns.num_row))
+    note(plane.take_unfinished(plane.columns.num_row, changes[-1][0]))
     return Served(times["arrive"], times["serve"], times["served"])
 
 

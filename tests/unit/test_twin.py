@@ -25,8 +25,14 @@ QUANTUM_M = 1e-4
 QUANTUM_DB = 1e-6
 BASE: dict[str, Any] = {
     "time": {"slot_duration_s": 0.1, "num_slot": 12},
-    "vehicles": {"num_vehicle": 3, "cpu_hz": [1.5e9, 2.5e9], "kappa": 1e-27, "transmit_power_w": 0.2},
-    "radio": {"bandwidth_hz": 20e6, "noise_w": 1e-14},
+    "vehicles": {
+        "num_vehicle": 3,
+        "cpu_hz": [1.5e9, 2.5e9],
+        "kappa": 1e-27,
+        "transmit_power_w": 0.2,
+        "cpu": "per-task",
+    },
+    "radio": {"bandwidth_hz": 20e6, "noise_w": 1e-14, "uplink": "each"},
     "server": {"frequency_hz": 60e9, "num_core": 20, "kappa": 1.85e-28},
     "tasks": [
         {"name": "a", "size_bytes": [10_000, 30_000], "cycles_per_byte": 2000, "deadline_s": 0.04},

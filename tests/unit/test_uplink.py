@@ -27,7 +27,7 @@ NO_FATE = Fate(0, None)
 def make_plane(*settings_: str, sizes: Any, uplink: Fate = NO_FATE, result: Fate = NO_FATE) -> DataPlane:
     """Three vehicles, two classes, one slot of tasks, a server that is never the bottleneck."""
     scenario = make_scenario(*settings_)
-    plane = DataPlane(scenario.system(), shared_cpu=scenario.vehicles.cpu == "shared")
+    plane = DataPlane(scenario.system())
     plane.append_slots(
         0, np.asarray(sizes, dtype=float).reshape(1, 3, 2), np.zeros((1, 3), dtype=np.int64), uplink, result
     )

@@ -1,0 +1,104 @@
+"""The local parts of tasks on the CPUs of their vehicles."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from physical.params import CpuRule
+from physical.plane.columns import TaskColumns
+from physical.plane.resource import CPU
+from physical.plane.rules import make_resource
+from physical.plane.ticks import NO_ROWS, Floats, Ints, seconds, ticks_from_s
+
+
+class OwnCpus:
+    """Every task has a CPU of its own (eq. 7): its end is known when it starts."""
+
+    def __init__(self, columns: TaskColumns) -> None:
+        self._columns = columns
+        self._running: list[Ints] = []
+
+    def start(self, rows: Ints, need_s: Floats) -> Ints:
+        """Start local parts that take `need_s` at the ticks in `start`; return those whose end is known: all."""
+        columns = self._columns
+        columns.local_end[rows] = columns.start[rows] + ticks_from_s(need_s)
+        self._running.append(rows)
+        return rows
+
+    def advance(self, now: int) -> Ints:  # noqa: ARG002 - as `SharedCpus.advance`
+        """Return no rows: nothing happens that was not known before."""
+        return NO_ROWS
+
+    def left(self, now: int) -> tuple[Ints, Floats]:
+        """Return the rows that run at `now`, and the time that each still takes, s."""
+        rows = self._running[0] if len(self._running) == 1 else np.concatenate([NO_ROWS, *self._running])
+        rows = rows[self._columns.local_end[rows] > now]
+        self._running = [rows] if rows.size else []
+        return rows, seconds(self._columns.local_end[rows] - np.maximum(self._columns.start[rows], now))
+
+    def remove(self, vehicles: NDArray[np.bool_], now: int) -> None:
+        """Stop the local parts of some vehicles, a mask [N]."""
+        rows, _ = self.left(now)
+        self._running = [rows[~vehicles[self._columns.vehicle[rows]]]]
+
+    def remove_rows(self, rows: Ints, now: int) -> None:
+        """Stop some local parts."""
+        running, _ = self.left(now)
+        self._running = [running[~np.isin(running, rows)]]
+
+    def settle(self, now: int) -> None:
+        """Do nothing: what is left follows from the end."""
+
+    def renumber(self, renumbered: Ints) -> None:
+        """Follow rows that moved."""
+        self._running = [rows[rows >= 0] for rows in (renumbered[rows] for rows in self._running)]
+
+
+class SharedCpus:
+    """One CPU for each vehicle, whose tasks run in turn or share it."""
+
+    def __init__(self, columns: TaskColumns, num_vehicle: int, rule: CpuRule) -> None:
+        self._columns = columns
+        self._resource = make_resource("sharing" if rule == "sharing" else "in-turn", columns, num_vehicle, CPU)
+        self._resource.change_rates(0, np.ones(num_vehicle))
+
+    def start(self, rows: Ints, need_s: Floats) -> Ints:
+        """Start local parts that take `need_s` at the ticks in `start`; return those whose end is known.
+
+        A task without local work does not wait for the CPU.
+        """
+        columns = self._columns
+        columns.local_left_s[rows] = need_s
+        works = need_s > 0
+        if works.any():
+            self._resource.add(rows[works])
+        idle = rows[~works]
+        columns.local_end[idle] = columns.start[idle]
+        return idle
+
+    def advance(self, now: int) -> Ints:
+        """Run up to `now`; return the rows whose local parts have ended since, in ascending order."""
+        rows = np.sort(self._resource.advance(now))
+        self._columns.local_left_s[rows] = 0.0
+        return rows
+
+    def left(self, now: int) -> tuple[Ints, Floats]:
+        """Return the rows that run or wait at `now`, and the CPU time that each still takes, s."""
+        return self._resource.left(now)
+
+    def remove(self, vehicles: NDArray[np.bool_], now: int) -> None:
+        """Take the local parts of some vehicles, a mask [N], off their CPUs."""
+        self._resource.remove(vehicles, now, coming=True)
+
+    def remove_rows(self, rows: Ints, now: int) -> None:
+        """Take some local parts off their CPUs."""
+        self._resource.remove_rows(rows, now)
+
+    def settle(self, now: int) -> None:
+        """Write what is left of the local parts at `now`."""
+        self._resource.settle(now)
+
+    def renumber(self, renumbered: Ints) -> None:
+        """Follow rows that moved."""
+        self._resource.renumber(renumbered)

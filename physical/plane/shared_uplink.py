@@ -1,0 +1,81 @@
+"""Uploads over an uplink that the tasks of a vehicle share, at a rate that follows channel, power and bandwidth."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from physical.params import TaskOrder, UplinkRule
+from physical.plane.columns import TaskColumns
+from physical.plane.resource import UPLINK
+from physical.plane.rules import make_resource
+from physical.plane.ticks import NO_ROWS, Floats, Ints
+
+
+class SharedUplink:
+    """Rows on their way to a server: those that wait or are being sent, then those that the network delays.
+
+    The interface of `Uplink`, with a power beside the rate.
+    """
+
+    def __init__(
+        self, columns: TaskColumns, num_vehicle: int, rule: UplinkRule, order: TaskOrder, *, metered: bool
+    ) -> None:
+        use = UPLINK if metered else UPLINK._replace(joules="")
+        if order == "parallel":
+            use = use._replace(ready="start")
+        self._columns = columns
+        self._num_vehicle = num_vehicle
+        self._resource = make_resource(rule, columns, num_vehicle, use)
+        self._sent = NO_ROWS
+
+    def add(self, rows: Ints, since_column: Ints, upload_bytes: Floats) -> None:  # noqa: ARG002 - as `Uplink.add`
+        """Let the uploads of `rows` come when they are ready: at their start, or after their local part."""
+        self._columns.upload_left_bytes[rows] = upload_bytes
+        self._resource.add(rows)
+
+    def advance(self, now: int) -> None:
+        """Send up to `now`."""
+        columns = self._columns
+        rows = self._resource.advance(now)
+        if rows.size:
+            columns.arrive[rows] = columns.upload_end[rows] + columns.uplink_latency[rows]
+            self._sent = np.sort(np.concatenate([self._sent, rows]))
+
+    def set_rate(self, now: int, rate_bps: Floats, watts: Floats) -> None:
+        """Change all rates and powers, [N], at `now`, to which uploads have been advanced."""
+        self._resource.change_rates(now, rate_bps / 8, np.where(rate_bps > 0, watts, 0.0))
+
+    def settle(self, now: int) -> None:
+        """Charge the uploads in progress for the time up to `now`."""
+        self._resource.settle(now)
+
+    def take_arrived(self, now: int) -> Ints:
+        """Remove and return the rows that have reached the server by `now`, in ascending order."""
+        self.advance(now)
+        rows = self._sent
+        if not rows.size:
+            return rows
+        arrived = self._columns.arrive[rows] <= now
+        self._sent = rows[~arrived]
+        return rows[arrived]
+
+    def remove(self, vehicles: NDArray[np.bool_], now: int, *, coming: bool) -> Ints:
+        """Take out the rows of some vehicles, a mask [N], at `now`: those on their way, and those still `coming`."""
+        self.advance(now)
+        gone = vehicles[self._columns.vehicle[self._sent]]
+        removed = [self._resource.remove(vehicles, now, coming=coming), self._sent[gone]]
+        self._sent = self._sent[~gone]
+        return np.concatenate(removed)
+
+    def backlog_bytes(self, now: int) -> Floats:
+        """Return what waits to be sent or is being sent at `now`, [N], bytes."""
+        rows, left_bytes = self._resource.left(now)
+        vehicle = self._columns.vehicle[rows]
+        backlog_bytes: Floats = np.bincount(vehicle, weights=left_bytes, minlength=self._num_vehicle).astype(np.float64)
+        return backlog_bytes
+
+    def renumber(self, renumbered: Ints) -> None:
+        """Follow rows that moved."""
+        self._sent = renumbered[self._sent]
+        self._resource.renumber(renumbered)
