@@ -137,14 +137,24 @@ def _spell(found: Interval, unit: float = 1.0, *, word: bool = False, bare: bool
     """
     if not math.isfinite(found.mean):
         return "none"
-    mean = f"{found.mean / unit:.4g}"
+    mean = _digits(found.mean / unit, 4)
     if word:
         return f"{mean} unstable"
     if bare or found.method is None:
         return mean
     if found.method == "bca":
-        return f"{mean} [{found.low / unit:.3g}, {found.high / unit:.3g}]"
-    return f"{mean} ± {found.half_width / unit:.2g}"
+        return f"{mean} [{_digits(found.low / unit, 3)}, {_digits(found.high / unit, 3)}]"
+    return f"{mean} ± {_digits(found.half_width / unit, 2)}"
+
+
+def _digits(value: float, num: int) -> str:
+    """Spell a number with some digits; a large one in full, which is shorter than with an exponent.
+
+    >>> _digits(0.012345, 3), _digits(1234.5, 3)
+    ('0.0123', '1234')
+    """
+    text = f"{value:.{num}g}"
+    return f"{value:.0f}" if "e+" in text else text
 
 
 def _spell_p(p: float) -> str:
