@@ -78,10 +78,16 @@ class Ledger:
         self._system = system
         self._deadline_ns = np.rint(system.deadline_s * NS_PER_S).astype(np.int64)
         self._units_per_j = _units_per_j(system)
+        self._penalties: list[Floats] = []
         self._first = 0
         self._closed: list[ClosedSlot] = []
         self._sums: dict[str, Ints] = {name: np.zeros(0, dtype=np.int64) for name in _COUNTS}
         self._sums |= {name: np.zeros((0, system.num_class), dtype=np.int64) for name in _BY_CLASS}
+
+    @property
+    def slot_penalty(self) -> Floats:
+        """Penalty of every slot that was emitted, [slots]; NaN for slots without a task that counts."""
+        return np.concatenate(self._penalties) if self._penalties else np.zeros(0)
 
     def close_slot(self, slot: ClosedSlot) -> None:
         """Take note of the queues and the edge energy of the next slot."""
@@ -156,6 +162,8 @@ class Ledger:
         taken = {name: sums[:num] for name, sums in self._sums.items()}
         self._sums = {name: sums[num:] for name, sums in self._sums.items()}
         rows = self._rows(closed, taken)
+        beta = 0.0 if self._system.cost is not None else self._system.objective.beta
+        self._penalties.append(rows.get("penalty", rows["objective"] - beta * rows["drift"]))
         self._first += num
         self._add_to_totals(rows, taken)
         return rows
