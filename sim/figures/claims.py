@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from sim.compare import Interval
 from sim.figures.measure import Measured, intervals, relative_difference
 from sim.figures.plan import Metric, Series, World, number
+from sim.statistics import Interval
 
 Outcome = Literal["yes", "no", "open"]
 Verdict = Literal["reproduces", "in part", "does not reproduce", "cannot be told"]

@@ -9,16 +9,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from physical.errors import InputError
 from policies.registry import make
-from sim.compare import Interval, interval
+from sim.evaluation import write_runs as write_rows
 from sim.figures.plan import Metric, Plan, Series, World, number
-from sim.jobs import Job, finish
+from sim.jobs import Finished, Job, finish
 from sim.scenario import Scenario
 from sim.simulation import RunResult, run
+from sim.statistics import Interval, interval
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -33,10 +32,10 @@ class MeasuredJob(Job):
         """Return the file that holds the result: another than that of a plain run, which lacks those numbers."""
         return super().path(directory).with_suffix(".figures.json")
 
-    def summarise(self, scenario: Scenario) -> dict[str, Any]:
-        """Run, and return summary and additional numbers."""
+    def perform(self, scenario: Scenario) -> Finished:
+        """Run, and return what is kept, with the additional numbers in the summary."""
         result = run(scenario, policy=self.policy, seed=self.seed)
-        return result.summary | more(scenario, result)
+        return Finished(result.summary | more(scenario, result), result.slot_penalty)
 
 
 def more(scenario: Scenario, result: RunResult) -> dict[str, Any]:
@@ -182,7 +181,7 @@ def measure(
                 place = (mode, world.name, method.policy, index)
                 jobs[place] = [MeasuredJob(text, method.policy, seed) for seed in seeds]
     found = finish([job for row in jobs.values() for job in row], directory, num_worker, progress)
-    summaries = {place: [found[job] for job in row] for place, row in jobs.items()}
+    summaries = {place: [found[job].summary for job in row] for place, row in jobs.items()}
     return Measured(plan, modes, seeds, summaries)
 
 
@@ -200,5 +199,4 @@ def write_runs(measured: Measured, path: Path) -> None:
         for (mode, world, policy, index), summaries in measured.summaries.items()
         for seed, summary in zip(measured.seeds, summaries, strict=True)
     ]
-    keys = dict.fromkeys(key for row in rows for key in row)
-    pq.write_table(pa.Table.from_pylist([{key: row.get(key) for key in keys} for row in rows]), path)
+    write_rows(rows, path)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sim.compare import Interval
 from sim.figures.claims import Claim, Finding, Outcome, Verdict, verdict
 from sim.figures.measure import Measured, intervals
 from sim.figures.plan import FigurePlan, Metric, Plan, Series, World, number
+from sim.statistics import Interval
 
 _MINUS = "\N{MINUS SIGN}"
 
