@@ -82,7 +82,7 @@ def rest_hz(snapshot: TwinSnapshot) -> Floats:
     """Return the capacities that policies may give away, [M], Hz: those of the nodes less what leftovers need."""
     system, bias_hz, node = snapshot.system, snapshot.estimation_bias_hz, snapshot.serving_node
     reserved = reserved_hz(snapshot)
-    if system.num_node == 1:
+    if system.num_node == 1 and node.min() >= 0:
         return np.array([capacity_hz(system, bias_hz, 0, reserved)])
     places = [node == index for index in range(system.num_node)]
     return np.array([capacity_hz(system, bias_hz[here], i, reserved[here]) for i, here in enumerate(places)])
