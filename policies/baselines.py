@@ -194,7 +194,7 @@ class GreedyCost:
         system = snapshot.system
         weights, server = system.objective, system.server
         local_s, edge_s = whole_task_delays_s(snapshot)
-        num_task = local_s.size
+        num_task = max(int(np.count_nonzero(snapshot.size_bytes)), 1)
         cycles = system.work_cycles(snapshot.size_bytes, snapshot.serving_node)[0]
         local_j = energy.local_energy_j(cycles, system.cpu_hz[:, np.newaxis], system.kappa_vehicle[:, np.newaxis])
         power_w = energy.edge_power_w(server.frequency_hz, server.num_core, server.kappa)

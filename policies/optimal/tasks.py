@@ -68,8 +68,8 @@ class Tasks:
     local_cost : [M], E, weighted energy of the whole task on its vehicle
     backlog_cost : [M], Q, drift of the whole task arriving at the server
     drain_per_hz : [M], 1/Hz, s, drift that one Hz removes
-    delay_cost_per_s : [M], 1/s, w_U / (M T)
-    miss_cost : P_m / M
+    delay_cost_per_s : [M], 1/s, w_U / (M' T), where M' of the tasks have more than 0 bytes
+    miss_cost : P_m / M'
     constant : - w_U, part of P2 that no decision changes
     bias_hz : [M], Hz, delta; y = x + delta
     least_hz : [M], Hz, least allocation x of an active task
@@ -131,7 +131,8 @@ def read_tasks(snapshot: TwinSnapshot, margin: float = 0.0) -> Tasks:
     """
     system, size_bytes = snapshot.system, snapshot.size_bytes
     model, weights, server = system.model, system.objective, system.server
-    tau_s, unit_bytes, num_task = system.slot_duration_s, system.backlog_unit_bytes, size_bytes.size
+    tau_s, unit_bytes = system.slot_duration_s, system.backlog_unit_bytes
+    num_task = int(np.count_nonzero(size_bytes))  # that there are, which the means of P2 are over
     cpu_hz = system.cpu_hz[:, np.newaxis]
     work_cycles = system.work_cycles(size_bytes, None)[0]
     local_s = computing.execution_delay_s(work_cycles, cpu_hz)
@@ -156,9 +157,9 @@ def read_tasks(snapshot: TwinSnapshot, margin: float = 0.0) -> Tasks:
         local_cost=flat(weights.energy_weight * local_j),
         backlog_cost=flat(urgency * size_bytes / unit_bytes),
         drain_per_hz=flat(urgency * tau_s / (system.cycles_per_byte * unit_bytes)),
-        delay_cost_per_s=flat(weights.qos_weight / (num_task * system.deadline_s)),
-        miss_cost=weights.deadline_price / num_task,
-        constant=-weights.qos_weight,
+        delay_cost_per_s=flat(weights.qos_weight / (max(num_task, 1) * system.deadline_s)),
+        miss_cost=weights.deadline_price / max(num_task, 1),
+        constant=-weights.qos_weight if num_task else 0.0,
         bias_hz=flat(snapshot.estimation_bias_hz),
         least_hz=flat(least_allocation_hz(system, snapshot.estimation_bias_hz)),
         server=Server(capacity_hz(system, snapshot.estimation_bias_hz), edge_cost / unit_hz**3),

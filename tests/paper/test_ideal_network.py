@@ -36,8 +36,14 @@ def scenario(num_vehicle: int, **tables: Any) -> Scenario:
     deadlines_s = (1.0, 1.3, 2.0)
     data: dict[str, Any] = {
         "time": {"slot_duration_s": 4.0, "num_slot": 6},
-        "vehicles": {"num_vehicle": num_vehicle, "cpu_hz": [5e9, 3e9], "kappa": 1e-28, "transmit_power_w": 0.2},
-        "radio": {"bandwidth_hz": 20e6, "noise_w": 1e-14},
+        "vehicles": {
+            "num_vehicle": num_vehicle,
+            "cpu_hz": [5e9, 3e9],
+            "cpu": "per-task",  # eqs. 7 and 9 know of no waiting at the vehicle
+            "kappa": 1e-28,
+            "transmit_power_w": 0.2,
+        },
+        "radio": {"bandwidth_hz": 20e6, "noise_w": 1e-14, "uplink": "each"},
         "server": server(num_vehicle, "slices"),
         "tasks": [task | {"name": f"k{k}", "deadline_s": deadline_s} for k, deadline_s in enumerate(deadlines_s)],
         "objective": {"deadline_price": 3.0},

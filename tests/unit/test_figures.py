@@ -104,7 +104,12 @@ def test_llm6g_covers_figures_1_and_2() -> None:
     assert world.points == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
     scenario = scenario_at(plan, "paper", world, 0.3)
     assert scenario.cost is not None
-    assert (scenario.cost.time_weight, scenario.cost.normalise) == (0.3, False)
+    system = scenario.system()
+    assert (scenario.cost.time_weight, system.time_unit_s, system.energy_unit_j) == (
+        0.3,
+        1.0,
+        1.0,
+    )  # seconds and joules
     assert {"layers-exact", "ao-sqp-fp", "rlor", "rrlo"} == {method.policy for method in plan.methods}
 
 
