@@ -205,10 +205,10 @@ def _quiet_collector() -> Iterator[None]:
 
 def _summary(world: World, wall_s: float) -> dict[str, Any]:
     """Return the keys that scripts rely on; a mean over nothing is None."""
-    totals, decisions = world.recorder.ledger.totals, world.recorder.decisions
+    totals, decisions = world.recorder.ledger.totals, world.recorder.decisions.totals
     tasks = totals.by_task
     num_slot = world.num_slot_done
-    wall_ms = np.array(world.recorder.policy_wall_s or [np.nan]) * 1e3
+    wall_ms = np.array(world.recorder.decisions.wall_s or [np.nan]) * 1e3
 
     def mean(total: float, count: float) -> float | None:
         return total / count if count and np.isfinite(total) else None
@@ -248,6 +248,8 @@ def _summary(world: World, wall_s: float) -> dict[str, Any]:
         "decision_ms_p50": float(np.percentile(wall_ms, 50)) if decisions.num else None,
         "decision_ms_p99": float(np.percentile(wall_ms, 99)) if decisions.num else None,
         "decisions_repaired": decisions.repaired,
+        "gap_max": decisions.gap_max if np.isfinite(decisions.gap_max) else None,
+        **({"gap_model": "; ".join(sorted(decisions.models))} if decisions.models else {}),
         **({"decisions_guarded": decisions.guarded} if decisions.prompts else {}),
         "fallbacks": decisions.fallbacks,
         "wall_s": wall_s,
