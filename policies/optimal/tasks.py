@@ -11,7 +11,7 @@ from physical.errors import InputError
 from physical.model import computing, energy, qos, rate
 from physical.model.slot import SlotOutcome, slot_step
 from physical.system import System
-from policies.feasible import capacity_hz, least_allocation_hz
+from policies.feasible import least_allocation_hz, rest_hz
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
@@ -21,13 +21,13 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Server:
-    """What the tasks share: ``sum v <= C``, and the energy term ``e3 X^3`` on the sum X of all allocations.
+    """What the tasks share: ``V = sum v <= C``, and the energy term ``e3 V^3``.
 
-    `v` is what the capacity rule counts: the allocation x ("alloc"), or the true speed y ("effective").
+    `v` is what capacity and energy count: the allocation x (rule "alloc"), or the true speed y ("effective").
 
     Parameters
     ----------
-    capacity_hz : Hz, C
+    capacity_hz : Hz, C, less what leftovers need
     cubic : 1/Hz^3, e3, the weighted energy term of eq. 15 per Hz^3
     """
 
@@ -35,7 +35,7 @@ class Server:
     cubic: float
 
     def cost(self, total_hz: float) -> float:
-        """Return the weighted edge energy of a total allocation."""
+        """Return the weighted edge energy of a total."""
         return self.cubic * total_hz * total_hz * total_hz
 
     def marginal(self, total_hz: float) -> float:
@@ -76,7 +76,7 @@ class Tasks:
     server : what the tasks share
     parallel : local and remote part overlap (else eq. 10)
     upload_rule : "proportional", "whole" or "always"
-    effective : the capacity counts true speeds, not allocations
+    effective : capacity and energy count true speeds, not allocations
     idle_late : [M], the task misses its deadline when it stays on its vehicle
     """
 
@@ -162,7 +162,7 @@ def read_tasks(snapshot: TwinSnapshot, margin: float = 0.0) -> Tasks:
         constant=-weights.qos_weight if num_task else 0.0,
         bias_hz=flat(snapshot.estimation_bias_hz),
         least_hz=flat(least_allocation_hz(system, snapshot.estimation_bias_hz)),
-        server=Server(capacity_hz(system, snapshot.estimation_bias_hz), edge_cost / unit_hz**3),
+        server=Server(float(rest_hz(snapshot)[0]), edge_cost / unit_hz**3),
         parallel=model.order == "parallel",
         upload_rule=model.upload_rule,
         effective=model.capacity_rule == "effective",

@@ -176,7 +176,10 @@ def test_error_tells_file_from_setting() -> None:
         (["model.mode=corrected"], ("proportional", "effective", "energy")),
         ([], ("proportional", "effective", "energy")),
         (["model.mode=paper", "model.upload=whole"], ("whole", "alloc", "power")),
-        (["model.capacity=alloc", "model.edge_energy=power"], ("proportional", "alloc", "power")),
+        (
+            ["model.mode=paper", "model.capacity=effective", "model.edge_energy=energy"],
+            ("always", "effective", "energy"),
+        ),
     ],
 )
 def test_mode_expands_to_rules(settings: list[str], rules: tuple[str, str, str]) -> None:
