@@ -23,7 +23,7 @@ _EVENTS_MAX = 1000
 def charts_of(runs: Runs) -> list[Chart]:
     """Return the charts of runs; those without anything to show are left out."""
     makers: tuple[Callable[[Runs], Iterator[Chart]], ...] = (
-        *(_events, _penalty, _waiting, _backlog, _delays, _missed, _energy, _objective, _position_error),,
+        *(_events, _penalty, _waiting, _backlog, _delays, _missed, _energy, _objective, _position_error),
         *(_gain_error, _size_error, _age, _bias, _decision_time, _prompts),
     )
     return [chart for make in makers for chart in make(runs) if any(len(curve.x) for curve in chart.curves)]
