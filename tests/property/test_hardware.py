@@ -47,7 +47,8 @@ def hardware_case_of(seed: int) -> Case:
         ],
         [{"kind": "node-down", "at_s": at_s[1], "node": node}, {"kind": "node-up", "at_s": at_s[2], "node": node}],
     ]
-    corrected = {"mode": "corrected", "capacity": None, "handover": dice.pick(["forward", "finish", "drop"])}
+    rules = ["forward", "drop"] + ["finish"] * (case.scenario.server.discipline != "fifo")
+    corrected = {"mode": "corrected", "capacity": None, "handover": dice.pick(rules)}
     data = case.data | {"model": case.data["model"] | corrected, "timeline": dice.pick(happenings)}
     faults = () if data["timeline"] else case.faults
     return replace(case, data=data, faults=faults)
