@@ -200,7 +200,8 @@ def check_uplinks(books: Books) -> None:
         own = np.flatnonzero(ended & (books.vehicle == vehicle))
         for rows in [own] if system.uplink != "each" else own[:, np.newaxis]:
             check_windows(begin_s[rows], end_s[rows], sent_bytes[rows], supply, slack)
-        if books.jobs is not None:
+        if system.joint:  # else the radio costs nothing
+            assert books.jobs is not None
             coming = (sent_bytes > 0) & ~np.isnan(begin_s) & (books.vehicle == vehicle)
             until_s = books.until_s("upload_end")
             time_s = busy_s(begin_s[coming], until_s[coming])
