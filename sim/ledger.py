@@ -78,10 +78,16 @@ class Ledger:
         self._system = system
         self._deadline_ns = np.rint(system.deadline_s * NS_PER_S).astype(np.int64)
         self._units_per_j = _units_per_j(system)
+        self._penalties: list[Floats] = []
         self._first = 0
         self._closed: list[ClosedSlot] = []
         self._sums: dict[str, Ints] = {name: np.zeros(0, dtype=np.int64) for name in _COUNTS}
         self._sums |= {name: np.zeros((0, system.num_class), dtype=np.int64) for name in _BY_CLASS}
+
+    @property
+    def slot_penalty(self) -> Floats:
+        """Penalty of every slot that was emitted, [slots]; NaN for slots without a task that counts."""
+        return np.concatenate(self._penalties) if self._penalties else np.zeros(0)
 
     def close_slot(self, slot: ClosedSlot) -> None:
         """Take note of the queues and the edge energy of the next slot."""
@@ -156,6 +162,8 @@ class Ledger:
         taken = {name: sums[:num] for name, sums in self._sums.items()}
         self._sums = {name: sums[num:] for name, sums in self._sums.items()}
         rows = self._rows(closed, taken)
+        beta = 0.0 if self._system.cost is not None else self._system.objective.beta
+        self._penalties.append(rows.get("penalty", rows["objective"] - beta * rows["drift"]))
         self._first += num
         self._add_to_totals(rows, taken)
         return rows
@@ -238,7 +246,7 @@ def _units_per_j(system: System) -> float:
     if system.model.edge_energy_rule == "job":
         task_j += float(energy.local_energy_j(edge.max(), system.node_hz, system.node_kappa).max())
         task_j += float(energy.transmit_energy_j(system.transmit_power_w, system.slot_duration_s).max())
-    slot_j = task_j * system.num_vehicle * system.num_class
+    slot_j = task_j * system.num_present * system.num_class
     return 2.0 ** (50 - math.ceil(math.log2(slot_j))) if slot_j > 0 else 1.0
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from physical.errors import InputError
 from policies.api import Policy
@@ -41,11 +42,13 @@ class RunResult:
     summary : see the README for the keys
     directory : where the trace is, or None if it is in memory
     status : "complete" or "interrupted"
+    slot_penalty : [slots], the penalty of each slot; NaN for slots without a task that counts
     """
 
     summary: dict[str, Any]
     directory: Path | None
     status: str
+    slot_penalty: NDArray[np.float64]
     _tables: dict[str, list[pa.Table]]
 
     def table(self, name: str) -> pa.Table:
@@ -154,7 +157,7 @@ def simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options
     if options.speed is not None:
         summary |= {"realtime_slips": world.pace.num_slip, "realtime_slip_s_max": world.pace.slip_s_max}
     writer.close(status, summary)
-    return RunResult(summary, directory, status, writer.tables)
+    return RunResult(summary, directory, status, world.recorder.ledger.slot_penalty, writer.tables)
 
 
 def _manifest(scenario: Scenario, policy: str, seed: int) -> dict[str, Any]:

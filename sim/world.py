@@ -368,7 +368,7 @@ class World:
 def _is_static(scenario: Scenario) -> bool:
     """Return whether all vehicles are attached to the only node all the time."""
     moves = any(isinstance(event, NodeDown | NodeUp | VehicleLeaves | VehicleEnters) for event in scenario.timeline)
-    return len(scenario.nodes) == 1 and scenario.mobility.file is None and scenario.radio.range_m is None and not moves
+    return len(scenario.nodes) == 1 and scenario.everybody_stays and scenario.radio.range_m is None and not moves
 
 
 def _settings(decision: Decision) -> Settings:
