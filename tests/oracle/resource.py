@@ -100,9 +100,13 @@ class InTurn(Resource):
             return job.work
         return max(self._left - self.rate * self._elapsed_s(self._since), 0.0)
 
-    def left_of_all(self) -> float:
-        """Return the work that waits or is in service."""
-        return sum(job.work for job in self._queue[1:]) + sum(self.left(job) for job in self._queue[:1])
+    def left_of_head(self) -> float:
+        """Return what is left of the work in service."""
+        return self.left(self._queue[0]) if self._queue else 0.0
+
+    def waiting(self) -> list[float]:
+        """Return the works that wait behind it."""
+        return [job.work for job in self._queue[1:]]
 
     def settle(self) -> None:
         if self._queue:

@@ -20,6 +20,8 @@ from tests.oracle.task import Clock, Task
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+UNITS_PER_BYTE = 2**20
+"""Servers count what waits behind the task in service in whole units: such sums do not depend on their order."""
 EARLY_ADMISSION = Phase.SERVICE_DONE + 0.5
 """Tasks that arrive at T enter their queues together, in row order: after what ended at T, before anything changes."""
 LATE_ADMISSION = Phase.PATIENCE + 0.5
@@ -82,14 +84,20 @@ class Queues:
         """Return the work of a vehicle's flows, [K]; by `fifo` there are none."""
         if not self.sliced:
             return np.zeros(self._num_class)
-        return np.array([self._queues[vehicle, task_class].left_of_all() for task_class in range(self._num_class)])
+        return np.array([self._left_cycles(vehicle, task_class) for task_class in range(self._num_class)])
+
+    def _left_cycles(self, vehicle: int, task_class: int) -> float:
+        """Return the work of a flow: the sum of what waits is rounded once for each task, as the server's books have it."""
+        queue, nominal = self._queues[vehicle, task_class], self._nominal[task_class]
+        units = sum(round(work / nominal * UNITS_PER_BYTE) for work in queue.waiting())
+        return queue.left_of_head() + units / UNITS_PER_BYTE * nominal
 
     def backlog_bytes(self, vehicles: list[int]) -> Floats:
         """Return the backlog of every class, [K], of some vehicles."""
         backlog = np.zeros(self._num_class)
-        for (vehicle, task_class), queue in self._queues.items():
+        for vehicle, task_class in self._queues:
             if vehicle in vehicles or not self.sliced:
-                backlog[task_class] += queue.left_of_all() / self._nominal[task_class]
+                backlog[task_class] += self._left_cycles(vehicle, task_class) / self._nominal[task_class]
         return backlog
 
     def take_arrived_bytes(self) -> Floats:

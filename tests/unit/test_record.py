@@ -14,8 +14,14 @@ from tests.unit.test_twin import Spy, make_scenario
 from twin.decision import Decision, Diagnostics
 from twin.snapshot import TwinSnapshot
 
-# As the two roads were when their energy was counted twice: the path loss of 2 GHz, CPUs and uplinks of one's own.
-OLD = ("radio.path_loss_intercept_db=128.1", "vehicles.cpu=per-task", "radio.uplink=each", "time.num_slot=100")
+# As the road was when its energy was counted twice: a ring, the path loss of 2 GHz, CPUs and uplinks of one's own.
+OLD = (
+    "mobility.ends=wrap",
+    "radio.path_loss_intercept_db=128.1",
+    "vehicles.cpu=per-task",
+    "radio.uplink=each",
+    "time.num_slot=100",
+)
 
 
 def floats(result: RunResult, table: str, name: str) -> NDArray[np.float64]:
@@ -25,7 +31,7 @@ def floats(result: RunResult, table: str, name: str) -> NDArray[np.float64]:
 @pytest.mark.parametrize(("policy", "objective"), [("edge-equal", 0.219), ("greedy-cost", 0.218)])
 def test_the_energy_of_servers_with_transformers_is_that_of_their_power(policy: str, objective: float) -> None:
     """Five servers at full speed draw 49.95 J in a slot (eq. 15): that is all that can be spent."""
-    scenario = Scenario.load("corridor", [*OLD, "mobility.ends=wrap"] if has_ends() else list(OLD))
+    scenario = Scenario.load("corridor", OLD)
     result, system = run(scenario, policy=policy), scenario.system()
     power_w = system.node_num_core * system.node_kappa * (system.node_hz / system.node_num_core) ** 3
     full_j = float(power_w.sum()) * system.slot_duration_s
@@ -41,11 +47,6 @@ def test_the_energy_of_servers_with_transformers_is_that_of_their_power(policy: 
     assert result.summary["energy_transmit_j"] == 0
     local_j = floats(result, "jobs", "energy_local_j").sum()
     assert result.summary["energy_local_j"] == pytest.approx(local_j, rel=1e-9)
-
-
-def has_ends() -> bool:
-    """Whether a road's ends can be chosen."""
-    return "ends" in type(Scenario.load("corridor").mobility).model_fields
 
 
 @pytest.mark.parametrize("policy", ["random", "edge-equal"])

@@ -105,17 +105,20 @@ def test_uplink_backlog_is_what_uploads_have_left_at_their_rates() -> None:
 
 
 def test_flow_backlog_is_what_arrived_less_what_was_served() -> None:
-    """Flows have a constant share: the head of one has left what it takes from now to its end, the others all."""
+    """Commands take effect when slots begin: the head of a flow has left what its speeds have not done since then."""
     result, snapshots = watched()
     tasks, found = stages(result), seen(snapshots, "flow_backlog_cycles")
-    share_hz = 0.6e9 / (NUM_VEHICLE * NUM_CLASS)
+    speed_hz = np.stack(column(result, "decisions", "compute_allocation_hz").tolist())
+    flow = tasks["vehicle"] * NUM_CLASS + tasks["task_class"]
     work = tasks["size_bytes"] * 0.5 * CYCLES_PER_BYTE[tasks["task_class"]]
+    edges_ns = np.arange(NUM_SLOT + 1) * SLOT_NS
+    served_s = (
+        np.clip(edges_ns[1:] - np.maximum(edges_ns[:-1], tasks["service_begin_ns"][:, np.newaxis]), 0, None) / 1e9
+    )
+    served_cycles = np.cumsum(served_s * speed_hz[:, flow].T, axis=1)
     for slot, snapshot in enumerate(snapshots):
-        now = slot * SLOT_NS
-        waits = (tasks["arrived_ns"] <= now) & (tasks["service_end_ns"] > now)
-        begun_s = np.clip(now - tasks["service_begin_ns"], 0, None) / 1e9
-        left = np.where(waits, work - begun_s * share_hz, 0.0)
-        flow = tasks["vehicle"] * NUM_CLASS + tasks["task_class"]
+        waits = (tasks["arrived_ns"] <= edges_ns[slot]) & (tasks["service_end_ns"] > edges_ns[slot])
+        left = np.where(waits, work - (served_cycles[:, slot - 1] if slot else 0.0), 0.0)
         expected = np.bincount(flow, weights=left, minlength=NUM_VEHICLE * NUM_CLASS)
         np.testing.assert_allclose(found[slot].ravel(), expected, rtol=1e-6, atol=ATOL_CYCLES)
         by_class = snapshot.flow_backlog_cycles.sum(axis=0) / CYCLES_PER_BYTE
@@ -165,24 +168,31 @@ def test_servers_that_are_not_heard_have_nothing_waiting() -> None:
 
 
 def test_biases_are_added_and_nothing_is_negative() -> None:
-    """A bias of the estimates: what happens is the same, and what is believed differs by it."""
-    result, plain = watched()
+    """A policy that looks at nothing does the same in both runs: what is believed differs by the bias."""
+    result, plain = watched("server.discipline=fifo")
     settings = ("cpu_backlog_cycles=-20e6", "uplink_backlog_bytes=1 kB", "server_backlog_bytes=-50 kB")
-    biased_result, biased = watched(*(f"twin.bias.{setting}" for setting in settings))
+    biased_result, biased = watched("server.discipline=fifo", *(f"twin.bias.{setting}" for setting in settings))
     assert biased_result.table("tasks").equals(result.table("tasks"))
     for name, bias in (("cpu_backlog_cycles", -20e6), ("uplink_backlog_bytes", 1e3), ("backlog_bytes", -50e3)):
         expected = np.maximum(seen(plain, name) + bias, 0.0)
         np.testing.assert_array_equal(seen(biased, name), expected, err_msg=name)
         assert (expected > 0).any()
-    by_class = seen(biased, "flow_backlog_cycles").sum(axis=1) / CYCLES_PER_BYTE
-    np.testing.assert_allclose(by_class, seen(biased, "backlog_bytes"), rtol=1e-9, atol=1e-6)
     assert (seen(biased, "backlog_bytes") == 0).any()
+
+
+@pytest.mark.parametrize("bias", ["-50 kB", "20 kB"])
+def test_flows_are_scaled_with_the_backlog_of_their_class(bias: str) -> None:
+    _, snapshots = watched(f"twin.bias.server_backlog_bytes={bias}")
+    by_flow = seen(snapshots, "flow_backlog_cycles")
+    waits, by_class = by_flow.any(axis=1), by_flow.sum(axis=1) / CYCLES_PER_BYTE
+    np.testing.assert_allclose(by_class[waits], seen(snapshots, "backlog_bytes")[waits], rtol=1e-9, atol=1e-6)
+    assert 0 < waits.sum() < waits.size
 
 
 def test_a_random_walk_of_the_servers_backlog_is_one_per_class() -> None:
     walk = 'twin.bias.server_backlog_bytes={kind="random-walk", start="1 MB", step_std="1 kB"}'
-    _, snapshots = watched(walk)
-    _, plain = watched()
+    _, snapshots = watched("server.discipline=fifo", walk)
+    _, plain = watched("server.discipline=fifo")
     bias = seen(snapshots, "backlog_bytes") - seen(plain, "backlog_bytes")
     np.testing.assert_allclose(bias[0], 1e6)
     steps = np.diff(bias, axis=0)
@@ -221,4 +231,4 @@ def test_work_that_moves_with_its_vehicle_is_counted_once() -> None:
         attached = np.repeat(snapshot.serving_node >= 0, num_class)
         assert (found <= most * (1 + 1e-9)).all(), slot
         assert ((found > 0) == ((most > 0) & attached)).all(), slot
-    assert seen(spy.seen, "flow_backlog_cycles").any(axis=0).all()
+    assert seen(spy.seen, "flow_backlog_cycles").any(axis=0).mean() > 0.5
