@@ -317,10 +317,8 @@ class World:
         self.cloud.expect(ReportCohort(slot, now, vehicle, delivered_ns, states))
         self.messages.sent("report", slot, now, vehicle, delivered_ns, len(reporting))
 
-    def _report_backlog(self, node: int, slot: int, backlog_bytes: Floats) -> None:
+    def _report_backlog(self, node: int, slot: int, backlog_bytes: Floats, flow_cycles: Floats | None) -> None:
         """Send a server's state to the cloud."""
-        here = None if self.plane.static else self.plane.serving_node == node
-        flow_cycles = self.plane.queues.flow_backlog_cycles(ticks_from_ns(self.clock.now), here)
         freeze(backlog_bytes)
         self._backlog_bytes[node] = backlog_bytes
         block = self._blocks[slot]

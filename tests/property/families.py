@@ -158,8 +158,8 @@ class Case:
             def obey(self, fault: Fault) -> None:
                 self.servers[fault.node].obey(fault.slot, fault.allocation_hz, fault.serving_node)
 
-            def _report_backlog(self, node: int, slot: int, backlog_bytes: Floats) -> None:
-                super()._report_backlog(node, slot, backlog_bytes)
+            def _report_backlog(self, node: int, slot: int, backlog_bytes: Floats, flow_cycles: Floats | None) -> None:
+                super()._report_backlog(node, slot, backlog_bytes, flow_cycles)
                 observed.backlog_bytes.append(backlog_bytes)
 
         module = import_module("sim.simulation")
