@@ -11,7 +11,19 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from physical.errors import InputError
 from physical.model import channel, transformer
-from physical.quantity import Bytes, Cycles, Decibels, Hertz, Metres, MetresPerSecond, Seconds, Watts
+from physical.quantity import (
+    Cycles,
+    Decibels,
+    Hertz,
+    HertzCycle,
+    KappaCycle,
+    Metres,
+    Seconds,
+    SizeRange,
+    SpeedRange,
+    TokenRange,
+    Watts,
+)
 
 Mode = Literal["paper", "corrected"]
 TaskOrder = Literal["sequential", "parallel"]
@@ -31,26 +43,9 @@ class Params(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
-def _as_range(value: object) -> object:
-    """Read a single value as the range that holds only it."""
-    return (value, value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else value
-
-
 def _as_in_turn(value: object) -> object:
     """Read the name that scenarios of before have for "in-turn"."""
     return "in-turn" if value == "shared" else value
-
-
-def _as_tuple(value: object) -> object:
-    return (value,) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else value
-
-
-SizeRange = Annotated[tuple[Bytes, Bytes], BeforeValidator(_as_range)]
-TokenRange = Annotated[tuple[int, int], BeforeValidator(_as_range)]
-SpeedRange = Annotated[tuple[MetresPerSecond, MetresPerSecond], BeforeValidator(_as_range)]
-# A value per vehicle type, used in turn: vehicle n has entry n mod len.
-HertzCycle = Annotated[tuple[Annotated[Hertz, Field(gt=0)], ...], Field(min_length=1), BeforeValidator(_as_tuple)]
-KappaCycle = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1), BeforeValidator(_as_tuple)]
 
 
 class Time(Params):
@@ -123,8 +118,7 @@ class Gpu(Params):
 class Vehicles(Params):
     """The fleet.
 
-    num_vehicle : not given where a mobility trace tells it
-
+    num_vehicle : at once; not given where a mobility trace tells it
     cpu_hz, kappa : one value for all, or a list that vehicles take in turn; with joint allocation `cpu_hz` is the
         greatest frequency
     gpu : needed by transformer tasks, and then its clock is `cpu_hz`
@@ -152,13 +146,15 @@ class Vehicles(Params):
 class Mobility(Params):
     """How vehicles move.
 
-    highway : lanes along x through the origin, half of them each way, wrapping around inside the coverage area
+    highway : lanes along x through the origin, half of them each way; see `ends`
     straight : same start, no wrap-around
     stationary : same start, no motion
     area : uniform start in a square around the origin, along one of the two axes, wrapping around at its sides
     trace : as `file` says: SUMO FCD, or a canonical file of ``twin import``; vehicles enter and leave
 
     begin_s : time of the trace at which the run begins; by default the earliest
+    ends : of a highway. "wrap": who reaches an end goes on at the other one; "renew": it leaves, and another vehicle
+        enters its lane, with its own number, speed and channel: `vehicles.num_vehicle` are there at all times
     """
 
     kind: Literal["highway", "straight", "stationary", "area", "trace"] = "highway"
@@ -168,6 +164,7 @@ class Mobility(Params):
     num_lane: Annotated[int, Field(ge=1)] = 4
     lane_width_m: Annotated[Metres, Field(gt=0)] = 3.5
     speed_mps: SpeedRange = (10.0, 15.0)
+    ends: Literal["wrap", "renew"] = "wrap"
 
     @model_validator(mode="after")
     def _check(self) -> Mobility:
@@ -177,6 +174,8 @@ class Mobility(Params):
             raise InputError(problem, key="file", accepted='a file, with kind = "trace"')
         if not 0 <= low <= high:
             raise ValueError(f"speed_mps {[low, high]} is not a range with 0 <= low <= high")
+        if self.ends == "renew" and self.kind != "highway":
+            raise InputError("'renew' needs a road with ends", key="ends", accepted='wrap; "renew" with kind highway')
         return self
 
 
@@ -390,8 +389,12 @@ class Cost(Params):
 
     time_weight : omega_t; that of energy is omega_e = 1 - omega_t
     normalise : count time and energy in units of the mean task that is run locally at full speed; the paper adds
-        seconds to joules
+        seconds to joules. By default true in mode "corrected" and false in mode "paper"
     """
 
     time_weight: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    normalise: bool = True
+    normalise: bool | None = None
+
+    def is_normalised(self, mode: Mode) -> bool:
+        """Whether time and energy are counted in units of the mean local task."""
+        return mode == "corrected" if self.normalise is None else self.normalise

@@ -7,7 +7,7 @@ import re
 from decimal import Decimal, DecimalException
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 _EXPONENT = {"": 0, "n": -9, "u": -6, "µ": -6, "μ": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12}
 _PREFIXED_UNITS = ("s", "Hz", "W", "m", "B", "J", "cycles")
@@ -93,3 +93,20 @@ MetresPerSecond = Annotated[float, _parser("m/s")]
 Bytes = Annotated[float, _parser("B")]
 Cycles = Annotated[float, _parser("cycles")]
 Decibels = Annotated[float, _parser("dB")]
+
+
+def _as_range(value: object) -> object:
+    """Read a single value as the range that holds only it."""
+    return (value, value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else value
+
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else value
+
+
+SizeRange = Annotated[tuple[Bytes, Bytes], BeforeValidator(_as_range)]
+TokenRange = Annotated[tuple[int, int], BeforeValidator(_as_range)]
+SpeedRange = Annotated[tuple[MetresPerSecond, MetresPerSecond], BeforeValidator(_as_range)]
+# A value per vehicle type, used in turn: vehicle n has entry n mod len.
+HertzCycle = Annotated[tuple[Annotated[Hertz, Field(gt=0)], ...], Field(min_length=1), BeforeValidator(_as_tuple)]
+KappaCycle = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1), BeforeValidator(_as_tuple)]

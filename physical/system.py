@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,12 +29,30 @@ from physical.params import (
 from physical.quantize import freeze, quantize
 
 
+class Crowd(NamedTuple):
+    """How many vehicles there are.
+
+    num_vehicle : in the whole run, N
+    mean, most : at once
+    """
+
+    num_vehicle: int
+    mean: float
+    most: int
+
+    @classmethod
+    def steady(cls, num_vehicle: int) -> Crowd:
+        """Return what holds where nobody enters or leaves."""
+        return cls(num_vehicle, float(num_vehicle), num_vehicle)
+
+
 @dataclass(frozen=True)
 class System:
     """Constants of one system; N vehicles, K task classes, M serving nodes.
 
     Parameters
     ----------
+    num_present : vehicles that are there at once, mean over a run; fewer than N where vehicles enter and leave
     cpu_hz : [N], vehicle CPU or GPU frequency f_v; with joint allocation the greatest
     kappa_vehicle : [N], W/Hz^3, switching capacitance of the vehicles
     transmit_power_w : [N]; with joint allocation the greatest, and `transmit_power_w_min` the least
@@ -59,6 +78,7 @@ class System:
     slot_duration_s : s
     """
 
+    num_present: float
     cpu_hz: Array
     kappa_vehicle: Array
     transmit_power_w: Array
@@ -123,7 +143,7 @@ class System:
     @property
     def backlog_unit_bytes(self) -> float:
         """Q0 of notes: mean arrivals of one class in one slot, the unit in which the drift counts backlog."""
-        return float(self.num_vehicle * self.size_bytes_mean.mean())
+        return float(self.num_present * self.size_bytes_mean.mean())
 
     def uplink_rate_bps(self, channel_gain: Array) -> Array:
         """Return the uplink rates of all vehicles (eq. 2) in whole bit/s, [..., N].
@@ -249,22 +269,24 @@ def build_system(
     bursts: Bursts | None = None,
     cost: Cost | None = None,
     *,
-    num_vehicle: int | None = None,
+    crowd: Crowd | None = None,
     sizes: Mapping[int, Array] | None = None,
 ) -> System:
     """Lay the parameter tables out as arrays.
 
     servers : those of the nodes
-    num_vehicle : if `vehicles` does not tell
+    crowd : how many vehicles there are; by default as many as `vehicles` tells, all the time
     sizes : class index -> equally likely sizes in its units, where they are not uniform in the class's range
     """
-    count = vehicles.num_vehicle or num_vehicle or 0
+    crowd = crowd or Crowd.steady(vehicles.num_vehicle or 0)
+    count = crowd.num_vehicle
     samples = {index: _sizes_of(task) for index, task in enumerate(tasks)} | dict(sizes or {})
-    bandwidth_hz = radio.bandwidth_hz / (count if radio.bandwidth_sharing == "equal" else 1)
+    bandwidth_hz = radio.bandwidth_hz / (crowd.most if radio.bandwidth_sharing == "equal" else 1)
     noise_w = radio.noise_w
     if noise_w is None:
         noise_w = float(rate.noise_power_w(radio.noise_density_dbm_hz, bandwidth_hz, radio.noise_figure_db))
     system = System(
+        num_present=crowd.mean,
         cpu_hz=np.resize(np.array(vehicles.cpu_hz, dtype=float), count),
         kappa_vehicle=np.resize(np.array(vehicles.kappa, dtype=float), count),
         transmit_power_w=np.full(count, vehicles.transmit_power_w),
@@ -298,7 +320,7 @@ def build_system(
     )
     if system.has_transformer:
         system = _with_nominal_cycles(system)
-    if cost is not None and cost.normalise:
+    if cost is not None and cost.is_normalised(model.mode):
         system = _normalised(system, samples)
     freeze(
         *(value for field in dataclasses.fields(System) if isinstance(value := getattr(system, field.name), np.ndarray))

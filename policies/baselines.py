@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from physical.errors import InputError
 from physical.model import computing, energy, qos, rate
 from physical.system import System
-from policies.feasible import capacity_hz, least_allocation_hz
+from policies.feasible import least_allocation_hz, rest_hz
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
@@ -18,23 +18,28 @@ Floats = NDArray[np.float64]
 
 
 def share_equally(snapshot: TwinSnapshot, offloaded: NDArray[np.bool_]) -> Floats:
-    """Give all offloaded tasks of a node the same part of its capacity, as the capacity rule counts it; [N, K], Hz."""
+    """Give all offloaded tasks of a node the same part of its capacity, as the capacity rule counts it; [N, K], Hz.
+
+    What leftovers need is not shared.
+    """
     system, bias_hz = snapshot.system, snapshot.estimation_bias_hz
+    capacity_hz = rest_hz(snapshot)
     if system.num_node == 1:
-        return _share_of_node(snapshot, offloaded, bias_hz, 0)
+        return _share_of_node(system, offloaded, bias_hz, 0, float(capacity_hz[0]))
     share_hz = np.zeros(offloaded.shape)
     for node in range(system.num_node):
         here = snapshot.serving_node == node
-        share_hz[here] = _share_of_node(snapshot, offloaded[here], bias_hz[here], node)
+        share_hz[here] = _share_of_node(system, offloaded[here], bias_hz[here], node, float(capacity_hz[node]))
     return share_hz
 
 
-def _share_of_node(snapshot: TwinSnapshot, offloaded: NDArray[np.bool_], bias_hz: Floats, node: int) -> Floats:
-    system = snapshot.system
+def _share_of_node(
+    system: System, offloaded: NDArray[np.bool_], bias_hz: Floats, node: int, capacity_hz: float
+) -> Floats:
     num_offloaded = int(np.count_nonzero(offloaded))
     if not num_offloaded:
         return np.zeros(offloaded.shape)
-    share_hz = capacity_hz(system, bias_hz, node) / num_offloaded
+    share_hz = capacity_hz / num_offloaded
     if system.model.capacity_rule == "alloc":
         return np.where(offloaded, share_hz, 0.0)
     nodes = None if system.num_node == 1 else np.full(len(bias_hz), node)
@@ -194,11 +199,14 @@ class GreedyCost:
         system = snapshot.system
         weights, server = system.objective, system.server
         local_s, edge_s = whole_task_delays_s(snapshot)
-        num_task = local_s.size
+        num_task = max(int(np.count_nonzero(snapshot.size_bytes)), 1)
         cycles = system.work_cycles(snapshot.size_bytes, snapshot.serving_node)[0]
         local_j = energy.local_energy_j(cycles, system.cpu_hz[:, np.newaxis], system.kappa_vehicle[:, np.newaxis])
-        power_w = energy.edge_power_w(server.frequency_hz, server.num_core, server.kappa)
-        edge_j = energy.edge_energy(power_w, system.slot_duration_s, system.model.edge_energy_rule) / num_task
+        if system.model.edge_energy_rule == "job":
+            edge_j: Floats | float = _whole_job_energy_j(snapshot)
+        else:
+            power_w = energy.edge_power_w(server.frequency_hz, server.num_core, server.kappa)
+            edge_j = energy.edge_energy(power_w, system.slot_duration_s, system.model.edge_energy_rule) / num_task
 
         def cost(delay_s: Floats, energy_j: Floats | float) -> Floats:
             missed = weights.deadline_price * qos.deadline_missed(delay_s, system.deadline_s)
@@ -206,6 +214,16 @@ class GreedyCost:
             return penalty + weights.energy_weight * energy_j
 
         return _offload(snapshot, cost(edge_s, edge_j) < cost(local_s, local_j))
+
+
+def _whole_job_energy_j(snapshot: TwinSnapshot) -> Floats:
+    """Return what each task takes at its server if it is offloaded at an equal share, [N, K], J."""
+    system, node = snapshot.system, snapshot.serving_node
+    cycles = computing.edge_part(system.work_cycles(snapshot.size_bytes, node)[1], most_offloaded(system))
+    share_hz = share_equally(snapshot, snapshot.size_bytes > 0)
+    speed_hz = computing.edge_frequency_hz(share_hz, snapshot.estimation_bias_hz)
+    energy_j: Floats = system.edge_job_energy_j(cycles, speed_hz, node)
+    return energy_j
 
 
 def _offload(snapshot: TwinSnapshot, offloaded: NDArray[np.bool_]) -> Decision:

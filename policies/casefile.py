@@ -47,6 +47,9 @@ CASES = Table(
         Column("age_of_information_s", _FLOATS, "s"),
         Column("backlog_bytes", _FLOATS, "B"),
         Column("estimation_bias_hz", _FLOATS, "Hz"),
+        Column("cpu_backlog_cycles", _FLOATS, "cycles"),
+        Column("uplink_backlog_bytes", _FLOATS, "B"),
+        Column("flow_backlog_cycles", _FLOATS, "cycles"),
         Column("offloading_ratio", _FLOATS),
         Column("compute_allocation_hz", _FLOATS, "Hz"),
         Column("local_frequency_hz", _FLOATS, "Hz"),
@@ -63,12 +66,15 @@ Frequency, power and bandwidth are empty where the system fixes them; `realised`
 are not known.
 """
 
-_BY_FLOW = ("size_bytes", "estimation_bias_hz", "offloading_ratio", "compute_allocation_hz")
+_BY_FLOW = ("size_bytes", "estimation_bias_hz", "flow_backlog_cycles", "offloading_ratio", "compute_allocation_hz")
 _OF_DECISION = ("offloading_ratio", "compute_allocation_hz", *JOINT_FIELDS)
 _OF_SNAPSHOT = tuple(
     column.name for column in CASES.columns if pa.types.is_list(column.type) and column.name not in _OF_DECISION
 )
-_NOT_NEGATIVE = ("size_bytes", "channel_gain", "age_of_information_s", "backlog_bytes", *_OF_DECISION)
+_NOT_NEGATIVE = (
+    *("size_bytes", "channel_gain", "age_of_information_s", "backlog_bytes"),
+    *("cpu_backlog_cycles", "uplink_backlog_bytes", "flow_backlog_cycles", *_OF_DECISION),
+)
 _VERSION, _TABLE, _SYSTEM, _DIGEST = b"vectwin_schema", b"table", b"system", b"digest"
 
 

@@ -9,15 +9,15 @@ from typing import Any
 
 from physical.system import System
 from policies.api import Closes, Describes, Explains, Learns, Policy
-from policies.feasible import project
-from twin.decision import Decision, Diagnostics, Ruling
+from policies.feasible import command
+from twin.decision import Diagnostics, Ruling
 from twin.snapshot import TwinSnapshot
 
 _REASON_MAX = 300
 
 
 class GuardedPolicy:
-    """Runs a policy, projects what it returns, and lets the fallback decide where it fails.
+    """Runs a policy, makes what it returns feasible beside old work, and lets the fallback decide where it fails.
 
     Parameters
     ----------
@@ -32,11 +32,9 @@ class GuardedPolicy:
         self._learns = policy if isinstance(policy, Learns) else None
         self._decided: set[int] = set()
         self._not_learnt = ""
-        self._system: System
 
     def reset(self, system: System, seed: int) -> None:
         """Get both policies ready for a run."""
-        self._system = system
         self._decided.clear()
         self._not_learnt = ""
         self._policy.reset(system, seed)
@@ -51,7 +49,7 @@ class GuardedPolicy:
         try:
             decision = self._policy.decide(snapshot)
             wall_s = time.perf_counter() - begin
-            feasible, repaired = self._project(snapshot, decision)
+            feasible, repaired = command(snapshot, decision)
             diagnostics = self._explain()
             if not isinstance(diagnostics, Diagnostics):
                 raise TypeError(f"diagnostics() returned {type(diagnostics).__name__}, not Diagnostics")
@@ -64,7 +62,7 @@ class GuardedPolicy:
     def rule_by_fallback(self, snapshot: TwinSnapshot, reason: str, wall_s: float) -> Ruling:
         """Return the fallback's decision."""
         self._decided.discard(snapshot.slot)
-        decision, _ = self._project(snapshot, self._fallback.decide(snapshot))
+        decision, _ = command(snapshot, self._fallback.decide(snapshot))
         return Ruling(decision, fallback=reason, wall_s=wall_s)
 
     def describe(self) -> dict[str, Any]:
@@ -96,9 +94,6 @@ class GuardedPolicy:
             self._learns.learn(own)
         except Exception as error:  # as in `rule`
             self._not_learnt = f"learn: {_describe(error)}"[:_REASON_MAX]
-
-    def _project(self, snapshot: TwinSnapshot, decision: object) -> tuple[Decision, bool]:
-        return project(self._system, decision, snapshot.estimation_bias_hz, snapshot.serving_node)
 
 
 def _describe(error: Exception) -> str:

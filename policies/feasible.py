@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from physical.system import System
 from twin.decision import Decision
+from twin.snapshot import TwinSnapshot
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -25,8 +27,73 @@ class InvalidDecisionError(ValueError):
     """A policy returned something that cannot be read as a decision."""
 
 
+def command(snapshot: TwinSnapshot, decision: Any) -> tuple[Decision, bool]:
+    """Return what will be sent: the decision as far as it fits beside what is reserved for leftovers, and that.
+
+    A flow runs as fast as it is decided, plus what is reserved for its old work (`reserved_hz`).
+
+    Returns
+    -------
+    The decision, and whether the policy's own part of it had to be changed.
+
+    Raises
+    ------
+    InvalidDecisionError : as of `project`
+    """
+    system, bias_hz, reserved = snapshot.system, snapshot.estimation_bias_hz, reserved_hz(snapshot)
+    fitted, repaired = project(system, decision, bias_hz, snapshot.serving_node, reserved)
+    if not reserved.any():
+        return fitted, repaired
+    own_hz = fitted.compute_allocation_hz
+    offset_hz = _offset_hz(system, bias_hz)
+    runs = (own_hz > 0) & (own_hz + offset_hz > 0)
+    raised_hz = np.where(reserved > 0, np.where(runs, own_hz + reserved, reserved - offset_hz), own_hz)
+    return replace(fitted, compute_allocation_hz=raised_hz), repaired
+
+
+def reserved_hz(snapshot: TwinSnapshot) -> Floats:
+    """Return what nodes keep for the work that flows have left over from earlier slots, [N, K], Hz, as capacity counts.
+
+    With `slices` such work gets the speed of its flow and nothing else: it would starve where its flow is no longer
+    commanded. Each gets what finishes it in a slot, at least its floor; all are scaled down together where they leave
+    less than the floors of all flows, and nothing is kept where there is not even room for floors. 0 with other
+    disciplines, where old work is served in any case.
+    """
+    system, node, bias_hz = snapshot.system, snapshot.serving_node, snapshot.estimation_bias_hz
+    has = (snapshot.flow_backlog_cycles > 0) & (node >= 0)[:, np.newaxis]
+    reserved = np.zeros(has.shape)
+    if not has.any():
+        return reserved
+    offset_hz, floor_hz = _offset_hz(system, bias_hz), least_allocation_hz(system, bias_hz, node)
+    least_hz = np.where(has, floor_hz, 0.0)
+    wanted_hz = np.where(has, snapshot.flow_backlog_cycles / system.slot_duration_s - offset_hz, 0.0)
+    wanted_hz = np.maximum(wanted_hz, least_hz)
+    for index in range(system.num_node):
+        here = node == index
+        room = capacity_hz(system, bias_hz[here], index) - float((floor_hz + offset_hz)[here].sum())
+        if room >= float((least_hz + offset_hz)[here].sum(where=has[here])):
+            reserved[here] = (
+                _scale_to_capacity(room, wanted_hz[here], least_hz[here], offset_hz[here]) + offset_hz[here]
+            )
+    return np.where(has, reserved, 0.0)
+
+
+def rest_hz(snapshot: TwinSnapshot) -> Floats:
+    """Return the capacities that policies may give away, [M], Hz: those of the nodes less what leftovers need."""
+    system, bias_hz, node = snapshot.system, snapshot.estimation_bias_hz, snapshot.serving_node
+    reserved = reserved_hz(snapshot)
+    if system.num_node == 1:
+        return np.array([capacity_hz(system, bias_hz, 0, reserved)])
+    places = [node == index for index in range(system.num_node)]
+    return np.array([capacity_hz(system, bias_hz[here], i, reserved[here]) for i, here in enumerate(places)])
+
+
 def project(
-    system: System, decision: Any, estimation_bias_hz: Floats, serving_node: Ints | None = None
+    system: System,
+    decision: Any,
+    estimation_bias_hz: Floats,
+    serving_node: Ints | None = None,
+    reserved_hz: Floats | None = None,
 ) -> tuple[Decision, bool]:
     """Clip what is decided to its range, round to whole layers, lift shares to their floor, scale them to the capacity.
 
@@ -37,6 +104,7 @@ def project(
     decision : what a policy returned
     estimation_bias_hz : [N, K], Hz, the bias that the capacity rule counts
     serving_node : [N], index of the node, -1 without one; None: all are at the first node
+    reserved_hz : [N, K], Hz, what the nodes keep for leftovers; None: nothing
 
     Returns
     -------
@@ -56,7 +124,10 @@ def project(
     clipped = _split(system, ratio, node, all_attached=all_attached)
     least_hz = np.where(clipped > 0, least_allocation_hz(system, estimation_bias_hz, node), 0.0)
     lifted_hz = np.maximum(allocation_hz, least_hz)
-    feasible_hz = _scale_nodes(system, lifted_hz, least_hz, estimation_bias_hz, node, all_attached=all_attached)
+    kept_hz = np.zeros(shape) if reserved_hz is None else reserved_hz
+    feasible_hz = _scale_nodes(
+        system, (lifted_hz, least_hz, estimation_bias_hz, kept_hz), node, all_attached=all_attached
+    )
     joint, changed = _project_joint(system, decision, clipped, node)
     repaired = changed or bool((clipped != ratio).any() or (feasible_hz != allocation_hz).any())
     return Decision(clipped, feasible_hz, **joint), repaired
@@ -131,28 +202,39 @@ def least_allocation_hz(system: System, estimation_bias_hz: Floats, serving_node
     return least_hz
 
 
-def capacity_hz(system: System, estimation_bias_hz: Floats, node: int = 0) -> float:
+def capacity_hz(system: System, estimation_bias_hz: Floats, node: int = 0, reserved_hz: Floats | None = None) -> float:
     """Return what the allocations ("alloc") or true speeds of active flows ("effective") of a node may sum to, Hz.
 
-    estimation_bias_hz : of the node's vehicles
+    estimation_bias_hz, reserved_hz : of the node's vehicles
     """
     capacity = float(system.node_hz[node])
+    if reserved_hz is not None:
+        capacity -= float(reserved_hz.sum())
     if system.model.capacity_rule == "alloc":
         return max(capacity - float(estimation_bias_hz.sum()), 0.0)
-    return capacity
+    return max(capacity, 0.0)
+
+
+def _offset_hz(system: System, bias_hz: Floats) -> Floats:
+    """Return what counts of a flow beside its allocation, [N, K], Hz."""
+    return bias_hz if system.model.capacity_rule == "effective" else np.zeros_like(bias_hz)
 
 
 def _scale_nodes(
-    system: System, allocation_hz: Floats, least_hz: Floats, bias_hz: Floats, node: Ints, *, all_attached: bool
+    system: System, flows: tuple[Floats, Floats, Floats, Floats], node: Ints, *, all_attached: bool
 ) -> Floats:
-    """Scale the allocations at each node to its capacity; who has no node gets nothing."""
-    offset_hz = bias_hz if system.model.capacity_rule == "effective" else np.zeros_like(bias_hz)
+    """Scale the allocations at each node to its capacity; who has no node gets nothing.
+
+    flows : allocations, floors, biases and reservations, [N, K] each
+    """
+    allocation_hz, least_hz, bias_hz, reserved = flows
+    offset_hz = _offset_hz(system, bias_hz)
     if system.num_node == 1 and all_attached:
-        return _scale_to_capacity(capacity_hz(system, bias_hz), allocation_hz, least_hz, offset_hz)
+        return _scale_to_capacity(capacity_hz(system, bias_hz, 0, reserved), allocation_hz, least_hz, offset_hz)
     scaled_hz = np.zeros_like(allocation_hz)
     for index in range(system.num_node):
         here = node == index
-        capacity = capacity_hz(system, bias_hz[here], index)
+        capacity = capacity_hz(system, bias_hz[here], index, reserved[here])
         scaled_hz[here] = _scale_to_capacity(capacity, allocation_hz[here], least_hz[here], offset_hz[here])
     return scaled_hz
 

@@ -12,20 +12,21 @@ from physical.errors import InputError
 from physical.system import System
 from policies.api import Explains, Policy
 from policies.cases import Case, CaseSet, predicted_objective
-from policies.feasible import project
+from policies.feasible import project, reserved_hz
 from policies.selection import Selection, nearest, select
 from twin.decision import Decision, Diagnostics
 from twin.snapshot import TwinSnapshot
 
 
 def fit(snapshot: TwinSnapshot, decision: Decision) -> Decision:
-    """Return a decision as far as it is feasible for a snapshot: one from elsewhere may overfill the server.
+    """Return a decision as far as it fits beside what is reserved: one from elsewhere may overfill the server.
 
     Raises
     ------
     InvalidDecisionError : it cannot be read as a decision for this system
     """
-    return project(snapshot.system, decision, snapshot.estimation_bias_hz, snapshot.serving_node)[0]
+    bias_hz, reserved = snapshot.estimation_bias_hz, reserved_hz(snapshot)
+    return project(snapshot.system, decision, bias_hz, snapshot.serving_node, reserved)[0]
 
 
 class CaseMemory:

@@ -9,6 +9,7 @@ import numpy as np
 
 from policies.casefile import open_cases
 from policies.registry import make
+from sim.readings import warnings
 from sim.scenario import Scenario, names
 from sim.timeline import PolicySwap
 from traces.digest import digest_of_digests
@@ -19,10 +20,11 @@ from traces.writer import MANIFEST
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came out: `ok`, and one line for people."""
+    """What came out: `ok`, one line for people, and what they should know besides, a line each."""
 
     ok: bool
     text: str
+    notes: tuple[str, ...] = ()
 
 
 def check(source: str) -> Verdict:
@@ -55,7 +57,9 @@ def _check_scenario(source: str) -> Verdict:
     time = scenario.time
     count, num_class = scenario.num_vehicle, len(scenario.tasks)
     text = f"{count} vehicles, {num_class} task classes, {time.num_slot} slots of {time.slot_duration_s:g} s"
-    return Verdict(True, f"{source}: is a valid scenario: {text}")
+    notes = [f"{source}: warning: {warning}" for warning in warnings(scenario)]
+    notes += [f"{source}: keeps {reading}" for reading in scenario.readings()]
+    return Verdict(True, f"{source}: is a valid scenario: {text}", tuple(notes))
 
 
 def _check_cases(path: Path) -> Verdict:

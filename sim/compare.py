@@ -4,70 +4,50 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from scipy.stats import t as student_t
 
 from physical.errors import InputError
 from policies.registry import make
-from sim.jobs import Job, finish
+from sim.evaluation import Comparison, evaluate, write_runs
+from sim.jobs import Finished, Job, finish
 from sim.scenario import Scenario
 
-MEASURED = ("wall_s", "vehicle_slots_per_s", "decision_ms_p50", "decision_ms_p99")
-"""Keys of a summary that are wall times: recorded, but no result."""
-CONFIDENCE = 0.95
+SEEDS_CHECKED = 10
+"""Seeds from which on a precision is checked: of fewer, the interval's own length is chance."""
+SEEDS_MAX = 100
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A mean over seeds and the half-width of its 95 % interval (Student's t); NaN where it cannot be known."""
-
-    mean: float
-    half_width: float
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What a comparison gives.
+class Rules:
+    """How to compare.
 
     Parameters
     ----------
-    policies, seeds : what was run, in order
-    baseline : policy that the differences refer to
-    summaries : policy -> one summary per seed
-    means : policy -> metric -> mean over seeds
-    differences : policy -> metric -> mean over seeds of (policy minus baseline) with the same seed
+    warmup : slots cut from every run for `penalty_mean`; None: MSER-5 decides
+    precision : half-width to reach, in parts of |baseline's penalty| + 1; None: the given seeds, no more
+    seeds_max : at most so many seeds
     """
 
-    policies: tuple[str, ...]
-    seeds: tuple[int, ...]
-    baseline: str
-    summaries: dict[str, list[dict[str, Any]]]
-    means: dict[str, dict[str, Interval]]
-    differences: dict[str, dict[str, Interval]]
+    warmup: int | None = None
+    precision: float | None = None
+    seeds_max: int = SEEDS_MAX
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the statistics as plain data; what cannot be known is None."""
+    def check(self, num_slot: int, num_seed: int) -> None:
+        """Refuse a warm-up that leaves nothing of runs of `num_slot` slots, and fewer seeds than `num_seed` given ones.
 
-        def plain(statistics: dict[str, dict[str, Interval]]) -> dict[str, Any]:
-            return {
-                policy: {metric: [_finite(entry.mean), _finite(entry.half_width)] for metric, entry in row.items()}
-                for policy, row in statistics.items()
-            }
-
-        return {
-            "policies": list(self.policies),
-            "seeds": list(self.seeds),
-            "baseline": self.baseline,
-            "mean": plain(self.means),
-            "difference": plain(self.differences),
-        }
+        Raises
+        ------
+        InputError : one of these
+        """
+        if self.warmup is not None and not 0 <= self.warmup < num_slot:
+            accepted = f"auto, or 0 to {num_slot - 1}: something must stay of {num_slot} slots"
+            raise InputError(f"{self.warmup} slots cannot be cut", where="--warmup", accepted=accepted)
+        if self.precision is not None and self.seeds_max < num_seed:
+            raise InputError(f"is less than the {num_seed} seeds given", where="--seeds-max")
 
 
 def parse_policies(text: str) -> tuple[str, ...]:
@@ -121,6 +101,35 @@ def check_policies(policies: Sequence[str], baseline: str | None) -> str:
     return reference
 
 
+def parse_warmup(text: str) -> int | None:
+    """Read ``auto`` (None) or a number of slots.
+
+    >>> parse_warmup("auto"), parse_warmup("200")
+    (None, 200)
+    """
+    if text.strip() == "auto":
+        return None
+    if not text.strip().isdecimal():
+        raise InputError(f"{text!r} is no number of slots", where="--warmup", accepted="auto, or for example 200")
+    return int(text)
+
+
+def parse_precision(text: str) -> float:
+    """Read ``0.5%`` or ``0.005``.
+
+    >>> parse_precision("0.5%"), parse_precision("0.01")
+    (0.005, 0.01)
+    """
+    number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        found = float(number) / (100 if percent else 1)
+    except ValueError:
+        found = math.nan
+    if not 0 < found < 1:
+        raise InputError(f"{text!r} is no precision", where="--precision", accepted="for example 0.5% or 0.005")
+    return found
+
+
 def compare(
     scenario: Scenario,
     policies: Sequence[str],
@@ -128,75 +137,68 @@ def compare(
     directory: Path,
     *,
     baseline: str | None = None,
+    rules: Rules | None = None,
     num_worker: int = 1,
-    progress: Callable[[int], None] = lambda _: None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Comparison:
     """Run every policy with every seed, in spawned workers, and compare.
 
-    Every finished run is a file below `directory`; what is there already is not run again.
+    Every finished run is a file below `directory`, with the penalty of every slot; what is there already is not run
+    again. With a precision, seeds are added after the largest one until every difference of two stable policies is
+    known to that precision: the sequential procedure of Law (2015), *Simulation Modeling and Analysis*, 5th ed.,
+    section 9.4.1, after Chow and Robbins (1965). From one check to the next there are as many more as the present
+    interval asks for, at most twice as many.
+
+    Parameters
+    ----------
+    progress : called with the number of runs done, and of all
 
     Raises
     ------
-    InputError : unknown policy, baseline that is not among them, a directory that cannot be written
+    InputError : unknown policy, baseline that is not among them, a directory that cannot be written, a warm-up that
+        leaves nothing
     """
     reference = check_policies(policies, baseline)
+    rules = rules or Rules()
+    rules.check(scenario.time.num_slot, len(seeds))
+    chosen = tuple(seeds)
+    if rules.precision is not None:
+        chosen = _continued(chosen, min(SEEDS_CHECKED, rules.seeds_max) - len(chosen))
     text = scenario.model_dump_json()
-    jobs = {policy: [Job(text, policy, seed) for seed in seeds] for policy in policies}
-    found = finish([job for row in jobs.values() for job in row], directory, num_worker, progress)
-    summaries = {policy: [found[job] for job in row] for policy, row in jobs.items()}
-    comparison = evaluate(summaries, tuple(seeds), reference)
-    _write(comparison, directory)
+    found: dict[Job, Finished] = {}
+    while True:
+        jobs = {policy: [Job(text, policy, seed) for seed in chosen] for policy in policies}
+        missing = [job for row in jobs.values() for job in row if job not in found]
+        told = partial(_tell, progress, len(found), len(found) + len(missing))
+        found |= finish(missing, directory, num_worker, told)
+        runs = {policy: [found[job] for job in row] for policy, row in jobs.items()}
+        comparison = evaluate(runs, chosen, reference, rules.warmup, rules.precision)
+        more = _num_missing(comparison, rules)
+        if not more:
+            break
+        chosen = _continued(chosen, more)
+    write_runs(comparison.rows(), directory / "runs.parquet")
+    report = json.dumps(comparison.to_dict(), indent=2, allow_nan=False)
+    (directory / "compare.json").write_text(report + "\n", "utf-8")
     return comparison
 
 
-def evaluate(summaries: dict[str, list[dict[str, Any]]], seeds: tuple[int, ...], baseline: str) -> Comparison:
-    """Return means and paired differences of summaries, one per policy and seed."""
-    keys = {key: value for rows in summaries.values() for row in rows for key, value in row.items()}
-    metrics = [key for key, value in keys.items() if key not in MEASURED and not isinstance(value, str)]
-    values = {
-        policy: {metric: np.array([_number(row.get(metric)) for row in rows]) for metric in metrics}
-        for policy, rows in summaries.items()
-    }
-    means = {policy: {metric: interval(row[metric]) for metric in metrics} for policy, row in values.items()}
-    differences = {
-        policy: {metric: interval(row[metric] - values[baseline][metric]) for metric in metrics}
-        for policy, row in values.items()
-        if policy != baseline
-    }
-    return Comparison(tuple(summaries), seeds, baseline, summaries, means, differences)
+def _tell(progress: Callable[[int, int], None], before: int, total: int, done: int) -> None:
+    progress(before + done, total)
 
 
-def interval(values: Any) -> Interval:
-    """Return the mean and the half-width of its 95 % confidence interval.
-
-    >>> print("{0.mean:.3f} {0.half_width:.3f}".format(interval(np.array([1.0, 3.0]))))
-    2.000 12.706
-    """
-    count = len(values)
-    if count < 2:
-        return Interval(float(values.mean()), float("nan"))
-    quantile = float(student_t.ppf(0.5 + CONFIDENCE / 2, count - 1))
-    return Interval(float(values.mean()), quantile * float(values.std(ddof=1)) / count**0.5)
+def _continued(seeds: tuple[int, ...], num: int) -> tuple[int, ...]:
+    """Return the seeds with `num` more after the largest."""
+    return (*seeds, *range(max(seeds) + 1, max(seeds) + 1 + num))
 
 
-def _number(value: Any) -> float:
-    return float("nan") if value is None else float(value)
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
-
-
-def _write(comparison: Comparison, directory: Path) -> None:
-    """Store the statistics as JSON, and all summaries as one Parquet table with a row per run."""
-    rows = [
-        {"policy": policy, "seed": seed, **summary}
-        for policy, summaries in comparison.summaries.items()
-        for seed, summary in zip(comparison.seeds, summaries, strict=True)
-    ]
-    pq.write_table(pa.Table.from_pylist(rows), directory / "runs.parquet")
-    text = json.dumps(comparison.to_dict(), indent=2, allow_nan=False)
-    (directory / "compare.json").write_text(text + "\n", "utf-8")
+def _num_missing(comparison: Comparison, rules: Rules) -> int:
+    """Return how many seeds to add; 0 if the precision is reached, or cannot be."""
+    num, reached = len(comparison.seeds), comparison.precision_reached
+    if rules.precision is None or math.isnan(reached) or reached <= rules.precision:
+        return 0
+    wanted = math.ceil(num * (reached / rules.precision) ** 2)  # the interval shrinks as the root of the number
+    return min(max(1, wanted - num), num, rules.seeds_max - num)
 
 
 def default_directory(scenario_name: str, scenario: Scenario, kind: str = "compare") -> Path:

@@ -23,9 +23,17 @@ def check_consistency(scenario: Scenario) -> None:
     _check_vehicles(scenario)
     _check_timeline(scenario)
     _check_disciplines(scenario)
+    _check_capacity(scenario)
     if scenario.cost is not None and scenario.objective != Objective():
         accepted = "either [cost] (weighted cost) or [objective] (P2)"
         raise InputError("does not go with the weights of P2", key="cost", accepted=accepted)
+
+
+def _check_capacity(scenario: Scenario) -> None:
+    if scenario.model.mode == "corrected" and scenario.model.capacity_rule == "alloc":
+        accepted = '"effective", or model.mode = "paper"'
+        problem = "'alloc' lets a server run faster than it can (eqs. 15 and 24c count allocations, whatever the bias)"
+        raise InputError(problem, key="model.capacity", accepted=accepted)
 
 
 def _check_disciplines(scenario: Scenario) -> None:

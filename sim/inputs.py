@@ -21,7 +21,7 @@ from sim.association import Association
 from sim.channels import Channels
 from sim.draws import draw_uniform
 from sim.exogenous import mobility_of
-from sim.motion import Course, GeneratedMotion, Motion, TraceMotion
+from sim.motion import Course, GeneratedMotion, Motion, RenewedMotion, TraceMotion
 from sim.network import CLOUD, EDGE_SERVER, VEHICLE, Passage, Route, build_graph
 from sim.scenario import Scenario
 from sim.streams import Streams
@@ -174,7 +174,10 @@ def motion_of(scenario: Scenario, streams: Streams) -> Motion:
     """Return the source of motion that a scenario names."""
     if scenario.mobility.file is not None:
         return TraceMotion(*mobility_of(scenario), to_ns(scenario.time.slot_duration_s))
-    return GeneratedMotion(scenario.mobility, streams, scenario.num_vehicle, scenario.time.slot_duration_s)
+    params, slot_s, crowd = scenario.mobility, scenario.time.slot_duration_s, scenario.crowd()
+    if params.ends == "renew":
+        return RenewedMotion(params, streams, crowd.most, crowd.num_vehicle, slot_s)
+    return GeneratedMotion(params, streams, crowd.num_vehicle, slot_s)
 
 
 class _Way:

@@ -14,6 +14,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from physical.errors import InputError
 from sim.scenario import Scenario
 from sim.simulation import run
@@ -21,10 +24,34 @@ from sim.simulation import run
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
+@dataclass(frozen=True)
+class Finished:
+    """What is kept of a run.
+
+    Parameters
+    ----------
+    summary : of the run
+    slot_penalty : [num_slot], NaN for slots without a task that counts
+    """
+
+    summary: dict[str, Any]
+    slot_penalty: NDArray[np.float64]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data; what is not known is None."""
+        penalty = [value if np.isfinite(value) else None for value in self.slot_penalty.tolist()]
+        return {"summary": self.summary, "slot_penalty": penalty}
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> Finished:
+        """Return what `to_dict` made plain."""
+        return cls(dict(stored["summary"]), np.array(stored["slot_penalty"], dtype=np.float64))
+
+
 def finish(
     jobs: Iterable[Job], directory: Path, num_worker: int, progress: Callable[[int], None]
-) -> dict[Job, dict[str, Any]]:
-    """Return the summaries of jobs, those of earlier runs from `directory`, the others by running them.
+) -> dict[Job, Finished]:
+    """Return what jobs gave, those of earlier runs from `directory`, the others by running them.
 
     Raises
     ------
@@ -35,10 +62,10 @@ def finish(
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", where=str(directory)) from None
     jobs = list(jobs)
-    found = {job: summary for job in jobs if (summary := job.finished(directory)) is not None}
+    found = {job: finished for job in jobs if (finished := job.finished(directory)) is not None}
     progress(len(found))
-    for job, summary in _run_all([job for job in jobs if job not in found], directory, num_worker):
-        found[job] = summary
+    for job, finished in _run_all([job for job in jobs if job not in found], directory, num_worker):
+        found[job] = finished
         progress(len(found))
     return found
 
@@ -57,32 +84,31 @@ class Job:
         name = hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
         return directory / "runs" / f"{name}.json"
 
-    def finished(self, directory: Path) -> dict[str, Any] | None:
-        """Return the summary of an earlier run, or None."""
+    def finished(self, directory: Path) -> Finished | None:
+        """Return what an earlier run gave, or None."""
         try:
-            stored = json.loads(self.path(directory).read_text("utf-8"))
-            summary: dict[str, Any] = stored["summary"]
+            return Finished.from_dict(json.loads(self.path(directory).read_text("utf-8")))
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return summary
 
-    def execute(self, directory: Path) -> dict[str, Any]:
-        """Run, and store the summary in a file that appears at once."""
-        summary = self.summarise(Scenario.model_validate_json(self.scenario))
+    def execute(self, directory: Path) -> Finished:
+        """Run, and store what is kept in a file that appears at once."""
+        finished = self.perform(Scenario.model_validate_json(self.scenario))
         path = self.path(directory)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        text = json.dumps({"policy": self.policy, "seed": self.seed, "summary": summary}, allow_nan=False)
+        text = json.dumps({"policy": self.policy, "seed": self.seed, **finished.to_dict()}, allow_nan=False)
         temporary.write_text(text, "utf-8")
         os.replace(temporary, path)
-        return summary
+        return finished
 
-    def summarise(self, scenario: Scenario) -> dict[str, Any]:
-        """Run, and return what there is to store."""
-        return run(scenario, policy=self.policy, seed=self.seed, keep_tables=False).summary
+    def perform(self, scenario: Scenario) -> Finished:
+        """Run, and return what is kept."""
+        result = run(scenario, policy=self.policy, seed=self.seed, keep_tables=False)
+        return Finished(result.summary, result.slot_penalty)
 
 
-def _run_all(jobs: Sequence[Job], directory: Path, num_worker: int) -> Iterator[tuple[Job, dict[str, Any]]]:
-    """Yield jobs and summaries as they finish."""
+def _run_all(jobs: Sequence[Job], directory: Path, num_worker: int) -> Iterator[tuple[Job, Finished]]:
+    """Yield jobs and what they gave as they finish."""
     if not jobs:
         return
     for variable in _THREADS:  # inherited by the workers, each of which is to use one core
@@ -90,7 +116,7 @@ def _run_all(jobs: Sequence[Job], directory: Path, num_worker: int) -> Iterator[
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(num_worker, len(jobs)), mp_context=context, initializer=_ignore_interrupts)
     try:
-        futures: dict[Future[dict[str, Any]], Job] = {pool.submit(job.execute, directory): job for job in jobs}
+        futures: dict[Future[Finished], Job] = {pool.submit(job.execute, directory): job for job in jobs}
         for future in as_completed(futures):
             yield futures[future], future.result()
     finally:

@@ -296,7 +296,7 @@ def _units_per_j(system: System) -> float:
     if system.model.edge_energy_rule == "job":
         task_j += float(energy.local_energy_j(edge.max(), system.node_hz, system.node_kappa).max())
         task_j += float(energy.transmit_energy_j(system.transmit_power_w, system.slot_duration_s).max())
-    slot_j = task_j * system.num_vehicle * system.num_class
+    slot_j = task_j * system.num_present * system.num_class
     return 2.0 ** (50 - math.ceil(math.log2(slot_j))) if slot_j > 0 else 1.0
 
 

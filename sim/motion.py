@@ -50,7 +50,7 @@ class Motion(Protocol):
 
 
 class GeneratedMotion:
-    """Vehicles at constant speed: on a highway, straight on, at rest, or in a square."""
+    """Vehicles at constant speed that are there all the time: on a highway, straight on, at rest, or in a square."""
 
     def __init__(self, params: Mobility, streams: Streams, num_vehicle: int, slot_duration_s: float) -> None:
         self._params = params
@@ -100,6 +100,47 @@ class GeneratedMotion:
         )
 
 
+class RenewedMotion:
+    """A highway with open ends: who reaches the end of its lane leaves, and another vehicle enters at the beginning.
+
+    Places 0 to n - 1 are taken at all times. Vehicle ``place + n g`` is the g-th that takes its place after the first
+    one; it has the lane of the first one, and a speed of its own. A longer run has more vehicles, and the same ones
+    at first.
+    """
+
+    wraps_at_m: tuple[float | None, float | None] = (None, None)
+
+    def __init__(self, params: Mobility, streams: Streams, num_place: int, num_vehicle: int, slot_s: float) -> None:
+        """Place `num_place` vehicles and let the others wait, `num_vehicle` in all."""
+        self._slot_s = slot_s
+        first = GeneratedMotion(params, streams, num_vehicle, slot_s)
+        self.typical_speed_mps = first.typical_speed_mps
+        start = first.course(0, 1)
+        place = np.arange(num_vehicle) % num_place
+        self._heading_rad = start.heading_rad[0, place]
+        direction = np.where(self._heading_rad > 0, -1.0, 1.0)
+        self._begin_m = start.position_m[0, place]
+        self._begin_m[num_place:, 0] = -0.5 * params.length_m * direction[num_place:]
+        away_m = np.full(num_vehicle, params.length_m)
+        away_m[:num_place] = 0.5 * params.length_m - direction[:num_place] * self._begin_m[:num_place, 0]
+        with np.errstate(divide="ignore"):  # who stands still stays for ever
+            self._stay_s = away_m / self.typical_speed_mps
+        shape = (num_vehicle // num_place, num_place)
+        left_s = np.cumsum(self._stay_s.reshape(shape), axis=0).reshape(-1)
+        self._enter_s = np.concatenate([np.zeros(num_place), left_s[:-num_place]])
+        self._leave_s = left_s
+        freeze(self._heading_rad)
+
+    def course(self, first_slot: int, num_slot: int) -> Course:
+        """Return the motion during some slots, in closed form; who is away rests where it enters, or has left."""
+        time_s = (np.arange(first_slot, first_slot + num_slot) * self._slot_s)[:, np.newaxis]
+        present = (self._enter_s <= time_s) & (time_s < self._leave_s)
+        elapsed_s = np.clip(time_s - self._enter_s, 0.0, self._stay_s)
+        position_m = mobility.straight_position_m(self._begin_m, self.typical_speed_mps, self._heading_rad, elapsed_s)
+        speed_mps = np.where(present, self.typical_speed_mps, 0.0)
+        return Course(quantize(position_m), speed_mps, np.broadcast_to(self._heading_rad, present.shape), present)
+
+
 class TraceMotion:
     """Vehicles of a mobility trace: positions between two samples are interpolated, outside them a vehicle is away.
 
@@ -131,6 +172,19 @@ class TraceMotion:
         self._gap_ns = NS_PER_S * 3600 if step_ns is None else step_ns * 3 // 2
         counted = np.bincount(entity, minlength=self.num_vehicle)
         self.typical_speed_mps = np.bincount(entity, weights=self._speed_mps, minlength=self.num_vehicle) / counted
+
+    def num_present(self, num_slot: int) -> Ints:
+        """Return how many vehicles are there at the starts of the first slots, [B]."""
+        gap_ns = np.diff(self._time_ns)
+        joined = (np.diff(self._entity) == 0) & (gap_ns <= self._gap_ns)
+        begin = np.flatnonzero(np.concatenate([[True], ~joined]))
+        end = np.append(begin[1:], len(self._key)) - 1
+        first = -(-(self._time_ns[begin] - self._begin_ns) // self._slot_ns)
+        last = (self._time_ns[end] - self._begin_ns) // self._slot_ns
+        there = (first <= last) & (last >= 0) & (first < num_slot)
+        change = np.bincount(np.maximum(first[there], 0), minlength=num_slot + 1)
+        change -= np.bincount(np.minimum(last[there] + 1, num_slot), minlength=num_slot + 1)
+        return np.cumsum(change)[:num_slot]
 
     def course(self, first_slot: int, num_slot: int) -> Course:
         """Return the motion during some slots."""

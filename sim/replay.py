@@ -94,7 +94,7 @@ class RecordedRun:
         return found
 
 
-_DIAGNOSED = ("feasible", "objective", "lower_bound", "gap", "num_token", "num_binding", "capacity_price")
+_DIAGNOSED = ("feasible", "objective", "lower_bound", "gap", "model", "num_token", "num_binding", "capacity_price")
 _PLAIN = ("slot", "repaired", "fallback", "policy_wall_s", "solve_wall_s", "latency_ns", *_DIAGNOSED)
 _ARRAYS = (
     "offloading_ratio",

@@ -14,13 +14,16 @@ from pydantic import Field, ValidationError, model_validator
 
 from physical import params as physical
 from physical.errors import InputError
+from physical.model import mobility
 from physical.params import Params
 from physical.plane.ticks import HORIZON_NS, NS_PER_S, to_ns
 from physical.quantity import Seconds
-from physical.system import System, build_system
+from physical.system import Crowd, System, build_system
 from sim.consistency import check_consistency
 from sim.exogenous import mean_units, mobility_of
+from sim.motion import TraceMotion
 from sim.network import BASE_STATION, CLOUD, EDGE_SERVER, VEHICLE, NetworkParams
+from sim.readings import readings
 from sim.timeline import Event, Timeline
 from sim.validation import check_plain, explain
 from twin.params import Twin
@@ -100,19 +103,44 @@ class Scenario(Params):
         if self.time.num_slot * slot_ns > HORIZON_NS:
             accepted = f"at most {HORIZON_NS / 3.6e12:.0f} hours, the clock's range"
             raise InputError(f"{self.time.num_slot} slots are too many", key="time.num_slot", accepted=accepted)
+        if self.mobility.ends == "renew" and self.num_vehicle > _NUM_VEHICLE_MAX:
+            problem = f"lets {self.num_vehicle} vehicles enter, which is too many"
+            raise InputError(problem, key="mobility.ends", accepted=f"at most {_NUM_VEHICLE_MAX} in a run")
         return self
 
     @property
     def num_vehicle(self) -> int:
-        """Number of vehicles N; of a mobility trace, those that are on the road at some time of the run.
+        """Number of vehicles N; where they enter and leave, all that are on the road at some time of the run.
 
         Raises
         ------
         InputError : the mobility trace cannot be read
         """
-        if self.vehicles.num_vehicle is not None:
-            return self.vehicles.num_vehicle
-        return len(mobility_of(self)[0].names("entity_id"))
+        return len(mobility_of(self)[0].names("entity_id")) if self.mobility.file else self.crowd().num_vehicle
+
+    @property
+    def everybody_stays(self) -> bool:
+        """Whether all vehicles are there all the time, as far as the motion goes."""
+        return self.mobility.file is None and self.mobility.ends == "wrap"
+
+    def crowd(self) -> Crowd:
+        """Return how many vehicles there are, in the run and at once.
+
+        Raises
+        ------
+        InputError : the mobility trace cannot be read
+        """
+        time, road = self.time, self.mobility
+        if road.file is not None:
+            motion = TraceMotion(*mobility_of(self), to_ns(time.slot_duration_s))
+            present = motion.num_present(time.num_slot)
+            return Crowd(motion.num_vehicle, float(present.mean()) or 1.0, int(present.max()) or 1)
+        count = self.vehicles.num_vehicle or 0
+        if road.ends == "wrap":
+            return Crowd.steady(count)
+        run_s = time.num_slot * time.slot_duration_s
+        num_generation = mobility.num_generation(run_s, road.speed_mps[1], road.length_m)
+        return Crowd(count * num_generation, float(count), count)
 
     def timeline_of_run(self) -> Timeline:
         """Return all timed events of a run, periodic ones spelled out."""
@@ -170,6 +198,14 @@ class Scenario(Params):
         except ValidationError as error:
             raise explain(error, cls, merged, where, origin) from None
 
+    def readings(self) -> tuple[str, ...]:
+        """Return a sentence for each reading of a paper that the scenario keeps and that no hardware has.
+
+        >>> Scenario.load("dtecn").readings()[0]
+        'eq. 7: every task has a CPU of its own'
+        """
+        return readings(self)
+
     def system(self) -> System:
         """Return the static description as arrays."""
         return build_system(
@@ -182,7 +218,7 @@ class Scenario(Params):
             self.objective,
             self.bursts,
             self.cost,
-            num_vehicle=self.num_vehicle,
+            crowd=self.crowd(),
             sizes={index: mean_units(task) for index, task in enumerate(self.tasks) if task.requests is not None},
         )
 

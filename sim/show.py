@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,15 +15,16 @@ from rich.table import Table
 
 from sim.bench.report import Report
 
-if TYPE_CHECKING:
-    from sim.compare import Comparison, Interval
-    from sim.sweep import Point
-
 # Key of the summary -> what it is called, and its unit; by groups, in the order of the table.
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {
-    "Objective": {
+    "Penalty and objective": {
+        "penalty_mean": ("penalty, realised", "per slot"),
+        "stable": ("stable: what waits stops growing", ""),
+        "drift_mean": ("drift of the backlog, realised", "per slot"),
         "objective_mean": ("objective, realised", "per slot"),
         "objective_predicted_mean": ("objective, expected by the policy", "per slot"),
+        "gap_max": ("largest certified gap of a decision", ""),
+        "gap_model": ("the gap holds for", ""),
         "qos_mean": ("QoS", ""),
         "delay_s_mean": ("delay of a task", "s"),
         "deadline_miss_ratio": ("deadlines missed", "ratio"),
@@ -81,10 +82,15 @@ def console(*, stderr: bool = False) -> Console:
     return made
 
 
-def summary(values: Mapping[str, Any], title: str, directory: Path) -> None:
-    """Print the summary of a run in groups, keys that no group knows in the last one."""
+def summary(values: Mapping[str, Any], title: str, directory: Path, readings: Sequence[str] = ()) -> None:
+    """Print the summary of a run in groups, keys that no group knows in the last one.
+
+    readings : how the scenario reads its paper, where it takes more hardware for granted than there is
+    """
     output = console()
     output.print(_summary_table([values], title))
+    for reading in readings:
+        output.print(reading, markup=False, soft_wrap=True)
     output.print(f"trace: {directory}", markup=False, soft_wrap=True)
 
 
@@ -118,11 +124,13 @@ def _summary_table(runs: Sequence[Mapping[str, Any]], title: str, names: Sequenc
 def number(value: object) -> str:
     """Spell a number to read: integers in full, others with five digits; nothing where there is none.
 
-    >>> number(1234567), number(0.0236784807), number(None), number("25492930")
-    ('1 234 567', '0.023678', 'none', '25492930')
+    >>> number(1234567), number(0.0236784807), number(None), number("25492930"), number(True)
+    ('1 234 567', '0.023678', 'none', '25492930', 'yes')
     """
     if value is None:
         return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}".replace(",", " ")
     if isinstance(value, float):
@@ -141,52 +149,6 @@ def report(measured: Report) -> None:
     output.print(table)
     for note in measured.notes:
         output.print(note, markup=False)
-
-
-# Metric -> heading and the number of its units in one of the heading's.
-_COMPARED = {
-    "objective_mean": ("objective", 1.0),
-    "deadline_miss_ratio": ("missed", 1.0),
-    "qos_mean": ("QoS", 1.0),
-    "delay_s_mean": ("delay / ms", 1e-3),
-    "energy_j_mean": ("energy / J", 1.0),
-    "backlog_bytes_mean": ("backlog / MB", 1e6),
-}
-_COMPARED_OF_LAYERS = {
-    "objective_mean": ("objective", 1.0),
-    "completion_s_mean": ("completion / s", 1.0),
-    "completion_compute_s_mean": ("without upload / s", 1.0),
-    "energy_j_mean": ("energy / J", 1.0),
-    "layers_local_mean": ("local layers", 1.0),
-    "deadline_miss_ratio": ("missed", 1.0),
-}
-
-
-def _columns(compared: Comparison) -> dict[str, tuple[str, float]]:
-    """Return what a comparison of this system shows."""
-    of_layers = all("completion_s_mean" in row for row in compared.means.values())
-    return _COMPARED_OF_LAYERS if of_layers else _COMPARED
-
-
-def comparison(compared: Comparison, title: str, directory: Path) -> None:
-    """Print means with their intervals, and below them the differences from the baseline."""
-    output = console()
-    columns = _columns(compared)
-    for heading, statistics in (
-        (f"{title}: mean and 95 % interval", compared.means),
-        (f"difference from {compared.baseline} with the same seed, and 95 % interval", compared.differences),
-    ):
-        if not statistics:
-            continue
-        table = Table(title=escape(heading), title_justify="left")
-        table.add_column("policy", no_wrap=True)
-        for label, _ in columns.values():
-            table.add_column(label, justify="right", no_wrap=True)
-        for policy, row in statistics.items():
-            cells = (_with_interval(row[metric], unit) for metric, (_, unit) in columns.items())
-            table.add_row(escape(policy), *cells)
-        output.print(table)
-    output.print(f"all metrics and runs: {directory}", markup=False, soft_wrap=True)
 
 
 def cases(rows: Sequence[Mapping[str, Any]], title: str) -> None:
@@ -213,42 +175,28 @@ def models(rows: Sequence[Mapping[str, Any]]) -> None:
             output.print(f"  SHA-256 {row['sha256']}", markup=False, soft_wrap=True)
 
 
-def sweep(points: Sequence[Point], title: str, directory: Path) -> None:
-    """Print means with their intervals at every point of a grid."""
-    columns = _columns(points[0].comparison)
-    table = Table(title=escape(title), title_justify="left")
-    for key in points[0].values:
-        table.add_column(escape(key.rpartition(".")[2]), no_wrap=True)
-    table.add_column("policy", no_wrap=True)
-    for label, _ in columns.values():
-        table.add_column(label, justify="right", no_wrap=True)
-    for point in points:
-        for policy, row in point.comparison.means.items():
-            cells = (_with_interval(row[metric], unit) for metric, (_, unit) in columns.items())
-            table.add_row(*map(escape, point.values.values()), escape(policy), *cells)
-    output = console()
-    output.print(table)
-    output.print(f"all metrics and runs: {directory}", markup=False, soft_wrap=True)
+class Telling(Protocol):
+    """What a bar is told: how many are done, and of how many if that has changed."""
 
-
-def _with_interval(value: Interval, unit: float) -> str:
-    return f"{value.mean / unit:.4g} ± {value.half_width / unit:.2g}"
+    def __call__(self, done: int, total: int | None = None, /) -> None:
+        """Take note."""
 
 
 @contextmanager
-def progress(total: int, *, shown: bool, what: str = "slots") -> Iterator[Callable[[int], None]]:
+def progress(total: int, *, shown: bool, what: str = "slots") -> Iterator[Telling]:
     """Show a bar on stderr while the body runs; yields what to call with the number of `what` done."""
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console(stderr=True), transient=True, disable=not shown) as bar:
         task = bar.add_task(what, total=total)
         shown_at = 0.0
 
-        def update(done: int) -> None:
-            nonlocal shown_at
+        def update(done: int, of: int | None = None, /) -> None:
+            nonlocal shown_at, total
             now = time.monotonic()
+            total = total if of is None else of
             if now - shown_at > _REFRESH_S or done == total:  # a slot may take less time than a look at the bar
                 shown_at = now
-                bar.update(task, completed=done)
+                bar.update(task, completed=done, total=total)
 
         yield update
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from physical.errors import InputError
 from policies.api import Policy
@@ -42,11 +43,13 @@ class RunResult:
     summary : see the README for the keys
     directory : where the trace is, or None if it is in memory
     status : "complete" or "interrupted"
+    slot_penalty : [slots], the penalty of each slot; NaN for slots without a task that counts
     """
 
     summary: dict[str, Any]
     directory: Path | None
     status: str
+    slot_penalty: NDArray[np.float64]
     _tables: dict[str, list[pa.Table]]
 
     def table(self, name: str) -> pa.Table:
@@ -155,7 +158,7 @@ def simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options
     if options.speed is not None:
         summary |= {"realtime_slips": world.pace.num_slip, "realtime_slip_s_max": world.pace.slip_s_max}
     writer.close(status, summary)
-    return RunResult(summary, directory, status, writer.tables)
+    return RunResult(summary, directory, status, world.recorder.ledger.slot_penalty, writer.tables)
 
 
 def _manifest(scenario: Scenario, policy: str, seed: int) -> dict[str, Any]:
@@ -203,10 +206,10 @@ def _quiet_collector() -> Iterator[None]:
 
 def _summary(world: World, wall_s: float) -> dict[str, Any]:
     """Return the keys that scripts rely on; a mean over nothing is None."""
-    totals, decisions = world.recorder.ledger.totals, world.recorder.decisions
+    totals, decisions = world.recorder.ledger.totals, world.recorder.decisions.totals
     tasks = totals.by_task
     num_slot = world.num_slot_done
-    wall_ms = np.array(world.recorder.policy_wall_s or [np.nan]) * 1e3
+    wall_ms = np.array(world.recorder.decisions.wall_s or [np.nan]) * 1e3
 
     def mean(total: float, count: float) -> float | None:
         return total / count if count and np.isfinite(total) else None
@@ -249,6 +252,8 @@ def _summary(world: World, wall_s: float) -> dict[str, Any]:
         "decision_ms_p50": float(np.percentile(wall_ms, 50)) if decisions.num else None,
         "decision_ms_p99": float(np.percentile(wall_ms, 99)) if decisions.num else None,
         "decisions_repaired": decisions.repaired,
+        "gap_max": decisions.gap_max if np.isfinite(decisions.gap_max) else None,
+        **({"gap_model": "; ".join(sorted(decisions.models))} if decisions.models else {}),
         **({"decisions_guarded": decisions.guarded} if decisions.prompts else {}),
         "fallbacks": decisions.fallbacks,
         "wall_s": wall_s,

@@ -104,7 +104,7 @@ class Waiting:
     def _share_bps(self, channel_gain: Floats, serving_node: Floats) -> Floats:
         """Return the rates of full power on equal shares of the nodes' bandwidths, [B, N], 0 without a node."""
         system, node = self._system, np.maximum(serving_node, 0).astype(np.int64)
-        share_hz = system.node_bandwidth_hz[node] / system.num_vehicle
+        share_hz = system.node_bandwidth_hz[node] / system.num_present
         rate_bps = system.decided_rate_bps(share_hz, system.transmit_power_w, channel_gain)
         return np.where(serving_node < 0, 0.0, rate_bps)
 

@@ -47,6 +47,10 @@ class Streams:
         """Return the stream of every vehicle."""
         return [self.generator(purpose, f"vehicle-{index}") for index in range(num_vehicle)]
 
+    def of_classes(self, purpose: str, num_class: int) -> list[Generator]:
+        """Return the stream of every task class."""
+        return [self.generator(purpose, f"class-{index}") for index in range(num_class)]
+
     def policy_seed(self) -> int:
         """Return the seed that the policy gets."""
         return int(self.generator("policy", "policy").integers(2**63))

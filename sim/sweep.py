@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from physical.errors import InputError
-from sim.compare import Comparison, check_policies, evaluate
+from sim.compare import Rules, check_policies
+from sim.evaluation import Comparison, evaluate, write_runs
 from sim.jobs import Job, finish
 from sim.scenario import Scenario
 
@@ -58,6 +56,7 @@ def sweep(
     directory: Path,
     *,
     baseline: str | None = None,
+    warmup: int | None = None,
     num_worker: int = 1,
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[Point]:
@@ -67,6 +66,7 @@ def sweep(
     ----------
     load : makes the scenario, given ``KEY=VALUE`` settings
     grid : key -> values
+    warmup : slots cut from every run for `penalty_mean`; None: one cut per point by MSER-5
 
     Raises
     ------
@@ -74,7 +74,11 @@ def sweep(
     """
     reference = check_policies(policies, baseline)
     points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    scenarios = [load([f"{key}={value}" for key, value in values.items()]).model_dump_json() for values in points]
+    scenarios = []
+    for values in points:
+        scenario = load([f"{key}={value}" for key, value in values.items()])
+        Rules(warmup).check(scenario.time.num_slot, len(seeds))
+        scenarios.append(scenario.model_dump_json())
     jobs = {
         (index, policy, seed): Job(text, policy, seed)
         for index, text in enumerate(scenarios)
@@ -84,8 +88,8 @@ def sweep(
     found = finish(dict.fromkeys(jobs.values()), directory, num_worker, progress)
     compared = []
     for index, values in enumerate(points):
-        summaries = {policy: [found[jobs[index, policy, seed]] for seed in seeds] for policy in policies}
-        compared.append(Point(values, evaluate(summaries, tuple(seeds), reference)))
+        runs = {policy: [found[jobs[index, policy, seed]] for seed in seeds] for policy in policies}
+        compared.append(Point(values, evaluate(runs, tuple(seeds), reference, warmup)))
     _write(compared, directory)
     return compared
 
@@ -97,12 +101,7 @@ def to_dict(points: Sequence[Point]) -> list[dict[str, Any]]:
 
 def _write(points: Sequence[Point], directory: Path) -> None:
     """Store the statistics as JSON, and all summaries as one Parquet table with a row per run."""
-    rows = [
-        {**point.values, "policy": policy, "seed": seed, **summary}
-        for point in points
-        for policy, summaries in point.comparison.summaries.items()
-        for seed, summary in zip(point.comparison.seeds, summaries, strict=True)
-    ]
-    pq.write_table(pa.Table.from_pylist(rows), directory / "runs.parquet")
+    rows = [{**point.values, **row} for point in points for row in point.comparison.rows()]
+    write_runs(rows, directory / "runs.parquet")
     text = json.dumps(to_dict(points), indent=2, allow_nan=False)
     (directory / "sweep.json").write_text(text + "\n", "utf-8")

@@ -87,8 +87,8 @@ def shown(value: object) -> str:
 def _misfit(value: object, leaves: set[Any]) -> tuple[str, str]:
     """Say what is wrong with a scalar, and what its key accepts; `leaves` holds the key's types, and "parsed"."""
     wanted = "true or false" if bool in leaves else "a number" if float in leaves else "an integer"
-    if not leaves:
-        return "", ""  # an unknown key, which is reported as such
+    if not leaves or (value is None and type(None) in leaves):
+        return "", ""  # an unknown key, which is reported as such; or one that is not given
     if isinstance(value, float) and not math.isfinite(value):
         return "is not finite", "a finite number"
     if isinstance(value, bool) != (bool in leaves):

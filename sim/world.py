@@ -36,7 +36,7 @@ from twin.cloud import Cloud, Deliberation
 from twin.decision import Decision
 from twin.estimator import Belief, Biases
 from twin.messages import LOST_NS, ReportCohort, ServerReport
-from twin.params import BiasParams
+from twin.params import BiasParams, ServerBiasParams
 
 Floats = NDArray[np.float64]
 _SLIP_S = 1e-3
@@ -161,6 +161,10 @@ class World:
             generators = lambda: streams.of_vehicles(f"bias-{name}", count)  # noqa: E731 - made only if needed
             return BiasProcess(kind, count, self.system.slot_duration_s, generators)
 
+        def of_classes(name: str, kind: ServerBiasParams) -> BiasProcess:
+            generators = lambda: streams.of_classes(f"bias-{name}", num_class)  # noqa: E731 - made only if needed
+            return BiasProcess(kind, num_class, self.system.slot_duration_s, generators)
+
         frequency = process("cpu-frequency", params.cpu_frequency_hz)
         timeline = self._inputs.timeline
         known: list[tuple[Floats, float]] = []
@@ -179,6 +183,9 @@ class World:
             process("task-size", params.task_size_bytes),
             process("position", params.position_m),
             process("channel-gain", params.channel_gain_db),
+            process("cpu-backlog", params.cpu_backlog_cycles),
+            process("uplink-backlog", params.uplink_backlog_bytes),
+            of_classes("server-backlog", params.server_backlog_bytes),
             params.known,
         )
 
@@ -260,8 +267,13 @@ class World:
         elif self._writer.overdue:
             self._flush()
         self._blocks[slot] = block
-        states = block.states(slot)
-        self.fleet.begin_slot(slot, ticks_from_ns(self.clock.now), states)
+        now, states = ticks_from_ns(self.clock.now), block.states(slot)
+        self.fleet.begin_slot(slot, now, states)
+        # Only now: what is left of vehicles that go, or that lose their node, has been dropped.
+        cpu_cycles, uplink_bytes = self.plane.cpu_backlog_cycles(now), self.plane.uplink_backlog_bytes(now)
+        freeze(cpu_cycles, uplink_bytes)
+        states = states._replace(cpu_backlog_cycles=cpu_cycles, uplink_backlog_bytes=uplink_bytes)
+        self.fleet.states = states
         self.recorder.begin_slot(slot, states)
         self._num_task = int(np.count_nonzero(states.size_bytes))
 
@@ -307,11 +319,13 @@ class World:
 
     def _report_backlog(self, node: int, slot: int, backlog_bytes: Floats) -> None:
         """Send a server's state to the cloud."""
+        here = None if self.plane.static else self.plane.serving_node == node
+        flow_cycles = self.plane.queues.flow_backlog_cycles(ticks_from_ns(self.clock.now), here)
         freeze(backlog_bytes)
         self.recorder.ledger.report_backlog(node, backlog_bytes)
         block = self._blocks[slot]
         delivered_ns = _single(block.server_report.delivered_ns(self.clock.now, (slot - block.first_slot, node, 0)))
-        self.cloud.belief.expect_server(ServerReport(node, slot, delivered_ns, backlog_bytes))
+        self.cloud.belief.expect_server(ServerReport(node, slot, delivered_ns, backlog_bytes, flow_cycles))
         self.messages.sent("server-report", slot, self.clock.now, _of_server(node), delivered_ns, 1)
 
     def _send_commands(self, deliberation: Deliberation) -> None:
@@ -356,7 +370,7 @@ class World:
 def _is_static(scenario: Scenario) -> bool:
     """Return whether all vehicles are attached to the only node all the time."""
     moves = any(isinstance(event, NodeDown | NodeUp | VehicleLeaves | VehicleEnters) for event in scenario.timeline)
-    return len(scenario.nodes) == 1 and scenario.mobility.file is None and scenario.radio.range_m is None and not moves
+    return len(scenario.nodes) == 1 and scenario.everybody_stays and scenario.radio.range_m is None and not moves
 
 
 def _settings(decision: Decision) -> Settings:

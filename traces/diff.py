@@ -14,7 +14,7 @@ from traces.digest import bits
 from traces.schema import TABLES, Table
 
 ORDER = ("vehicles", "twin", "decisions", "prompts", "messages", "events", "tasks", "jobs", "slots")
-"""Causes before effects: the first difference in this order is the one to look at."""
+"""Causes before effects: the first difference in this order is the one to look at. Columns of effects come last."""
 
 
 @dataclass(frozen=True)
@@ -59,19 +59,26 @@ def first_difference(
     recorded, replayed : table name -> rows in key order
     partial : the record may lack rows that the replay has, as that of a killed run does
     """
-    for name in ORDER:
-        found = _table_difference(TABLES[name], recorded[name], replayed[name], partial=partial)
-        if found is not None:
-            return found
+    for effect in (False, True):
+        for name in ORDER:
+            found = _table_difference(TABLES[name], recorded[name], replayed[name], partial=partial, effect=effect)
+            if found is not None:
+                return found
     return None
 
 
-def _table_difference(table: Table, recorded: pa.Table, replayed: pa.Table, *, partial: bool) -> Difference | None:
+def _table_difference(
+    table: Table, recorded: pa.Table, replayed: pa.Table, *, partial: bool, effect: bool
+) -> Difference | None:
+    """Return the first difference in the keys and in those columns that are effects, or in those that are not."""
+    values = [column for column in table.columns if column.name not in table.key and column.digested]
+    values = [column for column in values if column.effect == effect]
+    if effect and not values:
+        return None
     if partial:
         replayed = _matching(table, recorded, replayed)
     common = min(recorded.num_rows, replayed.num_rows)
     keys = [column for column in table.columns if column.name in table.key]
-    values = [column for column in table.columns if column.name not in table.key and column.digested]
     differs = {
         column.name: bits(recorded.column(column.name)[:common], column)
         != bits(replayed.column(column.name)[:common], column)

@@ -16,6 +16,7 @@ class Column:
     unit : of its values; "" for a number without one
     digested : False for what differs between two runs of the same thing, such as wall times
     noisy : values hardly repeat; an imported file keeps no dictionary of them
+    effect : in a table of what the world does whatever anybody decides, what earlier decisions have led to
     """
 
     name: str
@@ -23,6 +24,7 @@ class Column:
     unit: str = ""
     digested: bool = True
     noisy: bool = False
+    effect: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,11 @@ JOBS = Table(
         Column("energy_edge_j", _FLOAT, "J"),
     ),
 )
-"""Where jobs are metered one by one, more about each task: null before it starts, `num_token` 0 if it has none."""
+"""Where jobs are metered one by one, more about each task: null before it starts, `num_token` 0 if it has none.
+
+`energy_edge_j` is null where the server's energy is that of its power (eq. 15), and not counted job by job;
+`energy_transmit_j` is null where the radio costs nothing, which is so without joint allocation.
+"""
 
 SLOTS = Table(
     "slots",
@@ -135,9 +141,11 @@ VEHICLES = Table(
         Column("channel_gain", _SINGLE),
         Column("uplink_rate_bps", _FLOAT, "bit/s"),
         Column("serving_node", _TEXT),
+        Column("cpu_backlog_cycles", _FLOAT, "cycles", effect=True),
+        Column("uplink_backlog_bytes", _FLOAT, "B", effect=True),
     ),
 )
-"""The true state of every vehicle at every slot start."""
+"""The true state of every vehicle at every slot start; backlogs are those of the tasks of earlier slots."""
 
 TWIN = Table(
     "twin",
@@ -150,6 +158,8 @@ TWIN = Table(
         Column("estimated_x_m", _SINGLE, "m"),
         Column("estimated_y_m", _SINGLE, "m"),
         Column("estimated_channel_gain", _SINGLE),
+        Column("estimated_cpu_backlog_cycles", _FLOAT, "cycles", effect=True),
+        Column("estimated_uplink_backlog_bytes", _FLOAT, "B", effect=True),
         Column("position_error_m", _FLOAT, "m"),
         Column("channel_gain_error_db", _FLOAT, "dB"),
     ),
@@ -166,6 +176,7 @@ DECISIONS = Table(
         Column("belief_digest", pa.uint64()),
         Column("estimated_size_bytes", _FLOATS, "B"),
         Column("estimated_backlog_bytes", _FLOATS, "B"),
+        Column("estimated_flow_backlog_cycles", _FLOATS, "cycles"),
         Column("offloading_ratio", _FLOATS),
         Column("compute_allocation_hz", _FLOATS, "Hz"),
         Column("local_frequency_hz", _FLOATS, "Hz"),
@@ -178,6 +189,7 @@ DECISIONS = Table(
         Column("objective", _FLOAT),
         Column("lower_bound", _FLOAT),
         Column("gap", _FLOAT),
+        Column("model", _TEXT),
         Column("num_token", _INT64),
         Column("num_binding", _INT64),
         Column("capacity_price", _FLOAT),
@@ -186,9 +198,10 @@ DECISIONS = Table(
     ),
 )
 """One row per decision; lists run over vehicles, then task classes. `objective` and `capacity_price` are the policy's
-own claims.
+own claims, and so are `gap` and the `model` for which it holds ("" if the policy names none).
 
-Frequency, power and bandwidth are empty where the system fixes them.
+Frequency, power and bandwidth are empty where the system fixes them, the backlog of flows where servers do not work
+with `slices`.
 """
 
 PROMPTS = Table(

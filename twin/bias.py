@@ -1,4 +1,4 @@
-"""Bias processes: how far the twin is off, per vehicle and slot."""
+"""Bias processes: how far the twin is off, per vehicle (or task class) and slot."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ _STEPS_AT_ONCE = 256
 
 
 class BiasProcess:
-    """One bias for all vehicles.
+    """One bias for all vehicles, or for all task classes of the servers.
 
     Parameters
     ----------
     params : the kind of process
-    num_vehicle : N
+    count : N, or K
     slot_duration_s : s
-    generators : makes one random generator per vehicle; called only by the kinds that need them
+    generators : makes one random generator each; called only by the kinds that need them
+
+    Attributes
+    ----------
+    is_zero : whether this bias is zero for ever
     """
 
-    def __init__(self, params: BiasParams, num_vehicle: int, slot_duration_s: float, generators: Generators) -> None:
+    def __init__(self, params: BiasParams, count: int, slot_duration_s: float, generators: Generators) -> None:
+        self.is_zero = isinstance(params, ConstantBias) and params.value == 0
         self._params = params
         self._slot_duration_s = slot_duration_s
-        self._value: Floats = np.zeros(num_vehicle)
+        self._value: Floats = np.zeros(count)
         self._walk: list[Generator] = []
-        self._steps: Floats = np.empty((0, num_vehicle))
+        self._steps: Floats = np.empty((0, count))
         self._slot = 0
         if isinstance(params, ConstantBias):
-            self._value = np.full(num_vehicle, params.value)
+            self._value = np.full(count, params.value)
         elif isinstance(params, PerVehicleBias) and params.values:
-            self._value = np.resize(np.array(params.values), num_vehicle)
+            self._value = np.resize(np.array(params.values), count)
         elif isinstance(params, PerVehicleBias):
             normal = np.array([generator.standard_normal() for generator in generators()])
             self._value = params.mean + params.std * normal
         elif isinstance(params, RandomWalkBias):
-            self._value = np.full(num_vehicle, params.start)
+            self._value = np.full(count, params.start)
             self._walk = list(generators())
 
-    @property
-    def is_zero(self) -> bool:
-        """Whether this bias is zero for ever."""
-        return isinstance(self._params, ConstantBias) and self._params.value == 0
-
     def at(self, slot: int) -> Floats:
-        """Return the bias in `slot`, [N]; the same object as long as it has not changed. Slots only go forward."""
+        """Return the bias in `slot`, [N] or [K]; the same object until it changes. Slots only go forward."""
         if isinstance(self._params, TimedBias):
             time_ns = slot * to_ns(self._slot_duration_s)  # in whole ns: 3 x 0.7 s is not 2.1 s
             passed = [value for point_s, value in sorted(self._params.points) if to_ns(point_s) <= time_ns]

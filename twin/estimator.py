@@ -29,6 +29,9 @@ class Biases:
     task_size_bytes: BiasProcess
     position_m: BiasProcess
     channel_gain_db: BiasProcess
+    cpu_backlog_cycles: BiasProcess
+    uplink_backlog_bytes: BiasProcess
+    server_backlog_bytes: BiasProcess
     known: bool
 
 
@@ -67,9 +70,11 @@ class Belief:
         self._node_backlog_bytes: list[Floats] = [np.zeros(system.num_class)] * system.num_node
         self._backlog_bytes: Floats = self._node_backlog_bytes[0]
         self._backlog_slot = [-1] * system.num_node
+        self._node_flow_cycles: list[Floats | None] = [None] * system.num_node
+        self._flow_waits = False
         self._server_reports: list[ServerReport] = []
-        self._no_bias_hz: Floats = np.zeros((system.num_vehicle, system.num_class))
-        freeze(self._backlog_bytes, self._no_bias_hz)
+        self._nothing: Floats = np.zeros((system.num_vehicle, system.num_class))
+        freeze(self._backlog_bytes, self._nothing)
 
     def expect(self, cohort: ReportCohort) -> None:
         """Take note of reports on their way."""
@@ -115,6 +120,8 @@ class Belief:
     def _take_in_backlog(self, report: ServerReport) -> None:
         self._backlog_slot[report.node] = report.slot
         self._node_backlog_bytes[report.node] = self._backlog_bytes = report.backlog_bytes
+        self._node_flow_cycles[report.node] = report.flow_backlog_cycles
+        self._flow_waits = any(cycles is not None for cycles in self._node_flow_cycles)
         if len(self._backlog_slot) > 1:
             self._backlog_bytes = np.sum(self._node_backlog_bytes, axis=0)
             freeze(self._backlog_bytes)
@@ -141,7 +148,13 @@ class Belief:
             x_m = x_m + biases.position_m.at(slot)
         if not biases.channel_gain_db.is_zero:
             gain = quantize(gain * units.db_to_linear(biases.channel_gain_db.at(slot)))
-        freeze(size_bytes, x_m, y_m, gain, age_s)
+        backlog_bytes, flow_cycles = self._backlog_bytes, self._nothing
+        if self._flow_waits:
+            flow_cycles = self._flow_backlog_cycles(states.serving_node)
+        if not biases.server_backlog_bytes.is_zero:
+            backlog_bytes = _biased(backlog_bytes, biases.server_backlog_bytes, slot)
+            flow_cycles = flow_cycles * _part(backlog_bytes, self._backlog_bytes)
+        freeze(size_bytes, x_m, y_m, gain, age_s, flow_cycles)
         return TwinSnapshot(
             slot=slot,
             time_ns=now_ns,
@@ -154,9 +167,24 @@ class Belief:
             serving_node=states.serving_node,
             channel_gain=gain,
             age_of_information_s=age_s,
-            backlog_bytes=self._backlog_bytes,
-            estimation_bias_hz=biases.cpu_frequency_hz(slot) if biases.known else self._no_bias_hz,
+            backlog_bytes=backlog_bytes,
+            estimation_bias_hz=biases.cpu_frequency_hz(slot) if biases.known else self._nothing,
+            cpu_backlog_cycles=_biased(states.cpu_backlog_cycles, biases.cpu_backlog_cycles, slot),
+            uplink_backlog_bytes=_biased(states.uplink_backlog_bytes, biases.uplink_backlog_bytes, slot),
+            flow_backlog_cycles=flow_cycles,
         )
+
+    def _flow_backlog_cycles(self, serving_node: NDArray[np.int64]) -> Floats:
+        """Return the backlog of every flow, [N, K], as the node that is believed to serve its vehicle has reported it.
+
+        Work moves with its vehicle, so that what other nodes have reported of it is out of date.
+        """
+        flow_cycles = np.zeros_like(self._nothing)
+        for node, reported in enumerate(self._node_flow_cycles):
+            if reported is not None:
+                here = serving_node == node
+                flow_cycles[here] = reported[here]
+        return flow_cycles
 
     def _dead_reckoning(self, num_missed: NDArray[np.int64]) -> tuple[Floats, Floats]:
         """Move the reported positions on by whole slots, as the vehicles themselves move."""
@@ -170,6 +198,21 @@ class Belief:
         y_m = y_m if length_y_m is None else mobility.wrap_m(y_m, length_y_m)
         moved = num_missed > 0
         return np.where(moved, quantize(x_m), states.x_m), np.where(moved, quantize(y_m), states.y_m)
+
+
+def _biased(backlog: Floats, bias: BiasProcess, slot: int) -> Floats:
+    """Return a backlog as the twin estimates it, >= 0; [N] or [K]."""
+    if bias.is_zero:
+        return backlog
+    estimated = np.maximum(backlog + bias.at(slot), 0.0)
+    freeze(estimated)
+    return estimated
+
+
+def _part(estimated_bytes: Floats, reported_bytes: Floats) -> Floats:
+    """Return what the estimated backlog of each class is of the reported one, [K]; 1 where nothing was reported."""
+    waits = reported_bytes > 0
+    return np.where(waits, estimated_bytes / np.where(waits, reported_bytes, 1.0), 1.0)
 
 
 def _replace_some(states: VehicleStates, newer: VehicleStates, vehicle: NDArray[np.int64]) -> VehicleStates:

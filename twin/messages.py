@@ -32,9 +32,18 @@ class ReportCohort(NamedTuple):
 
 
 class ServerReport(NamedTuple):
-    """The backlog of a node's server at a slot start, [K], bytes."""
+    """The backlog of a node's server at a slot start.
+
+    node : index of the node
+    slot : whose start it describes
+    delivered_ns : LOST_NS for a lost one
+    backlog_bytes : [K], bytes, of each class
+    flow_backlog_cycles : [N, K], cycles, of each flow of the vehicles that the node serves, with `slices`; None where
+        nothing waits, and with `fifo`, whose queues do not tell flows apart
+    """
 
     node: int
     slot: int
     delivered_ns: int
     backlog_bytes: NDArray[np.float64]
+    flow_backlog_cycles: NDArray[np.float64] | None = None

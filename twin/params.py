@@ -28,7 +28,7 @@ class PerVehicleBias(Params):
 
 
 class RandomWalkBias(Params):
-    """A bias that starts at `start` and takes a normal step in every slot, independently for each vehicle."""
+    """A bias that starts at `start` and takes a normal step in every slot, each vehicle or task class its own."""
 
     kind: Literal["random-walk"] = "random-walk"
     start: float = 0.0
@@ -43,6 +43,7 @@ class TimedBias(Params):
 
 
 BiasParams = Annotated[ConstantBias | PerVehicleBias | RandomWalkBias | TimedBias, Field(discriminator="kind")]
+ServerBiasParams = Annotated[ConstantBias | RandomWalkBias | TimedBias, Field(discriminator="kind")]
 
 
 def _in_unit(unit: str) -> BeforeValidator:
@@ -75,6 +76,9 @@ class Bias(Params):
 
     cpu_frequency_hz : true minus allocated edge frequency of every flow (Delta f_est of eq. 8)
     task_size_bytes, position_m, channel_gain_db : added to the estimates
+    cpu_backlog_cycles, uplink_backlog_bytes : added to the estimates of what waits at every vehicle, which stay >= 0
+    server_backlog_bytes : added to the estimated backlog of every task class, which stays >= 0; the backlog of the
+        single flows is scaled with that of their class
     known : the policy is told the frequency bias, as the paper's problem P2 is
     """
 
@@ -82,6 +86,9 @@ class Bias(Params):
     task_size_bytes: Annotated[BiasParams, _in_unit("B")] = ConstantBias()
     position_m: Annotated[BiasParams, _in_unit("m")] = ConstantBias()
     channel_gain_db: Annotated[BiasParams, _in_unit("dB")] = ConstantBias()
+    cpu_backlog_cycles: Annotated[BiasParams, _in_unit("")] = ConstantBias()
+    uplink_backlog_bytes: Annotated[BiasParams, _in_unit("B")] = ConstantBias()
+    server_backlog_bytes: Annotated[ServerBiasParams, _in_unit("B")] = ConstantBias()
     known: bool = True
 
 
@@ -110,7 +117,7 @@ class Command(Params):
 class Twin(Params):
     """The cloud twin.
 
-    estimator : "hold" keeps the last report; "predict" extrapolates position and channel from it
+    estimator : "hold" keeps the last report; "predict" extrapolates position and channel from it, and keeps what waits
     sync_window_s : the twin decides when all reports are in, at latest this long after they were sent
     """
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.quantize import freeze
 from physical.system import System
 
 Floats = NDArray[np.float64]
@@ -30,12 +31,14 @@ class TwinSnapshot:
     age_of_information_s : [N], time since the state was sampled that the estimate rests on
     backlog_bytes : [K], last reported backlog of the servers' queues, all nodes together
     estimation_bias_hz : [N, K], the bias of edge frequencies as far as the twin knows it
-    cpu_backlog_cycles : [N], estimated local work that waits or runs on each vehicle, cycles
-    uplink_backlog_bytes : [N], estimated bytes that wait or are being sent on each vehicle's uplink
-    flow_backlog_cycles : [N, K], with `slices` the last reported work of each flow at the server of its serving node,
-        cycles; 0 with other disciplines
+    cpu_backlog_cycles : [N], cycles, estimated local work of earlier slots that waits or runs on each vehicle
+    uplink_backlog_bytes : [N], bytes, estimated part of earlier slots' tasks that waits for each vehicle's uplink or is
+        being sent
+    flow_backlog_cycles : [N, K], cycles, with `slices` the estimated work of each flow at the server of its serving
+        node; 0 with other disciplines
 
-    The last three are 0 where they are not given.
+    The last three are 0 where they are not given. Reported is what waits at the start of a slot, before the tasks of
+    that slot begin.
     """
 
     slot: int
@@ -52,22 +55,29 @@ class TwinSnapshot:
     backlog_bytes: Floats
     estimation_bias_hz: Floats
     cpu_backlog_cycles: Floats = None  # type: ignore[assignment]  # filled in below
-    uplink_backlog_bytes: Floats = None  # type: ignore[assignment]
-    flow_backlog_cycles: Floats = None  # type: ignore[assignment]
+    uplink_backlog_bytes: Floats = None  # type: ignore[assignment]  # likewise
+    flow_backlog_cycles: Floats = None  # type: ignore[assignment]  # likewise
 
     def __post_init__(self) -> None:
         """Let nothing wait where nothing is told."""
         shape = self.size_bytes.shape
-        for name, of_shape in (
-            ("cpu_backlog_cycles", shape[:1]),
-            ("uplink_backlog_bytes", shape[:1]),
-            ("flow_backlog_cycles", shape),
-        ):
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, np.zeros(of_shape))
+        if self.cpu_backlog_cycles is None:
+            object.__setattr__(self, "cpu_backlog_cycles", _nothing(shape[:1]))
+        if self.uplink_backlog_bytes is None:
+            object.__setattr__(self, "uplink_backlog_bytes", _nothing(shape[:1]))
+        if self.flow_backlog_cycles is None:
+            object.__setattr__(self, "flow_backlog_cycles", _nothing(shape))
 
     @cached_property
     def uplink_rate_bps(self) -> Floats:
         """Uplink rates that follow from the estimated gains (eq. 2), [N], whole bit/s."""
         rate_bps: Floats = self.system.uplink_rate_bps(self.channel_gain)
         return rate_bps
+
+
+@cache
+def _nothing(shape: tuple[int, ...]) -> Floats:
+    """Return zeros, read-only."""
+    zeros = np.zeros(shape)
+    freeze(zeros)
+    return zeros

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from physical.model.arrays import Array, namespace
 
 
@@ -86,6 +88,27 @@ def highway_position_m(
     x_m = wrap_m(start_m + direction * speed_mps * elapsed_s, length_m)
     y_m = lane_offset_m + 0.0 * x_m  # broadcast without asking for a shape
     return namespace(x_m).stack((x_m, y_m), axis=-1)
+
+
+def num_generation(duration_s: float, speed_mps_max: float, length_m: float) -> int:
+    """Return how many vehicles may use a place on a road one after the other: ``1 + ceil(T v_max / L)``.
+
+    Parameters
+    ----------
+    duration_s : s, T
+    speed_mps_max : m/s, v_max
+    length_m : m, L, > 0
+
+    Returns
+    -------
+    at least 1
+
+    **Source** ours. The first one may be at the end of its lane at time 0; each other one takes at least ``L / v_max``.
+
+    >>> num_generation(30.0, 30.0, 1600.0), num_generation(60.0, 30.0, 1600.0)
+    (2, 3)
+    """
+    return 1 + math.ceil(duration_s * speed_mps_max / length_m)
 
 
 def distance_m(position_m: Array, station_m: Array, distance_m_min: float) -> Array:

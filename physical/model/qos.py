@@ -70,24 +70,34 @@ def deadline_missed(delay_s: Array, deadline_s: Array) -> Array:
     return namespace(delay_s).astype(delay_s > deadline_s, delay_s.dtype)
 
 
-def system_qos(task_qos: Array) -> Array:
-    """Return the QoS of the system: mean over classes, then over vehicles.
+def mean_of_tasks(values: Array, present: Array) -> Array:
+    """Return the mean over classes, then over vehicles; where some tasks are absent, over those that there are.
 
-    ``U_sys = 1/N sum_n (1/K sum_k U_nk)``
+    ``U_sys = 1/N sum_n (1/K sum_k U_nk)`` if every vehicle has a task of each class
 
     Parameters
     ----------
-    task_qos : [..., N, K], no unit
+    values : [..., N, K], no unit, for example QoS
+    present : [..., N, K], bool, which tasks there are
 
     Returns
     -------
-    [...], no unit
+    [...], no unit; 0 where there is no task
 
     **Source** paper 'dtecn', eqs. 12-13. A mean, whereas energy is a sum: their trade-off changes with N.
 
     >>> import numpy as np
-    >>> float(system_qos(np.array([[1.0, 0.5], [0.0, -0.5]])))
+    >>> float(mean_of_tasks(np.array([[1.0, 0.5], [0.0, -0.5]]), np.array([[True, True], [True, True]])))
     0.25
+    >>> float(mean_of_tasks(np.array([[1.0, 0.5], [0.0, -0.5]]), np.array([[True, True], [True, False]])))
+    0.5
     """
-    xp = namespace(task_qos)
-    return xp.mean(xp.mean(task_qos, axis=-1), axis=-1)
+    xp = namespace(values)
+    whole = xp.mean(xp.mean(values, axis=-1), axis=-1)
+    if bool(xp.all(present)):
+        return whole
+    num_task = xp.sum(xp.sum(xp.astype(present, values.dtype), axis=-1), axis=-1)
+    total = xp.sum(xp.sum(xp.where(present, values, 0.0 * values), axis=-1), axis=-1)
+    # A slot with all its tasks has the same bits alone and in a block with others.
+    is_whole = num_task == values.shape[-2] * values.shape[-1]
+    return xp.where(is_whole, whole, total / xp.where(num_task > 0, num_task, 1.0 + num_task))

@@ -11,6 +11,9 @@ from physical.model.units import BITS_PER_BYTE, dbm_to_w
 if TYPE_CHECKING:
     from physical.params import UploadRule
 
+THERMAL_DENSITY_DBM_HZ = -174.0
+"""Noise of a resistor at 290 K (kT), dBm/Hz; no receiver has less."""
+
 _BITS_PER_NAT = 1.0 / math.log(2.0)
 
 

@@ -19,7 +19,7 @@ class SlotOutcome(NamedTuple):
     edge_delay_s : [..., N, K], s, execution at the server only (the paper's t_edge includes the upload)
     delay_s : [..., N, K], s, eq. 10
     missed : [..., N, K], 0 or 1, whether the deadline is missed
-    qos : [...], no unit, eq. 13
+    qos : [...], no unit, eq. 13; of the tasks that there are, those of more than 0 bytes
     energy_local_j : [...], J, eq. 14
     energy_edge_j : [...], J, eq. 15 times the slot; by the rule "power" the number of W that the paper adds to J;
         by the rule "job" what the jobs take
@@ -89,18 +89,14 @@ def slot_step(
     upload_delay_s = rate.upload_delay_s(system.upload_bytes(size_bytes, offloading_ratio), rate_bps[..., None])
     edge_delay_s = computing.execution_delay_s(edge_work, edge_hz)
     delay_s = computing.task_delay_s(local_delay_s, upload_delay_s, edge_delay_s, model.order)
-    missed = qos.deadline_missed(delay_s, system.deadline_s)
-    system_qos = qos.system_qos(qos.qos(delay_s, system.deadline_s))
+    missed, present = qos.deadline_missed(delay_s, system.deadline_s), size_bytes > 0
+    system_qos = qos.mean_of_tasks(qos.qos(delay_s, system.deadline_s), present)
+    miss_ratio = qos.mean_of_tasks(missed, present)
 
     energy_local_j = _sum_tasks(energy.local_energy_j(local_work, cpu_hz, system.kappa_vehicle[..., None]))
     counted_hz = edge_hz if model.capacity_rule == "effective" else compute_allocation_hz
-    if model.edge_energy_rule == "job":
-        energy_edge_j = _sum_tasks(system.edge_job_energy_j(edge_work, edge_hz, serving_node))
-    else:
-        energy_edge_j = energy.edge_energy(
-            _edge_power_w(system, counted_hz, serving_node), system.slot_duration_s, model.edge_energy_rule
-        )
-
+    energy_edge_j = _edge_energy_j(system, edge_work, edge_hz, counted_hz, serving_node)
+    energy_j = energy_local_j + energy_edge_j
     arrivals_bytes = _arrivals_bytes(system, size_bytes, offloading_ratio, edge_work)
     service_bytes = queueing.service_bytes(counted_hz, system.cycles_per_byte, system.slot_duration_s)
     drift = objective.drift(backlog_bytes, arrivals_bytes, service_bytes, system.backlog_unit_bytes)
@@ -117,9 +113,7 @@ def slot_step(
         service_bytes=service_bytes,
         backlog_next_bytes=queueing.next_backlog_bytes(backlog_bytes, arrivals_bytes, service_bytes),
         drift=drift,
-        objective=objective.p2(
-            drift, system_qos, energy_local_j + energy_edge_j, _mean_tasks(missed), system.objective
-        ),
+        objective=objective.p2(drift, system_qos, energy_j, miss_ratio, system.objective),
     )
 
 
@@ -128,6 +122,16 @@ def _arrivals_bytes(system: System, size_bytes: Array, offloading_ratio: Array, 
     if system.has_transformer:
         return queueing.arrivals_bytes(edge_work / system.cycles_per_byte, 1.0)
     return queueing.arrivals_bytes(size_bytes, offloading_ratio)
+
+
+def _edge_energy_j(
+    system: System, edge_work: Array, edge_hz: Array, counted_hz: Array, serving_node: Array | None
+) -> Array:
+    """Return the energy of all servers, [...]: eq. 15 at each node, or job by job."""
+    if system.model.edge_energy_rule == "job":
+        return _sum_tasks(system.edge_job_energy_j(edge_work, edge_hz, serving_node))
+    power_w = _edge_power_w(system, counted_hz, serving_node)
+    return energy.edge_energy(power_w, system.slot_duration_s, system.model.edge_energy_rule)
 
 
 def _edge_power_w(system: System, counted_hz: Array, serving_node: Array | None) -> Array:
@@ -148,8 +152,3 @@ def _sum_tasks(values: Array) -> Array:
     """Sum [..., N, K] over classes, then vehicles: a fixed order, so blocks and single slots give the same bits."""
     xp = namespace(values)
     return xp.sum(xp.sum(values, axis=-1), axis=-1)
-
-
-def _mean_tasks(values: Array) -> Array:
-    xp = namespace(values)
-    return xp.mean(xp.mean(values, axis=-1), axis=-1)

@@ -49,6 +49,9 @@ class Fifo:
         assert vehicles is None
         return np.array([queue.backlog_cycles(now) for queue in self._queues]) / self._cycles_per_byte
 
+    def flow_backlog_cycles(self, now: int, vehicles: NDArray[np.bool_] | None = None) -> None:
+        """Return None: class queues do not tell flows apart."""
+
     def remove(self, flow: Ints, now: int) -> Ints:
         """Take all rows of some flows out at `now`, to which the queues have been advanced."""
         return np.concatenate([queue.remove(flow, now) for queue in self._queues])

@@ -66,3 +66,21 @@ class Slices(FlowQueues):
         # Sums of whole numbers below 2^53 are exact as floats, too.
         waiting = np.bincount(classes, weights=self._waiting_units[flow], minlength=self._num_class)
         return waiting / UNITS_PER_BYTE + in_service
+
+    def flow_backlog_cycles(self, now: int, vehicles: NDArray[np.bool_] | None = None) -> Floats | None:
+        """Return the same of each flow, [N, K], cycles; None if nothing waits. Flows of other vehicles have 0."""
+        if not self._num_queued:
+            return None
+        queued = self._head >= 0
+        if vehicles is not None:
+            queued &= np.repeat(vehicles, self._num_class)
+        flow = np.flatnonzero(queued)
+        if not flow.size:
+            return None
+        left = self._left_at(now, flow)
+        if self._num_waiting:
+            waiting_bytes = self._waiting_units[flow] / UNITS_PER_BYTE
+            left += waiting_bytes * self._cycles_per_byte[self._class_of_flow[flow]]
+        cycles = np.zeros(len(queued))
+        cycles[flow] = left
+        return cycles.reshape(-1, self._num_class)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from physical.errors import InputError
 from physical.system import System
+from policies.feasible import reserved_hz
 from policies.llm.engine import Answer
 from policies.llm.market import Offers, Supply, clearing_price
 from policies.llm.reading import Reading, probabilities, quantiles
@@ -113,7 +114,7 @@ class BundledEngine:
         worth = worth_of_draining(snapshot)
         num_reused = self._read_all(written)
         prefill_s = time.perf_counter() - begin_s
-        supply = Supply.of(cases, self._server_hz, self._num_task)
+        supply = Supply.of(cases, self._server_hz, self._num_task, float(reserved_hz(snapshot).sum()))
         first = len(written) * LENGTH_CASE
         try:
             expected = quantiles(probabilities(self._begin(state, first)), self._reading.prices)

@@ -35,6 +35,8 @@ _FLAT = -0.1
 """Slope that is believed at least: less would lead far away."""
 _GROWTH_MAX = 0.5
 """Of supply over price, both as logarithms: that of a server whose power is the cube of its speed."""
+_LEAST = 1e-6
+"""Part of the server that is always there: logarithms are taken of it."""
 _AT_DRAIN = 0.1
 """Part of the price by which it may exceed what draining a queue is worth, so that the queue gets what is left."""
 
@@ -132,36 +134,43 @@ class Supply:
     prices : logarithms of the cases' prices, increasing
     used : logarithms of the part of the server that is in use at each, not decreasing
     growth : of supply over price, both as logarithms, below and above the prices of the cases
+    reserved : part of the server that leftovers need
     """
 
     prices: Floats
     used: Floats
     growth: float
+    reserved: float = 0.0
 
     @staticmethod
-    def of(cases: Sequence[Case], server_hz: float, num_task: int) -> Supply:
+    def of(cases: Sequence[Case], server_hz: float, num_task: int, reserved_hz: float = 0.0) -> Supply:
         """Read it off cases; without any, all of the server is there at any price."""
-        used = np.log([max(float(case.decision.compute_allocation_hz.sum()) / server_hz, 1e-6) for case in cases])
+        used = np.log([max(float(case.decision.compute_allocation_hz.sum()) / server_hz, _LEAST) for case in cases])
         price = np.array([case.capacity_price * num_task for case in cases])
         known = np.isfinite(price) & (price > 0.0)
+        reserved = reserved_hz / server_hz
         if not known.any():
-            return Supply(np.zeros(1), np.array([used.mean() if used.size else 0.0]), 0.0)
+            return Supply(np.zeros(1), np.array([used.mean() if used.size else 0.0]), 0.0, reserved)
         order = np.argsort(price[known], kind="stable")
         prices, used = np.log(price[known][order]), np.maximum.accumulate(used[known][order])
         span = float(prices[-1] - prices[0])
         growth = float(used[-1] - used[0]) / span if span > PRICE.step else 0.0
-        return Supply(prices, used, min(growth, _GROWTH_MAX))
+        return Supply(prices, used, min(growth, _GROWTH_MAX), reserved)
 
     def at(self, price: float) -> float:
-        """Return what there is at a price; all of the server is the most, or what a case has used beyond that."""
+        """Return what there is at a price, at most all that is not reserved.
+
+        All of the server is what a case has used, if that is more: its bias makes up for it.
+        """
         place = float(np.log(price))
         beyond = place - float(np.clip(place, self.prices[0], self.prices[-1]))
         used = float(np.interp(place, self.prices, self.used)) + self.growth * beyond
-        return float(np.exp(min(used, max(float(self.used[-1]), 0.0))))
+        most = float(np.exp(max(float(self.used[-1]), 0.0))) - self.reserved
+        return max(min(float(np.exp(used)), most), _LEAST)
 
     def excess(self, offers: Offers) -> float:
         """Return by how much more is asked for than there is, as a logarithm."""
-        return float(np.log(max(offers.demand, 1e-6) / self.at(offers.price)))
+        return float(np.log(max(offers.demand, _LEAST) / self.at(offers.price)))
 
 
 def clearing_price(tried: Sequence[Offers], supply: Supply, worth: float) -> float:

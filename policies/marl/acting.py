@@ -11,6 +11,7 @@ import torch
 from physical.errors import InputError
 from physical.model.arrays import Array
 from physical.system import System
+from policies.feasible import reserved_hz
 from policies.marl.actions import Output, decode
 from policies.marl.environment import Observation
 from policies.marl.features import features, observation_of
@@ -29,12 +30,15 @@ def network_input(system: System, observation: Observation) -> Tensor:
     return torch.as_tensor(features(system, observation)).to(torch.float32)
 
 
-def decide(system: System, output: Output, observation: Observation, *, rounded: bool) -> tuple[Tensor, Tensor]:
+def decide(
+    system: System, output: Output, observation: Observation, *, rounded: bool, reserved_hz: float = 0.0
+) -> tuple[Tensor, Tensor]:
     """Return ratios and allocations (Hz) in double precision, both [..., N, K]."""
     used = None if output.used is None else output.used.to(torch.float64)
     exact = Output(output.ratio.to(torch.float64), output.weight.to(torch.float64), used)
     bias_hz = _tensor(observation.estimation_bias_hz)
-    return decode(system, exact, _tensor(observation.size_bytes) > 0, bias_hz, rounded=rounded)
+    exists = _tensor(observation.size_bytes) > 0
+    return decode(system, exact, exists, bias_hz, rounded=rounded, reserved_hz=reserved_hz)
 
 
 def _tensor(values: Array) -> Tensor:
@@ -88,7 +92,8 @@ class LearnedPolicy(ABC):
     def decide(self, snapshot: TwinSnapshot) -> Decision:
         """Let the actor decide for the slot of `snapshot`."""
         system, observation = snapshot.system, observation_of(snapshot)
+        reserved = float(reserved_hz(snapshot).sum())
         with torch.inference_mode():
             output = self._actor(network_input(system, observation))
-            ratio, allocation_hz = decide(system, output, observation, rounded=True)
+            ratio, allocation_hz = decide(system, output, observation, rounded=True, reserved_hz=reserved)
         return Decision(ratio.numpy(), allocation_hz.numpy())

@@ -29,7 +29,9 @@ class Output(NamedTuple):
     used: Tensor | None
 
 
-def decode(system: System, output: Output, exists: Tensor, bias_hz: Tensor, *, rounded: bool) -> tuple[Tensor, Tensor]:
+def decode(
+    system: System, output: Output, exists: Tensor, bias_hz: Tensor, *, rounded: bool, reserved_hz: float = 0.0
+) -> tuple[Tensor, Tensor]:
     """Return ratios and allocations (Hz), both [..., N, K], with finite gradients.
 
     Every active task gets its floor, and its share of the capacity that then is left. The floor is on the true speed,
@@ -43,12 +45,13 @@ def decode(system: System, output: Output, exists: Tensor, bias_hz: Tensor, *, r
     exists : [..., N, K], bool, where there is a task that can be sent
     bias_hz : [..., N, K], Hz, the bias that the capacity rule counts
     rounded : ratios that are nearly 0 or 1 become so; not in training, where they would lose their gradient
+    reserved_hz : Hz, what the server keeps for leftovers
     """
     effective = system.model.capacity_rule == "effective"
     floor_hz = FLOOR * float(system.server.frequency_hz)
     least_hz = torch.clamp(floor_hz - bias_hz, min=floor_hz)  # allocation and true speed are both positive
     counted_hz = least_hz + bias_hz if effective else least_hz
-    capacity_hz = torch.full_like(bias_hz[..., :1, :1], float(system.server.frequency_hz))
+    capacity_hz = torch.full_like(bias_hz[..., :1, :1], float(system.server.frequency_hz) - reserved_hz)
     if not effective:
         capacity_hz = torch.clamp(capacity_hz - bias_hz.sum((-2, -1), keepdim=True), min=0.0)
 

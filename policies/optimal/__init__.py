@@ -2,13 +2,14 @@
 
 Tasks i = (n, k), M = N K of them: D bytes, c cycles/byte, deadline T, work W = D c; vehicle f Hz and kappa W/Hz^3, so
 that local work takes L = W / f; upload of the whole task u; server F Hz with N_E cores and kappa_se; slot tau; backlog
-q_k counted in Q0 = N mean D; estimation bias delta, so that an allocation x really serves at y = x + delta::
+q_k counted in Q0 = N mean D; estimation bias delta, so that an allocation x really serves at y = x + delta, and what
+counts is v = y (capacity rule "effective") or v = x ("alloc", literal)::
 
     min over omega in [0, 1], x >= 0 of
-        sum [omega Q - s x] - w_U mean(1 - t / T) + w_E [sum kappa f^2 W (1 - omega) + sigma N_E kappa_se (X / N_E)^3]
-        + P_m mean(1[t > T]),    Q = beta (q_k / Q0) (D / Q0),   s = beta (q_k / Q0) tau / (c Q0),   X = sum x
+        sum [omega Q - s v] - w_U mean(1 - t / T) + w_E [sum kappa f^2 W (1 - omega) + sigma N_E kappa_se (V / N_E)^3]
+        + P_m mean(1[t > T]),    Q = beta (q_k / Q0) (D / Q0),   s = beta (q_k / Q0) tau / (c Q0),   V = sum v
 
-with sum x <= F - sum delta (capacity rule "alloc") or sum of the active y <= F ("effective"; the drift then counts y).
+with V <= F, or F - sum delta by "alloc"; a task without an allocation has v = 0.
 Sequential tasks take t = (1 - omega) L + U + omega W / y, parallel ones t = max((1 - omega) L, U + omega W / y); U is
 the upload of what is charged.
 

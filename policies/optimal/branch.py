@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from policies.optimal.dual import ROUNDING, Bracket, Dual, Point, certify
+from policies.optimal.dual import ROUNDING, Bracket, Dual, Point, find_price
 from policies.optimal.menu import Hyperbolas, Ints, Menu, chord
 from policies.optimal.options import Options
 from policies.optimal.recover import Candidate, allocate, flips
@@ -66,7 +66,7 @@ def solve(tasks: Tasks, options: Options, tolerance: float, max_node: int) -> So
     if best.value - root.bound <= scale:
         return Solution(best, root.bound, 0, root.high.price)
     tried = {best.choice.tobytes()}
-    for choice in flips(options, Dual((options.menu,), server, root.cap_hz), root):
+    for choice in flips(options, Dual((options.menu,), server), root):
         if choice.tobytes() not in tried:
             best = _better(best, allocate(options, server, choice, root.high.price))
             tried.add(choice.tobytes())
@@ -82,7 +82,7 @@ def root_bracket(tasks: Tasks, options: Options, tolerance: float) -> Bracket:
     worth = (reach / capacity_hz) ** 2 if capacity_hz else 1.0
     if not worth:
         worth = float(tasks.local_cost.sum() + tasks.backlog_cost.sum() + tasks.miss_cost) / capacity_hz
-    root = certify((options.menu,), tasks.server, options.menu.drain_max + worth, 0.1 * tolerance)
+    root = find_price(Dual((options.menu,), tasks.server), options.menu.drain_max + worth, 0.1 * tolerance)
     assert root is not None, "idle tasks always fit"
     return root
 
@@ -111,11 +111,10 @@ class _Search:
 
     def _kept(self, root: Bracket) -> Bools:
         """Tell which options may be part of something better than the best one: their reduced cost is small enough."""
-        menu, server = self._options.menu, self._server
-        dual = Dual((menu,), server, root.cap_hz)
+        menu = self._options.menu
         kept = np.isfinite(menu.curve.base)
         for point in (root.low, root.high):
-            value, _ = menu.values(point.price, dual.energy_price(point.price))
+            value, _ = menu.values(point.price)
             kept &= value - value.min(axis=0) <= self._to_gain(point)
         return kept
 
@@ -147,7 +146,7 @@ class _Search:
         menus = (node.menu, *self._closed)
         if sum(menu.least_hz() for menu in menus) > server.capacity_hz * (1.0 + ROUNDING):
             return np.inf
-        bracket = certify(menus, server, node.price, 0.1 * self._scale, self._best.value - self._scale)
+        bracket = find_price(Dual(menus, server), node.price, 0.1 * self._scale, self._best.value - self._scale)
         if bracket is None:
             return np.inf
         bound = max(bound, bracket.bound)
@@ -186,10 +185,9 @@ class _Search:
 
         None if a task has no option left: then nothing here is better than the best candidate.
         """
-        dual = Dual((node.menu, *self._closed), self._server, bracket.cap_hz)
         dropped = np.zeros(node.menu.reach.shape, dtype=np.bool_)
         for point in (bracket.low, bracket.high):
-            value, _ = node.menu.values(point.price, dual.energy_price(point.price))
+            value, _ = node.menu.values(point.price)
             dropped |= value - value.min(axis=0) > self._to_gain(point)
         is_there = np.isfinite(node.menu.curve.base)
         if (dropped | ~is_there).all(axis=0).any():

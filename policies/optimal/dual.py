@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from policies.optimal.menu import Menu, Response
 from policies.optimal.tasks import Server
@@ -20,7 +19,6 @@ _MAX_STEP_DOWN = 3
 _MAX_ITERATION = 100
 _SLOW = 0.5
 _RUSH = 0.02
-_CAP_ITERATION = 30
 
 
 @dataclass(frozen=True)
@@ -50,11 +48,6 @@ class Point:
         """Capacity offered, Hz."""
         return max(self.used_hz - self.excess_hz, 1.0)
 
-    @property
-    def shift_hz(self) -> float:
-        """Sum of v - x, Hz."""
-        return sum(response.shift_hz for response in self.responses)
-
 
 @dataclass(frozen=True)
 class Bracket:
@@ -64,13 +57,11 @@ class Bracket:
     ----------
     low, high : the two sides; the same point where the best price leaves capacity over
     bound : largest bound found
-    cap_hz : Hz, capacity less the shifts it was found for
     """
 
     low: Point
     high: Point
     bound: float
-    cap_hz: float
 
     @property
     def low_part(self) -> float:
@@ -78,52 +69,42 @@ class Bracket:
         spread = self.low.excess_hz - self.high.excess_hz
         return min(max(-self.high.excess_hz / spread, 0.0), 1.0) if spread > 0 else 0.0
 
-    @property
-    def shift_hz(self) -> float:
-        """Sum of v - x in the mixture, Hz."""
-        return self.high.shift_hz + self.low_part * (self.low.shift_hz - self.high.shift_hz)
-
 
 class Dual:
     """The dual function of some menus at one server.
 
-    ``d(p) = sum_i min_options min_v [cost(v) + (p - s) v - mu shift] + min_X [e3 X^3 - mu X] - (p - mu) C``
-
-    with ``mu = min(p, e3' (cap))``: the price of energy; what p is above it is the price of capacity. `cap` is the sum
-    of allocations where the server is full: C, less the biases of the active tasks if the capacity rule counts speeds.
+    ``d(p) = sum_i min_options min_v [cost(v) + (p - s) v] + min_(V <= C) [e3 V^3 - p V]``: one price pays for energy
+    and capacity, as both count the same v. Up to ``e3' (C)`` it is that of energy, and the server offers less than C.
 
     Parameters
     ----------
     menus : tasks
     server : capacity and energy
-    cap_hz : Hz
     """
 
-    def __init__(self, menus: Sequence[Menu], server: Server, cap_hz: float) -> None:
+    def __init__(self, menus: Sequence[Menu], server: Server) -> None:
         self.menus = menus
         self.server = server
-        self.cap_hz = max(cap_hz, 0.0)
-        self._energy_price_max = server.marginal(self.cap_hz)
-        self._at_cap = server.cost(self.cap_hz) - self._energy_price_max * self.cap_hz
+        self.price_full = server.marginal(server.capacity_hz)
+        self._cost_full = server.cost(server.capacity_hz)
         self.price_min = max(menu.drain_max for menu in menus)
 
-    def energy_price(self, price: float) -> float:
-        """Return mu for a price."""
-        return min(price, self._energy_price_max)
+    def offered_hz(self, price: float) -> float:
+        """Return what the server offers at a price, Hz."""
+        if price < self.price_full:
+            return math.sqrt(price / (3.0 * self.server.cubic))
+        return self.server.capacity_hz
 
     def at(self, price: float) -> Point:
         """Return the dual function at a price."""
-        energy_price = self.energy_price(price)
-        responses = tuple(menu.respond(price, energy_price) for menu in self.menus)
+        responses = tuple(menu.respond(price) for menu in self.menus)
         bound = sum(response.cost for response in responses)
-        used_hz = sum(response.used_hz for response in responses)
-        if price < self._energy_price_max:
-            total_hz = math.sqrt(price / (3.0 * self.server.cubic))
-            shift_hz = sum(response.shift_hz for response in responses)
-            return Point(price, bound - 2.0 / 3.0 * price * total_hz, used_hz - shift_hz - total_hz, responses)
-        capacity_hz = self.server.capacity_hz
-        bound += self._at_cap - (price - self._energy_price_max) * capacity_hz
-        return Point(price, bound, used_hz - capacity_hz, responses)
+        excess_hz = sum(response.used_hz for response in responses) - self.offered_hz(price)
+        if price < self.price_full:
+            bound -= 2.0 / 3.0 * price * self.offered_hz(price)
+        else:
+            bound += self._cost_full - price * self.server.capacity_hz
+        return Point(price, bound, excess_hz, responses)
 
     def absorbed_hz(self, point: Point) -> float:
         """Return what could be added, free of charge, to the allocations of tasks that only drain, Hz."""
@@ -154,7 +135,7 @@ def find_price(dual: Dual, start: float, tolerance: float, target: float = math.
     weight, last, method = [1.0, 1.0], -1, 0
     for _ in range(_MAX_ITERATION):
         if low is high or abs(high.excess_hz) <= close_hz:
-            return Bracket(high, high, best, dual.cap_hz)
+            return Bracket(high, high, best)
         crossing, peak = _crossing(low, high)
         if peak - best <= tolerance or best >= target:
             break
@@ -176,7 +157,7 @@ def find_price(dual: Dual, start: float, tolerance: float, target: float = math.
             weight[1 - side] *= 0.5
         last = side
         low, high = (low, point) if side else (point, high)
-    return Bracket(low, high, best, dual.cap_hz)
+    return Bracket(low, high, best)
 
 
 def _enclose(dual: Dual, start: float, close_hz: float) -> tuple[Point, Point | None]:
@@ -234,70 +215,7 @@ def _crossing(low: Point, high: Point) -> tuple[float, float]:
     return price, low.bound + low.excess_hz * (price - low.price)
 
 
-def certify(
-    menus: Sequence[Menu], server: Server, start: float, tolerance: float, target: float = math.inf
-) -> Bracket | None:
-    """Return the bracket of the best price; where biases count as capacity, for the best price of energy too.
-
-    Parameters
-    ----------
-    menus, server : what to price
-    start : price to begin at, 1/Hz
-    tolerance, target : how good the bound has to be, as in `find_price`
-    """
-    whole = Dual(menus, server, server.capacity_hz)
-    if not server.cubic or all(menu.shift_hz is None for menu in menus):
-        return find_price(whole, start, tolerance, target)
-    bracket = find_price(whole, start, tolerance)
-    return bracket and _search_cap(menus, server, bracket, tolerance)
-
-
-def _search_cap(menus: Sequence[Menu], server: Server, bracket: Bracket, tolerance: float) -> Bracket:
-    """Maximise the bound over the price of energy, ``e3' (cap)``, too; it is concave in it.
-
-    Its derivative is what the allocations sum to, C less the biases of active tasks, less `cap`. Where the activity of
-    a task jumps in between, the ends of the bracket returned are from both sides, so that the task shows.
-    """
-    best = bracket
-    sides: dict[bool, tuple[Bracket, float]] = {}
-    for _ in range(_CAP_ITERATION):
-        left_hz = server.capacity_hz - bracket.shift_hz
-        total_hz = min(bracket.cap_hz, math.sqrt(bracket.high.price / (3.0 * server.cubic)))
-        growth_hz = left_hz - total_hz
-        if abs(growth_hz) <= ROUNDING * server.capacity_hz or (growth_hz > 0 and total_hz < bracket.cap_hz):
-            return replace(bracket, bound=max(bracket.bound, best.bound))
-        sides[growth_hz > 0] = (bracket, growth_hz)
-        cap_hz = max(left_hz, 0.0)
-        if len(sides) == 2:
-            cap_hz, peak = _cap_crossing(server, *sides[True], *sides[False])
-            if peak - best.bound <= tolerance:
-                break
-        found = find_price(Dual(menus, server, cap_hz), bracket.high.price, tolerance)
-        if found is None:
-            break
-        bracket = found
-        if bracket.bound > best.bound:
-            best = bracket
-    points = [
-        point for side in (best, bracket, *(side for side, _ in sides.values())) for point in (side.low, side.high)
-    ]
-    for one, other in itertools.combinations(points, 2):
-        if one.excess_hz >= other.excess_hz and _differ(one, other):
-            return Bracket(one, other, best.bound, best.cap_hz)
-    return best
-
-
 def _differ(one: Point, other: Point) -> bool:
     """Tell whether any task chooses another option."""
     pairs = zip(one.responses, other.responses, strict=True)
     return any((here.choice != there.choice).any() for here, there in pairs)
-
-
-def _cap_crossing(server: Server, low: Bracket, rise_hz: float, high: Bracket, fall_hz: float) -> tuple[float, float]:
-    """Return where the tangents at two prices of energy cross, as a cap, and how high."""
-    low_price, high_price = server.marginal(low.cap_hz), server.marginal(high.cap_hz)
-    price = (high.bound - low.bound + rise_hz * low_price - fall_hz * high_price) / (rise_hz - fall_hz)
-    peak = low.bound + rise_hz * (price - low_price)
-    if not low_price < price < high_price:
-        return 0.5 * (low.cap_hz + high.cap_hz), math.inf
-    return math.sqrt(price / (3.0 * server.cubic)), peak

@@ -55,14 +55,12 @@ class Response:
     ----------
     cost : sum of the tasks' least costs, capacity paid
     used_hz : Hz, sum of v
-    shift_hz : Hz, sum of v - x
     choice : [M], option of each task
     v_hz : [M], Hz
     """
 
     cost: float
     used_hz: float
-    shift_hz: float
     choice: Ints
     v_hz: Floats
 
@@ -76,7 +74,6 @@ class Menu:
     curve : costs, convex and decreasing in v
     reach, offset : the best v at a price p is ``reach / sqrt(p - s) - offset``, clipped
     low_hz, high_hz : Hz, interval of v
-    shift_hz : Hz, v - x, or None where that is 0 for all
     drain_per_hz : [M], 1/Hz, s: what one Hz earns whatever the option
     """
 
@@ -85,7 +82,6 @@ class Menu:
     offset: Floats
     low_hz: Floats
     high_hz: Floats
-    shift_hz: Floats | None
     drain_per_hz: Floats
 
     @property
@@ -98,10 +94,10 @@ class Menu:
         """Largest s, 1/Hz: below this price capacity is never left over."""
         return float(self.drain_per_hz.max()) if self.drain_per_hz.size else 0.0
 
-    def values(self, price: float, energy_price: float) -> tuple[Floats, Floats]:
+    def values(self, price: float) -> tuple[Floats, Floats]:
         """Return cost plus paid capacity of every option at its best v, and that v; both [J, M].
 
-        ``min_v cost(v) + (p - s) v - mu shift`` on [low, high]: the bracket of the dual function.
+        ``min_v cost(v) + (p - s) v`` on [low, high]: the bracket of the dual function.
         """
         net = price - self.drain_per_hz
         positive = net if price > self.drain_max else np.maximum(net, _TINY)
@@ -119,22 +115,18 @@ class Menu:
         value /= below
         value += curve.base
         value += np.multiply(v_hz, net, out=below)
-        if self.shift_hz is not None and energy_price:
-            value -= energy_price * self.shift_hz
         return value, v_hz
 
-    def respond(self, price: float, energy_price: float) -> Response:
+    def respond(self, price: float) -> Response:
         """Let every task choose its cheapest option; the first one where they tie."""
-        value, v_hz = self.values(price, energy_price)
+        value, v_hz = self.values(price)
         if len(value) == 1:
-            shift = 0.0 if self.shift_hz is None else float(self.shift_hz.sum())
             nothing = np.zeros(self.num_task, dtype=np.intp)
-            return Response(float(value.sum()), float(v_hz.sum()), shift, nothing, v_hz[0])
+            return Response(float(value.sum()), float(v_hz.sum()), nothing, v_hz[0])
         choice = value.argmin(axis=0)
         index = choice * self.num_task + np.arange(self.num_task)
         chosen_hz = v_hz.take(index)
-        shift = 0.0 if self.shift_hz is None else float(self.shift_hz.take(index).sum())
-        return Response(float(value.take(index).sum()), float(chosen_hz.sum()), shift, choice, chosen_hz)
+        return Response(float(value.take(index).sum()), float(chosen_hz.sum()), choice, chosen_hz)
 
     def pick(self, choice: Ints, tasks: Ints | None = None) -> Menu:
         """Return the menu of one row that holds one option per task, of all tasks or of the given ones."""
@@ -153,7 +145,6 @@ class Menu:
             self.offset.take(index),
             self.low_hz.take(index),
             self.high_hz.take(index),
-            None if self.shift_hz is None else self.shift_hz.take(index),
             drain_per_hz,
         )
 
@@ -177,7 +168,6 @@ def make_menu(
     curve: Hyperbolas,
     bias_hz: Floats | float,
     bounds_hz: tuple[Floats, Floats],
-    shift_hz: Floats | None,
     drain_per_hz: Floats,
     capacity_hz: float,
 ) -> Menu:
@@ -201,7 +191,6 @@ def make_menu(
         np.sqrt(excess) / bend,
         offset,
         *bounds_hz,
-        shift_hz,
         drain_per_hz,
     )
 

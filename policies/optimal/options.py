@@ -23,7 +23,7 @@ class Kind(IntEnum):
     IDLE = 0
     """Ratio 0; an allocation still drains the backlog."""
     DRAIN = 1
-    """Ratio 0 with an allocation, on its own where that has a fixed price (capacity "effective" and a bias)."""
+    """Ratio 0 with an allocation, on its own where that has a least speed: a positive bias by the rule "effective"."""
     FULL = 2
     FULL_LATE = 3
     BIND = 4
@@ -93,7 +93,7 @@ def list_options(tasks: Tasks) -> Options:
     capacity_hz = tasks.server.capacity_hz
     bias_hz = 0.0 if tasks.effective else tasks.bias_hz  # y - v
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        rows = [_idle(tasks), *([_drain(tasks)] if _has_drain(tasks) else []), *_full(tasks)]
+        rows = [_idle(tasks), _drain(tasks), *_full(tasks)]
         rows += _parallel(tasks) if tasks.parallel else _sequential(tasks)
     rows = [row for row in rows if row.kind == Kind.IDLE or row.has.any()]
 
@@ -113,11 +113,7 @@ def list_options(tasks: Tasks) -> Options:
         _stack(rows, "den0", tasks, missing, 1.0),
         _stack(rows, "den1", tasks, missing),
     )
-    shift_hz = None
-    if tasks.effective and tasks.bias_hz.any():
-        shift_hz = np.broadcast_to(tasks.bias_hz, low_hz.shape).copy()
-        shift_hz[0] = 0.0
-    menu = make_menu(curve, bias_hz, (low_hz, high_hz), shift_hz, tasks.drain_per_hz, max(capacity_hz, 1.0))
+    menu = make_menu(curve, bias_hz, (low_hz, high_hz), tasks.drain_per_hz, max(capacity_hz, 1.0))
     return _with_chords(rows, menu, missing, share, tasks)
 
 
@@ -144,7 +140,6 @@ def _with_chords(rows: list[_Row], menu: Menu, missing: Bools, share: Floats, ta
             menu.offset,
             menu.low_hz,
             menu.high_hz,
-            menu.shift_hz,
             menu.drain_per_hz,
         )
         entry = np.nonzero(concave)
@@ -158,18 +153,18 @@ def _with_chords(rows: list[_Row], menu: Menu, missing: Bools, share: Floats, ta
 
 def _idle(tasks: Tasks) -> _Row:
     base = tasks.local_cost + tasks.delay_cost_per_s * tasks.idle_delay_s + tasks.miss_cost * tasks.idle_late
-    high_hz = 0.0 if _has_drain(tasks) else _INFINITE
+    high_hz = np.where(_has_least_speed(tasks), 0.0, _INFINITE)
     return _Row(Kind.IDLE, np.ones(tasks.num_task, dtype=np.bool_), base, 0.0, 1.0, 0.0, high_hz=high_hz)
 
 
-def _has_drain(tasks: Tasks) -> bool:
-    """Tell whether an idle task's allocation has a fixed price: its bias counts, but only if it has an allocation."""
-    return tasks.effective and bool(tasks.bias_hz.any())
+def _has_least_speed(tasks: Tasks) -> Bools:
+    """Tell which idle tasks cannot have any small allocation: with the smallest one they run at their bias."""
+    return tasks.effective & (tasks.bias_hz > 0.0)
 
 
 def _drain(tasks: Tasks) -> _Row:
-    low_hz = np.maximum(tasks.bias_hz, 0.0)
-    return _idle(tasks)._replace(kind=Kind.DRAIN, has=tasks.drain_per_hz > 0, low_hz=low_hz, high_hz=_INFINITE)
+    has = _has_least_speed(tasks) & (tasks.drain_per_hz > 0)
+    return _idle(tasks)._replace(kind=Kind.DRAIN, has=has, low_hz=np.maximum(tasks.bias_hz, 0.0), high_hz=_INFINITE)
 
 
 def _full(tasks: Tasks) -> list[_Row]:

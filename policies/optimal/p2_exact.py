@@ -14,6 +14,8 @@ from twin.decision import Decision, Diagnostics
 from twin.snapshot import TwinSnapshot
 
 _ROUNDING = 1e-14
+MODEL = "eqs. 7-9, no waiting, no QoS floor"
+"""What P2 takes a slot for: tasks wait for nothing, and a late one costs ever more."""
 
 
 @dataclass
@@ -21,7 +23,8 @@ class P2Exact:
     """Solves P2 on the twin's belief by a price on capacity, then branch and bound (see `policies.optimal`).
 
     Deadlines are a price P_m, never a constraint. The objective is that of `slot_step` for the decision returned; the
-    lower bound holds for every decision that keeps the ratios in [0, 1], the floors and the capacity.
+    lower bound holds for every decision that keeps the ratios in [0, 1], the floors and the capacity. With `slices`
+    the capacity is what leftovers do not need (`policies.feasible.reserved_hz`): all three refer to that rest.
 
     Parameters
     ----------
@@ -90,4 +93,4 @@ def certificate(objective: float, bound: float, solve_s: float) -> Diagnostics:
     """
     bound = min(bound - _ROUNDING * max(abs(bound), 1.0), objective)
     gap = (objective - bound) / max(abs(objective), 1.0)
-    return Diagnostics(objective=objective, lower_bound=bound, gap=gap, solve_s=solve_s)
+    return Diagnostics(objective=objective, lower_bound=bound, gap=gap, solve_s=solve_s, model=MODEL)

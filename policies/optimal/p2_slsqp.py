@@ -12,7 +12,7 @@ from scipy.optimize import LinearConstraint, minimize
 from scipy.special import expit
 
 from physical.system import System
-from policies.feasible import project
+from policies.feasible import project, reserved_hz
 from policies.optimal.p2_exact import certificate, check_margin, lower_bound
 from policies.optimal.tasks import Floats, Tasks, check_p2, evaluate, read_tasks
 from twin.decision import Decision, Diagnostics
@@ -27,7 +27,8 @@ class P2Slsqp:
 
     A local solver needs a smooth function: each miss counts as a logistic step of width `smoothing` T, and by the
     upload rule "whole" every task pays its upload. What it returns is scored as it is, by `slot_step`; the lower bound
-    is the price bound of `p2-exact`. If the start is better than the end, it is returned instead.
+    is the price bound of `p2-exact`, for the same rest of the capacity. If the start is better than the end, it is
+    returned instead.
 
     Parameters
     ----------
@@ -79,7 +80,7 @@ class P2Slsqp:
         ratio = np.where(ratio < _IDLE_RATIO, 0.0, np.minimum(ratio, 1.0))
         allocation_hz = np.where((ratio > 0) | (tasks.drain_per_hz > 0), allocation_hz, 0.0)
         raw = Decision(ratio.reshape(snapshot.size_bytes.shape), allocation_hz.reshape(snapshot.size_bytes.shape))
-        return project(snapshot.system, raw, snapshot.estimation_bias_hz)[0]
+        return project(snapshot.system, raw, snapshot.estimation_bias_hz, reserved_hz=reserved_hz(snapshot))[0]
 
 
 class _Smooth:
@@ -134,9 +135,9 @@ class _Smooth:
         remote_counts = 1.0 - local_counts if tasks.parallel else 1.0
         delay_s = local_counts * local_s + remote_counts * remote_s
         late = expit((delay_s - tasks.deadline_s) / self.width_s)
-        total_hz = float(allocation_hz.sum())
-        drained_hz = speed_hz if tasks.effective else allocation_hz
-        value = ratio * tasks.backlog_cost + (1.0 - ratio) * tasks.local_cost - tasks.drain_per_hz * drained_hz
+        counted_hz = speed_hz if tasks.effective else allocation_hz
+        total_hz = float(counted_hz.sum())
+        value = ratio * tasks.backlog_cost + (1.0 - ratio) * tasks.local_cost - tasks.drain_per_hz * counted_hz
         value += tasks.delay_cost_per_s * delay_s + tasks.miss_cost * late
         per_s = tasks.delay_cost_per_s + tasks.miss_cost * late * (1.0 - late) / self.width_s
         by_ratio = remote_counts * (tasks.ratio_upload_s + edge_s) - local_counts * tasks.local_s

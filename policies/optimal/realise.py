@@ -35,14 +35,7 @@ def realise(
     """
     ratio = options.ratio(tasks, candidate.choice, candidate.v_hz)
     speed_hz = candidate.v_hz if tasks.effective else candidate.v_hz + tasks.bias_hz
-    shift = options.menu.shift_hz
-    active = ratio > 0.0
-    if shift is not None:
-        active |= shift[candidate.choice, np.arange(ratio.size)] != 0.0
-    elif tasks.effective:
-        active |= speed_hz > 0.0
-    else:
-        active |= candidate.v_hz > 0.0
+    active = (ratio > 0.0) | (candidate.v_hz > 0.0)
     promised = options.timely[candidate.choice] & (ratio > 0.0)
     binding = promised & (_delay_s(tasks, ratio, speed_hz) >= (1.0 - _BINDING) * tasks.deadline_s)
     ratio, speed_hz = _nudged(tasks, ratio, speed_hz, binding, _NUDGES[0])

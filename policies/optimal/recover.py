@@ -51,11 +51,10 @@ def allocate(
     menu : the options chosen, where not as in `options`
     """
     menu = menu or options.menu.pick(choice)
-    shift_hz = 0.0 if menu.shift_hz is None else float(menu.shift_hz.sum())
     if menu.least_hz() > server.capacity_hz * (1.0 + ROUNDING):
         return None
-    dual = Dual((menu,), server, server.capacity_hz - shift_hz)
-    found = _newton(dual, menu, shift_hz, start)
+    dual = Dual((menu,), server)
+    found = _newton(dual, menu, start)
     if found is None:
         bracket = find_price(dual, start, _ALLOCATION_TOLERANCE)
         if bracket is None:
@@ -65,14 +64,14 @@ def allocate(
     return Candidate(_true_value(options, server, choice, v_hz), choice, v_hz, price)
 
 
-def _newton(dual: Dual, menu: Menu, shift_hz: float, price: float) -> tuple[Floats, float] | None:
+def _newton(dual: Dual, menu: Menu, price: float) -> tuple[Floats, float] | None:
     """Return the allocation of given options and its price by Newton's method in ``1 / sqrt(p - s)``.
 
     Fast where demand is smooth; None where it is not, where capacity is left over, or after too many steps.
     """
     base, drain = dual.price_min, menu.drain_per_hz
     reach, offset, low_hz, high_hz = menu.reach[0], menu.offset[0], menu.low_hz[0], menu.high_hz[0]
-    close_hz, price_cap = ROUNDING * dual.server.capacity_hz, dual.server.marginal(dual.cap_hz)
+    close_hz = ROUNDING * dual.server.capacity_hz
     for _ in range(_MAX_NEWTON):
         if not base < price < np.inf:
             return None
@@ -80,10 +79,8 @@ def _newton(dual: Dual, menu: Menu, shift_hz: float, price: float) -> tuple[Floa
         wanted = reach / np.sqrt(net)
         free_hz = wanted - offset
         v_hz = np.minimum(np.maximum(free_hz, low_hz), high_hz)
-        offered_hz, slope = dual.server.capacity_hz, 0.0
-        if price < price_cap:
-            total_hz = (price / (3.0 * dual.server.cubic)) ** 0.5
-            offered_hz, slope = total_hz + shift_hz, 0.5 * total_hz / price
+        offered_hz = dual.offered_hz(price)
+        slope = 0.5 * offered_hz / price if price < dual.price_full else 0.0
         excess_hz = float(v_hz.sum()) - offered_hz
         if abs(excess_hz) <= close_hz:
             return v_hz, price
@@ -118,11 +115,8 @@ def _mix(bracket: Bracket, menu: Menu) -> Floats:
 def _true_value(options: Options, server: Server, choice: Ints, v_hz: Floats) -> float:
     index = choice * choice.size + np.arange(choice.size)
     cost = options.truth.take(index).at(v_hz)
-    total_hz = float(v_hz.sum())
-    menu = options.menu
-    if menu.shift_hz is not None:
-        total_hz -= float(menu.shift_hz.take(index).sum())
-    return float(cost.sum()) - float((menu.drain_per_hz * v_hz).sum()) + server.cost(max(total_hz, 0.0))
+    drained = float((options.menu.drain_per_hz * v_hz).sum())
+    return float(cost.sum()) - drained + server.cost(float(v_hz.sum()))
 
 
 def flips(options: Options, dual: Dual, bracket: Bracket) -> list[Ints]:
@@ -132,8 +126,7 @@ def flips(options: Options, dual: Dual, bracket: Bracket) -> list[Ints]:
     ``excess^2 / (2 |demand'|)``: both are known for every option at once.
     """
     menu, price = options.menu, bracket.high.price
-    energy_price = dual.energy_price(price)
-    value, v_hz = menu.values(price, energy_price)
+    value, v_hz = menu.values(price)
     found: list[Ints] = []
     for point in (bracket.high, bracket.low):
         choice = point.responses[0].choice
@@ -148,11 +141,8 @@ def _climb(menu: Menu, dual: Dual, price: float, priced: tuple[Floats, Floats], 
     """Change options of single tasks, then of pairs, while the estimated cost falls."""
     value, v_hz = priced
     choice, tasks = start.copy(), np.arange(start.size)
-    offered_hz = dual.server.capacity_hz
+    offered_hz = dual.offered_hz(price)
     slope = _demand_slope(menu, dual, price, choice)
-    if price < dual.server.marginal(dual.cap_hz):
-        offered_hz = (price / (3.0 * dual.server.cubic)) ** 0.5
-        v_hz = v_hz if menu.shift_hz is None else v_hz - menu.shift_hz
 
     def penalty(excess_hz: Floats) -> Floats:
         lack = excess_hz * excess_hz / (2.0 * slope) if slope > 0 else np.where(excess_hz > 0, np.inf, 0.0)
@@ -197,6 +187,6 @@ def _demand_slope(menu: Menu, dual: Dual, price: float, choice: Ints) -> float:
         slope = 0.5 * picked.reach[0] * net**-1.5
     inside = (v_hz > picked.low_hz[0]) & (v_hz < picked.high_hz[0])
     total = float(slope.sum(where=inside))
-    if 0.0 < price < dual.server.marginal(dual.cap_hz):
-        total += 0.5 / (3.0 * dual.server.cubic * price) ** 0.5
+    if 0.0 < price < dual.price_full:
+        total += 0.5 * dual.offered_hz(price) / price
     return total

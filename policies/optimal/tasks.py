@@ -11,7 +11,7 @@ from physical.errors import InputError
 from physical.model import computing, energy, qos, rate
 from physical.model.slot import SlotOutcome, slot_step
 from physical.system import System
-from policies.feasible import capacity_hz, least_allocation_hz
+from policies.feasible import least_allocation_hz, rest_hz
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
@@ -21,13 +21,13 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Server:
-    """What the tasks share: ``sum v <= C``, and the energy term ``e3 X^3`` on the sum X of all allocations.
+    """What the tasks share: ``V = sum v <= C``, and the energy term ``e3 V^3``.
 
-    `v` is what the capacity rule counts: the allocation x ("alloc"), or the true speed y ("effective").
+    `v` is what capacity and energy count: the allocation x (rule "alloc"), or the true speed y ("effective").
 
     Parameters
     ----------
-    capacity_hz : Hz, C
+    capacity_hz : Hz, C, less what leftovers need
     cubic : 1/Hz^3, e3, the weighted energy term of eq. 15 per Hz^3
     """
 
@@ -35,7 +35,7 @@ class Server:
     cubic: float
 
     def cost(self, total_hz: float) -> float:
-        """Return the weighted edge energy of a total allocation."""
+        """Return the weighted edge energy of a total."""
         return self.cubic * total_hz * total_hz * total_hz
 
     def marginal(self, total_hz: float) -> float:
@@ -68,15 +68,15 @@ class Tasks:
     local_cost : [M], E, weighted energy of the whole task on its vehicle
     backlog_cost : [M], Q, drift of the whole task arriving at the server
     drain_per_hz : [M], 1/Hz, s, drift that one Hz removes
-    delay_cost_per_s : [M], 1/s, w_U / (M T)
-    miss_cost : P_m / M
+    delay_cost_per_s : [M], 1/s, w_U / (M' T), where M' of the tasks have more than 0 bytes
+    miss_cost : P_m / M'
     constant : - w_U, part of P2 that no decision changes
     bias_hz : [M], Hz, delta; y = x + delta
     least_hz : [M], Hz, least allocation x of an active task
     server : what the tasks share
     parallel : local and remote part overlap (else eq. 10)
     upload_rule : "proportional", "whole" or "always"
-    effective : the capacity counts true speeds, not allocations
+    effective : capacity and energy count true speeds, not allocations
     idle_late : [M], the task misses its deadline when it stays on its vehicle
     """
 
@@ -131,7 +131,8 @@ def read_tasks(snapshot: TwinSnapshot, margin: float = 0.0) -> Tasks:
     """
     system, size_bytes = snapshot.system, snapshot.size_bytes
     model, weights, server = system.model, system.objective, system.server
-    tau_s, unit_bytes, num_task = system.slot_duration_s, system.backlog_unit_bytes, size_bytes.size
+    tau_s, unit_bytes = system.slot_duration_s, system.backlog_unit_bytes
+    num_task = int(np.count_nonzero(size_bytes))  # that there are, which the means of P2 are over
     cpu_hz = system.cpu_hz[:, np.newaxis]
     work_cycles = system.work_cycles(size_bytes, None)[0]
     local_s = computing.execution_delay_s(work_cycles, cpu_hz)
@@ -156,12 +157,12 @@ def read_tasks(snapshot: TwinSnapshot, margin: float = 0.0) -> Tasks:
         local_cost=flat(weights.energy_weight * local_j),
         backlog_cost=flat(urgency * size_bytes / unit_bytes),
         drain_per_hz=flat(urgency * tau_s / (system.cycles_per_byte * unit_bytes)),
-        delay_cost_per_s=flat(weights.qos_weight / (num_task * system.deadline_s)),
-        miss_cost=weights.deadline_price / num_task,
-        constant=-weights.qos_weight,
+        delay_cost_per_s=flat(weights.qos_weight / (max(num_task, 1) * system.deadline_s)),
+        miss_cost=weights.deadline_price / max(num_task, 1),
+        constant=-weights.qos_weight if num_task else 0.0,
         bias_hz=flat(snapshot.estimation_bias_hz),
         least_hz=flat(least_allocation_hz(system, snapshot.estimation_bias_hz)),
-        server=Server(capacity_hz(system, snapshot.estimation_bias_hz), edge_cost / unit_hz**3),
+        server=Server(float(rest_hz(snapshot)[0]), edge_cost / unit_hz**3),
         parallel=model.order == "parallel",
         upload_rule=model.upload_rule,
         effective=model.capacity_rule == "effective",

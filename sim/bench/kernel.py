@@ -16,18 +16,52 @@ from sim.scenario import Scenario
 # By number of vehicles: least vehicle-slots per raw timeout; slots of the trial run that tells how long the others are.
 _GOALS = {10: 0.035, 100: 0.12, 1_000: 0.22, 10_000: 0.20}
 _TRIAL_SLOTS = {10: 300, 100: 100, 1_000: 20, 10_000: 4}
+
+
+@dataclass(frozen=True)
+class _Family:
+    """A scenario whose server (and spectrum, where vehicles share it) grows with the fleet: the load stays the same.
+
+    vehicle_hz, vehicle_bandwidth_hz : what one more vehicle adds; None: bandwidth is each vehicle's own
+    """
+
+    scenario: str
+    policy: str
+    vehicle_hz: float
+    vehicle_core: float = 1.0
+    vehicle_bandwidth_hz: float | None = None
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def sized(self, num_vehicle: int, num_slot: int) -> Scenario:
+        settings = {
+            "vehicles.num_vehicle": num_vehicle,
+            "server.frequency_hz": self.vehicle_hz * num_vehicle,
+            "server.num_core": max(round(self.vehicle_core * num_vehicle), 1),
+            "time.num_slot": num_slot,
+            **self.settings,
+        }
+        if self.vehicle_bandwidth_hz is not None:
+            settings["radio.bandwidth_hz"] = self.vehicle_bandwidth_hz * num_vehicle
+        return Scenario.load(self.scenario, [f"{key}={value}" for key, value in settings.items()])
+
+
 _FAMILIES = {
-    "table1": {"server_hz": "40e9"},
-    "stress": {
-        "server_hz": "12e9",  # less than the tasks need, so that work is carried over from slot to slot
-        "network.access.jitter_s": '"1 ms"',
-        "network.backhaul.jitter_s": '"1 ms"',
-        "network.access.loss": "0.01",
-        "network.backhaul.loss": "0.01",
-        **{f"tasks.{index}.size_bytes": "[100, 5000]" for index in range(3)},
-    },
+    "table1": _Family("dtecn", "edge-equal", 40e9),
+    "stress": _Family(
+        "dtecn",
+        "edge-equal",
+        12e9,  # less than the tasks need, so that work is carried over from slot to slot
+        settings={
+            "network.access.jitter_s": '"1 ms"',
+            "network.backhaul.jitter_s": '"1 ms"',
+            "network.access.loss": "0.01",
+            "network.backhaul.loss": "0.01",
+            **{f"tasks.{index}.size_bytes": "[100, 5000]" for index in range(3)},
+        },
+    ),
+    # CPUs and uplinks that tasks share.
+    "rush-hour": _Family("rush-hour", "greedy-cost", 6e9, 2.0, 8e6),
 }
-_POLICY = "edge-equal"
 _SEED = 1
 _NUM_REPEAT = 3
 _RUN_S = 2.5
@@ -68,17 +102,8 @@ class _Series:
 
 
 def scenario(family: str, num_vehicle: int, num_slot: int) -> Scenario:
-    """Return `dtecn` with a server that grows with the fleet, so that the load per vehicle stays Table I's."""
-    changes = dict(_FAMILIES[family])
-    server_hz = float(changes.pop("server_hz")) * num_vehicle
-    settings = {
-        "vehicles.num_vehicle": num_vehicle,
-        "server.frequency_hz": server_hz,
-        "server.num_core": num_vehicle,
-        "time.num_slot": num_slot,
-        **changes,
-    }
-    return Scenario.load("dtecn", [f"{key}={value}" for key, value in settings.items()])
+    """Return the scenario of a family, with a server that grows with the fleet."""
+    return _FAMILIES[family].sized(num_vehicle, num_slot)
 
 
 def measure() -> Report:
@@ -88,7 +113,8 @@ def measure() -> Report:
     raw: list[float] = [raw_timeouts_per_s(_RAW_TIMEOUTS)]
     for _ in range(_NUM_REPEAT):
         for one in series:
-            cost = run_cost(scenario(one.family, one.num_vehicle, one.num_slot), _POLICY, _SEED)
+            of_family = scenario(one.family, one.num_vehicle, one.num_slot)
+            cost = run_cost(of_family, _FAMILIES[one.family].policy, _SEED)
             raw.append(raw_timeouts_per_s(_RAW_TIMEOUTS))
             one.add(cost, (raw[-2] + raw[-1]) / 2)
     return _report([one.values() for one in series], median(raw), growth_bytes)
@@ -96,17 +122,17 @@ def measure() -> Report:
 
 def _trials() -> Iterator[_Series]:
     """Find how many slots take about `_RUN_S` on this machine."""
-    for family in _FAMILIES:
+    for name, family in _FAMILIES.items():
         for num_vehicle, num_slot in _TRIAL_SLOTS.items():
-            cost = run_cost(scenario(family, num_vehicle, num_slot), _POLICY, _SEED)
-            yield _Series(family, num_vehicle, max(num_slot, round(num_slot * _RUN_S / cost.simulation_s)))
+            cost = run_cost(scenario(name, num_vehicle, num_slot), family.policy, _SEED)
+            yield _Series(name, num_vehicle, max(num_slot, round(num_slot * _RUN_S / cost.simulation_s)))
 
 
 def _memory_growth_bytes() -> list[int]:
     """Run in a process of its own: this one's peak tells about other runs."""
     long = scenario("table1", _MEMORY_VEHICLES, _MEMORY_SLOTS)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(peak_growth_bytes, long, _POLICY, _SEED, _MEMORY_SINCE).result()
+        return pool.submit(peak_growth_bytes, long, _FAMILIES["table1"].policy, _SEED, _MEMORY_SINCE).result()
 
 
 def _report(values: list[dict[str, Any]], raw_per_s: float, growth_bytes: list[int]) -> Report:

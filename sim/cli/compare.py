@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from physical.errors import InputError
 from sim.cli.app import INTERRUPTED, Json, Settings, app, complain, examples, load, print_json
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ Baseline = Annotated[
     str | None, typer.Option("--baseline", help="Whom the others are compared with; by default the first.")
 ]
 Slots = Annotated[int | None, typer.Option("--slots", min=1, help="How many slots to simulate.")]
+Warmup = Annotated[
+    str,
+    typer.Option("--warmup", metavar="auto|N", help="Slots cut from every run for the penalty; auto: by MSER-5."),
+]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes to use.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where results go; by default below runs/.")]
 
@@ -32,6 +37,7 @@ Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where re
     epilog=examples(
         "twin compare dtecn-congested --policies local-only,edge-equal,greedy-latency --seeds 0..19",
         "twin compare my.toml --policies random,greedy-cost --seeds 0..4 --slots 500 --out runs/mine --json",
+        "twin compare dtecn-congested --policies greedy-cost,p2-exact --seeds 0..9 --precision 0.5% --seeds-max 60",
     ),
 )
 def _compare(
@@ -41,31 +47,51 @@ def _compare(
     baseline: Baseline = None,
     slots: Slots = None,
     settings: Settings = None,
+    warmup: Warmup = "auto",
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            "--precision",
+            metavar="P%",
+            help="Add seeds until every difference in penalty is known to P % of |the baseline's| + 1.",
+        ),
+    ] = None,
+    seeds_max: Annotated[
+        int | None, typer.Option("--seeds-max", min=1, help="With --precision: at most so many, by default 100.")
+    ] = None,
     workers: Workers = 1,
     out: Out = None,
     as_json: Json = False,
 ) -> int:
     """Compare policies on common random numbers: means, and paired differences with 95 % intervals.
 
+    The headline is the penalty per slot after a warm-up: -QoS + energy + deadlines missed, with the scenario's weights.
     Finished runs are kept: a comparison that was stopped goes on where it was.
     """
-    from sim import compare, show
+    from sim import compare, show, show_compared
 
     chosen = load(scenario, settings, slots)
     directory = out if out is not None else compare.default_directory(scenario, chosen)
     names, numbers = compare.parse_policies(policies), compare.parse_seeds(seeds)
+    if seeds_max is not None and precision is None:
+        raise InputError("goes with --precision only", where="--seeds-max")
+    rules = compare.Rules(
+        compare.parse_warmup(warmup),
+        None if precision is None else compare.parse_precision(precision),
+        compare.SEEDS_MAX if seeds_max is None else seeds_max,
+    )
     try:
         num_run = len(names) * len(numbers)
         with show.progress(num_run, shown=not as_json and sys.stderr.isatty(), what="runs") as progress:
             comparison = compare.compare(
-                chosen, names, numbers, directory, baseline=baseline, num_worker=workers, progress=progress
+                chosen, names, numbers, directory, baseline=baseline, rules=rules, num_worker=workers, progress=progress
             )
     except KeyboardInterrupt:
         return complain(f"interrupted; finished runs are kept, the same command goes on: {directory}", INTERRUPTED)
     if as_json:
         print_json({**comparison.to_dict(), "directory": str(directory)})
     else:
-        show.comparison(comparison, f"{scenario}, {len(numbers)} seeds", directory)
+        show_compared.comparison(comparison, f"{scenario}, {_count(comparison.seeds)}", directory)
     return 0
 
 
@@ -86,32 +112,47 @@ def _sweep(
     baseline: Baseline = None,
     slots: Slots = None,
     settings: Settings = None,
+    warmup: Warmup = "auto",
     workers: Workers = 1,
     out: Out = None,
     as_json: Json = False,
 ) -> int:
     """Compare policies at every point of a grid of scenario values.
 
+    The headline is the penalty per slot after a warm-up, one cut per point of the grid.
     Finished runs are kept: a sweep that was stopped goes on where it was.
     """
-    from sim import compare, show, sweep
+    from sim import compare, show, show_compared, sweep
 
     def at(more: Sequence[str]) -> Scenario:
         return load(scenario, [*(settings or ()), *more], slots)
 
     points = sweep.parse_grid(grid)
     names, numbers = compare.parse_policies(policies), compare.parse_seeds(seeds)
+    cut = compare.parse_warmup(warmup)
     directory = out if out is not None else compare.default_directory(scenario, at(()), "sweep")
     num_run = len(names) * len(numbers) * math.prod(map(len, points.values()))
     try:
         with show.progress(num_run, shown=not as_json and sys.stderr.isatty(), what="runs") as progress:
             found = sweep.sweep(
-                at, points, names, numbers, directory, baseline=baseline, num_worker=workers, progress=progress
+                at,
+                points,
+                names,
+                numbers,
+                directory,
+                baseline=baseline,
+                warmup=cut,
+                num_worker=workers,
+                progress=progress,
             )
     except KeyboardInterrupt:
         return complain(f"interrupted; finished runs are kept, the same command goes on: {directory}", INTERRUPTED)
     if as_json:
         print_json({"points": sweep.to_dict(found), "directory": str(directory)})
     else:
-        show.sweep(found, f"{scenario}, {len(numbers)} seeds: mean and 95 % interval", directory)
+        show_compared.sweep(found, f"{scenario}, {_count(numbers)}", directory)
     return 0
+
+
+def _count(seeds: Sequence[int]) -> str:
+    return "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"

@@ -11,16 +11,19 @@ from sim.cli.app import Json, app, examples, print_json
 
 @app.command(name="scenarios", epilog=examples("twin scenarios", "twin scenarios --json"))
 def _scenarios(as_json: Json = False) -> None:
-    """List the built-in scenarios."""
+    """List the built-in scenarios, and which readings of a paper they keep that no hardware has."""
     from sim.scenario import Scenario, names
 
-    titles = {name: Scenario.load(name).title for name in names()}
+    found = {name: Scenario.load(name) for name in names()}
     if as_json:
-        print_json({"scenarios": [{"name": name, "title": title} for name, title in titles.items()]})
+        listed = [{"name": name, "title": one.title, "readings": one.readings()} for name, one in found.items()]
+        print_json({"scenarios": listed})
         return
-    width = max(map(len, titles))
-    for name, title in titles.items():
-        typer.echo(f"{name:{width}}  {title}")
+    width = max(map(len, found))
+    for name, one in found.items():
+        typer.echo(f"{name:{width}}  {one.title}")
+        for reading in one.readings():
+            typer.echo(f"{'':{width}}  - {reading}")
 
 
 @app.command(name="policies", epilog=examples("twin policies", "twin policies --json"))
@@ -48,10 +51,12 @@ def _check(
 ) -> int:
     """Validate a scenario, or verify a trace or a case set.
 
+    A scenario is told which numbers physics forbids, and which readings of a paper no hardware has; both are allowed.
     Exit code 1 if rows do not have the digest that was written with them.
     """
     from sim.check import check
 
     verdict = check(file)
-    typer.echo(verdict.text)
+    for line in (verdict.text, *verdict.notes):
+        typer.echo(line)
     return 0 if verdict.ok else 1

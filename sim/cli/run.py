@@ -70,7 +70,7 @@ def _run(
     if as_json:
         print_json({**result.summary, "trace": str(directory), "status": result.status})
     else:
-        show.summary(result.summary, f"{scenario}, policy {name}, seed {seed}", directory)
+        show.summary(result.summary, f"{scenario}, policy {name}, seed {seed}", directory, chosen.readings())
     if result.status == "interrupted":
         done = result.summary["slots"]
         return complain(f"interrupted after {done} of {chosen.time.num_slot} slots; trace: {directory}", INTERRUPTED)

@@ -18,7 +18,12 @@ FastReward = Literal["predicted", "own"]
 
 
 def parallel_env(
-    scenario: Scenario | str, *, reward: EventReward = "realised", num_slot: int | None = None, seed: int = 0
+    scenario: Scenario | str,
+    *,
+    reward: EventReward = "realised",
+    num_slot: int | None = None,
+    seed: int = 0,
+    show_waiting: bool = False,
 ) -> EventEnvironment:
     """Return the event simulator as a ParallelEnv: messages, latencies, losses, the twin and its bias included.
 
@@ -33,7 +38,9 @@ def parallel_env(
 
     An observation is what the twin believes of the vehicle, without unit, in [-10, 10]^(2K + 4): task sizes in means,
     the queues in the drift's unit, bit/s per Hz of the uplink / 10, vehicle CPU in the fastest one, known bias in equal
-    shares of a server, age of the information in slots.
+    shares of a server, age of the information in slots. With `show_waiting`, K + 2 more numbers follow: what waits at
+    the vehicle's CPU, on its uplink and at the server of its serving node, there by task class, each in slots that the
+    whole CPU, uplink or server needs for it. The last K are 0 where servers do not work with `slices`.
 
     Parameters
     ----------
@@ -43,6 +50,7 @@ def parallel_env(
         the closed form if the twin is right; "own", an agent's own part of that: the parts sum to "predicted"
     num_slot : length of an episode; None: the scenario's
     seed : of the first episode, where `reset` gives none; each `reset` without a seed adds 2^32
+    show_waiting : whether observations tell what waits
 
     Raises
     ------
@@ -52,7 +60,7 @@ def parallel_env(
     from sim.env.event import EventEnvironment
 
     _check(reward, ("realised", "predicted", "own"), num_slot)
-    return EventEnvironment(_loaded(scenario), reward, num_slot, seed)
+    return EventEnvironment(_loaded(scenario), reward, num_slot, seed, show_waiting=show_waiting)
 
 
 def fast_parallel_env(
@@ -63,8 +71,12 @@ def fast_parallel_env(
     seed: int = 0,
     num_vehicle: int | None = None,
     bias_spread_hz: float = 0.0,
+    show_waiting: bool = False,
 ) -> FastEnvironment:
     """Return one environment of the batch engine as a ParallelEnv; agents, actions, observations as `parallel_env` has.
+
+    By the closed form nothing waits at vehicles, and queues do not tell flows apart: what `show_waiting` adds to the
+    observations is 0.
 
     Parameters
     ----------
@@ -73,6 +85,7 @@ def fast_parallel_env(
     num_slot : length of an episode; None: the scenario's
     seed : of the first episode, where `reset` gives none
     num_vehicle, bias_spread_hz : see `sim.batch.BatchEnvironment`
+    show_waiting : see `parallel_env`
 
     Raises
     ------
@@ -82,7 +95,9 @@ def fast_parallel_env(
     from sim.env.fast import FastEnvironment
 
     _check(reward, ("predicted", "own"), num_slot)
-    return FastEnvironment(_loaded(scenario), reward, num_slot, seed, num_vehicle, bias_spread_hz)
+    return FastEnvironment(
+        _loaded(scenario), reward, num_slot, seed, num_vehicle, bias_spread_hz, show_waiting=show_waiting
+    )
 
 
 def _loaded(scenario: Scenario | str) -> Scenario:

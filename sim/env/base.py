@@ -9,6 +9,7 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from pettingzoo import ParallelEnv
 
+from physical.model import computing, rate
 from physical.system import System
 from policies.feasible import JOINT_FIELDS
 from sim.batch.episodes import EPISODE
@@ -30,15 +31,17 @@ class VehicleEnvironment(ParallelEnv[str, Numbers, Numbers]):
     metadata: ClassVar[dict[str, Any]] = {"name": "vectwin_v0", "render_modes": [], "is_parallelizable": True}
     render_mode = None
 
-    def __init__(self, system: System, seed: int) -> None:
+    def __init__(self, system: System, seed: int, *, show_waiting: bool = False) -> None:
         self.system = system
+        self._show_waiting = show_waiting
         self.possible_agents = [f"vehicle-{index}" for index in range(system.num_vehicle)]
         self.agents: list[str] = []
         num_class = system.num_class
         num_action = 2 * num_class + (len(JOINT_FIELDS) if system.joint else 0)
         self.action_spaces = {agent: Box(0.0, 1.0, (num_action,), np.float32) for agent in self.possible_agents}
+        num_seen = 2 * num_class + 4 + (num_class + 2 if show_waiting else 0)
         self.observation_spaces = {
-            agent: Box(-_BOUND, _BOUND, (2 * num_class + 4,), np.float32) for agent in self.possible_agents
+            agent: Box(-_BOUND, _BOUND, (num_seen,), np.float32) for agent in self.possible_agents
         }
         self._next_seed = seed
 
@@ -86,16 +89,35 @@ class VehicleEnvironment(ParallelEnv[str, Numbers, Numbers]):
         """Return what the agents see."""
         system, count = self.system, self.system.num_vehicle
         share_hz = system.server.frequency_hz / (count * system.num_class)
-        columns = (
+        columns = [
             present.size_bytes / system.size_bytes_mean,
             np.broadcast_to(present.backlog_bytes / system.backlog_unit_bytes, (count, system.num_class)),
             (present.rate_bps / system.bandwidth_hz / _RATE_SCALE)[:, np.newaxis],
             (system.cpu_hz / system.cpu_hz.max())[:, np.newaxis],
             present.estimation_bias_hz[:, :1] / share_hz,
             (present.age_s / system.slot_duration_s)[:, np.newaxis],
-        )
+        ]
+        if self._show_waiting:
+            columns += self._waiting(present)
         seen = np.clip(np.concatenate(columns, axis=1), -_BOUND, _BOUND).astype(np.float32)
         return dict(zip(self.possible_agents, seen, strict=True))
+
+    def _waiting(self, present: Present) -> list[Floats]:
+        """Return what waits in slots that it takes: the vehicle's CPU and uplink, [N, 1], and its flows, [N, K]."""
+        system, count = self.system, self.system.num_vehicle
+        slot_s = system.slot_duration_s
+        cpu_slots = uplink_slots = np.zeros(count)
+        flow_slots = np.zeros((count, system.num_class))
+        if present.cpu_backlog_cycles is not None:
+            cpu_slots = computing.execution_delay_s(present.cpu_backlog_cycles, system.cpu_hz) / slot_s
+        if present.uplink_backlog_bytes is not None:
+            # Who has no node cannot send: that takes longer than can be shown.
+            rate_bps = np.maximum(present.rate_bps, 1.0)
+            uplink_slots = rate.upload_delay_s(present.uplink_backlog_bytes, rate_bps) / slot_s
+        if present.flow_backlog_cycles is not None:
+            node_hz = system.at_node(system.node_hz, present.serving_node)
+            flow_slots = computing.execution_delay_s(present.flow_backlog_cycles, node_hz) / slot_s
+        return [cpu_slots[:, np.newaxis], uplink_slots[:, np.newaxis], flow_slots]
 
     def _step(self, present: Present, rewards: Floats, *, ended: bool) -> Step:
         """Return what a step gives to those who were alive before it."""

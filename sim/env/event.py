@@ -26,8 +26,8 @@ from twin.snapshot import TwinSnapshot
 class EventEnvironment(VehicleEnvironment):
     """One run after the other; made by `sim.env.parallel_env`."""
 
-    def __init__(self, scenario: Scenario, reward: str, num_slot: int | None, seed: int) -> None:
-        super().__init__(scenario.system(), seed)
+    def __init__(self, scenario: Scenario, reward: str, num_slot: int | None, seed: int, *, show_waiting: bool) -> None:
+        super().__init__(scenario.system(), seed, show_waiting=show_waiting)
         self._scenario = scenario
         self._reward = reward
         self._num_slot = num_slot

@@ -24,9 +24,11 @@ class FastEnvironment(VehicleEnvironment):
         seed: int,
         num_vehicle: int | None,
         bias_spread_hz: float,
+        *,
+        show_waiting: bool,
     ) -> None:
         self._batch = BatchEnvironment(scenario, 1, seed, num_vehicle=num_vehicle, bias_spread_hz=bias_spread_hz)
-        super().__init__(self._batch.system, seed)
+        super().__init__(self._batch.system, seed, show_waiting=show_waiting)
         self._reward = reward
         self._num_slot = scenario.time.num_slot if num_slot is None else num_slot
         self._slot = 0

@@ -25,6 +25,9 @@ class Present(NamedTuple):
     age_s : [N], s
     serving_node : [N], index of the node, negative without one
     channel_gain : [N], linear power ratio; None where only the rate is known
+    cpu_backlog_cycles : [N], cycles, local work of earlier slots; None where nothing ever waits
+    uplink_backlog_bytes : [N], bytes, what waits to be sent or is being sent; None likewise
+    flow_backlog_cycles : [N, K], cycles, work of each flow at its server; None where flows are not told apart
     """
 
     size_bytes: Floats
@@ -34,6 +37,9 @@ class Present(NamedTuple):
     age_s: Floats
     serving_node: NDArray[np.int64]
     channel_gain: Floats | None = None
+    cpu_backlog_cycles: Floats | None = None
+    uplink_backlog_bytes: Floats | None = None
+    flow_backlog_cycles: Floats | None = None
 
     @classmethod
     def of(cls, snapshot: TwinSnapshot) -> Present:
@@ -46,6 +52,9 @@ class Present(NamedTuple):
             snapshot.age_of_information_s,
             snapshot.serving_node,
             snapshot.channel_gain,
+            snapshot.cpu_backlog_cycles,
+            snapshot.uplink_backlog_bytes,
+            snapshot.flow_backlog_cycles,
         )
 
 

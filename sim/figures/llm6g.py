@@ -45,7 +45,7 @@ def plan(*, quick: bool = False) -> Plan:
         name="llm6g",
         paper="Resource Allocation in Large Language Model Integrated 6G Vehicular Networks (Liu and Zhao), Figs. 1-2",
         axis=Axis("cost.time_weight", "weight of time ωₜ", "ωₜ"),
-        modes={"corrected": ("model.mode=corrected",), "paper": ("model.mode=paper", "cost.normalise=false")},
+        modes={"corrected": ("model.mode=corrected",), "paper": ("model.mode=paper",)},
         worlds=(World(_WORLD, "", "llm6g", settings, QUICK_POINTS if quick else POINTS),),
         methods=methods,
         objective=OBJECTIVE,

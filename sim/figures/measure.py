@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from physical.errors import InputError
 from policies.registry import make
-from sim.compare import Interval, interval
+from sim.evaluation import is_stable
+from sim.evaluation import write_runs as write_rows
 from sim.figures.plan import Metric, Plan, Series, World, number
-from sim.jobs import Job, finish
+from sim.jobs import Finished, Job, finish
 from sim.scenario import Scenario
 from sim.simulation import RunResult, run
+from sim.statistics import Interval, interval
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -33,10 +33,10 @@ class MeasuredJob(Job):
         """Return the file that holds the result: another than that of a plain run, which lacks those numbers."""
         return super().path(directory).with_suffix(".figures.json")
 
-    def summarise(self, scenario: Scenario) -> dict[str, Any]:
-        """Run, and return summary and additional numbers."""
+    def perform(self, scenario: Scenario) -> Finished:
+        """Run, and return what is kept, with the additional numbers in the summary."""
         result = run(scenario, policy=self.policy, seed=self.seed)
-        return result.summary | more(scenario, result)
+        return Finished(result.summary | more(scenario, result), result.slot_penalty)
 
 
 def more(scenario: Scenario, result: RunResult) -> dict[str, Any]:
@@ -45,18 +45,15 @@ def more(scenario: Scenario, result: RunResult) -> dict[str, Any]:
     energy_edge_j_mean : of all servers, per slot [J]
     energy_vehicle_j_mean : all energy, per vehicle and slot [J]
     resource_ratio_mean : allocated to tasks, of all servers' frequency, mean over decisions
-    gap_max : largest certified gap of a decision; None where a policy certifies nothing
     """
     decisions = result.table("decisions")
     capacity_hz = sum(node.server.frequency_hz for node in scenario.nodes)
     allocated_hz = [sum(row) for row in decisions["compute_allocation_hz"].to_pylist()]
-    gaps = [gap for gap in decisions["gap"].to_pylist() if gap is not None and np.isfinite(gap)]
     summary = result.summary
     return {
         "energy_edge_j_mean": summary["energy_edge_j"] / summary["slots"],
         "energy_vehicle_j_mean": summary["energy_j_mean"] / scenario.num_vehicle,
         "resource_ratio_mean": float(np.mean(allocated_hz)) / capacity_hz if allocated_hz else None,
-        "gap_max": max(gaps, default=None),
     }
 
 
@@ -113,6 +110,31 @@ class Measured:
             if (of_mode, policy) == place and world in worlds and row["gap_max"] is not None
         ]
         return max(gaps, default=float("nan"))
+
+    def gap_model(self, mode: str) -> str:
+        """Return for which model the optimum's gaps hold, as it says."""
+        place = (mode, self.plan.optimum.policy)
+        told = {
+            str(row["gap_model"])
+            for (of_mode, _, policy, _), rows in self.summaries.items()
+            for row in rows
+            if (of_mode, policy) == place and row.get("gap_model")
+        }
+        return "; ".join(sorted(told))
+
+    def is_unstable(self, mode: str, series: Series, index: int) -> bool:
+        """Tell whether at least half of a series' runs at a point are unstable."""
+        return is_stable(self.summaries[mode, series.world, series.method, index]) is False
+
+    def unstable(self, mode: str) -> dict[str, list[str]]:
+        """Return the policies that are unstable somewhere, by world (its name, and the value of the axis)."""
+        found: dict[str, list[str]] = {}
+        for world, index, value in self.plan.points():
+            for method in self.plan.methods:
+                if self.is_unstable(mode, Series(method.policy, world.name), index):
+                    place = f"{world.label or world.scenario}, {self.plan.axis.symbol} = {number(value)}"
+                    found.setdefault(place, []).append(method.policy)
+        return found
 
     def total(self, policy: str, key: str) -> float:
         """Return the sum of a key over all runs of a policy."""
@@ -182,7 +204,7 @@ def measure(
                 place = (mode, world.name, method.policy, index)
                 jobs[place] = [MeasuredJob(text, method.policy, seed) for seed in seeds]
     found = finish([job for row in jobs.values() for job in row], directory, num_worker, progress)
-    summaries = {place: [found[job] for job in row] for place, row in jobs.items()}
+    summaries = {place: [found[job].summary for job in row] for place, row in jobs.items()}
     return Measured(plan, modes, seeds, summaries)
 
 
@@ -200,5 +222,4 @@ def write_runs(measured: Measured, path: Path) -> None:
         for (mode, world, policy, index), summaries in measured.summaries.items()
         for seed, summary in zip(measured.seeds, summaries, strict=True)
     ]
-    keys = dict.fromkeys(key for row in rows for key in row)
-    pq.write_table(pa.Table.from_pylist([{key: row.get(key) for key in keys} for row in rows]), path)
+    write_rows(rows, path)

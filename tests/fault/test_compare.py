@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,10 @@ from scipy import stats
 
 from physical.errors import InputError
 from sim import Scenario, run
-from sim.compare import compare, evaluate, parse_policies, parse_seeds
-from tests.fault.command import HEARING_TWIN
+from sim import compare as comparing
+from sim.compare import SEEDS_CHECKED, Rules, compare, parse_policies, parse_precision, parse_seeds, parse_warmup
+from sim.jobs import Finished, Job
+from tests.fault.command import HEARING_TWIN, twin
 
 POLICIES = ("local-only", "edge-equal", "random")
 SEEDS = (0, 1, 2, 3)
@@ -30,21 +33,25 @@ def small() -> Scenario:
 
 @pytest.mark.full
 def test_differences_are_paired_by_seed(tmp_path: Path) -> None:
-    """Means and intervals against SciPy's t interval, on summaries that were made here."""
+    """Means and intervals against SciPy's t interval, on runs that were made here; what the store keeps of a run."""
     comparison = compare(small(), POLICIES, SEEDS, tmp_path, baseline="edge-equal", num_worker=2)
-    own = {
-        policy: np.array([run(small(), policy=policy, seed=seed).summary["objective_mean"] for seed in SEEDS])
-        for policy in POLICIES
-    }
+    own = {policy: [run(small(), policy=policy, seed=seed) for seed in SEEDS] for policy in POLICIES}
     assert set(comparison.differences) == {"local-only", "random"}
-    for policy in comparison.differences:
-        difference = own[policy] - own["edge-equal"]
-        low, high = stats.t.interval(0.95, len(SEEDS) - 1, difference.mean(), stats.sem(difference))
-        found = comparison.differences[policy]["objective_mean"]
-        np.testing.assert_allclose([found.mean - found.half_width, found.mean + found.half_width], [low, high])
+    for metric in ("penalty_mean", "energy_j_mean"):
+        values = {policy: np.array([one.summary[metric] for one in runs]) for policy, runs in own.items()}
+        for policy in comparison.differences:
+            difference = values[policy] - values["edge-equal"]
+            low, high = stats.t.interval(0.95, len(SEEDS) - 1, difference.mean(), stats.sem(difference))
+            found = comparison.differences[policy][metric]
+            np.testing.assert_allclose([found.low, found.high], [low, high])
     table = pq.read_table(tmp_path / "runs.parquet")
     assert table.num_rows == len(POLICIES) * len(SEEDS)
     assert json.loads((tmp_path / "compare.json").read_text())["baseline"] == "edge-equal"
+    for policy, runs in own.items():
+        for seed, one in zip(SEEDS, runs, strict=True):
+            job = Job(small().model_dump_json(), policy, seed)
+            stored = json.loads(job.path(tmp_path).read_text("utf-8"))["slot_penalty"]
+            assert stored == one.table("slots").column("penalty").to_pylist()
 
 
 @pytest.mark.full
@@ -141,15 +148,107 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
         compare(small(), ("random",), (0,), tmp_path / "file")
 
 
-def test_a_metric_of_one_policy_alone_is_kept() -> None:
-    """A language model counts guarded decisions, others do not: no number for them, and no difference."""
-    summaries = {
-        "plain": [{"objective_mean": 1.0}] * 2,
-        "guarded": [{"objective_mean": 2.0, "decisions_guarded": 3}] * 2,
-    }
-    found = evaluate(summaries, (0, 1), "plain")
-    assert found.means["guarded"]["decisions_guarded"].mean == 3.0
-    assert np.isnan(found.means["plain"]["decisions_guarded"].mean)
-    assert np.isnan(found.differences["guarded"]["decisions_guarded"].mean)
-    assert found.to_dict()["mean"]["plain"]["decisions_guarded"] == [None, None]
-    assert found.differences["guarded"]["objective_mean"].mean == 1.0
+@pytest.mark.parametrize("text", ["", "soon", "-1", "1.5", "auto,3"])
+def test_bad_warmup_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="--warmup"):
+        parse_warmup(text)
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1%", "100%", "nan", "half", "5 %%"])
+def test_bad_precision_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="--precision"):
+        parse_precision(text)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--warmup", "20"), "--warmup: 20 slots cannot be cut (accepted: auto, or 0 to 19: something must stay"),
+        (("--precision", "1%", "--seeds-max", "1"), "--seeds-max: is less than the 2 seeds given"),
+        (("--seeds-max", "9"), "--seeds-max: goes with --precision only"),
+        (("--precision", "1"), "--precision: '1' is no precision (accepted: for example 0.5% or 0.005)"),
+    ],
+)
+def test_rules_that_make_no_sense_are_one_line(options: tuple[str, ...], words: str, tmp_path: Path) -> None:
+    arguments = ("compare", "dtecn", "--slots", "20", "--policies", "random", "--seeds", "0,1", "--out", tmp_path)
+    assert words in twin(*arguments, *options).complaint()
+
+
+class Made:
+    """Stands in for the workers: the penalty of a run is that of its policy, a share of the seed's, and noise."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, noise: float, unstable: tuple[str, ...] = ()) -> None:
+        self.noise = noise
+        self.unstable = unstable
+        self.jobs: list[Job] = []
+        monkeypatch.setattr(comparing, "finish", self.finish)
+
+    def finish(self, jobs: list[Job], _: Path, __: int, progress: Callable[[int], None]) -> dict[Job, Finished]:
+        self.jobs += jobs
+        progress(len(jobs))
+        return {job: self.run(job) for job in jobs}
+
+    def run(self, job: Job) -> Finished:
+        generator = np.random.default_rng((job.seed, *job.policy.encode()))
+        level = 1.0 + np.random.default_rng(job.seed).normal() + self.noise * generator.normal()
+        return Finished({"stable": job.policy not in self.unstable}, np.full(20, level))
+
+
+def seeds_of(made: Made, policy: str) -> list[int]:
+    return [job.seed for job in made.jobs if job.policy == policy]
+
+
+def test_precision_adds_seeds_until_it_is_reached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """From seeds 3 to 5 on: ten before the first check, then more, each run once, numbered on, until the half-width by
+    SciPy is the asked part of |baseline| + 1; the check before would not have done.
+    """
+    made = Made(monkeypatch, noise=0.3)
+    told: list[tuple[int, int]] = []
+    found = compare(
+        small(), ("local-only", "random"), (3, 4, 5), tmp_path, rules=Rules(precision=0.03, seeds_max=999),
+        progress=lambda done, total: told.append((done, total)),
+    )  # fmt: skip
+    count = len(found.seeds)
+    assert found.seeds == tuple(range(3, 3 + count))
+    assert count > SEEDS_CHECKED
+    for policy in ("local-only", "random"):
+        assert seeds_of(made, policy) == list(found.seeds)
+    values = {policy: found.penalties(policy) for policy in found.policies}
+    difference = values["random"] - values["local-only"]
+    half_width = stats.t.ppf(0.975, count - 1) * stats.sem(difference)
+    scale = abs(values["local-only"].mean()) + 1
+    assert found.precision_reached == pytest.approx(half_width / scale)
+    assert half_width <= 0.03 * scale
+    first = difference[:SEEDS_CHECKED]
+    assert stats.t.ppf(0.975, SEEDS_CHECKED - 1) * stats.sem(first) > 0.03 * (abs(values["local-only"][:10].mean()) + 1)
+    assert told[0] == (20, 20)  # ten seeds, two policies
+    assert told[-1] == (2 * count, 2 * count)
+    assert not any("precision" in note for note in found.notes())
+    written = json.loads((tmp_path / "compare.json").read_text("utf-8"))
+    assert written["precision"] == {"asked": 0.03, "reached": found.precision_reached}
+
+
+def test_precision_is_checked_from_ten_seeds_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """However good two seeds are; and given ones stay."""
+    made = Made(monkeypatch, noise=0.0)
+    found = compare(small(), ("local-only", "random"), (0, 7), tmp_path, rules=Rules(precision=0.01))
+    assert found.seeds == (0, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+    assert seeds_of(made, "random") == list(found.seeds)
+
+
+def test_precision_ends_at_seeds_max(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    Made(monkeypatch, noise=1.0)
+    found = compare(small(), ("local-only", "random"), (0,), tmp_path, rules=Rules(precision=0.001, seeds_max=23))
+    assert len(found.seeds) == 23
+    assert any("precision of 0.10% is not reached" in note for note in found.notes())
+
+
+def test_precision_does_not_wait_for_the_unstable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nobody stable is left to compare with the baseline: ten seeds, and a note."""
+    Made(monkeypatch, noise=1.0, unstable=("random",))
+    rules = Rules(precision=0.001, seeds_max=40)
+    found = compare(small(), ("local-only", "random"), (0,), tmp_path, rules=rules)
+    assert len(found.seeds) == SEEDS_CHECKED
+    assert any("is not reached: unknown" in note for note in found.notes())
+    both = compare(small(), ("local-only", "edge-equal", "random"), (0,), tmp_path, rules=rules)
+    assert len(both.seeds) == 40

@@ -70,6 +70,11 @@ DTECN: list[tuple[list[Edit], str, str]] = [
         "server.discipline",
         "(accepted: slices, with more than one serving node)",
     ),
+    (
+        [('mode = "corrected"', 'mode = "corrected"\ncapacity = "alloc"')],
+        "model.capacity",
+        '(accepted: "effective", or model.mode = "paper")',
+    ),
     ([("", RSU.format("base-station"))], "rsus.0.name", "'base-station' is taken"),
     ([("", RSU.format(""))], "rsus.0.name", "is empty"),
     ([("size_bytes = (.*)", r"size_bytes = \1\nnum_token = 3")], "tasks.0.num_token", "a task without a transformer"),

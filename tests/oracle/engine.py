@@ -25,8 +25,9 @@ from sim.network import Passage
 from sim.scenario import Scenario
 from sim.streams import Streams
 from tests.oracle.server import Queues, Server
+from tests.oracle.spectrum import Spectrum
 from tests.oracle.task import Clock, Orders, Task
-from tests.oracle.twin import Belief, BiasTable, Cloud, Report
+from tests.oracle.twin import Belief, BiasTable, Cloud, Report, ServerState
 from tests.oracle.vehicle import State, Vehicle
 from twin.decision import Decision, Ruling
 from twin.messages import LOST_NS
@@ -80,6 +81,7 @@ class OracleResult:
     backlog_bytes : one [M, K] per slot
     arrived_bytes : one [K] per slot
     serving_node : one [N] per slot
+    cpu_backlog_cycles, uplink_backlog_bytes : what waits at the vehicles when a slot begins, one [N] per slot
     messages : "sent", "delivered", "lost", "in flight"
     """
 
@@ -89,6 +91,8 @@ class OracleResult:
     backlog_bytes: list[Floats] = field(default_factory=list)
     arrived_bytes: list[Floats] = field(default_factory=list)
     serving_node: list[Ints] = field(default_factory=list)
+    cpu_backlog_cycles: list[Floats] = field(default_factory=list)
+    uplink_backlog_bytes: list[Floats] = field(default_factory=list)
     messages: Counter[str] = field(default_factory=Counter)
 
     def task_rows(self, scenario: Scenario) -> dict[str, list[Any]]:
@@ -128,7 +132,9 @@ class OracleResult:
         rows["local_frequency_hz"] = [task.local_hz for task in self.tasks]
         rows["energy_local_j"] = self.local_j
         rows["energy_transmit_j"] = [task.transmit_j for task in self.tasks]
-        rows["energy_edge_j"] = [task.edge_j for task in self.tasks]
+        by_job = system.model.edge_energy_rule == "job"
+        joules = [0.0 if task.service is None else task.service.joules for task in self.tasks]
+        rows["energy_edge_j"] = joules if by_job else [None] * len(joules)
         return rows
 
 
@@ -151,9 +157,9 @@ class Oracle:
         self._servers = [Server(node, self._system, self._queues) for node in range(self._system.num_node)]
         command, count = scenario.twin.command, self._system.num_vehicle
         patience = ticks_from_ns(to_ns(command.patience_s))
-        shared_cpu = scenario.vehicles.cpu == "shared"
-        self._vehicles = [
-            Vehicle(v, self._clock, self._system, self._queues, command.missing, patience, shared_cpu=shared_cpu)
+        self._spectrum = Spectrum(self._clock, self._system)
+        self._vehicles = self._spectrum.vehicles = [
+            Vehicle(v, self._clock, self._system, self._queues, self._spectrum, command.missing, patience)
             for v in range(count)
         ]
         registered, correlation = self._inputs.registration(), self._inputs.fading_correlation
@@ -185,9 +191,8 @@ class Oracle:
         self.result.tasks.sort(key=lambda task: task.row)
         self._queues.settle()
         for vehicle in self._vehicles:
-            vehicle.settle()
-        end = self._clock.now
-        self.result.local_j = [task.local_j(self._vehicles[task.vehicle].kappa, end) for task in self.result.tasks]
+            vehicle.uplink.settle()
+        self.result.local_j = [self._vehicles[task.vehicle].local_j(task) for task in self.result.tasks]
         self.result.arrived_bytes.append(self._queues.take_arrived_bytes())
         for delivered_ns in self._deliveries_ns:
             fate = "lost" if delivered_ns >= LOST_NS else "delivered" if delivered_ns <= end_ns else "in flight"
@@ -212,6 +217,10 @@ class Oracle:
             self.result.tasks += tasks
             channel = states.channel_gain[vehicle.index], states.uplink_rate_bps[vehicle.index]
             vehicle.begin_slot(slot, tasks, State(int(states.serving_node[vehicle.index]), *map(float, channel)))
+        self._spectrum.settle()
+        backlogs = np.array([vehicle.backlog() for vehicle in self._vehicles])
+        self.result.cpu_backlog_cycles.append(backlogs[:, 0])
+        self.result.uplink_backlog_bytes.append(backlogs[:, 1])
         yield self._clock.at(self._clock.now, Phase.REPORT)
         self._report(slot, block, states)
         yield self._clock.at(self._clock.now, Phase.RELAY)
@@ -221,9 +230,8 @@ class Oracle:
                 server.set_bias(bias_hz)
         self.result.backlog_bytes.append(np.array([server.backlog_bytes() for server in self._servers]))
         for node, backlog_bytes in enumerate(self.result.backlog_bytes[-1]):
-            hear = lambda node=node, backlog_bytes=backlog_bytes: self._cloud.belief.hear_server(  # noqa: E731 - bound here
-                node, slot, backlog_bytes
-            )
+            state = ServerState(slot, backlog_bytes, self._servers[node].flow_backlog_cycles())
+            hear = lambda node=node, state=state: self._cloud.belief.hear_server(node, state)  # noqa: E731 - bound here
             self._send(block.server_report, (0, node, 0), Phase.RELAY, hear)
 
     def _attach(self, vehicle: Vehicle, node: int) -> None:
@@ -267,7 +275,11 @@ class Oracle:
         reporting = [v for v in self._vehicles if (is_due if v.node >= 0 else before[v.index] >= 0)]
         self._cloud.expect(slot, len(reporting))
         for vehicle in reporting:
-            report = Report.of(vehicle.index, slot, self._clock.now >> TICK_BITS, states)
+            waiting = (
+                column[-1][vehicle.index]
+                for column in (self.result.cpu_backlog_cycles, self.result.uplink_backlog_bytes)
+            )
+            report = Report.of(vehicle.index, slot, self._clock.now >> TICK_BITS, states, *map(float, waiting))
             hear = lambda v=vehicle.index, report=report: self._cloud.hear(v, report)  # noqa: E731 - bound here
             self._send(block.report, (0, vehicle.index, 0), Phase.RELAY, hear)
 

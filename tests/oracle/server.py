@@ -1,19 +1,21 @@
-"""The edge servers of the oracle: queues that serve one task after the other, at a rate that may change at any time."""
+"""The edge servers of the oracle: queues that serve one task after the other, at a rate that may change at any time.
+
+What one server hands out never sums to more than it has: too high speeds are scaled down together.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from typing import NamedTuple
+from collections.abc import Generator
 
 import numpy as np
 from numpy.typing import NDArray
 from simpy.events import Event
 
-from physical.model import computing
+from physical.model import computing, energy
 from physical.phase import Phase
-from physical.plane.ticks import seconds
 from physical.system import System
-from tests.oracle.task import Clock, Task, execution_ticks
+from tests.oracle.resource import InTurn
+from tests.oracle.task import Clock, Task
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -22,81 +24,6 @@ EARLY_ADMISSION = Phase.SERVICE_DONE + 0.5
 """Tasks that arrive at T enter their queues together, in row order: after what ended at T, before anything changes."""
 LATE_ADMISSION = Phase.PATIENCE + 0.5
 """Those that arrive in the very instant in which they were started enter after all commands of T."""
-
-
-class Job(NamedTuple):
-    """What a queue has to do: `work` for a task; `begun` is called when service begins, `spend` with joules used."""
-
-    work: float
-    begun: Callable[[int], None]
-    spend: Callable[[float], None]
-
-
-class ServiceQueue:
-    """Serves its jobs in turn; the uplink of a vehicle is one, too."""
-
-    def __init__(self, clock: Clock, done_phase: Phase) -> None:
-        self.rate = 0.0
-        self.watts = 0.0
-        self._clock = clock
-        self._done_phase = done_phase
-        self._waiting: list[tuple[Job, Event]] = []
-        self._job: Job | None = None
-        self._left = 0.0
-        self._since = 0
-        self._admitted = clock.env.event()
-        self._rate_changed = clock.env.event()
-        clock.env.process(self._run())
-
-    def admit(self, job: Job) -> Event:
-        """Put a job at the end of the queue; the returned event happens when it has been served."""
-        finished = self._clock.env.event()
-        self._waiting.append((job, finished))
-        if not self._admitted.triggered:
-            self._admitted.succeed()
-        return finished
-
-    def set_rate(self, rate: float, watts: float = 0.0) -> None:
-        """Serve at another rate (work per second) and power from now on."""
-        if (rate, watts) != (self.rate, self.watts):
-            self.settle()
-            self.rate, self.watts = rate, watts
-            changed, self._rate_changed = self._rate_changed, self._clock.env.event()
-            changed.succeed()
-
-    def left(self) -> float:
-        """Return the work that waits or is in service."""
-        return sum(job.work for job, _ in self._waiting) + (0.0 if self._job is None else self._left_now())
-
-    def settle(self) -> None:
-        """Charge the job in service for the time up to now, and count its work down."""
-        if self._job is not None:
-            self._job.spend(self.watts * float(seconds(self._clock.now - self._since)))
-            self._left = self._left_now()
-            self._since = self._clock.now
-
-    def _run(self) -> Generator[Event, None, None]:
-        while True:
-            while not self._waiting:
-                self._admitted = self._clock.env.event()
-                yield self._admitted
-            self._job, finished = self._waiting.pop(0)
-            self._job.begun(self._clock.now)
-            self._left, self._since = self._job.work, self._clock.now
-            yield from self._serve()
-            self._job = None
-            finished.succeed()
-
-    def _serve(self) -> Generator[Event, None, None]:
-        while True:
-            done = self._clock.at(self._since + execution_ticks(self._left, self.rate), self._done_phase)
-            yield done | self._rate_changed
-            if done.processed:
-                self.settle()
-                return
-
-    def _left_now(self) -> float:
-        return max(self._left - self.rate * float(seconds(self._clock.now - self._since)), 0.0)
 
 
 class Queues:
@@ -113,7 +40,7 @@ class Queues:
         self._nominal = system.cycles_per_byte
         self._has_transformer = system.has_transformer
         self._queues = {
-            (vehicle, task_class): ServiceQueue(clock, Phase.SERVICE_DONE)
+            (vehicle, task_class): InTurn(clock, Phase.SERVICE_DONE)
             for vehicle in range(system.num_vehicle if self.sliced else 1)
             for task_class in range(system.num_class)
         }
@@ -139,28 +66,30 @@ class Queues:
             self._clock.env.process(self._serve(task, finished))
 
     def _serve(self, task: Task, finished: Event) -> Generator[Event, None, None]:
-        def begun(now: int) -> None:
-            task.serve = now
-
-        def spend(joules: float) -> None:
-            task.edge_j += joules
-
         queue = self._queues[task.vehicle if self.sliced else 0, task.task_class]
-        yield queue.admit(Job(task.edge_cycles, begun, spend))
+        task.service = queue.admit(task.edge_cycles)
+        yield task.service.finished
         task.served = self._clock.now
         finished.succeed()
 
-    def set_rate(self, vehicle: int, rate_hz: Floats, kappa: float) -> None:
+    def set_rate(self, vehicle: int, rate_hz: Floats, num_core: int, kappa: float) -> None:
         """Serve the classes of a vehicle (of all of them by `fifo`) at other rates, [K]."""
         for task_class, hz in enumerate(rate_hz.tolist()):
-            self._queues[vehicle, task_class].set_rate(hz, kappa * (hz * hz) * hz)
+            watts = energy.edge_job_energy_j(hz, hz, num_core, kappa)
+            self._queues[vehicle, task_class].set_rate(hz, watts)
+
+    def backlog_cycles(self, vehicle: int) -> Floats:
+        """Return the work of a vehicle's flows, [K]; by `fifo` there are none."""
+        if not self.sliced:
+            return np.zeros(self._num_class)
+        return np.array([self._queues[vehicle, task_class].left_of_all() for task_class in range(self._num_class)])
 
     def backlog_bytes(self, vehicles: list[int]) -> Floats:
         """Return the backlog of every class, [K], of some vehicles."""
         backlog = np.zeros(self._num_class)
         for (vehicle, task_class), queue in self._queues.items():
             if vehicle in vehicles or not self.sliced:
-                backlog[task_class] += queue.left() / self._nominal[task_class]
+                backlog[task_class] += queue.left_of_all() / self._nominal[task_class]
         return backlog
 
     def take_arrived_bytes(self) -> Floats:
@@ -180,6 +109,9 @@ class Server:
     def __init__(self, node: int, system: System, queues: Queues) -> None:
         self.node = node
         self._kappa = float(system.node_kappa[node])
+        self._num_core = int(system.node_num_core[node])
+        self._capacity_hz = float(system.node_hz[node])
+        self._is_limited = system.model.capacity_rule == "effective"
         self._queues = queues
         # Until the first slot begins, all count as attached to the first node.
         self._present = set(range(system.num_vehicle)) if node == 0 else set[int]()
@@ -195,7 +127,8 @@ class Server:
         """Stop serving a vehicle that leaves; its work goes with it."""
         self._present.remove(vehicle)
         self._allocation_hz.pop(vehicle, None)
-        self._queues.set_rate(vehicle, np.zeros(self._bias_hz.shape[1]), 0.0)
+        self._queues.set_rate(vehicle, np.zeros(self._bias_hz.shape[1]), self._num_core, self._kappa)
+        self._set_rates()  # the others may have more now
 
     def obey(self, slot: int, allocation_hz: Floats, serving_node: Ints) -> None:
         """Follow a command, unless a newer one is in force."""
@@ -214,13 +147,19 @@ class Server:
         """Return the backlog of the vehicles that are here, [K]."""
         return self._queues.backlog_bytes(sorted(self._present))
 
+    def flow_backlog_cycles(self) -> dict[int, Floats]:
+        """Return the work of each vehicle that is here, [K]."""
+        return {vehicle: self._queues.backlog_cycles(vehicle) for vehicle in sorted(self._present)}
+
     def _set_rates(self) -> None:
         allocation_hz = np.zeros_like(self._bias_hz)
         for vehicle, hz in self._allocation_hz.items():
             allocation_hz[vehicle] = hz
         rate_hz = computing.edge_frequency_hz(allocation_hz, self._bias_hz)
+        if self._is_limited:
+            rate_hz = computing.within_capacity_hz(rate_hz, self._capacity_hz)
         if self._queues.sliced:
             for vehicle in self._present:
-                self._queues.set_rate(vehicle, rate_hz[vehicle], self._kappa)
+                self._queues.set_rate(vehicle, rate_hz[vehicle], self._num_core, self._kappa)
         else:
-            self._queues.set_rate(0, rate_hz.sum(axis=0), self._kappa)
+            self._queues.set_rate(0, rate_hz.sum(axis=0), self._num_core, self._kappa)

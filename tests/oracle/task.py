@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from simpy.core import Environment
 from simpy.events import Event
 
-from physical.model import computing, rate
+from physical.model import computing
 from physical.plane.ticks import ticks_from_s
+
+if TYPE_CHECKING:
+    from tests.oracle.resource import Job
 
 
 class Clock:
@@ -38,8 +42,8 @@ class Task:
     """A task with its inputs, the network's verdict on it, and the time of every stage that has taken place.
 
     local_work, edge_work : the whole task in cycles of its vehicle, and of the server of its slot's serving node
-    local_need : ticks that its local part takes, once it has the vehicle's clock at `local_begin`
-    transmit_j, edge_j : what its upload and its edge part have used so far
+    computing, upload, service : what the CPU, the uplink and the server have to do for it, once they know of it
+    charged_j : what eq. 4 of 'llm6g' charges its upload, in mode "paper"
     """
 
     slot: int
@@ -55,32 +59,43 @@ class Task:
     offloading_ratio: float | None = None
     local_hz: float | None = None
     local_cycles: float = 0.0
-    local_need: int = 0
-    local_begin: int | None = None
     edge_cycles: float = 0.0
+    computing: Job | None = None
+    upload: Job | None = None
+    service: Job | None = None
+    charged_j: float = 0.0
     start: int | None = None
     local_end: int | None = None
-    upload_begin: int | None = None
     upload_end: int | None = None
     arrive: int | None = None
-    serve: int | None = None
     served: int | None = None
     done: int | None = None
     outcome: str = "in flight"
-    transmit_j: float = 0.0
-    edge_j: float = 0.0
 
     @property
     def row(self) -> tuple[int, int, int]:
-        """What orders tasks that reach the server at the same instant."""
+        """What orders tasks that reach a resource at the same instant."""
         return self.slot, self.vehicle, self.task_class
 
-    def local_j(self, kappa: float, end: int) -> float:
-        """Return what its local part has used by `end`."""
-        if self.local_begin is None or self.local_hz is None:
-            return 0.0
-        part = min((end - self.local_begin) / self.local_need, 1.0) if self.local_need else 1.0
-        return kappa * self.local_hz**2 * self.local_cycles * part
+    @property
+    def local_begin(self) -> int | None:
+        """When the CPU began with it."""
+        return self.start if self.computing is None else self.computing.begun
+
+    @property
+    def upload_begin(self) -> int | None:
+        """When its upload began."""
+        return None if self.upload is None else self.upload.begun
+
+    @property
+    def serve(self) -> int | None:
+        """When a server began with it."""
+        return None if self.service is None else self.service.begun
+
+    @property
+    def transmit_j(self) -> float:
+        """What its upload has used so far."""
+        return self.charged_j + (0.0 if self.upload is None else self.upload.joules)
 
 
 @dataclass(frozen=True)
@@ -98,11 +113,6 @@ class Orders:
     node: int
 
 
-def execution_ticks(cycles: float, frequency_hz: float) -> int:
-    """Return how long `cycles` take at `frequency_hz`; NEVER without a CPU."""
-    return int(ticks_from_s(computing.execution_delay_s(np.array([cycles]), np.array([frequency_hz])))[0])
-
-
-def upload_ticks(bytes_: float, rate_bps: float) -> int:
-    """Return how long `bytes_` take on an uplink."""
-    return int(ticks_from_s(rate.upload_delay_s(np.array([bytes_]), np.array([rate_bps])))[0])
+def execution_ticks(work: float, rate: float) -> int:
+    """Return how long `work` takes at `rate`, work per second; NEVER at none."""
+    return int(ticks_from_s(computing.execution_delay_s(np.array([work]), np.array([rate])))[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator as RandomGenerator
@@ -42,14 +43,27 @@ class Report:
     large_scale_gain: float
     channel_gain: float
     size_bytes: tuple[float, ...]
+    cpu_backlog_cycles: float
+    uplink_backlog_bytes: float
 
     @classmethod
-    def of(cls, vehicle: int, slot: int, sampled_ns: int, states: VehicleStates) -> Report:
+    def of(
+        cls, vehicle: int, slot: int, sampled_ns: int, states: VehicleStates, cycles: float = 0.0, bytes_: float = 0.0
+    ) -> Report:
         """Read one vehicle's state."""
         names = ("x_m", "y_m", "speed_mps", "heading_rad", "large_scale_gain", "channel_gain")
         values = {name: float(getattr(states, name)[vehicle]) for name in names}
         node, sizes = int(states.serving_node[vehicle]), tuple(states.size_bytes[vehicle].tolist())
-        return cls(slot, sampled_ns, serving_node=node, size_bytes=sizes, **values)
+        waiting = {"cpu_backlog_cycles": cycles, "uplink_backlog_bytes": bytes_}
+        return cls(slot, sampled_ns, serving_node=node, size_bytes=sizes, **values, **waiting)
+
+
+class ServerState(NamedTuple):
+    """What a server tells when a slot begins: work that waits, by class [K], and by flow of vehicles that are there."""
+
+    slot: int
+    backlog_bytes: Floats
+    flow_backlog_cycles: dict[int, Floats]
 
 
 class BiasTable:
@@ -86,7 +100,7 @@ class Belief:
         # A vehicle's registration is like a report of slot 0, but any real report replaces it.
         self._reports = {v: Report.of(v, 0, 0, registered) for v in range(system.num_vehicle)}
         self._heard: set[int] = set()
-        self._backlogs = [(-1, np.zeros(system.num_class)) for _ in range(system.num_node)]
+        self._servers = [ServerState(-1, np.zeros(system.num_class), {}) for _ in range(system.num_node)]
 
     def hear(self, vehicle: int, report: Report) -> None:
         """Take in a report, unless a newer one of the same vehicle has overtaken it."""
@@ -94,10 +108,10 @@ class Belief:
             self._reports[vehicle] = report
             self._heard.add(vehicle)
 
-    def hear_server(self, node: int, slot: int, backlog_bytes: Floats) -> None:
+    def hear_server(self, node: int, state: ServerState) -> None:
         """Take in a report of a server."""
-        if slot > self._backlogs[node][0]:
-            self._backlogs[node] = slot, backlog_bytes
+        if state.slot > self._servers[node].slot:
+            self._servers[node] = state
 
     def snapshot(self, slot: int, now_ns: int) -> TwinSnapshot:
         """Estimate the present."""
@@ -143,9 +157,19 @@ class Belief:
             serving_node=np.array([report.serving_node for report in reports]),
             channel_gain=quantize(gain * units.db_to_linear(biases.channel_gain_db[slot])),
             age_of_information_s=age_s,
-            backlog_bytes=np.sum([backlog_bytes for _, backlog_bytes in self._backlogs], axis=0),
+            backlog_bytes=np.sum([server.backlog_bytes for server in self._servers], axis=0),
             estimation_bias_hz=bias_hz,
+            cpu_backlog_cycles=column("cpu_backlog_cycles"),
+            uplink_backlog_bytes=column("uplink_backlog_bytes"),
+            flow_backlog_cycles=self._flow_backlog_cycles(reports),
         )
+
+    def _flow_backlog_cycles(self, reports: list[Report]) -> Floats:
+        """Return what the server at which a vehicle is believed has last told of its flows, [N, K]."""
+        none = np.zeros(self._system.num_class)
+        told = [self._servers[report.serving_node].flow_backlog_cycles for report in reports]
+        here = [report.serving_node >= 0 for report in reports]
+        return np.array([told[v].get(v, none) if here[v] else none for v in range(len(reports))])
 
 
 class Cloud:

@@ -6,16 +6,19 @@ from collections.abc import Generator
 from typing import NamedTuple
 
 import numpy as np
-import simpy
 from simpy.events import Event
 
 from physical.model import computing, energy, split
 from physical.phase import Phase
 from physical.plane.fleet import MissingCommand
-from physical.plane.ticks import seconds
 from physical.system import System
-from tests.oracle.server import Job, Queues, ServiceQueue
-from tests.oracle.task import Clock, Orders, Task, execution_ticks, upload_ticks
+from tests.oracle.resource import make_cpu, make_uplink
+from tests.oracle.server import Queues
+from tests.oracle.spectrum import RATES_SETTLED, Spectrum
+from tests.oracle.task import Clock, Orders, Task
+
+UPLINK_ADMISSION = Phase.UPLOAD_DONE + 0.25
+"""Uploads that are ready at T enter the uplink together, in row order: after what was sent by T."""
 
 
 class State(NamedTuple):
@@ -27,12 +30,11 @@ class State(NamedTuple):
 
 
 class Vehicle:
-    """One vehicle.
+    """One vehicle: a CPU and a radio.
 
     Parameters
     ----------
     patience : ticks
-    shared_cpu : the local parts run one after the other instead of all at once
     """
 
     def __init__(
@@ -41,64 +43,48 @@ class Vehicle:
         clock: Clock,
         system: System,
         queues: Queues,
+        spectrum: Spectrum,
         missing: MissingCommand,
         patience: int,
-        *,
-        shared_cpu: bool,
     ) -> None:
         self.index = index
         self.node = 0  # until the first slot begins
+        self.gain = 0.0
+        self.bandwidth_hz = 0.0
+        self.cpu = make_cpu(clock, system.cpu)
+        self.uplink = make_uplink(clock, system.uplink, joint=system.joint)
         self._clock = clock
         self._system = system
         self._queues = queues
+        self._spectrum = spectrum
         self._missing = missing
         self._patience = patience
-        self._cpu = simpy.Resource(clock.env, capacity=1 if shared_cpu else 1_000_000)
         self._held: dict[int, list[Task]] = {}
+        self._begun: list[Task] = []
         self._orders = Orders(np.zeros(system.num_class), self._full_hz, float(system.transmit_power_w[index]), 0.0, -1)
         self._command_slot = -1
-        self._rate_bps = 0.0
-        self._rate_changed = clock.env.event()
-        self._gain = 0.0
-        self._bandwidth_hz = 0.0
-        self._uplink = ServiceQueue(clock, Phase.UPLOAD_DONE) if system.joint else None
+        self._ready: list[tuple[Task, Event]] = []
+
+    @property
+    def power_w(self) -> float:
+        """Transmit power in force."""
+        return self._orders.power_w
 
     @property
     def _full_hz(self) -> float:
         return float(self._system.cpu_hz[self.index])
 
-    @property
-    def kappa(self) -> float:
-        """Switching capacitance of its processor."""
-        return float(self._system.kappa_vehicle[self.index])
-
     def begin_slot(self, slot: int, tasks: list[Task], state: State) -> None:
         """Attach elsewhere and upload at another rate from now on, and hold the tasks of a new slot."""
-        self._gain = state.gain
+        self.gain = state.gain
         if state.node != self.node:
             self.node = state.node
-            self._bandwidth_hz = 0.0
-        self._set_rate(state.rate_bps)
+            self.bandwidth_hz = 0.0
+        if not self._system.joint:
+            self.uplink.set_rate(state.rate_bps / 8)
         self._held[slot] = tasks
         if self._missing != "wait":
             self._clock.env.process(self._wait_for_command(slot))
-
-    def _set_rate(self, rate_bps: float = 0.0) -> None:
-        """Send at another rate; with joint allocation at the one that power, bandwidth and channel in force give."""
-        if self._uplink is not None:
-            rate_bps = self._decided_rate_bps()
-            self._uplink.set_rate(rate_bps / 8, self._orders.power_w if rate_bps > 0 and self._is_metered else 0.0)
-        self._rate_bps = rate_bps
-        changed, self._rate_changed = self._rate_changed, self._clock.env.event()
-        changed.succeed()
-
-    def _decided_rate_bps(self) -> float:
-        args = (self._bandwidth_hz, self._orders.power_w, self._gain)
-        return float(self._system.decided_rate_bps(*(np.array([value]) for value in args))[0])
-
-    @property
-    def _is_metered(self) -> bool:
-        return self._system.model.mode != "paper"
 
     def _wait_for_command(self, slot: int) -> Generator[Event, None, None]:
         yield self._clock.at(self._clock.now + self._patience, Phase.PATIENCE)
@@ -114,9 +100,8 @@ class Vehicle:
         if slot > self._command_slot:
             self._command_slot = slot
             self._orders = orders
-            if self._uplink is not None:
-                self._bandwidth_hz = orders.bandwidth_hz if orders.node == self.node else 0.0
-                self._set_rate()
+            self.bandwidth_hz = orders.bandwidth_hz if orders.node == self.node else 0.0
+            self._spectrum.change()
         for held in sorted(self._held):
             if held <= slot:
                 self._release(held, orders)
@@ -126,11 +111,17 @@ class Vehicle:
             task.start = self._clock.now
             task.offloading_ratio = float(orders.ratio[task.task_class])
             task.local_hz = orders.local_hz
-            if self._uplink is not None and not self._is_metered:
-                num_token = np.array([task.size_bytes / self._system.bytes_per_token[task.task_class]])
-                charged_s = split.literal_upload_s(num_token, np.array([self._decided_rate_bps()]))
-                task.transmit_j = float(energy.transmit_energy_j(self._orders.power_w, charged_s)[0])
+            self._begun.append(task)
+            if self._system.joint and self._system.model.mode == "paper":
+                self._clock.env.process(self._charge_literally(task))
             self._clock.env.process(self._live(task))
+
+    def _charge_literally(self, task: Task) -> Generator[Event, None, None]:
+        """Charge an upload as eq. 4 has it, at the rate that the commands of this instant give."""
+        yield self._clock.at(self._clock.now, RATES_SETTLED)
+        num_token = np.array([task.size_bytes / self._system.bytes_per_token[task.task_class]])
+        charged_s = split.literal_upload_s(num_token, np.array([self._spectrum.rate_bps(self)]))
+        task.charged_j = float(energy.transmit_energy_j(self.power_w, charged_s)[0])
 
     def _live(self, task: Task) -> Generator[Event, None, None]:
         """Local work -> uplink -> edge queue -> edge work -> result."""
@@ -144,8 +135,7 @@ class Vehicle:
             yield local_part
         outcome = "completed"
         if upload_bytes > 0:
-            yield from self._upload_in_turn(task, upload_bytes) if self._uplink else self._upload(upload_bytes)
-            task.upload_end = self._clock.now
+            yield from self._upload(task, upload_bytes)
             yield self._clock.at(self._clock.now + task.uplink_latency, Phase.UPLOAD_DONE)
             is_lost = task.edge_cycles > 0 and task.uplink_lost
             task.arrive = None if is_lost else self._clock.now
@@ -161,38 +151,48 @@ class Vehicle:
         task.outcome = outcome
 
     def _compute(self, task: Task) -> Generator[Event, None, None]:
-        task.local_need = execution_ticks(task.local_cycles, task.local_hz or 0.0)
-        if task.local_need:  # a task without local work does not wait for the CPU
-            with self._cpu.request() as turn:
-                yield turn
-                task.local_begin = self._clock.now
-                yield self._clock.at(self._clock.now + task.local_need, Phase.UPLOAD_DONE)
-        task.local_begin = self._clock.now if task.local_begin is None else task.local_begin
+        if task.local_cycles > 0:  # a task without local work does not wait for the CPU
+            assert task.local_hz is not None
+            work_s = computing.execution_delay_s(np.array([task.local_cycles]), np.array([task.local_hz]))
+            task.computing = self.cpu.admit(float(work_s[0]))
+            yield task.computing.finished
         task.local_end = self._clock.now
 
-    def _upload(self, left_bytes: float) -> Generator[Event, None, None]:
-        """Send: what is sent when the rate changes stays sent, the rest goes at the new rate."""
-        while True:
-            since, rate_bps = self._clock.now, self._rate_bps
-            done = self._clock.at(since + upload_ticks(left_bytes, rate_bps), Phase.UPLOAD_DONE)
-            yield done | self._rate_changed
-            if done.processed:
-                return
-            left_bytes = max(left_bytes - rate_bps / 8 * float(seconds(self._clock.now - since)), 0.0)
+    def _upload(self, task: Task, upload_bytes: float) -> Generator[Event, None, None]:
+        if task.start != self._clock.now:
+            yield self._wait_at_the_door(task)
+        task.upload = self.uplink.admit(upload_bytes)
+        yield task.upload.finished
+        task.upload_end = self._clock.now
 
-    def _upload_in_turn(self, task: Task, upload_bytes: float) -> Generator[Event, None, None]:
-        """Send when all that was ready before has been sent."""
+    def _wait_at_the_door(self, task: Task) -> Event:
+        """Return the event at which the task enters the uplink, in row order with what is ready at this instant."""
+        enters = self._clock.env.event()
+        self._ready.append((task, enters))
+        if len(self._ready) == 1:
+            self._clock.env.process(self._open_door())
+        return enters
 
-        def begun(now: int) -> None:
-            task.upload_begin = now
+    def _open_door(self) -> Generator[Event, None, None]:
+        yield self._clock.at(self._clock.now, UPLINK_ADMISSION)
+        entering, self._ready = self._ready, []
+        for _, enters in sorted(entering, key=lambda entry: entry[0].row):
+            enters.succeed()
 
-        def spend(joules: float) -> None:
-            task.transmit_j += joules
+    def local_j(self, task: Task) -> float:
+        """Return what the local part of a task has used: for the cycles that have been executed."""
+        if task.local_hz is None:
+            return 0.0
+        cycles = task.local_cycles - self._local_cycles_left(task)
+        kappa = float(self._system.kappa_vehicle[self.index])
+        return float(energy.local_energy_j(cycles, task.local_hz, kappa))
 
-        assert self._uplink is not None
-        yield self._uplink.admit(Job(upload_bytes, begun, spend))
+    def _local_cycles_left(self, task: Task) -> float:
+        return 0.0 if task.computing is None else self.cpu.left(task.computing) * (task.local_hz or 0.0)
 
-    def settle(self) -> None:
-        """Charge the upload in progress for the time up to now."""
-        if self._uplink is not None:
-            self._uplink.settle()
+    def backlog(self) -> tuple[float, float]:
+        """Return the cycles that its CPU has still to do, and the bytes that its uplink has."""
+        self._begun = [task for task in self._begun if task.done is None]
+        uploads = [task.upload for task in self._begun if task.upload is not None]
+        cycles = sum(self._local_cycles_left(task) for task in self._begun)
+        return cycles, sum(self.uplink.left(upload) for upload in uploads)

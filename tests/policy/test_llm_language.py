@@ -108,7 +108,7 @@ def test_what_the_language_has_no_words_for_is_refused(num_vehicle: int, num_cla
 def cost_of(found: Terms, offloaded: NDArray[np.bool_], share: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return what answers cost by the labels, [M]."""
     speed = share + found.bias
-    edge = found.base + found.reciprocal / np.where(speed > 0, speed, 1.0) + found.slope * share
+    edge = found.base + found.reciprocal / np.where(speed > 0, speed, 1.0) + found.slope * speed
     total: NDArray[np.float64] = np.where(offloaded, edge + found.miss * (speed < found.enough), found.idle)
     return total
 
@@ -121,24 +121,28 @@ def test_labels_cost_what_p2_costs(seed: int) -> None:
     (snapshot,) = islice(environment, 1)
     tasks = read_tasks(snapshot)
     server_hz = system.server.frequency_hz
-    price, energy_price = 0.7 / server_hz, 0.2 / server_hz
-    costs = terms_at(tasks, server_hz, system.slot_duration_s, price, energy_price)
+    price = 0.7 / server_hz
+    costs = terms_at(tasks, server_hz, system.slot_duration_s, price)
     shape = snapshot.size_bytes.shape
 
     def account(offloaded: NDArray[np.bool_], share: NDArray[np.float64]) -> tuple[float, float]:
         """Return P2 by `slot_step` and by the labels."""
         allocation_hz = np.where(offloaded, share * server_hz, 0.0)
         outcome = evaluate(snapshot, Decision(offloaded.astype(float).reshape(shape), allocation_hz.reshape(shape)))
-        counted_hz = allocation_hz + (tasks.effective * tasks.bias_hz * offloaded)
-        # What the labels pay for capacity and, where biases count, for energy is no part of P2.
-        paid = price * counted_hz.sum() - energy_price * (counted_hz - allocation_hz).sum()
-        labels = cost_of(costs, offloaded, share).sum() / tasks.num_task - paid
-        return float(outcome.objective), float(labels + tasks.server.cost(allocation_hz.sum()) + tasks.constant)
+        total_hz = (allocation_hz + tasks.bias_hz * offloaded).sum()
+        # What the labels pay for capacity is no part of P2; the server's energy is.
+        labels = cost_of(costs, offloaded, share).sum() / tasks.num_task - price * total_hz
+        server = system.server
+        power_w = server.num_core * server.kappa * (total_hz / server.num_core) ** 3
+        edge_cost = system.objective.energy_weight * power_w * system.slot_duration_s
+        return float(outcome.objective), float(labels + edge_cost + tasks.constant)
 
     floor = float((least_allocation_hz(system, snapshot.estimation_bias_hz) / server_hz).max())
     for _ in range(5):
         offloaded = rng.random(tasks.num_task) < 0.5
-        share = np.maximum(rng.uniform(0.01, 0.3, tasks.num_task), floor + 1e-6)
+        speed = rng.uniform(0.01, 0.3, tasks.num_task)
+        speed *= 0.7 / speed.sum()  # or the server would slow them down
+        share = np.maximum(speed - tasks.bias_hz / server_hz, floor + 1e-6)
         by_step, by_labels = account(offloaded, share)
         assert by_labels == pytest.approx(by_step, rel=1e-9, abs=1e-9)
 
@@ -151,7 +155,7 @@ def test_everything_local_costs_what_local_only_costs() -> None:
     policy.reset(environment.system, 0)
     objective = float(evaluate(snapshot, policy.decide(snapshot)).objective)
     system = environment.system
-    idle = terms_at(tasks, system.server.frequency_hz, system.slot_duration_s, 0.0, 0.0).idle
+    idle = terms_at(tasks, system.server.frequency_hz, system.slot_duration_s, 0.0).idle
     assert float(np.mean(idle)) + tasks.constant == pytest.approx(objective)
 
 
@@ -174,16 +178,15 @@ def test_the_best_shares_cost_least(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_labels_elsewhere_are_those_of_another_slot(seed: int) -> None:
-    """With other backlogs and at another price, costs are what they are in a slot that really has them (no bias)."""
+    """With other backlogs and at another price, costs are what they are in a slot that really has them."""
     environment = RandomEnvironment(seed)
     system, rng = environment.system, np.random.default_rng(seed)
     (snapshot,) = islice(environment, 1)
-    snapshot = dataclasses.replace(snapshot, estimation_bias_hz=np.zeros_like(snapshot.estimation_bias_hz))
     other = dataclasses.replace(snapshot, backlog_bytes=rng.exponential(1.0, NUM_CLASS) * system.backlog_unit_bytes)
     server_hz, slot_s, count = system.server.frequency_hz, system.slot_duration_s, snapshot.size_bytes.size
 
     def costs(state: TwinSnapshot, price: float) -> Terms:
-        return terms_at(read_tasks(state), server_hz, slot_s, price / (count * server_hz), 0.0)
+        return terms_at(read_tasks(state), server_hz, slot_s, price / (count * server_hz))
 
     gained = worth_of_draining(other) - worth_of_draining(snapshot)
     moved = elsewhere(costs(snapshot, 5.0), np.array(3.0), np.tile(gained, system.num_vehicle))

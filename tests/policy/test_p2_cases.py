@@ -146,7 +146,6 @@ class Oracle:
         active = ratio > 0
         beyond = 0.0 if self.effective else self.bias  # y - v
         low, high = np.where(active, low_y - beyond, 0.0), np.where(active, high_y - beyond, 0.0)
-        shift = np.where(active, self.bias, 0.0).sum((-2, -1)) if self.effective else np.zeros(len(ratio))
         fits = low.sum((-2, -1)) <= self.capacity
         low, high = np.where(np.isfinite(low), low, 0.0), np.minimum(high, self.capacity)
         a = self.q * ratio * self.work
@@ -158,7 +157,7 @@ class Oracle:
             return best
 
         def offered(price: Floats) -> Floats:
-            total = offer(price / (3 * self.cubic)) + shift if offer else np.full(len(price), np.inf)
+            total = offer(price / (3 * self.cubic)) if offer else np.full(len(price), np.inf)
             least: Floats = np.minimum(total, self.capacity)
             return least
 
@@ -171,15 +170,15 @@ class Oracle:
         v = demand(right)
         over = np.where(right <= floor * (1 + 1e-9) + 1e-39, offered(right) - v.sum((-2, -1)), 0.0)
         v += self._drained(ratio, np.maximum(over, 0.0))
-        allocation = np.where(active, v - (self.bias if self.effective else 0.0), v)
+        allocation = np.where(v > 0, v - (self.bias if self.effective else 0.0), 0.0)
         value = score(self.snapshot, ratio, np.where(fits[:, None, None], allocation, 1.0))
         return np.where(fits, value, np.inf)
 
     def _drained(self, ratio: Floats, over: Floats) -> Floats:
-        """Give what is left over to tasks of the class that drains best; idle ones only if their bias costs nothing."""
+        """Give what is left over to tasks of the class that drains best; idle ones only if they can have any speed."""
         host = np.broadcast_to((self.drain == self.drain.max()) & (self.drain > 0), ratio.shape)
-        if self.effective and self.bias.any():
-            host = host & (ratio > 0)
+        if self.effective:
+            host = host & ((ratio > 0) | (self.bias <= 0))
         count = host.sum((-2, -1))
         return np.where(host, (over / np.maximum(count, 1))[:, None, None], 0.0)
 

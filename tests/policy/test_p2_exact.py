@@ -275,6 +275,30 @@ def test_slow_uplinks_leave_everything_at_home() -> None:
     assert found.gap <= 1e-12
 
 
+@pytest.mark.parametrize("bias_hz", [0.0, -3e8, 3e8, 1.2e9])
+def test_draining_an_idle_task_pays_for_its_true_speed(bias_hz: float) -> None:
+    """Nothing can be sent: P2 gains s per Hz of true speed y >= bias and pays e3 y^3, best at sqrt(s / (3 e3)).
+
+    Where the bias alone costs more than it drains, nothing is allocated.
+    """
+    chosen = []
+    for backlog in (0.05, 0.5, 20.0):
+        system = make_system(1, 1, {"capacity": "effective"}, weights={"energy_weight": 5.0})
+        snapshot = make_snapshot(system, np.random.default_rng(3), bias_hz, backlog, rate_bps=100.0)
+        decision, found = run(snapshot)
+        check(snapshot)
+        gain = 0.1 * float(snapshot.backlog_bytes[0]) / system.backlog_unit_bytes**2 * 0.1 / 2e3
+        cubic = 5.0 * 0.1 * 1.85e-28 / 2**2
+        y = min(max(np.sqrt(gain / (3 * cubic)), bias_hz), 6e9)
+        worth = gain * y - cubic * y**3
+        idle = float(score(snapshot, np.zeros((1, 1)), np.zeros((1, 1))))
+        assert found.objective == pytest.approx(idle - max(worth, 0.0), rel=1e-9)
+        expected_hz = y - bias_hz if worth > 0 else 0.0
+        assert float(decision.compute_allocation_hz[0, 0]) == pytest.approx(expected_hz, rel=1e-6, abs=1.0)
+        chosen.append(worth > 0)
+    assert chosen[-1]
+
+
 def test_hopeless_deadlines_cost_their_price_and_keep_the_soft_cost() -> None:
     """Vehicles are slow and uplinks slower: all tasks are late, and the decision is that of P_m = 0."""
     hard, soft = (

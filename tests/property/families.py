@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 from unittest.mock import patch
 
@@ -27,10 +27,13 @@ from sim.scenario import Scenario
 from sim.simulation import RunResult, run
 from sim.world import World
 from tests.oracle.engine import Fault, Oracle, OracleResult
+from tests.oracle.task import Task
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
 Floats = NDArray[np.float64]
+CPU_RULES = ("per-task", "in-turn", "sharing")
+UPLINK_RULES = ("each", "in-turn", "sharing")
 
 
 @dataclass
@@ -83,18 +86,32 @@ class Observed:
 
     backlog_bytes : what the servers reported, in order: one [K] per slot and node
     most_hz, most_bandwidth_hz : most of each node's server and spectrum that was ever in use at once, [M]
+    rates_bps : times, ticks, from which on the uplinks had these rates, [N]
     """
 
     backlog_bytes: list[Floats] = field(default_factory=list)
     most_hz: Floats = field(default_factory=lambda: np.zeros(1))
     most_bandwidth_hz: Floats = field(default_factory=lambda: np.zeros(1))
+    rates_bps: list[tuple[int, Floats]] = field(default_factory=list)
+    _gain: Floats = field(default_factory=lambda: np.zeros(1))
 
-    def note(self, plane: DataPlane) -> None:
+    def begin_slot(self, plane: DataPlane, now: int, rate_bps: Floats, gain: Floats) -> None:
+        """Look at what is in use when a slot has begun."""
+        self._gain = gain
+        if not plane.system.joint:
+            self.rates_bps.append((now, rate_bps))
+        self.note(plane, now)
+
+    def note(self, plane: DataPlane, now: int) -> None:
         """Look at what is in use now."""
-        nodes = [plane.serving_node == node for node in range(plane.system.num_node)]
-        self.most_hz = np.maximum(self.most_hz, [plane.service_hz[here].sum() for here in nodes])
-        bandwidth_hz = plane.radio.bandwidth_hz
-        self.most_bandwidth_hz = np.maximum(self.most_bandwidth_hz, [bandwidth_hz[here].sum() for here in nodes])
+        system, radio = plane.system, plane.radio
+        nodes = [plane.serving_node == node for node in range(system.num_node)]
+        hz = [plane.service_hz[here].sum() + plane.leaving.rate_at_hz(node) for node, here in enumerate(nodes)]
+        self.most_hz = np.maximum(self.most_hz, hz)
+        self.most_bandwidth_hz = np.maximum(self.most_bandwidth_hz, [radio.bandwidth_hz[here].sum() for here in nodes])
+        if system.joint:
+            power_w, _ = radio.granted
+            self.rates_bps.append((now, system.decided_rate_bps(radio.bandwidth_hz, power_w, self._gain)))
 
 
 @dataclass(frozen=True)
@@ -118,17 +135,17 @@ class Case:
         faults, observed = self.faults, self.observed
 
         class WatchedPlane(DataPlane):
-            def begin_slot(self, *args: Any) -> None:
-                super().begin_slot(*args)
-                observed.note(self)
+            def begin_slot(self, now: int, uplink_rate_bps: Floats, channel_gain: Floats, serving_node: Any) -> None:
+                super().begin_slot(now, uplink_rate_bps, channel_gain, serving_node)
+                observed.begin_slot(self, now, uplink_rate_bps, channel_gain)
 
-            def set_radio(self, *args: Any) -> None:
-                super().set_radio(*args)
-                observed.note(self)
+            def set_radio(self, at: int, *args: Any) -> None:
+                super().set_radio(at, *args)
+                observed.note(self, at)
 
-            def set_service_rate(self, *args: Any) -> None:
-                super().set_service_rate(*args)
-                observed.note(self)
+            def set_service_rate(self, now: int, *args: Any) -> None:
+                super().set_service_rate(now, *args)
+                observed.note(self, now)
 
         class FaultyWorld(World):
             def run(self) -> None:
@@ -258,6 +275,12 @@ def twins(dice: Dice, slot_s: float, share_hz: float) -> dict[str, Any]:
     }
 
 
+def modes(dice: Dice) -> dict[str, Any]:
+    """Draw a reading of the equations; what a server really does may exceed it only if it is read as in the paper."""
+    mode = dice.pick(["paper", "corrected"])
+    return {"mode": mode, "capacity": dice.pick([None, "effective"] + ["alloc"] * (mode == "paper"))}
+
+
 def systems(dice: Dice, slot_s: float) -> tuple[dict[str, Any], float]:
     """Draw the physical system, and return it with a fair share of its server."""
     count, num_class = dice.integer(1, 6), dice.integer(1, 3)
@@ -278,8 +301,8 @@ def systems(dice: Dice, slot_s: float) -> tuple[dict[str, Any], float]:
     sharing = dice.pick(["each", "each", "equal"])
     system = {
         "time": {"slot_duration_s": slot_s, "num_slot": dice.integer(2, 12)},
-        "model": {
-            "mode": dice.pick(["paper", "corrected"]),
+        "model": modes(dice)
+        | {
             "order": dice.pick(["sequential", "parallel"]),
             "upload": dice.pick([None, "proportional", "whole", "always"]),
         },
@@ -288,7 +311,7 @@ def systems(dice: Dice, slot_s: float) -> tuple[dict[str, Any], float]:
             "cpu_hz": dice.pick([[cpu_hz], [cpu_hz, 1.5 * cpu_hz]]),
             "kappa": 1e-28,
             "transmit_power_w": 0.2,
-            "cpu": dice.pick(["per-task", "shared"]),
+            "cpu": dice.pick(CPU_RULES),
             "report_interval": dice.pick([1, 1, 2, 3]),
         },
         "mobility": {
@@ -299,6 +322,7 @@ def systems(dice: Dice, slot_s: float) -> tuple[dict[str, Any], float]:
         "radio": {
             "bandwidth_hz": bandwidth_hz,
             "bandwidth_sharing": sharing,
+            "uplink": dice.pick(UPLINK_RULES),
             "noise_w": dice.pick([None, 1e-14]) if bandwidth_hz < 1e18 else 1e-14,
             "fading": dice.pick(["rayleigh", "none"]),
         },
@@ -346,6 +370,17 @@ def cases() -> st.SearchStrategy[Case]:
     return st.integers(0, 2**64 - 1).map(case_of)
 
 
+def together(tasks: Sequence[Task], begin: str, end: str) -> int:
+    """Return how many tasks of one vehicle were at most at once in a stage, some time of the run."""
+    most = 0
+    for vehicle in {task.vehicle for task in tasks}:
+        stages = [(getattr(t, begin), getattr(t, end)) for t in tasks if t.vehicle == vehicle]
+        changes = [(time, 1) for time, until in stages if time is not None and time != until]
+        changes += [(until, -1) for time, until in stages if until is not None and time != until]
+        most = max(most, *accumulate(change for _, change in sorted(changes)), 0)
+    return most
+
+
 def coverage(case: Case, oracle: OracleResult) -> Counter[str]:
     """Count what makes a case worth running: 1 for each kind of trouble that it really contains, 0 for the others."""
     slot_ns = to_ns(case.scenario.time.slot_duration_s)
@@ -353,6 +388,9 @@ def coverage(case: Case, oracle: OracleResult) -> Counter[str]:
     tasks, decisions = oracle.tasks, oracle.decisions
     parallel = case.scenario.model.order == "parallel"
     uploads = [((t.start if parallel else t.local_end) or 0, t.upload_end) for t in tasks if t.upload_end is not None]
+    cpu, uplink = case.scenario.system().cpu, case.scenario.system().uplink
+    computing = together(tasks, "local_begin", "local_end")
+    sending = together(tasks, "upload_begin", "upload_end")
     sampled_ns = [item.decided_ns - item.age_s * 1e9 for item in decisions]
     seen = {
         "carry-over": sum(float(backlog.sum()) > 0 for backlog in oracle.backlog_bytes) > 1,
@@ -372,6 +410,12 @@ def coverage(case: Case, oracle: OracleResult) -> Counter[str]:
         "messages lost": oracle.messages["lost"] > 0,
         "messages in flight": oracle.messages["in flight"] > 0,
         "faults": bool(case.faults),
+        "local work in turn": cpu == "in-turn" and any(t.local_begin != t.start for t in tasks if t.start is not None),
+        "a shared CPU": cpu == "sharing" and computing > 1,
+        "a CPU of its own for each of several tasks": cpu == "per-task" and computing > 1,
+        "uploads in turn": uplink == "in-turn" and sending > 0,
+        "a shared uplink": uplink == "sharing" and sending > 1,
+        "an uplink of its own for each of several uploads": uplink == "each" and sending > 1,
         "completed": any(t.outcome == "completed" for t in tasks),
         "in flight": any(t.outcome == "in flight" for t in tasks),
     }

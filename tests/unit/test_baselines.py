@@ -70,7 +70,7 @@ def test_edge_equal_gives_every_task_the_same_and_uses_the_whole_capacity(bias_h
     effective = decide("edge-equal", make_snapshot(*EXAMPLE, bias_hz))
     np.testing.assert_array_equal(effective.offloading_ratio, 1.0)
     np.testing.assert_allclose(true_hz(effective, bias_hz), SERVER_HZ / 4, rtol=1e-12)
-    literal = decide("edge-equal", make_snapshot(*EXAMPLE, bias_hz, "model.capacity=alloc"))
+    literal = decide("edge-equal", make_snapshot(*EXAMPLE, bias_hz, "model.mode=paper"))
     np.testing.assert_allclose(literal.compute_allocation_hz, (SERVER_HZ - 4 * bias_hz) / 4, rtol=1e-12)
     assert literal.compute_allocation_hz.sum() + 4 * bias_hz == pytest.approx(SERVER_HZ, rel=1e-12)
 
@@ -119,6 +119,8 @@ SNAPSHOTS = st.builds(
             [10.0**g for g in gain],
             bias,
             f"model.upload={rule}",
+            "model.mode=paper",
+            "model.edge_energy=energy",
             f"model.capacity={capacity}",
             f"objective.deadline_price={price}",
         ),

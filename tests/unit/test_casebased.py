@@ -281,7 +281,7 @@ def test_mean_case_is_the_mean_of_ratios_and_shares() -> None:
     "settings",
     [
         ("twin.bias.cpu_frequency_hz={kind='random-walk', step_std='0.5 GHz'}",),
-        ("model.capacity=alloc", "twin.bias.cpu_frequency_hz=5e9"),
+        ("model.mode=paper", "twin.bias.cpu_frequency_hz=5e9"),
     ],
 )
 def test_copies_fit_the_present_capacity(name: str, settings: tuple[str, ...]) -> None:

@@ -138,7 +138,11 @@ def test_version() -> None:
 def test_check_of_a_scenario() -> None:
     assert twin("check", "dtecn").out == (
         "dtecn: is a valid scenario: 10 vehicles, 3 task classes, 1000 slots of 0.1 s\n"
+        "dtecn: warning: radio.noise_w: -110.0 dBm on 20 MHz is 9.0 dB below thermal noise (kTB), -101.0 dBm\n"
+        "dtecn: keeps eq. 7: every task has a CPU of its own\n"
+        "dtecn: keeps eq. 9: every upload has the whole rate of its vehicle\n"
     )
+    assert len(twin("check", "corridor").out.splitlines()) == 1
 
 
 def test_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Literal
 
 import numpy as np
@@ -47,7 +48,8 @@ def make_belief(
     known: bool = True,
     **biases: BiasProcess,
 ) -> Belief:
-    processes = {name: no_bias() for name in ("task_size_bytes", "position_m", "channel_gain_db")} | biases
+    names = {field.name for field in dataclasses.fields(Biases)} - {"cpu_frequency_hz", "known"}
+    processes = {name: no_bias() for name in names} | biases
     hidden_hz = np.arange(NUM_VEHICLE * NUM_CLASS, dtype=float).reshape(NUM_VEHICLE, NUM_CLASS) - 2e9
     first = states(0) if registered is None else registered
     all_biases = Biases(cpu_frequency_hz=lambda slot: hidden_hz + slot, known=known, **processes)
@@ -64,7 +66,10 @@ def cohort(
 
 def assert_tags(snapshot: TwinSnapshot, tags: list[int]) -> None:
     """Check that every estimate of vehicle n comes from the states with tag ``tags[n]``."""
-    for name in ("size_bytes", "x_m", "y_m", "speed_mps", "heading_rad", "channel_gain"):
+    for name in (
+        *("size_bytes", "x_m", "y_m", "speed_mps", "heading_rad", "channel_gain"),
+        *("cpu_backlog_cycles", "uplink_backlog_bytes"),
+    ):
         expected = np.stack([getattr(states(tag), name)[vehicle] for vehicle, tag in enumerate(tags)])
         np.testing.assert_array_equal(getattr(snapshot, name), expected, err_msg=name)
 

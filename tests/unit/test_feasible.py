@@ -20,7 +20,9 @@ Floats = NDArray[np.float64]
 SHAPE = (3, 2)
 SERVER_HZ = 60e9
 NO_BIAS = np.zeros(SHAPE)
-SYSTEMS = {rule: make_scenario(f"model.capacity={rule}").system() for rule in ("alloc", "effective")}
+SYSTEMS = {
+    rule: make_scenario("model.mode=paper", f"model.capacity={rule}").system() for rule in ("alloc", "effective")
+}
 
 
 def matrix(numbers: st.SearchStrategy[float]) -> st.SearchStrategy[Floats]:

@@ -105,11 +105,22 @@ def test_edge_power_has_the_same_bits_for_numbers_and_arrays(total: float) -> No
     assert float(energy.edge_power_w(np.float64(total), 10, 1.5625e-35)) == number
 
 
+def test_means_are_over_the_tasks_that_there_are() -> None:
+    values = np.random.default_rng(0).random((40, 5, 3))
+    present = np.random.default_rng(1).random((40, 5, 3)) < 0.7
+    present[0], present[1] = True, False
+    found = qos.mean_of_tasks(values, present)
+    assert found[0] == qos.mean_of_tasks(values[0], present[0]) == values[0].mean(axis=-1).mean()  # the same bits
+    assert found[1] == 0.0
+    expected = [np.average(value, weights=weight) for value, weight in zip(values[2:], present[2:], strict=True)]
+    np.testing.assert_allclose(found[2:], expected, rtol=1e-13)
+
+
 def test_qos_and_misses() -> None:
     delay, deadline = np.array([[0.0, 0.2], [0.1, 0.6]]), np.array([0.1, 0.4])
     task_qos = qos.qos(delay, deadline)
     np.testing.assert_allclose(task_qos, [[1.0, 0.5], [0.0, -0.5]])
-    assert qos.system_qos(task_qos) == pytest.approx(0.25)
+    assert qos.mean_of_tasks(task_qos, np.ones((2, 2), dtype=bool)) == pytest.approx(0.25)
     np.testing.assert_array_equal(qos.deadline_missed(delay, deadline), [[0.0, 0.0], [0.0, 1.0]])
     assert qos.deadline_missed(delay.astype(np.float32), deadline.astype(np.float32)).dtype == np.float32
 

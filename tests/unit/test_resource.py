@@ -155,8 +155,12 @@ def test_what_is_taken_out_keeps_what_is_left_and_the_others_go_on(rule: Rule) -
         assert sorted(gone.tolist()) == ([5, 6, 7] if rule == "in-turn" else [4, 5, 6, 7])
     ends_ms = [end / MS for end in columns.upload_end[:4].tolist()]
     # 1, 3 and 4 kB of vehicle 0; at 2 ms each of four has got 500 B when they share.
-    expected = {"each": [1, 2, 3, 4], "in-turn": [1, None, 5, 9], "sharing": [3.5, None, 7.5, 8.5]}[rule]
-    for found, time_ms in zip(ends_ms, expected, strict=True):
+    times_ms: dict[Rule, list[float | None]] = {
+        "each": [1, 2, 3, 4],
+        "in-turn": [1, None, 5, 9],
+        "sharing": [3.5, None, 7.5, 8.5],
+    }
+    for found, time_ms in zip(ends_ms, times_ms[rule], strict=True):
         if time_ms is not None:
             assert found == pytest.approx(time_ms, rel=1e-12)
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from physical.errors import InputError
 from physical.quantity import accepted, parse
+from sim.check import check
+from sim.inputs import Inputs
+from sim.readings import warnings
 from sim.scenario import Scenario, names
+from sim.streams import Streams
 
 MINIMAL: dict[str, Any] = {
     "vehicles": {"num_vehicle": 2, "cpu_hz": ["5 GHz", 4e9], "kappa": 1e-28, "transmit_power_w": "23 dBm"},
@@ -170,7 +176,10 @@ def test_error_tells_file_from_setting() -> None:
         (["model.mode=corrected"], ("proportional", "effective", "energy")),
         ([], ("proportional", "effective", "energy")),
         (["model.mode=paper", "model.upload=whole"], ("whole", "alloc", "power")),
-        (["model.capacity=alloc", "model.edge_energy=power"], ("proportional", "alloc", "power")),
+        (
+            ["model.mode=paper", "model.capacity=effective", "model.edge_energy=energy"],
+            ("always", "effective", "energy"),
+        ),
     ],
 )
 def test_mode_expands_to_rules(settings: list[str], rules: tuple[str, str, str]) -> None:
@@ -188,3 +197,81 @@ def test_file_and_built_in_are_the_same(tmp_path: Path) -> None:
 def test_scenario_is_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Scenario.from_dict(MINIMAL).time.num_slot = 3
+
+
+# 128.1 dB is what the formula of TR 36.942 gives at 2 GHz; 21 log10(2.95) = 9.8663.
+@pytest.mark.parametrize(
+    ("name", "intercept_db"),
+    [("dtecn", 128.1), ("dtecn-congested", 128.1), ("llm6g", 128.1), ("corridor", 137.9663), ("blackout", 137.9663)],
+)
+def test_path_loss_follows_the_carrier(name: str, intercept_db: float) -> None:
+    assert Scenario.load(name).radio.intercept_db == pytest.approx(intercept_db, abs=1e-4)
+    assert Scenario.load(name, ['radio.path_loss_intercept_db="120 dB"']).radio.intercept_db == 120.0
+
+
+def test_presets_at_2_ghz_keep_the_very_intercept() -> None:
+    assert {Scenario.load(name).radio.intercept_db for name in ("dtecn", "dtecn-congested", "llm6g")} == {128.1}
+
+
+@pytest.mark.parametrize(("carrier", "intercept_db"), [("5.9 GHz", 137.9663), ("2 GHz", 128.1)])
+def test_gains_of_the_corridor_are_those_of_its_carrier(carrier: str, intercept_db: float) -> None:
+    """Without shadowing the gain at a distance d is 10^-(L + 37.6 log10(d / 1 km)) / 10, by the nearest node."""
+    more = ["radio.association=nearest", "radio.shadowing_std_db=0", f'radio.carrier_hz="{carrier}"']
+    scenario = Scenario.load("corridor", more)
+    block = Inputs(scenario, scenario.system(), Streams(0)).block(0, 5)
+    away_m = [np.hypot(block.x_m - node.position_m[0], block.y_m - node.position_m[1]) for node in scenario.nodes]
+    loss_db = intercept_db + 37.6 * np.log10(np.min(away_m, axis=0) / 1000)
+    here = block.serving_node >= 0
+    assert here.any()
+    assert 10 * np.log10(block.large_scale_gain[here]) == pytest.approx(-loss_db[here], abs=1e-3)
+
+
+READINGS: list[tuple[str, list[str], set[str]]] = [
+    ("dtecn", [], {"7", "9"}),
+    ("dtecn", ["vehicles.cpu=sharing"], {"9"}),
+    ("dtecn", ["vehicles.cpu=in-turn", "radio.uplink=sharing"], set()),
+    ("dtecn", ["model.mode=paper"], {"7", "9", "15", "24c"}),
+    ("dtecn-congested", [], {"7", "9"}),
+    ("llm6g", [], set()),
+    ("llm6g", ["model.mode=paper"], {"4", "9", "24c", "10", "4, 8 and 10"}),
+    ("llm6g", ["model.mode=paper", "cost.normalise=true"], {"4", "9", "24c", "4, 8 and 10"}),
+    ("corridor", [], set()),
+    ("blackout", [], set()),
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "equations"), READINGS)
+def test_readings_that_no_hardware_has(name: str, settings: list[str], equations: set[str]) -> None:
+    found = Scenario.load(name, settings).readings()
+    assert {re.match(r"eqs?\. ([0-9a-z, ]+?)(?: of 'llm6g')?:", reading)[1] for reading in found} == equations  # type: ignore[index]
+
+
+NOISE: list[tuple[str, list[str], str]] = [
+    ("dtecn", [], "radio.noise_w: -110.0 dBm on 20 MHz is 9.0 dB below thermal noise (kTB), -101.0 dBm"),
+    ("dtecn", ['radio.bandwidth_hz="10 MHz"'], "radio.noise_w: -110.0 dBm on 10 MHz is 6.0 dB below"),
+    ("dtecn", ['radio.noise_w="-92 dBm"'], ""),
+    ("dtecn", ['radio.noise_w="-100.98 dBm"'], ""),  # kTB of 20 MHz is -100.99 dBm
+    ("dtecn", ['radio.noise_w="-101 dBm"'], "radio.noise_w: -101.0 dBm on 20 MHz is 0.0 dB below"),
+    ("dtecn-congested", [], ""),
+    ("dtecn-congested", ["radio.noise_figure_db=0"], ""),
+    ("dtecn-congested", ["radio.noise_density_dbm_hz=-190"], "radio.noise_density_dbm_hz: -112.0 dBm on 8 MHz"),
+    ("llm6g", [], ""),
+    ("llm6g", ["radio.noise_density_dbm_hz=-184"], "radio.noise_density_dbm_hz: -175.0 dBm on 1 Hz is 1.0 dB below"),
+    ("corridor", [], ""),
+    ("blackout", [], ""),
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "line"), NOISE)
+def test_noise_below_that_of_a_resistor(name: str, settings: list[str], line: str) -> None:
+    """kT at 290 K is -174 dBm/Hz: on 20 MHz 73.0 dB more."""
+    found = warnings(Scenario.load(name, settings))
+    assert len(found) == (line != "")
+    assert all(warning.startswith(line) for warning in found)
+
+
+def test_check_tells_readings_and_warnings() -> None:
+    verdict = check("dtecn")
+    assert verdict.ok
+    assert [note.partition("dtecn: ")[2].split()[0] for note in verdict.notes] == ["warning:", "keeps", "keeps"]
+    assert check("corridor").notes == ()

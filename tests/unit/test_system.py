@@ -50,6 +50,24 @@ def test_weights_of_the_cost(weight: float, normalise: bool) -> None:
     assert system.cost == Cost(time_weight=weight, normalise=normalise)
 
 
+@pytest.mark.parametrize(
+    ("given", "mode", "counted"),
+    [
+        (None, "corrected", True),
+        (None, "paper", False),
+        ("true", "paper", True),
+        ("false", "corrected", False),
+    ],
+)
+def test_the_mode_decides_whether_seconds_are_added_to_joules(given: str | None, mode: str, counted: bool) -> None:
+    """Eq. 10 of 'llm6g' to the letter has no units of its own: T0 = 1 s and E0 = 1 J, unless the scenario asks."""
+    settings = [f"model.mode={mode}", *([] if given is None else [f"cost.normalise={given}"])]
+    system = llm6g(*settings)
+    mean_local_s = sum(flops(num_token) for num_token in range(64, 1025)) / 961 / (2048 * 16 * 0.45) / 1.3e9
+    expected = (mean_local_s, 40.0 * mean_local_s) if counted else (1.0, 1.0)
+    assert (system.time_unit_s, system.energy_unit_j) == pytest.approx(expected, rel=1e-9)
+
+
 def test_noise_density_of_each_mode() -> None:
     """-174 dBm/Hz and a noise figure of 9 dB; in mode "paper" -134 dBm/Hz as given, without the figure."""
     assert llm6g().noise_density_w_hz == pytest.approx(10**-16.5 * 1e-3, rel=1e-12)

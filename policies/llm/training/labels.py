@@ -13,7 +13,6 @@ import numpy as np
 
 from physical.model.arrays import Array
 from policies.optimal.branch import root_bracket
-from policies.optimal.dual import Dual
 from policies.optimal.options import list_options
 from policies.optimal.tasks import Tasks, read_tasks
 from twin.snapshot import TwinSnapshot
@@ -25,7 +24,7 @@ class Terms(NamedTuple):
     """Cost of the answers of tasks in parts of the QoS that one task can earn; arrays [..., M], no unit.
 
     Offloaded with a share a of the server, a task costs ``base + reciprocal / (a + bias) + miss [a + bias < enough] +
-    slope a``; on its vehicle it costs ``idle``.
+    slope (a + bias)``; on its vehicle it costs ``idle``.
 
     Parameters
     ----------
@@ -60,29 +59,26 @@ def terms(snapshot: TwinSnapshot) -> tuple[Terms, float]:
     options = list_options(tasks)
     root = root_bracket(tasks, options, _TOLERANCE)
     price = root.high.price
-    energy_price = Dual((options.menu,), tasks.server, root.cap_hz).energy_price(price)
     system = snapshot.system
     server_hz = system.server.frequency_hz
-    found = terms_at(tasks, server_hz, system.slot_duration_s, price, energy_price)
+    found = terms_at(tasks, server_hz, system.slot_duration_s, price)
     return found, tasks.num_task * server_hz * price
 
 
-def terms_at(tasks: Tasks, server_hz: float, slot_duration_s: float, price: float, energy_price: float) -> Terms:
-    """Return the costs at a price of capacity and one of energy.
+def terms_at(tasks: Tasks, server_hz: float, slot_duration_s: float, price: float) -> Terms:
+    """Return the costs at a price of capacity, which pays for its energy, too.
 
-    tasks : P2 of the slot, sequential, uploads in proportion
+    tasks : P2 of the slot, sequential, uploads in proportion, capacity and energy of true speeds
     server_hz : Hz, what shares are parts of
     slot_duration_s : s
-    price, energy_price : 1/Hz, as in `policies.optimal.dual`
+    price : 1/Hz, as in `policies.optimal.dual`
     """
     scale = float(tasks.num_task)
-    counts_speed = 1.0 if tasks.effective else 0.0
-    offered = (price - tasks.drain_per_hz) * counts_speed * tasks.bias_hz - energy_price * counts_speed * tasks.bias_hz
     left_s = tasks.deadline_s - tasks.upload_s
     enough_hz = np.where(left_s > 0.0, tasks.work_cycles / np.where(left_s > 0.0, left_s, 1.0), np.inf)
     delay_cost = tasks.delay_cost_per_s
     return Terms(
-        base=scale * (tasks.backlog_cost + delay_cost * tasks.upload_s + offered),
+        base=scale * (tasks.backlog_cost + delay_cost * tasks.upload_s),
         reciprocal=scale * delay_cost * tasks.work_cycles / server_hz,
         bias=tasks.bias_hz / server_hz,
         enough=enough_hz / server_hz,
@@ -95,8 +91,6 @@ def terms_at(tasks: Tasks, server_hz: float, slot_duration_s: float, price: floa
 
 def elsewhere(terms: Terms, price: Array, worth: Array) -> Terms:
     """Return the costs at another price of the whole server, and with other backlogs.
-
-    That of energy is taken to stay what it is: it counts only with a bias, and then little.
 
     Parameters
     ----------
@@ -113,9 +107,9 @@ def best_shares(terms: Terms) -> Array:
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         speed = np.sqrt(terms.reciprocal / np.maximum(terms.slope, 1e-6))
-        soft = terms.base + terms.reciprocal / speed + terms.slope * (speed - terms.bias)
+        soft = terms.base + terms.reciprocal / speed + terms.slope * speed
         soft = soft + terms.miss * (speed < terms.enough)
-        bound = terms.base + terms.reciprocal / terms.enough + terms.slope * (terms.enough - terms.bias)
+        bound = terms.base + terms.reciprocal / terms.enough + terms.slope * terms.enough
     bound = np.where(np.isfinite(terms.enough), bound, np.inf)
     is_bound = bound < soft
     share = np.where(is_bound, terms.enough, speed) - terms.bias

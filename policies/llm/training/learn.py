@@ -197,7 +197,7 @@ def costs_of_answers(terms: tuple[Tensor, ...]) -> Tensor:
     share = torch.from_numpy(SHARE.centre(np.arange(SHARE.count))).to(torch.float32)
     speed = share + named.bias
     positive = speed.clamp(min=_FLOOR)
-    shares = named.base + named.reciprocal / positive + named.slope * share
+    shares = named.base + named.reciprocal / positive + named.slope * speed
     shares = shares + named.miss * (speed < named.enough) + 1e3 * (speed < _FLOOR)
     cost = torch.cat([named.idle, shares], -1)
     return (cost - cost.amin(-1, keepdim=True)).clamp(max=_CLIP)

@@ -61,7 +61,7 @@ class Cells:
         """Return eq. 9 of some vehicles that offload, [J], for shares of the server, [J], Hz."""
         cycles = self.cycles[member]
         edge_s = computing.execution_delay_s(cycles, edge_hz)
-        edge_j = energy.local_energy_j(cycles, edge_hz, self.kappa[self.cell[member]])
+        edge_j = energy.edge_job_energy_j(cycles, edge_hz, 1, self.kappa[self.cell[member]])
         cost: Floats = weighted_cost(edge_s, edge_j, self.time_weight, self.energy_weight)
         return cost
 

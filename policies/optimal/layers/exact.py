@@ -12,6 +12,8 @@ from twin.decision import Decision, Diagnostics
 from twin.snapshot import TwinSnapshot
 
 _ROUNDING = 1e-14
+MODEL = "eqs. 1-10, no waiting"
+"""What P1 takes a slot for: no job waits for another."""
 
 
 @dataclass
@@ -19,7 +21,8 @@ class LayersExact:
     """Solves P1 on the twin's belief by prices on frequency and spectrum, then branch and bound, cell by cell.
 
     The objective is that of `split_step` for the decision returned, whose numbers are rounded down to a grid; the lower
-    bound holds for every decision with whole layers that keeps to the limits of eqs. 10a to 10e.
+    bound holds for every decision with whole layers that keeps to the limits of eqs. 10a to 10e; of servers that have
+    leftovers, to the rest of eq. 10e (`policies.feasible.reserved_hz`).
 
     Parameters
     ----------
@@ -66,4 +69,4 @@ def certificate(objective: float, bound: float, solve_s: float) -> Diagnostics:
     """
     bound = min(bound * (1.0 - _ROUNDING), objective)
     gap = (objective - bound) / objective if objective > 0.0 else 0.0
-    return Diagnostics(objective=objective, lower_bound=bound, gap=gap, solve_s=solve_s)
+    return Diagnostics(objective=objective, lower_bound=bound, gap=gap, solve_s=solve_s, model=MODEL)

@@ -13,6 +13,7 @@ from physical.model.objective import weighted_cost
 from physical.model.split import SplitOutcome, literal_upload_s, split_step
 from physical.model.units import BITS_PER_BYTE
 from physical.system import System
+from policies.feasible import FLOOR, rest_hz
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
@@ -42,8 +43,8 @@ class LayersProblem:
     gamma : [N], Hz/W, channel gain over noise density; 0 for a vehicle that cannot offload
     power_min_w, power_max_w : [N], W
     node : [N], index of the node; -1 for a vehicle without one
-    node_hz : [M], Hz, F
-    node_kappa : [M], W/Hz^3, kappa_2
+    node_hz : [M], Hz, F, less what leftovers need
+    node_kappa : [M], W/Hz^3, kappa_2 of a server as a whole: kappa / N_E^2
     node_bandwidth_hz : [M], Hz, Bw
     literal : mode "paper": no communication time, eq. 4 is charged to every vehicle, capacities are used up exactly
     """
@@ -140,8 +141,8 @@ def read_problem(snapshot: TwinSnapshot) -> LayersProblem:
         power_min_w=np.full(system.num_vehicle, system.transmit_power_w_min),
         power_max_w=system.transmit_power_w,
         node=node,
-        node_hz=system.node_hz,
-        node_kappa=system.node_kappa,
+        node_hz=np.maximum(rest_hz(snapshot), FLOOR * system.node_hz),  # biases alone could use a server up
+        node_kappa=energy.edge_job_energy_j(1.0, 1.0, system.node_num_core, system.node_kappa),  # per cycle at 1 Hz
         node_bandwidth_hz=system.node_bandwidth_hz,
         literal=literal,
     )
@@ -190,7 +191,7 @@ def cost_of(
         edge_cycles, edge_hz
     )
     energy_j = energy.local_energy_j(local_cycles, local_hz, problem.kappa_vehicle)
-    energy_j = energy_j + energy.local_energy_j(edge_cycles, edge_hz, kappa_edge)
+    energy_j = energy_j + energy.edge_job_energy_j(edge_cycles, edge_hz, 1, kappa_edge)
     rate_bps = rate.fdma_rate_bps(bandwidth_hz, power_w, problem.gamma, 1.0)
     if problem.literal:
         upload_s, charged_s = 0.0, literal_upload_s(problem.charged_bits, rate_bps)

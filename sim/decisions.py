@@ -1,0 +1,226 @@
+"""Turns decisions into rows of the tables `decisions`, `prompts` and `twin`, and sums them up for the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from physical.model import slot, split, units
+from physical.plane.fleet import AWAY, VehicleStates
+from physical.system import System
+from sim.prompts import rows_of
+from traces.digest import mix
+from traces.writer import TraceWriter
+from twin.cloud import Deliberation
+from twin.decision import Diagnostics, Ruling
+
+Floats = NDArray[np.float64]
+
+_JOINT = ("local_frequency_hz", "transmit_power_w", "bandwidth_hz")
+_BELIEFS = (
+    *("x_m", "y_m", "speed_mps", "heading_rad", "serving_node", "channel_gain", "age_of_information_s"),
+    *("size_bytes", "backlog_bytes", "estimation_bias_hz"),
+    *("cpu_backlog_cycles", "uplink_backlog_bytes", "flow_backlog_cycles"),
+)
+
+
+@dataclass
+class DecisionTotals:
+    """Sums over decisions, for the summary.
+
+    gap_max : the largest certified gap; NaN if there is none
+    models : for which models gaps hold, as policies say
+    """
+
+    num: int = 0
+    repaired: int = 0
+    fallbacks: int = 0
+    objective_predicted: float = 0.0
+    age_s: float = 0.0
+    prompts: int = 0
+    guarded: int = 0
+    gap_max: float = np.nan
+    models: set[str] = field(default_factory=set)
+
+
+class DecisionRecorder:
+    """Collects decisions, and writes them to the trace when flushed.
+
+    totals : of all decisions that have been flushed
+    wall_s : s, wall time that each decision took
+    """
+
+    def __init__(self, system: System, writer: TraceWriter) -> None:
+        self.totals = DecisionTotals()
+        self.wall_s: list[float] = []
+        self._system = system
+        self._writer = writer
+        self._deliberations: list[tuple[Deliberation, VehicleStates]] = []
+        self._has_flows = system.server.discipline == "slices"
+        # With one node, who is out of its range has no gain: the node tells nothing more.
+        self._beliefs = [name for name in _BELIEFS if name != "serving_node" or system.num_node > 1]
+
+    def add(self, deliberation: Deliberation, truth: VehicleStates) -> None:
+        """Take a decision, and what was true when it was made."""
+        self._deliberations.append((deliberation, truth))
+        self.wall_s.append(deliberation.ruling.wall_s)
+
+    def flush(self) -> None:
+        """Write the decisions since the last time."""
+        if not self._deliberations:
+            return
+        deliberations = [deliberation for deliberation, _ in self._deliberations]
+        snapshots = [deliberation.snapshot for deliberation in deliberations]
+        rulings = [deliberation.ruling for deliberation in deliberations]
+        diagnostics = [ruling.diagnostics for ruling in rulings]
+        beliefs = {name: _stacked([getattr(snapshot, name) for snapshot in snapshots]) for name in self._beliefs}
+        decided = {
+            name: _stacked([getattr(ruling.decision, name) for ruling in rulings])
+            for name in ("offloading_ratio", "compute_allocation_hz", *_JOINT)
+        }
+        predicted = self._predicted(beliefs, decided)
+        slots = np.array([snapshot.slot for snapshot in snapshots], dtype=np.int32)
+        self._writer.add(
+            "decisions",
+            {
+                "slot": slots,
+                "decided_ns": [snapshot.time_ns for snapshot in snapshots],
+                "latency_ns": [deliberation.latency_ns for deliberation in deliberations],
+                "belief_digest": _belief_digest(beliefs),
+                "estimated_size_bytes": beliefs["size_bytes"],
+                "estimated_backlog_bytes": beliefs["backlog_bytes"],
+                "estimated_flow_backlog_cycles": beliefs["flow_backlog_cycles"][:, : None if self._has_flows else 0],
+                **decided,
+                "objective_predicted": predicted,
+                **_claims(rulings),
+            },
+        )
+        if (prompts := rows_of(slots.tolist(), diagnostics)) is not None:
+            self._writer.add("prompts", prompts)
+            self.totals.prompts += len(prompts["slot"])
+            self.totals.guarded += sum(prompts["guarded"])
+        self._write_twin(slots, beliefs)
+        self._sum_up(rulings, predicted, beliefs["age_of_information_s"])
+        self._deliberations.clear()
+
+    def _sum_up(self, rulings: list[Ruling], predicted: Floats, age_s: Floats) -> None:
+        totals = self.totals
+        totals.num += len(rulings)
+        totals.objective_predicted += float(predicted.sum())
+        totals.age_s += self._mean_age_s(age_s)
+        totals.repaired += sum(ruling.repaired for ruling in rulings)
+        totals.fallbacks += sum(bool(ruling.fallback) for ruling in rulings)
+        diagnostics = [ruling.diagnostics for ruling in rulings]
+        totals.gap_max = float(np.fmax.reduce([item.gap for item in diagnostics], initial=totals.gap_max))
+        totals.models |= {item.model for item in diagnostics if item.model}
+
+    def _mean_age_s(self, age_s: Floats) -> float:
+        """Return the sum over decisions of the mean age over the vehicles in the scene, s; `age_s` : [decisions, N]."""
+        present = np.stack([truth.serving_node != AWAY for _, truth in self._deliberations])
+        if present.all():
+            return float(age_s.mean(axis=1).sum())
+        counted = np.maximum(present.sum(axis=1), 1)
+        return float((np.where(present, age_s, 0.0).sum(axis=1) / counted).sum())
+
+    def _predicted(self, beliefs: dict[str, Floats], decided: dict[str, Floats]) -> Floats:
+        """Return the objective as it follows from beliefs and decisions, [num_decision]."""
+        system = self._system
+        predicted: Floats
+        if system.cost is not None:
+            predicted = split.split_step(
+                system,
+                beliefs["size_bytes"],
+                system.decided_rate_bps(decided["bandwidth_hz"], decided["transmit_power_w"], beliefs["channel_gain"]),
+                np.stack([deliberation.snapshot.serving_node for deliberation, _ in self._deliberations]),
+                decided["offloading_ratio"],
+                decided["compute_allocation_hz"],
+                decided["transmit_power_w"],
+                decided["local_frequency_hz"],
+            ).objective
+            return predicted
+        predicted = slot.slot_step(
+            system,
+            beliefs["size_bytes"],
+            system.uplink_rate_bps(beliefs["channel_gain"]),
+            decided["offloading_ratio"],
+            decided["compute_allocation_hz"],
+            beliefs["backlog_bytes"],
+            beliefs["estimation_bias_hz"],
+            beliefs["serving_node"].astype(np.int64) if "serving_node" in beliefs else None,
+        ).objective
+        return predicted
+
+    def _write_twin(self, slots: NDArray[np.int32], beliefs: dict[str, Floats]) -> None:
+        count = self._system.num_vehicle
+        truths = [truth for _, truth in self._deliberations]
+        x_m, y_m, gain = (
+            np.stack([getattr(truth, name) for truth in truths]) for name in ("x_m", "y_m", "channel_gain")
+        )
+        estimated_x_m, estimated_y_m = beliefs["x_m"], beliefs["y_m"]
+        add_present(
+            self._writer,
+            "twin",
+            np.concatenate([truth.serving_node for truth in truths]) != AWAY,
+            {
+                "slot": np.repeat(slots, count),
+                "vehicle": np.tile(np.arange(count, dtype=np.int32), len(slots)),
+                "age_of_information_s": beliefs["age_of_information_s"].reshape(-1),
+                "estimation_bias_hz": beliefs["estimation_bias_hz"][..., 0].reshape(-1),
+                "estimated_x_m": estimated_x_m.reshape(-1),
+                "estimated_y_m": estimated_y_m.reshape(-1),
+                "estimated_channel_gain": beliefs["channel_gain"].reshape(-1),
+                "estimated_cpu_backlog_cycles": beliefs["cpu_backlog_cycles"].reshape(-1),
+                "estimated_uplink_backlog_bytes": beliefs["uplink_backlog_bytes"].reshape(-1),
+                "position_error_m": np.hypot(estimated_x_m - x_m, estimated_y_m - y_m).reshape(-1),
+                "channel_gain_error_db": np.round(units.linear_to_db(beliefs["channel_gain"] / gain), 6).reshape(-1),
+            },
+        )
+
+
+def add_present(writer: TraceWriter, table: str, present: NDArray[np.bool_], columns: dict[str, Any]) -> None:
+    """Add the rows of vehicles that are in the scene; `present` is a mask over rows."""
+    if not present.all():
+        chosen = pa.array(present)
+        columns = {
+            name: values.filter(chosen) if isinstance(values, pa.Array) else values[present]
+            for name, values in columns.items()
+        }
+    writer.add(table, columns)
+
+
+def _claims(rulings: Sequence[Ruling]) -> dict[str, Any]:
+    """Return what policies say about their decisions, and what became of those, by column."""
+    diagnostics: list[Diagnostics] = [ruling.diagnostics for ruling in rulings]
+    own = ("feasible", "objective", "lower_bound", "gap", "model", "num_token", "num_binding", "capacity_price")
+    return {
+        "repaired": [ruling.repaired for ruling in rulings],
+        "fallback": [bool(ruling.fallback) for ruling in rulings],
+        **{name: [getattr(item, name) for item in diagnostics] for name in own},
+        "policy_wall_s": [ruling.wall_s for ruling in rulings],
+        "solve_wall_s": [item.solve_s for item in diagnostics],
+    }
+
+
+def _stacked(arrays: list[Floats | None]) -> Floats:
+    """Stack one array per decision; empty ones where the system fixes the field."""
+    first = arrays[0]
+    if first is None:
+        return np.empty((len(arrays), 0))
+    if all(values is first for values in arrays):  # where nothing waits, for example
+        return np.broadcast_to(first, (len(arrays), *first.shape))
+    return np.stack([values for values in arrays if values is not None])
+
+
+def _belief_digest(beliefs: dict[str, Floats]) -> NDArray[np.uint64]:
+    """Return 64 bits per decision that change with anything the policy saw."""
+    total = np.zeros(len(beliefs["x_m"]), dtype=np.uint64)
+    for values in beliefs.values():
+        flat = np.ascontiguousarray(values.reshape(len(total), -1)) + 0.0
+        position = mix(np.arange(1, flat.shape[1] + 1, dtype=np.uint64))
+        total = mix(total + mix(flat.view(np.uint64) ^ position).sum(axis=1, dtype=np.uint64))
+    return total

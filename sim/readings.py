@@ -1,0 +1,54 @@
+"""What a scenario takes for granted that no hardware has: readings that papers need, and noise that nature forbids."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from physical.model import rate, units
+
+if TYPE_CHECKING:
+    from sim.scenario import Scenario
+
+_ROUNDING_DB = 1e-6
+
+
+def readings(scenario: Scenario) -> tuple[str, ...]:
+    """Return a sentence for each reading of a paper that no hardware has."""
+    model, joint = scenario.model, scenario.model.allocation == "joint"
+    literal, prompts = model.mode == "paper", any(task.transformer is not None for task in scenario.tasks)
+    kept = {
+        "eq. 7: every task has a CPU of its own": scenario.vehicles.cpu_rule(model.allocation) == "per-task",
+        "eq. 9: every upload has the whole rate of its vehicle": scenario.radio.uplink_rule(model.allocation) == "each",
+        "eq. 9: a task that stays on its vehicle waits for its whole upload": model.upload_rule == "always",
+        "eq. 15: the power of a server is added to joules": model.edge_energy_rule == "power",
+        "eq. 24c: allocations, not true speeds, sum to at most the capacity": model.capacity_rule == "alloc",
+        "eq. 4 of 'llm6g': a prompt of d tokens sends d bits": literal and prompts,
+        "eqs. 4, 8 and 10 of 'llm6g': communication takes no time": literal and joint,
+        "eq. 10 of 'llm6g': seconds are added to joules": (
+            scenario.cost is not None and not scenario.cost.is_normalised(model.mode)
+        ),
+    }
+    return tuple(sentence for sentence, holds in kept.items() if holds)
+
+
+def warnings(scenario: Scenario) -> tuple[str, ...]:
+    """Return a sentence for each number that physics forbids: noise below that of a resistor at 290 K (kTB).
+
+    Rates of a link trace have no noise.
+    """
+    radio, system = scenario.radio, scenario.system()
+    if radio.rate_file is not None:
+        return ()
+    bandwidth_hz = 1.0 if system.joint else float(system.bandwidth_hz[0])
+    noise_w = system.noise_density_w_hz if system.joint else system.noise_w
+    thermal_w = float(rate.noise_power_w(rate.THERMAL_DENSITY_DBM_HZ, bandwidth_hz))
+    below_db = float(units.linear_to_db(thermal_w / noise_w))
+    if below_db < _ROUNDING_DB:
+        return ()
+    noise_dbm, thermal_dbm = float(units.w_to_dbm(noise_w)), float(units.w_to_dbm(thermal_w))
+    key = "noise_w" if radio.noise_w is not None and not system.joint else "noise_density_dbm_hz"
+    where = f"{bandwidth_hz:g} Hz" if bandwidth_hz < 1e6 else f"{bandwidth_hz / 1e6:g} MHz"
+    return (
+        f"radio.{key}: {noise_dbm:.1f} dBm on {where} is {below_db:.1f} dB below thermal noise (kTB), "
+        f"{thermal_dbm:.1f} dBm",
+    )
