@@ -23,7 +23,7 @@ _EVENTS_MAX = 1000
 def charts_of(runs: Runs) -> list[Chart]:
     """Return the charts of runs; those without anything to show are left out."""
     makers: tuple[Callable[[Runs], Iterator[Chart]], ...] = (
-        *(_events, _penalty, _waiting, _backlog, _delays, _missed, _energy, _objective, _position_error),,
+        *(_events, _penalty, _waiting, _backlog, _delays, _missed, _energy, _objective, _position_error),
         *(_gain_error, _size_error, _age, _bias, _decision_time, _prompts),
     )
     return [chart for make in makers for chart in make(runs) if any(len(curve.x) for curve in chart.curves)]
@@ -99,7 +99,10 @@ def _waiting(runs: Runs) -> Iterator[Chart]:
         if any(np.nan_to_num(one).any() for one in values):
             for run, one in zip(runs, values, strict=True):
                 curves.append(Curve(_named(runs, run, name), run.slot_time_s, one, colour, run.index))
-    note = "Work that waits at the begin of a slot, in seconds of what it waits for. A stable run's does not keep growing."
+    note = (
+        "Work that waits at the begin of a slot, in seconds of what it waits for, summed over all CPUs, uplinks and "
+        "servers. In a stable run it does not keep growing."
+    )
     yield Chart("waiting", "Work waiting", note, "s", curves)
 
 

@@ -78,14 +78,14 @@ def test_summary_is_on_the_page(directories: dict[str, Path]) -> None:
     found = page_of(directories["blackout"])
     reported = ReportedRun(directories["blackout"], 0)
     for key, value in reported.summary().items():
-        assert show.number(value) in found.texts, key
+        assert show.spell(key, value) in found.texts, key
     for text in ("deadlines missed", "ratio", "greedy-cost", "2", "70 slots of 0.1 s: 7 s", "complete", "blackout"):
         assert text in found.texts, text
 
 
 def test_charts_of_everything_that_there_is(directories: dict[str, Path]) -> None:
     keys = {name: [chart["key"] for chart in page_of(directories[name]).data["charts"]] for name in RUNS}
-    always = ["backlog", "delay", "missed", "energy", "objective", "position", "gain"]
+    always = ["penalty", "waiting", "backlog", "delay", "missed", "energy", "objective", "position", "gain"]
     assert keys["equal"] == [*always, "age", "latency"]
     assert keys["blackout"] == ["events", *always, "size", "age", "latency"]
     assert keys["layers"] == [*always, "age", "latency"]
