@@ -69,7 +69,7 @@ class EdgeServer:
                 self._serve_at_allocation()
             elif not self._all_here:
                 self.refresh()
-            self._report(self.node, slot, self._backlog_bytes(now))
+            self._report(self.node, slot, self.backlog_bytes(now))
 
     def obey(self, slot: int, compute_allocation_hz: Floats, serving_node: NDArray[np.int64]) -> None:
         """Take over the allocation [N, K] of a command, unless a newer one is in force.
@@ -95,7 +95,8 @@ class EdgeServer:
         here: NDArray[np.bool_] = self._fleet.plane.serving_node == self.node
         return here
 
-    def _backlog_bytes(self, now: int) -> Floats:
+    def backlog_bytes(self, now: int) -> Floats:
+        """Return what waits here or is being served at `now` (ticks), to which the plane is up to date, [K], bytes."""
         queues = self._fleet.plane.queues
         return queues.backlog_bytes(now, None if self._all_here else self._serves())
 
