@@ -14,7 +14,7 @@ from physical.system import System
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one is another if it is another object: arrays have no truth value
 class TwinSnapshot:
     """Estimated state for N vehicles and K task classes; all arrays are read-only.
 
