@@ -87,10 +87,10 @@ class Queues:
         return np.array([self._left_cycles(vehicle, task_class) for task_class in range(self._num_class)])
 
     def _left_cycles(self, vehicle: int, task_class: int) -> float:
-        """Return the work of a flow: the sum of what waits is rounded once for each task, as the server's books have it."""
+        """Return the work of a flow; of what waits, every task is rounded, as in the books of the server."""
         queue, nominal = self._queues[vehicle, task_class], self._nominal[task_class]
         units = sum(round(work / nominal * UNITS_PER_BYTE) for work in queue.waiting())
-        return queue.left_of_head() + units / UNITS_PER_BYTE * nominal
+        return queue.left_of_head() + float(units / UNITS_PER_BYTE * nominal)
 
     def backlog_bytes(self, vehicles: list[int]) -> Floats:
         """Return the backlog of every class, [K], of some vehicles."""
