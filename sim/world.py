@@ -269,10 +269,10 @@ class World:
         now, states = ticks_from_ns(self.clock.now), block.states(slot)
         self.fleet.begin_slot(slot, now, states)
         # Only now: what is left of vehicles that go, or that lose their node, has been dropped.
-        cpu_cycles, uplink_bytes = self.plane.cpu_backlog_cycles(now), self.plane.uplink_backlog_bytes(now)
-        freeze(cpu_cycles, uplink_bytes)
-        states = states._replace(cpu_backlog_cycles=cpu_cycles, uplink_backlog_bytes=uplink_bytes)
-        self.fleet.states = states
+        if (waits := self.plane.backlogs(now)) is not None:
+            freeze(*waits)
+            states = states._replace(cpu_backlog_cycles=waits[0], uplink_backlog_bytes=waits[1])
+            self.fleet.states = states
         self.recorder.begin_slot(slot, states)
         self._num_task = int(np.count_nonzero(states.size_bytes))
 

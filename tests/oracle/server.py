@@ -13,6 +13,7 @@ from simpy.events import Event
 
 from physical.model import computing, energy
 from physical.phase import Phase
+from physical.plane.slices import UNITS_PER_BYTE
 from physical.system import System
 from tests.oracle.resource import InTurn
 from tests.oracle.task import Clock, Task
@@ -20,8 +21,6 @@ from tests.oracle.task import Clock, Task
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-UNITS_PER_BYTE = 2**20
-"""Servers count what waits behind the task in service in whole units: such sums do not depend on their order."""
 EARLY_ADMISSION = Phase.SERVICE_DONE + 0.5
 """Tasks that arrive at T enter their queues together, in row order: after what ended at T, before anything changes."""
 LATE_ADMISSION = Phase.PATIENCE + 0.5
@@ -80,25 +79,29 @@ class Queues:
             watts = energy.edge_job_energy_j(hz, hz, num_core, kappa)
             self._queues[vehicle, task_class].set_rate(hz, watts)
 
-    def backlog_cycles(self, vehicle: int) -> Floats:
-        """Return the work of a vehicle's flows, [K]; by `fifo` there are none."""
-        if not self.sliced:
-            return np.zeros(self._num_class)
-        return np.array([self._left_cycles(vehicle, task_class) for task_class in range(self._num_class)])
-
-    def _left_cycles(self, vehicle: int, task_class: int) -> float:
-        """Return the work of a flow; of what waits, every task is rounded, as in the books of the server."""
-        queue, nominal = self._queues[vehicle, task_class], self._nominal[task_class]
-        units = sum(round(work / nominal * UNITS_PER_BYTE) for work in queue.waiting())
-        return queue.left_of_head() + float(units / UNITS_PER_BYTE * nominal)
+    def flow_backlog_cycles(self, vehicle: int) -> Floats:
+        """Return the work of a vehicle's flows as it is reported, [K]; by `fifo` there are none."""
+        backlog = np.zeros(self._num_class)
+        if self.sliced:
+            for task_class, nominal in enumerate(self._nominal.tolist()):
+                waiting_bytes, left = self._waiting(vehicle, task_class)
+                backlog[task_class] = left + waiting_bytes * nominal
+        return backlog
 
     def backlog_bytes(self, vehicles: list[int]) -> Floats:
         """Return the backlog of every class, [K], of some vehicles."""
         backlog = np.zeros(self._num_class)
-        for vehicle, task_class in self._queues:
-            if vehicle in vehicles or not self.sliced:
-                backlog[task_class] += self._left_cycles(vehicle, task_class) / self._nominal[task_class]
+        for task_class, nominal in enumerate(self._nominal.tolist()):
+            parts = [self._waiting(vehicle, task_class) for vehicle in (vehicles if self.sliced else [0])]
+            in_service = sum(left / nominal for _, left in parts)
+            backlog[task_class] = sum(waiting_bytes for waiting_bytes, _ in parts) + in_service
         return backlog
+
+    def _waiting(self, vehicle: int, task_class: int) -> tuple[float, float]:
+        """Return what a queue reports: bytes that wait, each task's rounded to a unit, and cycles left in service."""
+        queue, nominal = self._queues[vehicle, task_class], float(self._nominal[task_class])
+        units = sum(round(job.work / nominal * UNITS_PER_BYTE) for job in queue.waiting)
+        return units / UNITS_PER_BYTE, queue.left_in_service
 
     def take_arrived_bytes(self) -> Floats:
         """Return the bytes per class [K] that have arrived since the last call."""
@@ -157,7 +160,7 @@ class Server:
 
     def flow_backlog_cycles(self) -> dict[int, Floats]:
         """Return the work of each vehicle that is here, [K]."""
-        return {vehicle: self._queues.backlog_cycles(vehicle) for vehicle in sorted(self._present)}
+        return {vehicle: self._queues.flow_backlog_cycles(vehicle) for vehicle in sorted(self._present)}
 
     def _set_rates(self) -> None:
         allocation_hz = np.zeros_like(self._bias_hz)
