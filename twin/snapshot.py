@@ -55,8 +55,8 @@ class TwinSnapshot:
     backlog_bytes: Floats
     estimation_bias_hz: Floats
     cpu_backlog_cycles: Floats = None  # type: ignore[assignment]  # filled in below
-    uplink_backlog_bytes: Floats = None  # type: ignore[assignment]  # likewise
-    flow_backlog_cycles: Floats = None  # type: ignore[assignment]  # likewise
+    uplink_backlog_bytes: Floats = None  # type: ignore[assignment]  # filled in below
+    flow_backlog_cycles: Floats = None  # type: ignore[assignment]  # filled in below
 
     def __post_init__(self) -> None:
         """Let nothing wait where nothing is told."""
