@@ -68,6 +68,12 @@ class TwinSnapshot:
         if self.flow_backlog_cycles is None:
             object.__setattr__(self, "flow_backlog_cycles", _nothing(shape))
 
+    @property
+    def flows_wait(self) -> bool:
+        """Whether work of some flow waits at a server, as far as the twin knows."""
+        cycles = self.flow_backlog_cycles
+        return cycles is not _nothing(cycles.shape) and bool(cycles.any())
+
     @cached_property
     def uplink_rate_bps(self) -> Floats:
         """Uplink rates that follow from the estimated gains (eq. 2), [N], whole bit/s."""

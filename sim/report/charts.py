@@ -99,7 +99,9 @@ def _waiting(runs: Runs) -> Iterator[Chart]:
         if any(np.nan_to_num(one).any() for one in values):
             for run, one in zip(runs, values, strict=True):
                 curves.append(Curve(_named(runs, run, name), run.slot_time_s, one, colour, run.index))
-    note = "Work that waits at the begin of a slot, in seconds of what it waits for. A stable run's does not keep growing."
+    note = (
+        "Work that waits at the begin of a slot, in seconds of what it waits for. A stable run's does not keep growing."
+    )
     yield Chart("waiting", "Work waiting", note, "s", curves)
 
 
