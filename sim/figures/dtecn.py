@@ -80,8 +80,8 @@ _NOTES = (
     "5 (c).",
     "The LLM here is the bundled small model, not Llama 3.1-8b.",
     f"Table I leaves good policies no choice: {_ALIKE}. Where a claim is of a difference and none is measured there, "
-    "it is *not testable there*. The last figure shows dtecn-congested, where policies do differ (N = 10, the size that "
-    "maddpg is shipped for).",
+    "it is *not testable there*. The last figure shows dtecn-congested, where policies do differ (N = 10, the size "
+    "that maddpg is shipped for).",
 )
 
 
