@@ -144,7 +144,9 @@ class Comparison:
             "warmup_rule": self.warmup_rule,
             "precision": {"asked": self.precision, "reached": reached},
             "stable": self.stable,
-            "unstable_runs": {policy: _num_unstable(runs) for policy, runs in self.runs.items()},
+            "unstable_runs": {
+                policy: _num_unstable([run.summary for run in runs]) for policy, runs in self.runs.items()
+            },
             "mean": plain(self.means, with_baseline=False),
             "difference": plain(self.differences, with_baseline=True),
             "p_value_holm": {policy: _finite(p) for policy, p in self.p_values.items()},
@@ -180,7 +182,7 @@ def evaluate(
         not unstable, see `sim.warmup`
     precision : that was asked for; only kept
     """
-    stable = {policy: is_stable(rows) for policy, rows in runs.items()}
+    stable = {policy: is_stable([row.summary for row in rows]) for policy, rows in runs.items()}
     steady = (run.slot_penalty for policy, rows in runs.items() if stable[policy] is not False for run in rows)
     cut = common_cut(steady) if warmup is None else warmup
     metrics = [HEADLINE, *(key for key in _metrics(runs) if key != HEADLINE)]
@@ -217,11 +219,11 @@ def evaluate(
     )
 
 
-def is_stable(runs: Sequence[Finished]) -> bool | None:
+def is_stable(summaries: Sequence[Mapping[str, Any]]) -> bool | None:
     """Tell whether a policy is stable: it is not if at least half of its runs are not; None if no run can tell."""
-    if not any(isinstance(run.summary.get("stable"), bool) for run in runs):
+    if not any(isinstance(summary.get("stable"), bool) for summary in summaries):
         return None
-    return 2 * _num_unstable(runs) < len(runs)
+    return 2 * _num_unstable(summaries) < len(summaries)
 
 
 def write_runs(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -237,8 +239,8 @@ def _metrics(runs: Mapping[str, Sequence[Finished]]) -> list[str]:
     return [key for key in dict.fromkeys(key for key, _ in entries) if key not in other and key not in MEASURED]
 
 
-def _num_unstable(runs: Sequence[Finished]) -> int:
-    return sum(run.summary.get("stable") is False for run in runs)
+def _num_unstable(summaries: Sequence[Mapping[str, Any]]) -> int:
+    return sum(summary.get("stable") is False for summary in summaries)
 
 
 def _mean(values: Floats) -> float:

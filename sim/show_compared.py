@@ -61,10 +61,10 @@ def comparison(compared: Comparison, title: str, directory: Path) -> None:
     names = _Column("policy", list(compared.means))
     _print(output, [names], [*_headline(compared)])
     if compared.means:
-        output.print("Other metrics, of whole runs: mean and 95 % interval", markup=False)
+        output.print(f"Other metrics, of whole runs{_with(compared, ': mean')}", markup=False)
         _print(output, [names], [*_metrics(compared)])
     if compared.differences:
-        output.print(f"Differences from {compared.baseline} with the same seed, and 95 % interval", markup=False)
+        output.print(f"Differences from {compared.baseline} with the same seed{_with(compared)}", markup=False)
         _print(output, [_Column("policy", list(compared.differences))], [*_metrics(compared, differences=True)])
     _end(output, compared.notes(), directory)
 
@@ -72,7 +72,8 @@ def comparison(compared: Comparison, title: str, directory: Path) -> None:
 def sweep(points: Sequence[Point], title: str, directory: Path) -> None:
     """Print penalty and other metrics at every point of a grid."""
     output = show.console()
-    output.print(f"{title}. Penalty per slot after a warm-up, other metrics of whole runs.", markup=False)
+    about = _with(points[0].comparison, " Mean")
+    output.print(f"{title}. Penalty per slot after a warm-up, other metrics of whole runs.{about}", markup=False)
     rows = [(point, policy) for point in points for policy in point.comparison.means]
     keys = [_Column(key.rpartition(".")[2], [point.values[key] for point, _ in rows]) for key in points[0].values]
     names = _Column("policy", [policy for _, policy in rows])
@@ -95,7 +96,12 @@ def sweep(points: Sequence[Point], title: str, directory: Path) -> None:
 def _about(compared: Comparison) -> str:
     rule = "MSER-5" if compared.warmup_rule == "auto" else "as given"
     cut = f"after a warm-up of {compared.warmup} slots ({rule})" if compared.warmup else f"no warm-up cut ({rule})"
-    return f"Penalty per slot, {cut}: mean and 95 % interval"
+    return f"Penalty per slot, {cut}{_with(compared, ': mean')}"
+
+
+def _with(compared: Comparison, before: str = ",") -> str:
+    """Say that there are intervals, if there are."""
+    return f"{before} and 95 % interval" if len(compared.seeds) > 1 else ""
 
 
 def _headline(compared: Comparison) -> Iterator[_Column]:

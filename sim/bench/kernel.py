@@ -101,6 +101,11 @@ class _Series:
         }
 
 
+def scenario(family: str, num_vehicle: int, num_slot: int) -> Scenario:
+    """Return the scenario of a family, with a server that grows with the fleet."""
+    return _FAMILIES[family].sized(num_vehicle, num_slot)
+
+
 def measure() -> Report:
     """Measure all families and sizes in turn, raw SimPy before and after each run."""
     growth_bytes = _memory_growth_bytes()
@@ -108,8 +113,8 @@ def measure() -> Report:
     raw: list[float] = [raw_timeouts_per_s(_RAW_TIMEOUTS)]
     for _ in range(_NUM_REPEAT):
         for one in series:
-            family = _FAMILIES[one.family]
-            cost = run_cost(family.sized(one.num_vehicle, one.num_slot), family.policy, _SEED)
+            of_family = scenario(one.family, one.num_vehicle, one.num_slot)
+            cost = run_cost(of_family, _FAMILIES[one.family].policy, _SEED)
             raw.append(raw_timeouts_per_s(_RAW_TIMEOUTS))
             one.add(cost, (raw[-2] + raw[-1]) / 2)
     return _report([one.values() for one in series], median(raw), growth_bytes)
@@ -119,16 +124,15 @@ def _trials() -> Iterator[_Series]:
     """Find how many slots take about `_RUN_S` on this machine."""
     for name, family in _FAMILIES.items():
         for num_vehicle, num_slot in _TRIAL_SLOTS.items():
-            cost = run_cost(family.sized(num_vehicle, num_slot), family.policy, _SEED)
+            cost = run_cost(scenario(name, num_vehicle, num_slot), family.policy, _SEED)
             yield _Series(name, num_vehicle, max(num_slot, round(num_slot * _RUN_S / cost.simulation_s)))
 
 
 def _memory_growth_bytes() -> list[int]:
     """Run in a process of its own: this one's peak tells about other runs."""
-    table1 = _FAMILIES["table1"]
-    long = table1.sized(_MEMORY_VEHICLES, _MEMORY_SLOTS)
+    long = scenario("table1", _MEMORY_VEHICLES, _MEMORY_SLOTS)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(peak_growth_bytes, long, table1.policy, _SEED, _MEMORY_SINCE).result()
+        return pool.submit(peak_growth_bytes, long, _FAMILIES["table1"].policy, _SEED, _MEMORY_SINCE).result()
 
 
 def _report(values: list[dict[str, Any]], raw_per_s: float, growth_bytes: list[int]) -> Report:

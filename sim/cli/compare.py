@@ -150,7 +150,7 @@ def _sweep(
     if as_json:
         print_json({"points": sweep.to_dict(found), "directory": str(directory)})
     else:
-        show_compared.sweep(found, f"{scenario}, {_count(numbers)}: mean and 95 % interval", directory)
+        show_compared.sweep(found, f"{scenario}, {_count(numbers)}", directory)
     return 0
 
 

@@ -16,8 +16,8 @@ from sim.figures.measure import Measured, intervals, relative_difference
 from sim.figures.plan import Metric, Series, World, number
 from sim.statistics import Interval
 
-Outcome = Literal["yes", "no", "open"]
-Verdict = Literal["reproduces", "in part", "does not reproduce", "cannot be told"]
+Outcome = Literal["yes", "no", "open", "alike"]
+Verdict = Literal["reproduces", "in part", "does not reproduce", "cannot be told", "not testable there"]
 
 MARGIN = 0.001
 """Relative differences up to this are none: with paired runs even 1e-9 can be significant."""
@@ -32,6 +32,7 @@ class Finding:
     where : which quantity, at which point
     relative : the number is a relative difference, not in the metric's unit
     group : of the world, see `World`
+    bound_alike : the model itself makes both sides equal there, see `World.alike` and `Versus.alike_in`
     """
 
     where: str
@@ -40,11 +41,14 @@ class Finding:
     high: float
     relative: bool
     group: str = ""
+    bound_alike: bool = False
 
     @property
     def outcome(self) -> Outcome:
-        """Whether the mean is in the range."""
-        return judge(self.found, self.low, self.high)
+        """Whether the mean is in the range; "alike" where a difference is claimed that there cannot be, and is not."""
+        told = judge(self.found, self.low, self.high)
+        is_equal = judge(self.found, -MARGIN, MARGIN) == "yes"
+        return "alike" if told == "no" and self.relative and self.bound_alike and is_equal else told
 
 
 def judge(found: Interval, low: float, high: float) -> Outcome:
@@ -62,11 +66,15 @@ def judge(found: Interval, low: float, high: float) -> Outcome:
 
 
 def verdict(outcomes: Sequence[Outcome]) -> Verdict:
-    """Return the verdict on a claim, which is meant at all points.
+    """Return the verdict on a claim, which is meant at all points; it is not tested where nothing can differ.
 
     >>> verdict(["yes", "yes"]), verdict(["yes", "no"]), verdict(["no", "open"]), verdict(["open"]), verdict([])
     ('reproduces', 'in part', 'does not reproduce', 'cannot be told', 'cannot be told')
+    >>> verdict(["alike", "alike"]), verdict(["alike", "no"]), verdict(["alike", "yes"])
+    ('not testable there', 'does not reproduce', 'in part')
     """
+    if outcomes and all(outcome == "alike" for outcome in outcomes):
+        return "not testable there"
     if outcomes and all(outcome == "yes" for outcome in outcomes):
         return "reproduces"
     if "yes" in outcomes:
@@ -83,7 +91,10 @@ class Question(Protocol):
 
 @dataclass(frozen=True)
 class Versus:
-    """The relative difference of two series, paired by seed, lies in [low, high] at all points (or the given ones)."""
+    """The relative difference of two series, paired by seed, lies in [low, high] at all points (or the given ones).
+
+    alike_in : modes in which both series solve the same problem, so that nothing can differ
+    """
 
     metric: Metric
     series: Series
@@ -91,6 +102,7 @@ class Versus:
     low: float
     high: float
     points: tuple[float, ...] | None = None
+    alike_in: tuple[str, ...] = ()
 
     def findings(self, measured: Measured, mode: str) -> list[Finding]:
         """Return the differences."""
@@ -102,7 +114,8 @@ class Versus:
             what = f"{self.metric.label}, {self.series.method} against {self.other.method}{_at(world)}"
         else:
             what = f"{self.metric.label} of {self.series.method}, {world.label} against {other.label}"
-        return _at_points(self, what, measured, world, found, relative=True)
+        alike = bool(world.alike) or mode in self.alike_in
+        return _at_points(self, what, measured, world, found, relative=True, alike=alike)
 
 
 @dataclass(frozen=True)
@@ -128,7 +141,7 @@ class Trend:
         what = f"{self.metric.label} of {self.series.method}{_at(world)}, {measured.plan.axis.symbol} from"
         low, high = MORE if self.rises else LESS
         return [
-            Finding(f"{what} {step}", entry, low, high, True, world.group)
+            Finding(f"{what} {step}", entry, low, high, True, world.group, bool(world.alike))
             for step, entry in zip(steps, found, strict=True)
         ]
 
@@ -177,12 +190,19 @@ def _at(world: World) -> str:
 
 
 def _at_points(
-    question: Versus | Level, what: str, measured: Measured, world: World, found: Sequence[Interval], *, relative: bool
+    question: Versus | Level,
+    what: str,
+    measured: Measured,
+    world: World,
+    found: Sequence[Interval],
+    *,
+    relative: bool,
+    alike: bool = False,
 ) -> list[Finding]:
     """Return a finding for each point that is asked for; `what` describes their quantity."""
     symbol = measured.plan.axis.symbol
     return [
-        Finding(f"{what}, {symbol} = {number(x)}", entry, question.low, question.high, relative, world.group)
+        Finding(f"{what}, {symbol} = {number(x)}", entry, question.low, question.high, relative, world.group, alike)
         for x, entry in zip(world.points, found, strict=True)
         if question.points is None or x in question.points
     ]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from physical.errors import InputError
 from policies.registry import make
+from sim.evaluation import is_stable
 from sim.evaluation import write_runs as write_rows
 from sim.figures.plan import Metric, Plan, Series, World, number
 from sim.jobs import Finished, Job, finish
@@ -44,18 +45,15 @@ def more(scenario: Scenario, result: RunResult) -> dict[str, Any]:
     energy_edge_j_mean : of all servers, per slot [J]
     energy_vehicle_j_mean : all energy, per vehicle and slot [J]
     resource_ratio_mean : allocated to tasks, of all servers' frequency, mean over decisions
-    gap_max : largest certified gap of a decision; None where a policy certifies nothing
     """
     decisions = result.table("decisions")
     capacity_hz = sum(node.server.frequency_hz for node in scenario.nodes)
     allocated_hz = [sum(row) for row in decisions["compute_allocation_hz"].to_pylist()]
-    gaps = [gap for gap in decisions["gap"].to_pylist() if gap is not None and np.isfinite(gap)]
     summary = result.summary
     return {
         "energy_edge_j_mean": summary["energy_edge_j"] / summary["slots"],
         "energy_vehicle_j_mean": summary["energy_j_mean"] / scenario.crowd().mean,
         "resource_ratio_mean": float(np.mean(allocated_hz)) / capacity_hz if allocated_hz else None,
-        "gap_max": max(gaps, default=None),
     }
 
 
@@ -112,6 +110,31 @@ class Measured:
             if (of_mode, policy) == place and world in worlds and row["gap_max"] is not None
         ]
         return max(gaps, default=float("nan"))
+
+    def gap_model(self, mode: str) -> str:
+        """Return for which model the optimum's gaps hold, as it says."""
+        place = (mode, self.plan.optimum.policy)
+        told = {
+            str(row["gap_model"])
+            for (of_mode, _, policy, _), rows in self.summaries.items()
+            for row in rows
+            if (of_mode, policy) == place and row.get("gap_model")
+        }
+        return "; ".join(sorted(told))
+
+    def is_unstable(self, mode: str, series: Series, index: int) -> bool:
+        """Tell whether at least half of a series' runs at a point are unstable."""
+        return is_stable(self.summaries[mode, series.world, series.method, index]) is False
+
+    def unstable(self, mode: str) -> dict[str, list[str]]:
+        """Return the policies that are unstable somewhere, by world (its name, and the value of the axis)."""
+        found: dict[str, list[str]] = {}
+        for world, index, value in self.plan.points():
+            for method in self.plan.methods:
+                if self.is_unstable(mode, Series(method.policy, world.name), index):
+                    place = f"{world.label or world.scenario}, {self.plan.axis.symbol} = {number(value)}"
+                    found.setdefault(place, []).append(method.policy)
+        return found
 
     def total(self, policy: str, key: str) -> float:
         """Return the sum of a key over all runs of a policy."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import math
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,8 @@ import numpy as np
 
 from sim.figures.claims import Claim, Finding, Outcome, Verdict, verdict
 from sim.figures.measure import Measured, intervals
-from sim.figures.plan import FigurePlan, Metric, Plan, Series, World, number
-from sim.statistics import Interval
+from sim.figures.plan import PENALTY, FigurePlan, Metric, Plan, Series, World, number
+from sim.statistics import Interval, difference
 
 _MINUS = "\N{MINUS SIGN}"
 
@@ -49,7 +50,7 @@ def write_figure_data(figure: FigurePlan, measured: Measured, mode: str, path: P
     """Write what a figure draws: means, half-widths, and paired differences from the certified optimum."""
     columns = (
         *("metric", "unit", "world", measured.plan.axis.key, "policy", "mean", "half_width_95"),
-        *("difference_from_optimum", "difference_half_width_95", "num_seed"),
+        *("difference_from_optimum", "difference_half_width_95", "num_seed", "unstable"),
     )
     wanted = dict.fromkeys((panel.metric, one) for panel in figure.panels for one in panel.series)
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -61,11 +62,11 @@ def write_figure_data(figure: FigurePlan, measured: Measured, mode: str, path: P
             values = measured.values(mode, one, metric)
             optimum = measured.values(mode, Series(measured.plan.optimum.policy, one.world), metric)
             points = measured.plan.world(one.world).points
-            for x, own, difference in zip(points, intervals(values), intervals(values - optimum), strict=True):
-                numbers = (own.mean, own.half_width, difference.mean, difference.half_width)
-                cells = [f"{value:.9g}" for value in numbers]
+            differences = intervals(difference(values, optimum))
+            for index, (x, own, other) in enumerate(zip(points, intervals(values), differences, strict=True)):
+                cells = [_cell(value) for value in (own.mean, own.half_width, other.mean, other.half_width)]
                 head = (metric.key, metric.unit, one.world, number(x), one.method)
-                writer.writerow((*head, *cells, len(measured.seeds)))
+                writer.writerow((*head, *cells, len(measured.seeds), measured.is_unstable(mode, one, index)))
 
 
 def write_findings(judged: Sequence[Judged], path: Path) -> None:
@@ -89,9 +90,14 @@ def write_findings(judged: Sequence[Judged], path: Path) -> None:
         for one in judged:
             for finding in one.findings:
                 bounds = (finding.found.mean, finding.found.half_width, finding.low, finding.high)
-                cells = [f"{value:.9g}" for value in bounds]
+                cells = [_cell(value) for value in bounds]
                 head = (one.claim.figure, one.claim.quote, one.mode, one.verdict, finding.where)
                 writer.writerow((*head, *cells, finding.relative, finding.outcome))
+
+
+def _cell(value: float) -> str:
+    """Spell a number, or nothing where it is not known."""
+    return "" if math.isnan(value) else f"{value:.9g}"
 
 
 # ------------------------------------------------------------------------------------------------------------ claims.md
@@ -127,8 +133,10 @@ def _introduction(measured: Measured, command: str) -> Iterator[str]:
         "Differences are paired by seed and relative to the mean of what is compared with; up to 0.1 % counts as none. "
         "A claim is meant at all points: *reproduces* where every point's interval lies where the claim puts it, *in "
         "part* where some do, *does not reproduce* where none does and at least one lies elsewhere, else *cannot be "
-        "told*. “m of n as claimed” counts points, “k not” those whose interval lies elsewhere. "
-        "Intervals hold per point, not for all at once. Every finding is in `claims.csv`."
+        "told*. A claim of a difference is *not testable there* where the model leaves nothing that could differ, and "
+        "nothing does. “m of n as claimed” counts points, “k not” those whose interval lies elsewhere. "
+        "Intervals hold per point, not for all at once. Every finding is in `claims.csv`. All means are of whole runs, "
+        "without a warm-up cut."
     )
     yield ""
     for note in plan.notes:
@@ -140,7 +148,12 @@ def _introduction(measured: Measured, command: str) -> Iterator[str]:
         for world in plan.worlds:
             groups.setdefault(world.group or world.scenario, []).append(world.name)
         gaps = ", ".join(f"{group} {measured.gap_max(mode, names):.1e}" for group, names in groups.items())
-        yield f"- Largest certified gap of `{plan.optimum.policy}`, mode {mode}: {gaps}."
+        model = measured.gap_model(mode)
+        holds = f"; it holds for the model “{model}”" if model else ""
+        yield f"- Largest certified gap of `{plan.optimum.policy}`, mode {mode}: {gaps}{holds}."
+        for place, policies in measured.unstable(mode).items():
+            names = ", ".join(f"`{policy}`" for policy in policies)
+            yield f"- **Unstable**, mode {mode}, {place}: {names}. Their means are functions of the run's length."
     for method in plan.methods:
         failed, made = measured.total(method.policy, "fallbacks"), measured.total(method.policy, "decisions")
         repaired = measured.total(method.policy, "decisions_repaired")
@@ -172,10 +185,13 @@ def _measured(judged: Judged, plan: Plan) -> str:
     text = extremes[0] if len(findings) == 1 else " to ".join(dict.fromkeys(extremes))
     outcomes = [finding.outcome for finding in findings]
     text += f"; {outcomes.count('yes')} of {len(findings)} as claimed, {outcomes.count('no')} not"
+    if "alike" in outcomes:
+        text += f", {outcomes.count('alike')} cannot differ"
     if judged.verdict == "in part":
-        word: Outcome = "no" if "no" in outcomes else "open"
+        words: dict[Outcome, str] = {"no": "against it", "open": "open", "alike": "cannot differ"}
+        word = next(word for word in words if word in outcomes)
         other = findings[outcomes.index(word)]
-        text += f"; {'against it' if word == 'no' else 'open'}: {other.where} ({_number(other)})"
+        text += f"; {words[word]}: {other.where} ({_number(other)})"
     return text
 
 
@@ -192,44 +208,56 @@ def percent(found: Interval) -> str:
     mean, half = 100 * found.mean, 100 * found.half_width
     digits = 1 if abs(mean) >= 1 else 3
     signed = f"{mean:+.{digits}f}" if abs(mean) >= 0.5 * 10**-digits else f"{0:.{digits}f}"
-    return f"{signed} % ± {half:.{digits}f} %".replace("-", _MINUS)
+    width = f" ± {half:.{digits}f} %" if math.isfinite(half) else ""  # one seed tells of none
+    return f"{signed} %{width}".replace("-", _MINUS)
 
 
-def plain(found: Interval) -> str:
-    """Spell a mean with its interval."""
-    return f"{found.mean:.4g} ± {found.half_width:.2g}".replace("-", _MINUS)
+def plain(found: Interval, *, unstable: bool = False) -> str:
+    """Spell a mean with its interval, if it has one.
+
+    >>> plain(Interval(-1.5, 0.25)), plain(Interval(2.0, 0.1), unstable=True), plain(Interval(3.0, float("nan")))
+    ('−1.5 ± 0.25', '2 unstable', '3')
+    """
+    if not math.isfinite(found.mean):
+        return "none"
+    width = " unstable" if unstable else f" ± {found.half_width:.2g}" if math.isfinite(found.half_width) else ""
+    return f"{found.mean:.4g}{width}".replace("-", _MINUS)
 
 
 def _against_optimum(measured: Measured) -> Iterator[str]:
-    """Compare every method with the certified optimum in the objective that it minimises."""
+    """Compare every method with the certified optimum: in the penalty, and in the objective that it minimises."""
     plan = measured.plan
-    yield "## Against the certified optimum"
+    yield "## Penalty, and the certified optimum"
     yield ""
     realised, predicted = plan.objective, dataclasses.replace(plan.objective, key="objective_predicted_mean")
     yield (
-        f"{realised.label}, lower is better: `{plan.optimum.policy}` itself, then paired differences from it. "
-        "*Expected* is what the method's decisions cost on the twin's belief, which the certificate is about; "
-        "*realised* is what the simulation brought, waiting and carry-over included, which may be below the optimum of "
-        "single slots."
+        f"Lower is better: `{plan.optimum.policy}` itself, then paired differences from it. The *penalty* is what a "
+        "run is judged by: what the simulation brought, waiting and carry-over included, without the drift of the "
+        f"queues. {realised.label}, *expected*, is what the method's decisions cost on the twin's belief, which the "
+        "certificate is about; *realised*, what the simulation brought, may be below the optimum of single slots. "
+        "Where a method, or what it is compared with, is unstable in at least half of the runs, the mean has no "
+        "interval."
     )
     yield ""
-    yield _row(["mode", "world", plan.axis.symbol, "method", "expected", "realised"])
-    yield _row(["---"] * 6)
+    yield _row(["mode", "world", plan.axis.symbol, "method", "penalty", "objective, expected", "objective, realised"])
+    yield _row(["---"] * 7)
     for mode in measured.modes:
         for world in plan.worlds:
             for index in dict.fromkeys((0, len(world.points) - 1)):
-                yield from _methods_at(measured, mode, world, index, (predicted, realised))
+                yield from _methods_at(measured, mode, world, index, (PENALTY, predicted, realised))
 
 
 def _methods_at(measured: Measured, mode: str, world: World, index: int, metrics: Sequence[Metric]) -> Iterator[str]:
     optimum = Series(measured.plan.optimum.policy, world.name)
     for method in measured.plan.methods:
+        series = Series(method.policy, world.name)
+        is_unstable = any(measured.is_unstable(mode, one, index) for one in (optimum, series))
         cells = []
         for metric in metrics:
-            values = measured.values(mode, Series(method.policy, world.name), metric)[index : index + 1]
+            values = measured.values(mode, series, metric)[index : index + 1]
             base = measured.values(mode, optimum, metric)[index : index + 1]
-            own = method == measured.plan.optimum
-            cells.append(plain(intervals(values if own else values - base)[0]))
+            found = intervals(values if series == optimum else difference(values, base))[0]
+            cells.append(plain(found, unstable=is_unstable and metric.key != "objective_predicted_mean"))
         head = [mode, world.label or world.scenario, number(world.points[index]), f"`{method.policy}`"]
         yield _row([*head, *cells])
 
@@ -259,11 +287,9 @@ def _spread(measured: Measured) -> Iterator[str]:
                 if other == metric and measured.has(one)
                 for entry in intervals(measured.values(mode, one, metric))
             ]
-            parts = [100 * entry.half_width / abs(entry.mean) for entry in found if entry.mean]
-            middle, most = (
-                (f"{value:.2g} %" for value in (np.median(parts), np.max(parts))) if parts else ("0 %", "0 %")
-            )
-            yield _row([metric.axis_label, mode, middle, most])
+            parts = [100 * entry.half_width / abs(entry.mean) for entry in found if entry.mean and entry.method]
+            shown = [f"{value:.2g} %" for value in (np.median(parts), np.max(parts))] if parts else ["none", "none"]
+            yield _row([metric.axis_label, mode, *shown])
 
 
 def _num_slot(world: World) -> str:

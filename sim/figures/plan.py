@@ -31,6 +31,10 @@ class Metric:
         return f"{self.label} [{self.unit}]" if self.unit else self.label
 
 
+PENALTY = Metric("penalty_mean", "penalty")
+"""The headline: what a run is judged by, whatever its policy minimises."""
+
+
 @dataclass(frozen=True)
 class Axis:
     """The scenario key that is varied along x.
@@ -51,6 +55,8 @@ class World:
 
     name : in CSV files; label : in legends
     group : worlds of a group are judged together
+    alike : why methods cannot differ there, if the scenario leaves them no choice; a claim of a difference is then not
+        testable where none is measured
     """
 
     name: str
@@ -59,6 +65,7 @@ class World:
     settings: tuple[str, ...]
     points: tuple[float, ...]
     group: str = ""
+    alike: str = ""
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ _EVENTS_MAX = 1000
 def charts_of(runs: Runs) -> list[Chart]:
     """Return the charts of runs; those without anything to show are left out."""
     makers: tuple[Callable[[Runs], Iterator[Chart]], ...] = (
-        *(_events, _backlog, _delays, _missed, _energy, _objective, _position_error, _gain_error),
-        *(_size_error, _age, _bias, _decision_time, _prompts),
+        *(_events, _penalty, _waiting, _backlog, _delays, _missed, _energy, _objective, _position_error),
+        *(_gain_error, _size_error, _age, _bias, _decision_time, _prompts),
     )
     return [chart for make in makers for chart in make(runs) if any(len(curve.x) for curve in chart.curves)]
 
@@ -81,6 +81,26 @@ def _events(runs: Runs) -> Iterator[Chart]:
         )
         empty = [Curve(str(one["label"]), np.zeros(1), np.zeros(1), 0) for one in points[:1]]  # drawn from the points
         yield Chart("events", "Events", note, "", empty, kind="events")
+
+
+def _penalty(runs: Runs) -> Iterator[Chart]:
+    curves = [
+        Curve(_named(runs, run, "penalty"), run.slot_time_s, run.column("slots", "penalty"), 0, run.index)
+        for run in runs
+    ]
+    note = "What each slot cost: the objective without the drift of the backlog. Its mean is what a run is judged by."
+    yield Chart("penalty", "Penalty", note, "per slot", curves)
+
+
+def _waiting(runs: Runs) -> Iterator[Chart]:
+    curves = []
+    for colour, (key, name) in enumerate({"cpu": "vehicles' CPUs", "uplink": "uplinks", "server": "servers"}.items()):
+        values = [run.column("slots", f"waiting_{key}_s") for run in runs]
+        if any(np.nan_to_num(one).any() for one in values):
+            for run, one in zip(runs, values, strict=True):
+                curves.append(Curve(_named(runs, run, name), run.slot_time_s, one, colour, run.index))
+    note = "Work that waits at the begin of a slot, in seconds of what it waits for. A stable run's does not keep growing."
+    yield Chart("waiting", "Work waiting", note, "s", curves)
 
 
 def _backlog(runs: Runs) -> Iterator[Chart]:

@@ -120,7 +120,8 @@ class ReportedRun:
             return dict(self.recorded.trace.manifest["summary"])
         outcome = self.outcome
         found: dict[str, Any] = {"slots": self.num_slot}
-        for key, column in (("objective_mean", "objective"), ("qos_mean", "qos")):
+        means = {"penalty_mean": "penalty", "drift_mean": "drift", "objective_mean": "objective", "qos_mean": "qos"}
+        for key, column in means.items():
             found[key] = _mean(self.column("slots", column))
         for key in ("energy_local_j", "energy_transmit_j", "energy_edge_j"):
             found[key] = float(self.column("slots", key).sum())

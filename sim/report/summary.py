@@ -9,9 +9,8 @@ from typing import Any
 
 from sim.report.runs import ReportedRun
 from sim.show import GROUPS, number
+from sim.statistics import difference
 
-_EQUAL = 1e-12
-"""Relative difference below which sums are the same."""
 _STATUS = {
     "complete": "complete",
     "interrupted": "interrupted: ended early, everything up to then is recorded",
@@ -29,6 +28,7 @@ def facts(runs: Sequence[ReportedRun]) -> str:
         ("length", [_length(run) for run in runs]),
         ("vehicles", [_vehicles(run) for run in runs]),
         ("task classes", [_classes(run) for run in runs]),
+        ("as the paper reads", [_readings(run) for run in runs]),
         ("serving nodes", [", ".join(node.name for node in run.scenario.nodes) for run in runs]),
         ("versions", [_versions(run.recorded.trace.manifest) for run in runs]),
         ("digest", [str(run.recorded.trace.manifest.get("digest", "none: the run did not end")) for run in runs]),
@@ -65,12 +65,10 @@ def _with_difference(value: object, first_value: object, *, first: bool) -> str:
         return text
     assert isinstance(value, int | float)
     assert isinstance(first_value, int | float)
-    difference = value - first_value
-    if abs(difference) < _EQUAL * abs(first_value):  # sums in another order
-        difference = 0
-    part = f", {100 * difference / abs(first_value):+.1f} %" if first_value and difference else ""
-    sign = "+" if difference > 0 else "±" if difference == 0 else ""
-    return f'{text} <span class="difference">{escape(f"({sign}{number(difference)}{part})")}</span>'
+    above = value - first_value if difference(value, first_value) else 0  # sums in another order are equal
+    part = f", {100 * above / abs(first_value):+.1f} %" if first_value and above else ""
+    sign = "+" if above > 0 else "±" if above == 0 else ""
+    return f'{text} <span class="difference">{escape(f"({sign}{number(above)}{part})")}</span>'
 
 
 def _is_number(value: object) -> bool:
@@ -106,6 +104,11 @@ def _vehicles(run: ReportedRun) -> str:
 
 def _classes(run: ReportedRun) -> str:
     return "; ".join(f"{task.name}: deadline {1e3 * float(task.deadline_s):g} ms" for task in run.scenario.tasks)
+
+
+def _readings(run: ReportedRun) -> str:
+    """Say where the scenario takes more hardware for granted than there is."""
+    return "; ".join(run.scenario.readings()) or "nothing: no more hardware than there is"
 
 
 def _versions(manifest: Mapping[str, Any]) -> str:

@@ -86,18 +86,32 @@ class Observed:
 
     backlog_bytes : what the servers reported, in order: one [K] per slot and node
     most_hz, most_bandwidth_hz : most of each node's server and spectrum that was ever in use at once, [M]
+    rates_bps : times, ticks, from which on the uplinks had these rates, [N]
     """
 
     backlog_bytes: list[Floats] = field(default_factory=list)
     most_hz: Floats = field(default_factory=lambda: np.zeros(1))
     most_bandwidth_hz: Floats = field(default_factory=lambda: np.zeros(1))
+    rates_bps: list[tuple[int, Floats]] = field(default_factory=list)
+    _gain: Floats = field(default_factory=lambda: np.zeros(1))
 
-    def note(self, plane: DataPlane) -> None:
+    def begin_slot(self, plane: DataPlane, now: int, rate_bps: Floats, gain: Floats) -> None:
+        """Look at what is in use when a slot has begun."""
+        self._gain = gain
+        if not plane.system.joint:
+            self.rates_bps.append((now, rate_bps))
+        self.note(plane, now)
+
+    def note(self, plane: DataPlane, now: int) -> None:
         """Look at what is in use now."""
-        nodes = [plane.serving_node == node for node in range(plane.system.num_node)]
-        self.most_hz = np.maximum(self.most_hz, [plane.service_hz[here].sum() for here in nodes])
-        bandwidth_hz = plane.radio.bandwidth_hz
-        self.most_bandwidth_hz = np.maximum(self.most_bandwidth_hz, [bandwidth_hz[here].sum() for here in nodes])
+        system, radio = plane.system, plane.radio
+        nodes = [plane.serving_node == node for node in range(system.num_node)]
+        hz = [plane.service_hz[here].sum() + plane.leaving.rate_at_hz(node) for node, here in enumerate(nodes)]
+        self.most_hz = np.maximum(self.most_hz, hz)
+        self.most_bandwidth_hz = np.maximum(self.most_bandwidth_hz, [radio.bandwidth_hz[here].sum() for here in nodes])
+        if system.joint:
+            power_w, _ = radio.granted
+            self.rates_bps.append((now, system.decided_rate_bps(radio.bandwidth_hz, power_w, self._gain)))
 
 
 @dataclass(frozen=True)
@@ -121,17 +135,17 @@ class Case:
         faults, observed = self.faults, self.observed
 
         class WatchedPlane(DataPlane):
-            def begin_slot(self, *args: Any) -> None:
-                super().begin_slot(*args)
-                observed.note(self)
+            def begin_slot(self, now: int, uplink_rate_bps: Floats, channel_gain: Floats, serving_node: Any) -> None:
+                super().begin_slot(now, uplink_rate_bps, channel_gain, serving_node)
+                observed.begin_slot(self, now, uplink_rate_bps, channel_gain)
 
-            def set_radio(self, *args: Any) -> None:
-                super().set_radio(*args)
-                observed.note(self)
+            def set_radio(self, at: int, *args: Any) -> None:
+                super().set_radio(at, *args)
+                observed.note(self, at)
 
-            def set_service_rate(self, *args: Any) -> None:
-                super().set_service_rate(*args)
-                observed.note(self)
+            def set_service_rate(self, now: int, *args: Any) -> None:
+                super().set_service_rate(now, *args)
+                observed.note(self, now)
 
         class FaultyWorld(World):
             def run(self) -> None:

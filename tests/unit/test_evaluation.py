@@ -87,7 +87,7 @@ def test_one_cut_for_all_without_the_unstable() -> None:
     ],
 )
 def test_a_policy_is_unstable_if_half_of_its_runs_are(told: tuple[bool | None, ...], expected: bool | None) -> None:
-    assert is_stable([made([1.0], stable=one) for one in told]) is expected
+    assert is_stable([{"stable": one} for one in told]) is expected
 
 
 def test_unstable_policies_have_means_and_no_interval() -> None:

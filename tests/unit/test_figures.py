@@ -17,11 +17,11 @@ from scipy import stats
 
 from physical.errors import InputError
 from sim import Scenario, figures, run
-from sim.compare import Interval
 from sim.figures import drawing, dtecn, llm6g, page
-from sim.figures.claims import LESS, MORE, SIMILAR, Claim, Level, Trend, Verdict, Versus, judge, verdict
+from sim.figures.claims import LESS, MORE, SIMILAR, Claim, Finding, Level, Trend, Verdict, Versus, judge, verdict
 from sim.figures.measure import Measured, measure, runnable, scenario_at
-from sim.figures.plan import Plan, Series, World
+from sim.figures.plan import PENALTY, Plan, Series, World
+from sim.statistics import Interval
 from tests.fault.command import twin
 
 pytestmark = pytest.mark.full  # the quick loop is for what changes every day
@@ -39,8 +39,8 @@ def plans() -> list[Plan]:
 def synthetic(plan: Plan, means: Means, noise: float = 1.0, gap: float | None = 1e-12) -> Measured:
     """Make up runs: every metric of a policy has the given means, and the same noise for all policies."""
     keys = {panel.metric.key for figure in plan.figures for panel in figure.panels}
-    keys |= {plan.objective.key, "objective_predicted_mean"}
-    counts = {"gap_max": gap, "decisions": 10, "fallbacks": 0, "decisions_repaired": 0}
+    keys |= {plan.objective.key, PENALTY.key, "objective_predicted_mean"}
+    counts = {"gap_max": gap, "decisions": 10, "fallbacks": 0, "decisions_repaired": 0, "stable": True}
     summaries: dict[Any, list[dict[str, Any]]] = {}
     for mode in plan.modes:
         for world, index, _ in plan.points():
@@ -165,6 +165,84 @@ def test_verdicts_on_known_numbers(
     ):
         findings = Claim("fig1", "", "", (question,)).findings(measured, "paper")
         assert verdict([finding.outcome for finding in findings]) == expected, question
+
+
+def test_what_cannot_differ_is_not_testable() -> None:
+    """A claimed difference, measured to be none: "not testable there" where the model leaves no choice, "does not
+    reproduce" where it does. A difference that is there all the same is judged, and so is a claim of likeness.
+    """
+    bound = dataclasses.replace(SMALL, worlds=(dataclasses.replace(SMALL.worlds[0], alike="all is optimal"),))
+    metric = llm6g.COMPLETION
+    equal, more = (10.0, 10.0, 10.0), (10.0, 10.0, 12.0)
+    cases: tuple[tuple[Plan, Sequence[float], Versus, Verdict], ...] = (
+        (bound, equal, Versus(metric, PROPOSED, RLOR, *LESS), "not testable there"),
+        (bound, equal, Versus(metric, PROPOSED, RLOR, *MORE), "not testable there"),
+        (SMALL, equal, Versus(metric, PROPOSED, RLOR, *LESS), "does not reproduce"),
+        (SMALL, equal, Versus(metric, PROPOSED, RLOR, *LESS, alike_in=("paper",)), "not testable there"),
+        (SMALL, equal, Versus(metric, PROPOSED, RLOR, *LESS, alike_in=("corrected",)), "does not reproduce"),
+        (bound, more, Versus(metric, PROPOSED, RLOR, *LESS), "does not reproduce"),
+        (bound, more, Versus(metric, PROPOSED, RLOR, *MORE), "in part"),
+        (bound, equal, Versus(metric, PROPOSED, RLOR, *SIMILAR), "reproduces"),
+    )
+    for plan, level, question, expected in cases:
+        measured = synthetic(plan, {("square", "ao-sqp-fp"): level, ("square", "rlor"): equal}, noise=0.0)
+        findings = question.findings(measured, "paper")
+        assert verdict([finding.outcome for finding in findings]) == expected, (level, question)
+    flat = synthetic(bound, {("square", "rlor"): equal}, noise=0.0)
+    assert {one.outcome for one in Trend(metric, RLOR, rises=True).findings(flat, "paper")} == {"alike"}
+
+
+def test_wide_intervals_are_not_alike() -> None:
+    """That nothing can differ must be measured, too: an interval beyond 0.1 % says that something does, or is open."""
+    for mean, half, expected in ((0.0, 0.0005, "alike"), (0.0, 0.01, "open"), (0.01, 0.001, "no")):
+        assert Finding("", Interval(mean, half), *LESS, True, bound_alike=True).outcome == expected
+
+
+def test_claims_of_the_bias_follow_the_true_speeds() -> None:
+    """Delay and energy cannot depend on the sign of a known bias in mode corrected; what is invested can, and the
+    statement of Fig. 3 about it is tested for the language model in both scenarios.
+    """
+    plan = dtecn.plan()
+    across = [
+        (claim, question)
+        for claim in plan.claims
+        for question in claim.questions
+        if isinstance(question, Versus) and question.series.world != question.other.world
+    ]
+    for _, question in across:
+        assert (question.series.world[:-1], question.other.world[:-1]) in (("", ""), ("congested", "congested"))
+        assert question.alike_in == (() if question.metric == dtecn.RESOURCES else ("corrected",))
+    (invested,) = {claim.quote: claim for claim, question in across if question.metric == dtecn.RESOURCES}.values()
+    assert invested.figure == "fig3"
+    assert "less resources will be subsequently invested" in invested.quote
+    assert len(invested.questions) == 2
+
+
+def test_penalty_stands_first_and_unstable_means_have_no_interval(tmp_path: Path) -> None:
+    measured = synthetic(SMALL, {})
+    for (_, _, policy, _), rows in measured.summaries.items():
+        for row in rows[:3]:
+            assert isinstance(row, dict)
+            row["stable"] = policy != "rlor"
+    page.write_claims(measured, page.judge_all(measured), "twin figures", tmp_path / "claims.md")
+    text = (tmp_path / "claims.md").read_text("utf-8")
+    assert "| mode | world | ωₜ | method | penalty | objective, expected | objective, realised |" in text
+    (line,) = [line for line in text.splitlines() if line.startswith("| corrected | llm6g | 0.1 | `rlor` |")]
+    assert re.fullmatch(r"\| corrected \| llm6g \| 0.1 \| `rlor` \| 2 unstable \| 2 ± 0 \| 2 unstable \|", line)
+    assert "**Unstable**, mode paper, llm6g, ωₜ = 0.2: `rlor`." in text
+    page.write_figure_data(SMALL.figures[0], measured, "paper", tmp_path / "data.csv")
+    with (tmp_path / "data.csv").open(encoding="utf-8", newline="") as file:
+        told = {(row["policy"], row["unstable"]) for row in csv.DictReader(file)}
+    assert told == {("layers-exact", "False"), ("ao-sqp-fp", "False"), ("rlor", "True"), ("rrlo", "False")}
+
+
+def test_one_seed_has_no_interval(tmp_path: Path) -> None:
+    measured = synthetic(SMALL, {})
+    single = Measured(SMALL, ("paper",), (0,), {place: rows[:1] for place, rows in measured.summaries.items()})
+    page.write_claims(single, page.judge_all(single), "twin figures", tmp_path / "claims.md")
+    page.write_figure_data(SMALL.figures[0], single, "paper", tmp_path / "data.csv")
+    for name in ("claims.md", "data.csv"):
+        assert not re.search(r"\bnan\b", (tmp_path / name).read_text("utf-8"))
 
 
 def test_unpaired_noise_leaves_it_open() -> None:
@@ -326,7 +404,9 @@ def test_quick_command_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     claims = Path("out/claims.md").read_text("utf-8")
     assert "A quick look: 3 seeds" in claims
     assert "$ twin figures llm6g --out out --seeds 0..2 --mode corrected,paper --quick" in claims
-    verdicts = re.findall(r"\*\*(reproduces|in part|does not reproduce|cannot be told)\*\* \|$", claims, re.MULTILINE)
+    verdicts = re.findall(
+        r"\*\*(reproduces|in part|does not reproduce|cannot be told|not testable there)\*\* \|$", claims, re.MULTILINE
+    )
     assert len(verdicts) == 2 * len(tiny("llm6g").claims)
     plan = tiny("llm6g")
     scenario = scenario_at(plan, "paper", plan.worlds[0], plan.worlds[0].points[1])

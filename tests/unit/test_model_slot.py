@@ -220,7 +220,7 @@ def test_work_without_cpu_never_ends() -> None:
 
 
 @pytest.mark.parametrize("reading", READINGS[::5], ids="-".join)
-@pytest.mark.parametrize("bias_hz", [0.0, 0.4e9, -0.3e9])
+@pytest.mark.parametrize("bias_hz", [0.0, 0.4e9, -0.3e9, 3e9])  # the last one overfills the server
 def test_torch_equals_numpy(reading: tuple[str, str, str, str], bias_hz: float) -> None:
     instance = make_instance(7, make_model(reading), 10, bias_hz=bias_hz, batch=(5,))
     for name, array, tensor in zip(SlotOutcome._fields, instance.step(), instance.torch().step(), strict=True):
@@ -242,7 +242,7 @@ def test_a_block_has_the_bits_of_its_slots(num_vehicle: int, num_class: int) -> 
 
 
 @pytest.mark.parametrize("reading", READINGS[1::5], ids="-".join)
-@pytest.mark.parametrize("bias_hz", [0.0, 0.4e9, -0.1e9])
+@pytest.mark.parametrize("bias_hz", [0.0, 0.4e9, -0.1e9, 4e9])  # the last one overfills the server
 def test_gradient_equals_finite_differences(reading: tuple[str, str, str, str], bias_hz: float) -> None:
     instance = make_instance(21, make_model(reading), 4, bias_hz=bias_hz)
     rng = np.random.default_rng(22)

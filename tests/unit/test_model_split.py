@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -130,6 +131,19 @@ def test_split_step_equals_the_loop(mode: Mode, seed: int) -> None:
     outcome = step(make_system(mode), **given)
     for name, values in loop_cost(mode, given).items():
         np.testing.assert_allclose(np.ravel(getattr(outcome, name)), values, rtol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_no_server_runs_faster_than_it_can_unless_allocations_are_what_counts(mode: Mode) -> None:
+    """Node 1 has 4 GHz, here on 8 cores: 6 GHz for one layer run at 4 GHz, literally at 6 GHz."""
+    system = dataclasses.replace(make_system(mode), node_num_core=np.array([1, 8]))
+    given = make_inputs(3) | {"compute_allocation_hz": np.array([[6e9], [0.0], [0.0]])}
+    outcome = step(system, **given)
+    speed_hz = 6e9 if mode == "paper" else 4e9
+    tokens = float(given["size_bytes"][0, 0]) / (2 * BATCH * HIDDEN)
+    cycles = NUM_LAYER * float(given["offloading_ratio"][0, 0]) * per_layer(tokens, EDGE_GPUS[1])
+    assert float(outcome.edge_delay_s[0, 0]) == pytest.approx(cycles / speed_hz, rel=1e-12)
+    assert float(outcome.energy_edge_j[0, 0]) == pytest.approx(3e-28 * (speed_hz / 8) ** 2 * cycles, rel=1e-12)
 
 
 def test_by_hand() -> None:
