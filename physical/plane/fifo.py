@@ -44,9 +44,8 @@ class Fifo:
         """Total rate per class, [K], Hz."""
         return np.array([queue.rate_hz for queue in self._queues])
 
-    def backlog_bytes(self, now: int, vehicles: NDArray[np.bool_] | None = None) -> Floats:
-        """Work that has arrived and is not served at `now`, [K], bytes; class queues do not tell `vehicles` apart."""
-        assert vehicles is None
+    def backlog_bytes(self, now: int, vehicles: NDArray[np.bool_] | None = None) -> Floats:  # noqa: ARG002 - as Slices
+        """Work that has arrived and is not served at `now`, [K], bytes; all of it is at the only node."""
         return np.array([queue.backlog_cycles(now) for queue in self._queues]) / self._cycles_per_byte
 
     def flow_backlog_cycles(self, now: int, vehicles: NDArray[np.bool_] | None = None) -> None:

@@ -73,6 +73,11 @@ DTECN: list[tuple[list[Edit], str, str]] = [
         "model.capacity",
         '(accepted: "effective", or model.mode = "paper")',
     ),
+    (
+        [('"slices"', '"fifo"'), ('mode = "corrected"', 'mode = "corrected"\nhandover = "finish"')],
+        "model.handover",
+        "(accepted: forward, drop; or server.discipline slices)",
+    ),
     ([("", RSU.format("base-station"))], "rsus.0.name", "'base-station' is taken"),
     ([("", RSU.format(""))], "rsus.0.name", "is empty"),
     ([("size_bytes = (.*)", r"size_bytes = \1\nnum_token = 3")], "tasks.0.num_token", "a task without a transformer"),

@@ -165,11 +165,11 @@ def test_units_and_shares_are_of_who_is_there() -> None:
 
 def test_one_node_knows_who_is_there() -> None:
     """A base station that all can reach: only who is there has tasks in the twin's belief and a share."""
-    scenario = road("mobility.length_m=200", "network.access.loss=0.2", "vehicles.report_interval=3", *FAST)
+    scenario = road("mobility.length_m=200", "network.access.latency_s=0.02", "vehicles.report_interval=3", *FAST)
     result = run(scenario, policy="edge-equal", seed=0)
     check_books(result, scenario)
     given = np.stack(columns(result, "decisions")["compute_allocation_hz"].tolist())
     num_served = (given.reshape(150, scenario.num_vehicle, 3) > 0).any(axis=-1).sum(axis=1)
-    # Lost reports of who has left, and of who has entered, are noticed with the next ones.
-    assert num_served.mean() == pytest.approx(10, abs=3)
-    assert num_served.max() < 20
+    # Who enters is known with its first report, up to three slots later; who leaves is reported at once.
+    assert num_served.max() <= 10
+    assert 8 < num_served.mean() < 10
