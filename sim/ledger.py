@@ -29,8 +29,6 @@ _COUNTS = (
     *(f"{kind}_units" for kind in _ENERGIES),
 )
 _BY_CLASS = ("counted", "delay_ns", "qos_delay_ns")
-_LOST_JOB_QOS = -1.0
-"""By the weighted cost, which knows no QoS, a lost task counts at least the delay of this one: two deadlines."""
 
 
 @dataclass
@@ -74,9 +72,9 @@ class Ledger:
 
     A task counts with its delay t, in mode "corrected" with a QoS of at least the floor u (`objective.qos_floor`):
     ``max(1 - t / T, u)``. One that is dropped counts as missed, with the delay at which the QoS reaches the floor,
-    (1 - u) T, or its age when it was dropped, whichever is longer; by the weighted cost with 2 T at least. A task in
-    flight at the end of the run counts as missed, with its age, if that is beyond the deadline, and not at all
-    otherwise. By the weighted cost, time counts for all tasks of a slot at the mean of those that count.
+    (1 - u) T, or its age when it was dropped, whichever is longer (2 T at least by the weighted cost, with which u is
+    always -1). A task in flight at the end of the run counts as missed, with its age, if that is beyond the deadline,
+    and not at all otherwise. By the weighted cost, time counts for all tasks of a slot at the mean of those that count.
 
     The penalty of a slot is what its tasks bring: QoS, energy and misses, or the weighted cost. The objective adds the
     drift that has happened: a slot is held back until the backlog at the start of the next one is known, or at the end
@@ -87,11 +85,8 @@ class Ledger:
         self.totals = Totals()
         self._system = system
         self._deadline_ns = _in_ns(system.deadline_s)
-        floor = system.objective.qos_floor
-        floor_ns = _in_ns(qos.floor_delay_s(system.deadline_s, floor))
-        self._longest_ns = np.full_like(floor_ns, NEVER) if system.model.mode == "paper" else floor_ns
-        lost = floor if system.cost is None else min(floor, _LOST_JOB_QOS)
-        self._lost_ns = _in_ns(qos.floor_delay_s(system.deadline_s, lost))
+        self._lost_ns = _in_ns(qos.floor_delay_s(system.deadline_s, system.objective.qos_floor))
+        self._longest_ns = np.full_like(self._lost_ns, NEVER) if system.model.mode == "paper" else self._lost_ns
         self._units_per_j = _units_per_j(system)
         self._first = 0
         self._closed: list[ClosedSlot] = []
