@@ -214,7 +214,7 @@ class World:
         now_ns = self.clock.now
         self.fleet.advance(ticks_from_ns(now_ns))
         for server in self.servers:  # up to here the drift of the last slot reaches
-            self.recorder.ledger.report_backlog(server.node, server.backlog_bytes(ticks_from_ns(now_ns)))
+            self.recorder.ledger.report_backlog(server.node, server.backlog(ticks_from_ns(now_ns))[0])
         self.recorder.flush(self.fleet.take_finished(ticks_from_ns(now_ns)), now_ns)
         self.plane.settle(ticks_from_ns(now_ns))
         self.recorder.flush(self.fleet.take_unfinished(ticks_from_ns(now_ns)), now_ns, final=True)
@@ -270,10 +270,10 @@ class World:
         now, states = ticks_from_ns(self.clock.now), block.states(slot)
         self.fleet.begin_slot(slot, now, states)
         # Only now: what is left of vehicles that go, or that lose their node, has been dropped.
-        cpu_cycles, uplink_bytes = self.plane.cpu_backlog_cycles(now), self.plane.uplink_backlog_bytes(now)
-        freeze(cpu_cycles, uplink_bytes)
-        states = states._replace(cpu_backlog_cycles=cpu_cycles, uplink_backlog_bytes=uplink_bytes)
-        self.fleet.states = states
+        if (waits := self.plane.backlogs(now)) is not None:
+            freeze(*waits)
+            states = states._replace(cpu_backlog_cycles=waits[0], uplink_backlog_bytes=waits[1])
+            self.fleet.states = states
         self.recorder.begin_slot(slot, states)
         self._num_task = int(np.count_nonzero(states.size_bytes))
 
@@ -317,10 +317,8 @@ class World:
         self.cloud.expect(ReportCohort(slot, now, vehicle, delivered_ns, states))
         self.messages.sent("report", slot, now, vehicle, delivered_ns, len(reporting))
 
-    def _report_backlog(self, node: int, slot: int, backlog_bytes: Floats) -> None:
+    def _report_backlog(self, node: int, slot: int, backlog_bytes: Floats, flow_cycles: Floats | None) -> None:
         """Send a server's state to the cloud."""
-        here = None if self.plane.static else self.plane.serving_node == node
-        flow_cycles = self.plane.queues.flow_backlog_cycles(ticks_from_ns(self.clock.now), here)
         freeze(backlog_bytes)
         self.recorder.ledger.report_backlog(node, backlog_bytes)
         block = self._blocks[slot]
