@@ -50,9 +50,6 @@ def _check_disciplines(scenario: Scenario) -> None:
         if len(scenario.nodes) > 1:
             accepted = "slices, with more than one serving node"
             raise InputError("'fifo' pools the queues of one node only", key=f"{key}.discipline", accepted=accepted)
-        if scenario.model.handover == "finish":
-            accepted = "slices, with handover finish"
-            raise InputError("'fifo' has no flows that stay behind", key=f"{key}.discipline", accepted=accepted)
 
 
 def _check_transformers(scenario: Scenario) -> None:
