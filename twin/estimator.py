@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physical.model import channel, mobility, units
-from physical.plane.fleet import VehicleStates
+from physical.plane.fleet import AWAY, VehicleStates
 from physical.plane.ticks import NS_PER_S
 from physical.quantize import freeze, quantize
 from physical.system import System
@@ -134,7 +134,8 @@ class Belief:
         # A late decision may know reports of slots after its own: those are not extrapolated backwards.
         num_missed = np.maximum(slot - self._report_slot, 0)
         if self._predict and num_missed.any():
-            size_bytes = np.where((num_missed > 0)[:, np.newaxis], self._system.size_bytes_mean, size_bytes)
+            has_tasks = (num_missed > 0) & (states.serving_node != AWAY)  # who has left, or has yet to enter, has none
+            size_bytes = np.where(has_tasks[:, np.newaxis], self._system.size_bytes_mean, size_bytes)
             x_m, y_m = self._dead_reckoning(num_missed)
             correlation = self._fading_correlation**num_missed
             predicted = quantize(channel.predicted_gain(states.large_scale_gain, gain, correlation))
@@ -148,13 +149,16 @@ class Belief:
             x_m = x_m + biases.position_m.at(slot)
         if not biases.channel_gain_db.is_zero:
             gain = quantize(gain * units.db_to_linear(biases.channel_gain_db.at(slot)))
-        backlog_bytes, flow_cycles = self._backlog_bytes, self._nothing
+        backlog_bytes, flow_cycles = self._backlog_bytes, None
         if self._flow_waits:
             flow_cycles = self._flow_backlog_cycles(states.serving_node)
         if not biases.server_backlog_bytes.is_zero:
             backlog_bytes = _biased(backlog_bytes, biases.server_backlog_bytes, slot)
-            flow_cycles = flow_cycles * _part(backlog_bytes, self._backlog_bytes)
-        freeze(size_bytes, x_m, y_m, gain, age_s, flow_cycles)
+            if flow_cycles is not None:
+                flow_cycles = flow_cycles * _part(backlog_bytes, self._backlog_bytes)
+        freeze(size_bytes, x_m, y_m, gain, age_s)
+        if flow_cycles is not None:
+            freeze(flow_cycles)
         return TwinSnapshot(
             slot=slot,
             time_ns=now_ns,
@@ -171,7 +175,7 @@ class Belief:
             estimation_bias_hz=biases.cpu_frequency_hz(slot) if biases.known else self._nothing,
             cpu_backlog_cycles=_biased(states.cpu_backlog_cycles, biases.cpu_backlog_cycles, slot),
             uplink_backlog_bytes=_biased(states.uplink_backlog_bytes, biases.uplink_backlog_bytes, slot),
-            flow_backlog_cycles=flow_cycles,
+            flow_backlog_cycles=flow_cycles,  # type: ignore[arg-type]  # None: nothing waits
         )
 
     def _flow_backlog_cycles(self, serving_node: NDArray[np.int64]) -> Floats:

@@ -56,6 +56,11 @@ class Resource:
         self._first_ready = NEVER
         self._num_present = 0
 
+    @property
+    def busy(self) -> bool:
+        """Whether anybody is there."""
+        return self._num_present > 0
+
     def add(self, rows: Ints) -> None:
         """Let rows come at their ready times, which lie after what this has been advanced to, or at it."""
         self._coming = np.concatenate([self._coming, rows])
@@ -221,7 +226,8 @@ class Resource:
         """Foresee when the next row of each of some vehicles is done."""
         # Where nobody is, there is an infinite amount of work, which never ends.
         self._next[vehicle], left = self._foresee(vehicle)
-        need = ticks_from_s(computing.execution_delay_s(left, self._rate[vehicle]))
+        with np.errstate(invalid="ignore"):  # 0 times infinite work, which a resource without a rate may have
+            need = ticks_from_s(computing.execution_delay_s(left, self._rate[vehicle]))
         self._finish[vehicle] = self._since[vehicle] + need
 
     # What the rules differ in.
