@@ -97,7 +97,7 @@ def mean_of_tasks(values: Array, present: Array) -> Array:
     if bool(xp.all(present)):
         return whole
     num_task = xp.sum(xp.sum(xp.astype(present, values.dtype), axis=-1), axis=-1)
-    total = xp.sum(xp.sum(xp.where(present, values, 0.0 * values), axis=-1), axis=-1)
+    total = xp.sum(xp.sum(xp.where(present, values, xp.zeros_like(values)), axis=-1), axis=-1)
     # A slot with all its tasks has the same bits alone and in a block with others.
     is_whole = num_task == values.shape[-2] * values.shape[-1]
     return xp.where(is_whole, whole, total / xp.where(num_task > 0, num_task, 1.0 + num_task))
