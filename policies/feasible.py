@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.quantize import freeze
 from physical.system import System
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
@@ -52,6 +54,7 @@ def command(snapshot: TwinSnapshot, decision: Any) -> tuple[Decision, bool]:
     return replace(fitted, compute_allocation_hz=raised_hz), repaired
 
 
+@lru_cache(maxsize=4)  # the policy, its fallback and the guard ask for the same snapshot
 def reserved_hz(snapshot: TwinSnapshot) -> Floats:
     """Return what nodes keep for the work that flows have left over from earlier slots, [N, K], Hz, as capacity counts.
 
@@ -76,14 +79,16 @@ def reserved_hz(snapshot: TwinSnapshot) -> Floats:
             reserved[here] = (
                 _scale_to_capacity(room, wanted_hz[here], least_hz[here], offset_hz[here]) + offset_hz[here]
             )
-    return np.where(has, reserved, 0.0)
+    kept = np.where(has, reserved, 0.0)
+    freeze(kept)
+    return kept
 
 
 def rest_hz(snapshot: TwinSnapshot) -> Floats:
     """Return the capacities that policies may give away, [M], Hz: those of the nodes less what leftovers need."""
     system, bias_hz, node = snapshot.system, snapshot.estimation_bias_hz, snapshot.serving_node
     reserved = reserved_hz(snapshot) if snapshot.flows_wait else None
-    if system.num_node == 1:
+    if system.num_node == 1 and node.min() >= 0:
         return np.array([capacity_hz(system, bias_hz, 0, reserved)])
     places = [node == index for index in range(system.num_node)]
     kept = [None if reserved is None else reserved[here] for here in places]

@@ -44,12 +44,12 @@ def _check_disciplines(scenario: Scenario) -> None:
         if scenario.model.edge_energy_rule == "job":
             accepted = "slices, with edge_energy job"
             raise InputError("'fifo' cannot meter single jobs", key=f"{key}.discipline", accepted=accepted)
+        if scenario.model.handover == "finish":
+            accepted = "forward, drop; or server.discipline slices"
+            raise InputError("'finish' needs queues of single vehicles", key="model.handover", accepted=accepted)
         if len(scenario.nodes) > 1:
             accepted = "slices, with more than one serving node"
             raise InputError("'fifo' pools the queues of one node only", key=f"{key}.discipline", accepted=accepted)
-        if scenario.model.handover == "finish":
-            accepted = "slices, with handover finish"
-            raise InputError("'fifo' has no flows that stay behind", key=f"{key}.discipline", accepted=accepted)
 
 
 def _check_transformers(scenario: Scenario) -> None:

@@ -101,9 +101,8 @@ class _Requests:
         for row in range(len(like)):
             now_ns = self._begin_ns + self._speed * (first_slot + row) * slot_ns
             arrived = int(np.searchsorted(self._time_ns, now_ns, side="right"))
-            order = self._generator.permutation(like.shape[1])
-            if present is not None:
-                order = order[present[row][order]]
+            # Among who is there: how many enter later changes nothing.
+            order = self._generator.permutation(like.shape[1] if present is None else np.flatnonzero(present[row]))
             dealt = self._num_token[self._dealt : max(arrived, self._dealt)][: len(order)]
             num_token[row, order[: len(dealt)]] = dealt
             self._dealt += len(dealt)

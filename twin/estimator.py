@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physical.model import channel, mobility, units
-from physical.plane.fleet import VehicleStates
+from physical.plane.fleet import AWAY, VehicleStates
 from physical.plane.ticks import NS_PER_S
 from physical.quantize import freeze, quantize
 from physical.system import System
@@ -134,7 +134,8 @@ class Belief:
         # A late decision may know reports of slots after its own: those are not extrapolated backwards.
         num_missed = np.maximum(slot - self._report_slot, 0)
         if self._predict and num_missed.any():
-            size_bytes = np.where((num_missed > 0)[:, np.newaxis], self._system.size_bytes_mean, size_bytes)
+            has_tasks = (num_missed > 0) & (states.serving_node != AWAY)  # who has left, or has yet to enter, has none
+            size_bytes = np.where(has_tasks[:, np.newaxis], self._system.size_bytes_mean, size_bytes)
             x_m, y_m = self._dead_reckoning(num_missed)
             correlation = self._fading_correlation**num_missed
             predicted = quantize(channel.predicted_gain(states.large_scale_gain, gain, correlation))

@@ -14,7 +14,7 @@ from physical.system import System
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one is another if it is another object: arrays have no truth value
 class TwinSnapshot:
     """Estimated state for N vehicles and K task classes; all arrays are read-only.
 
@@ -55,8 +55,8 @@ class TwinSnapshot:
     backlog_bytes: Floats
     estimation_bias_hz: Floats
     cpu_backlog_cycles: Floats = None  # type: ignore[assignment]  # filled in below
-    uplink_backlog_bytes: Floats = None  # type: ignore[assignment]  # likewise
-    flow_backlog_cycles: Floats = None  # type: ignore[assignment]  # likewise
+    uplink_backlog_bytes: Floats = None  # type: ignore[assignment]  # filled in below
+    flow_backlog_cycles: Floats = None  # type: ignore[assignment]  # filled in below
 
     def __post_init__(self) -> None:
         """Let nothing wait where nothing is told."""

@@ -70,8 +70,7 @@ class EdgeServer:
                 self._serve_at_allocation()
             elif not self._all_here:
                 self.refresh()
-            queues = self._fleet.plane.queues
-            self._report(self.node, slot, *queues.backlog(now, None if self._all_here else self._serves()))
+            self._report(self.node, slot, *self.backlog(now))
 
     def obey(self, slot: int, compute_allocation_hz: Floats, serving_node: NDArray[np.int64]) -> None:
         """Take over the allocation [N, K] of a command, unless a newer one is in force.
@@ -96,6 +95,13 @@ class EdgeServer:
         """Return which vehicles are here at present, [N]."""
         here: NDArray[np.bool_] = self._fleet.plane.serving_node == self.node
         return here
+
+    def backlog(self, now: int) -> tuple[Floats, Floats | None]:
+        """Return what waits here or is being served at `now` (ticks), to which the plane is up to date.
+
+        The work of each class, [K], bytes, and of each flow, [N, K], cycles; None where flows are not told apart.
+        """
+        return self._fleet.plane.queues.backlog(now, None if self._all_here else self._serves())
 
     def _serve_at_allocation(self) -> None:
         now = ticks_from_ns(self._clock.now)

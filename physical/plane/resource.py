@@ -226,7 +226,8 @@ class Resource:
         """Foresee when the next row of each of some vehicles is done."""
         # Where nobody is, there is an infinite amount of work, which never ends.
         self._next[vehicle], left = self._foresee(vehicle)
-        need = ticks_from_s(computing.execution_delay_s(left, self._rate[vehicle]))
+        with np.errstate(invalid="ignore"):  # 0 times infinite work, which a resource without a rate may have
+            need = ticks_from_s(computing.execution_delay_s(left, self._rate[vehicle]))
         self._finish[vehicle] = self._since[vehicle] + need
 
     # What the rules differ in.

@@ -192,6 +192,7 @@ def check_supported(scenario: Scenario) -> None:
         "rsus": (len(scenario.nodes) > 1, f"make {len(scenario.nodes)} nodes", "one node, the base station"),
         "tasks": (any(task.transformer for task in tasks), "have a transformer", "tasks in bytes"),
         "mobility.file": (scenario.mobility.file is not None, "is a trace", "generated motion"),
+        "mobility.ends": (scenario.mobility.ends == "renew", "lets vehicles leave and enter", '"wrap"'),
         "radio.rate_file": (scenario.radio.rate_file is not None, "is a trace", "the channel model"),
         "radio.range_m": (scenario.radio.range_m is not None, "lets vehicles lose their node", "none"),
         "timeline": (bool(scenario.timeline), "has timed events", "none"),

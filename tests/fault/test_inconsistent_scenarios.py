@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sim.scenario import Scenario
 from tests.fault.command import twin
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "sim" / "scenarios"
@@ -17,7 +18,6 @@ COST = "\n[cost]\ntime_weight = 0.5\n"
 # An edit of a file: what to replace (a regular expression; "" appends), and by what.
 Edit = tuple[str, str]
 JOINT: Edit = ('mode = "corrected"', 'mode = "corrected"\nallocation = "joint"\nedge_energy = "job"')
-SHARED: Edit = (r"num_vehicle = 10", "num_vehicle = 10\ncpu = 'shared'")
 NO_OBJECTIVE: Edit = (r"(?s)\[objective\][^\[]*", "")
 
 LLM6G: list[tuple[list[Edit], str, str]] = [
@@ -32,8 +32,6 @@ LLM6G: list[tuple[list[Edit], str, str]] = [
     ([('"sequential"', '"parallel"')], "model.order", "(accepted: sequential"),
     ([('allocation = "joint"', 'allocation = "compute"')], "model.allocation", '(accepted: "joint", with [cost])'),
     ([(r"(?s)\[cost\][^\[]*", "")], "cost", "is missing; with joint allocation it is the objective"),
-    ([('cpu = "shared"', 'cpu = "per-task"')], "vehicles.cpu", '(accepted: "shared"'),
-    ([('cpu = "shared"', "")], "vehicles.cpu", '(accepted: "shared"'),
     ([('"10 mW"', '"21 W"')], "vehicles.transmit_power_w_min", "at most vehicles.transmit_power_w, 20 W"),
     ([('edge_energy = "job"', 'edge_energy = "energy"')], "model.edge_energy", '(accepted: "job"'),
     ([('edge_energy = "job" ', "")], "model.edge_energy", '(accepted: "job"'),
@@ -55,11 +53,11 @@ DTECN: list[tuple[list[Edit], str, str]] = [
     ([("", COST)], "model.allocation", '(accepted: "joint", with [cost])'),
     ([JOINT], "cost", "is missing"),
     (
-        [JOINT, SHARED, ("", COST), NO_OBJECTIVE, ('"sequential"', '"parallel"')],
+        [JOINT, ("", COST), NO_OBJECTIVE, ('"sequential"', '"parallel"')],
         "model.order",
         "(accepted: sequential)",
     ),
-    ([JOINT, SHARED, ("", COST), (r"(?s)\[objective\][^\[]*", "[objective]\nv = 2.0\n")], "cost", "weights of P2"),
+    ([JOINT, ("", COST), (r"(?s)\[objective\][^\[]*", "[objective]\nv = 2.0\n")], "cost", "weights of P2"),
     (
         [('mode = "corrected"', 'mode = "corrected"\nedge_energy = "job"'), ('"slices"', '"fifo"')],
         "server.discipline",
@@ -75,9 +73,21 @@ DTECN: list[tuple[list[Edit], str, str]] = [
         "model.capacity",
         '(accepted: "effective", or model.mode = "paper")',
     ),
+    (
+        [('"slices"', '"fifo"'), ('mode = "corrected"', 'mode = "corrected"\nhandover = "finish"')],
+        "model.handover",
+        "(accepted: forward, drop; or server.discipline slices)",
+    ),
     ([("", RSU.format("base-station"))], "rsus.0.name", "'base-station' is taken"),
     ([("", RSU.format(""))], "rsus.0.name", "is empty"),
     ([("size_bytes = (.*)", r"size_bytes = \1\nnum_token = 3")], "tasks.0.num_token", "a task without a transformer"),
+    ([('kind = "highway"', 'kind = "straight"\nends = "renew"')], "mobility.ends", "(accepted: wrap; "),
+    ([('kind = "highway"', 'kind = "highway"\nends = "leave"')], "mobility.ends", "(accepted: wrap, renew)"),
+    (
+        [('kind = "highway"', 'kind = "highway"\nends = "renew"'), ('length_m = "1 km"', "length_m = 1e-4")],
+        "mobility.ends",
+        "(accepted: at most 1000000 in a run)",
+    ),
     ([('kind = "highway"', 'kind = "aera"')], "mobility.kind", "did you mean area?"),
     ([(r"carrier_hz", "association = 'best'\ncarrier_hz")], "radio.association", "nearest, best-channel"),
 ]
@@ -117,7 +127,9 @@ def test_the_files_that_are_edited_are_good(tmp_path: Path, name: str) -> None:
 SETTINGS = [
     ("model.order=parallel", "--set: model.order: "),
     ("model.allocation=compute", "--set: model.allocation: "),
-    ("vehicles.cpu=per-task", "--set: vehicles.cpu: "),
+    ("vehicles.cpu=each", "--set: vehicles.cpu: "),
+    ("radio.uplink=per-task", "--set: radio.uplink: "),
+    ("mobility.ends=renew", "--set: mobility.ends: 'renew' needs a road with ends"),
     ("model.edge_energy=power", "--set: model.edge_energy: "),
     ('vehicles.transmit_power_w_min="30 W"', "--set: vehicles.transmit_power_w_min: "),
     ("rsus.4.name=rsu-1", "--set: rsus.4.name: 'rsu-1' is taken"),
@@ -128,6 +140,13 @@ SETTINGS = [
 @pytest.mark.parametrize(("setting", "words"), SETTINGS)
 def test_a_setting_that_contradicts_the_file(setting: str, words: str) -> None:
     assert twin("run", "llm6g", "--set", setting).complaint().startswith(f"twin: {words}")
+
+
+@pytest.mark.parametrize("cpu", ["per-task", "in-turn", "shared", "sharing"])
+@pytest.mark.parametrize("uplink", ["each", "in-turn", "sharing"])
+def test_joint_allocation_goes_with_every_rule(cpu: str, uplink: str) -> None:
+    system = Scenario.load("llm6g", [f"vehicles.cpu={cpu}", f"radio.uplink={uplink}"]).system()
+    assert (system.cpu, system.uplink) == ("in-turn" if cpu == "shared" else cpu, uplink)
 
 
 @pytest.mark.parametrize("policy", ["greedy-latency", "greedy-cost", "p2-exact", "p2-slsqp"])

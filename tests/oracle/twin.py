@@ -143,7 +143,7 @@ class Belief:
             position_m = mobility.straight_position_m(origin_m, column("speed_mps"), column("heading_rad"), elapsed_s)
             x_m, y_m = position_m[..., 0], position_m[..., 1]
             road = self._scenario.mobility
-            if road.kind in {"highway", "area"}:
+            if road.kind in {"highway", "area"} and road.ends == "wrap":
                 x_m = mobility.wrap_m(x_m, road.length_m)
             if road.kind == "area":
                 y_m = mobility.wrap_m(y_m, road.length_m)

@@ -128,6 +128,7 @@ def test_courses_agree_with_a_plain_reference(data: st.DataObject, tmp_path_fact
                 weight = (now_s - before[-1][0]) / (after[0][0] - before[-1][0])
                 expected = [(1 - weight) * before[-1][axis] + weight * after[0][axis] for axis in (1, 2)]
                 assert np.abs(course.position_m[slot, index] - expected).max() < 2 * QUANTUM_M
+    assert motion.num_present(25).tolist() == course.present.sum(axis=1).tolist()
     blocks = [motion.course(first, 5) for first in range(0, 25, 5)]
     assert np.array_equal(np.concatenate([block.position_m for block in blocks]), course.position_m)
     present = [block.present for block in blocks if block.present is not None]
@@ -154,6 +155,21 @@ def test_only_who_is_near_the_run_counts(tmp_path: Path) -> None:
     cut, begin_ns = mobility_of(later)
     assert (cut.names("entity_id"), begin_ns) == (["bus", "car"], 2_500 * MS)
     assert scenario_of(path, "time.num_slot=1000").num_vehicle == 4
+
+
+def test_units_and_shares_are_of_who_is_there_at_once(tmp_path: Path) -> None:
+    """In 5 s (20 slots) the bus is there all the time, the car from 1 s to 3 s (9 slots): 29 / 20 on average."""
+    path = tmp_path / "a.csv"
+    trace_of(path, [*CAR, *BUS])
+    more = ("time.num_slot=20", "time.slot_duration_s=0.25", 'radio.bandwidth_hz="20 MHz"')
+    scenario = scenario_of(path, *more, "radio.bandwidth_sharing=equal")
+    assert scenario.crowd() == (2, 29 / 20, 2)
+    system = scenario.system()
+    assert system.backlog_unit_bytes == pytest.approx(29 / 20 * 1250)
+    assert system.bandwidth_hz.tolist() == [10e6, 10e6]
+    alone = scenario_of(path, *more, "radio.bandwidth_sharing=equal", "mobility.begin_s=3.5", "time.num_slot=4")
+    assert alone.crowd()[1:] == (1.0, 1)
+    assert (alone.system().bandwidth_hz == 20e6).all()
 
 
 def test_nobody_on_the_road(tmp_path: Path) -> None:
