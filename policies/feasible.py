@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.quantize import freeze
 from physical.system import System
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
@@ -40,10 +42,11 @@ def command(snapshot: TwinSnapshot, decision: Any) -> tuple[Decision, bool]:
     ------
     InvalidDecisionError : as of `project`
     """
-    system, bias_hz, reserved = snapshot.system, snapshot.estimation_bias_hz, reserved_hz(snapshot)
+    system, bias_hz = snapshot.system, snapshot.estimation_bias_hz
+    if not snapshot.flows_wait:
+        return project(system, decision, bias_hz, snapshot.serving_node)
+    reserved = reserved_hz(snapshot)
     fitted, repaired = project(system, decision, bias_hz, snapshot.serving_node, reserved)
-    if not reserved.any():
-        return fitted, repaired
     own_hz = fitted.compute_allocation_hz
     offset_hz = _offset_hz(system, bias_hz)
     runs = (own_hz > 0) & (own_hz + offset_hz > 0)
@@ -51,6 +54,7 @@ def command(snapshot: TwinSnapshot, decision: Any) -> tuple[Decision, bool]:
     return replace(fitted, compute_allocation_hz=raised_hz), repaired
 
 
+@lru_cache(maxsize=4)  # the policy, its fallback and the guard ask for the same snapshot
 def reserved_hz(snapshot: TwinSnapshot) -> Floats:
     """Return what nodes keep for the work that flows have left over from earlier slots, [N, K], Hz, as capacity counts.
 
@@ -60,10 +64,10 @@ def reserved_hz(snapshot: TwinSnapshot) -> Floats:
     disciplines, where old work is served in any case.
     """
     system, node, bias_hz = snapshot.system, snapshot.serving_node, snapshot.estimation_bias_hz
-    has = (snapshot.flow_backlog_cycles > 0) & (node >= 0)[:, np.newaxis]
-    reserved = np.zeros(has.shape)
-    if not has.any():
+    reserved = np.zeros(snapshot.size_bytes.shape)
+    if not snapshot.flows_wait:
         return reserved
+    has = (snapshot.flow_backlog_cycles > 0) & (node >= 0)[:, np.newaxis]
     offset_hz, floor_hz = _offset_hz(system, bias_hz), least_allocation_hz(system, bias_hz, node)
     least_hz = np.where(has, floor_hz, 0.0)
     wanted_hz = np.where(has, snapshot.flow_backlog_cycles / system.slot_duration_s - offset_hz, 0.0)
@@ -75,17 +79,20 @@ def reserved_hz(snapshot: TwinSnapshot) -> Floats:
             reserved[here] = (
                 _scale_to_capacity(room, wanted_hz[here], least_hz[here], offset_hz[here]) + offset_hz[here]
             )
-    return np.where(has, reserved, 0.0)
+    kept = np.where(has, reserved, 0.0)
+    freeze(kept)
+    return kept
 
 
 def rest_hz(snapshot: TwinSnapshot) -> Floats:
     """Return the capacities that policies may give away, [M], Hz: those of the nodes less what leftovers need."""
     system, bias_hz, node = snapshot.system, snapshot.estimation_bias_hz, snapshot.serving_node
-    reserved = reserved_hz(snapshot)
-    if system.num_node == 1:
+    reserved = reserved_hz(snapshot) if snapshot.flows_wait else None
+    if system.num_node == 1 and node.min() >= 0:
         return np.array([capacity_hz(system, bias_hz, 0, reserved)])
     places = [node == index for index in range(system.num_node)]
-    return np.array([capacity_hz(system, bias_hz[here], i, reserved[here]) for i, here in enumerate(places)])
+    kept = [None if reserved is None else reserved[here] for here in places]
+    return np.array([capacity_hz(system, bias_hz[places[i]], i, kept[i]) for i in range(system.num_node)])
 
 
 def project(
@@ -124,10 +131,8 @@ def project(
     clipped = _split(system, ratio, node, all_attached=all_attached)
     least_hz = np.where(clipped > 0, least_allocation_hz(system, estimation_bias_hz, node), 0.0)
     lifted_hz = np.maximum(allocation_hz, least_hz)
-    kept_hz = np.zeros(shape) if reserved_hz is None else reserved_hz
-    feasible_hz = _scale_nodes(
-        system, (lifted_hz, least_hz, estimation_bias_hz, kept_hz), node, all_attached=all_attached
-    )
+    flows = (lifted_hz, least_hz, estimation_bias_hz, reserved_hz)
+    feasible_hz = _scale_nodes(system, flows, node, all_attached=all_attached)
     joint, changed = _project_joint(system, decision, clipped, node)
     repaired = changed or bool((clipped != ratio).any() or (feasible_hz != allocation_hz).any())
     return Decision(clipped, feasible_hz, **joint), repaired
@@ -221,7 +226,7 @@ def _offset_hz(system: System, bias_hz: Floats) -> Floats:
 
 
 def _scale_nodes(
-    system: System, flows: tuple[Floats, Floats, Floats, Floats], node: Ints, *, all_attached: bool
+    system: System, flows: tuple[Floats, Floats, Floats, Floats | None], node: Ints, *, all_attached: bool
 ) -> Floats:
     """Scale the allocations at each node to its capacity; who has no node gets nothing.
 
@@ -234,7 +239,7 @@ def _scale_nodes(
     scaled_hz = np.zeros_like(allocation_hz)
     for index in range(system.num_node):
         here = node == index
-        capacity = capacity_hz(system, bias_hz[here], index, reserved[here])
+        capacity = capacity_hz(system, bias_hz[here], index, None if reserved is None else reserved[here])
         scaled_hz[here] = _scale_to_capacity(capacity, allocation_hz[here], least_hz[here], offset_hz[here])
     return scaled_hz
 

@@ -129,7 +129,7 @@ class Comparison:
         def plain(statistics: Statistics, *, with_baseline: bool) -> dict[str, Any]:
             return {
                 policy: {
-                    metric: _plain(entry, unstable=self.is_unstable(policy, with_baseline=with_baseline))
+                    metric: entry.to_dict(unstable=self.is_unstable(policy, with_baseline=with_baseline))
                     for metric, entry in row.items()
                 }
                 for policy, row in statistics.items()
@@ -254,14 +254,3 @@ def _number(value: Any) -> float:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _plain(entry: Interval, *, unstable: bool) -> dict[str, Any]:
-    if unstable:
-        return {"mean": _finite(entry.mean), "low": None, "high": None, "interval": "unstable"}
-    return {
-        "mean": _finite(entry.mean),
-        "low": _finite(entry.low),
-        "high": _finite(entry.high),
-        "interval": entry.method,
-    }

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from physical.model import energy, objective, qos
 from physical.plane.columns import Outcome
+from physical.plane.fleet import VehicleStates
 from physical.plane.ticks import NEVER, NS_PER_S, ns_from_ticks
 from physical.system import System
+from sim.stability import RESOURCES, Waiting
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -26,7 +28,7 @@ _COUNTS = (
     *("completed", "late", "dropped", "missed", "upload_ns", "num_split", "layers_local"),
     *(f"{kind}_units" for kind in _ENERGIES),
 )
-_BY_CLASS = ("counted", "delay_ns")
+_BY_CLASS = ("counted", "delay_ns", "qos_delay_ns")
 
 
 @dataclass
@@ -45,20 +47,20 @@ class Totals:
         )
     )
     by_slot: dict[str, float] = field(
-        default_factory=lambda: dict.fromkeys(("objective", "qos", "energy_edge_j", "backlog_bytes"), 0.0)
+        default_factory=lambda: dict.fromkeys(
+            ("objective", "penalty", "drift", "qos", "energy_edge_j", "backlog_bytes"), 0.0
+        )
     )
 
 
 class ClosedSlot(NamedTuple):
     """What is known of a slot at its end.
 
-    backlog_bytes : [K], at its start
     arrived_bytes, service_bytes : [K], what reached the servers and what they offered during the slot
     energy_edge_j : J, of servers that are not metered job by job
     num_task : tasks generated
     """
 
-    backlog_bytes: Floats
     arrived_bytes: Floats
     service_bytes: Floats
     energy_edge_j: float
@@ -68,30 +70,52 @@ class ClosedSlot(NamedTuple):
 class Ledger:
     """Gathers outcomes by the slot that generated the task, and emits slots in order once all their tasks have ended.
 
-    A task that is dropped counts as missed, with the deadline or its age when it was dropped as its delay, whichever is
-    longer. A task in flight at the end of the run counts as missed, with its age, if that is beyond the deadline, and
-    not at all otherwise. By the weighted cost, time counts for all tasks of a slot at the mean of those that count.
+    A task counts with its delay t, in mode "corrected" with a QoS of at least the floor u (`objective.qos_floor`):
+    ``max(1 - t / T, u)``. One that is dropped counts as missed, with the delay at which the QoS reaches the floor,
+    (1 - u) T, or its age when it was dropped, whichever is longer (2 T at least by the weighted cost, with which u is
+    always -1). A task in flight at the end of the run counts as missed, with its age, if that is beyond the deadline,
+    and not at all otherwise. By the weighted cost, time counts for all tasks of a slot at the mean of those that count.
+
+    The penalty of a slot is what its tasks bring: QoS, energy and misses, or the weighted cost. The objective adds the
+    drift that has happened: a slot is held back until the backlog at the start of the next one is known, or at the end
+    of the run.
     """
 
     def __init__(self, system: System) -> None:
         self.totals = Totals()
         self._system = system
-        self._deadline_ns = np.rint(system.deadline_s * NS_PER_S).astype(np.int64)
+        self._deadline_ns = _in_ns(system.deadline_s)
+        self._lost_ns = _in_ns(qos.floor_delay_s(system.deadline_s, system.objective.qos_floor))
+        self._longest_ns = np.full_like(self._lost_ns, NEVER) if system.model.mode == "paper" else self._lost_ns
         self._units_per_j = _units_per_j(system)
-        self._penalties: list[Floats] = []
         self._first = 0
         self._closed: list[ClosedSlot] = []
+        self._backlog: list[list[Floats]] = [[] for _ in range(system.num_node)]
+        self._states: list[VehicleStates] = []
+        self._waiting = Waiting(system)
+        self._waiting_s: Floats = np.zeros((0, len(RESOURCES)))
+        self._emitted: dict[str, list[Floats]] = {"penalty": [], "waiting": []}
         self._sums: dict[str, Ints] = {name: np.zeros(0, dtype=np.int64) for name in _COUNTS}
         self._sums |= {name: np.zeros((0, system.num_class), dtype=np.int64) for name in _BY_CLASS}
 
     @property
     def slot_penalty(self) -> Floats:
         """Penalty of every slot that was emitted, [slots]; NaN for slots without a task that counts."""
-        return np.concatenate(self._penalties) if self._penalties else np.zeros(0)
+        return np.concatenate([np.zeros(0), *self._emitted["penalty"]])
 
-    def close_slot(self, slot: ClosedSlot) -> None:
-        """Take note of the queues and the edge energy of the next slot."""
+    @property
+    def waiting_s(self) -> Floats:
+        """What waited for each of `stability.RESOURCES` at the start of every slot that was emitted, [slots, 3], s."""
+        return np.concatenate([np.zeros((0, len(RESOURCES))), *self._emitted["waiting"]])
+
+    def report_backlog(self, node: int, backlog_bytes: Floats) -> None:
+        """Take note of the queues of a node, [K], at the start of its next slot, and at the end of the run."""
+        self._backlog[node].append(backlog_bytes)
+
+    def close_slot(self, slot: ClosedSlot, states: VehicleStates) -> None:
+        """Take note of what the next slot brought, and of the true states at its start; its backlog is reported."""
         self._closed.append(slot)
+        self._states.append(states)
 
     def add_tasks(self, rows: dict[str, Any], joules: dict[str, Floats], age_ns: Ints) -> NDArray[np.int8]:
         """Count ended or censored tasks; return their outcomes with LATE told from COMPLETED.
@@ -118,12 +142,14 @@ class Ledger:
             self._add_layers(rows, index)
         if self._system.has_transformer or self._system.cost is not None:
             self._add_uploads(rows, index, counted)
-        delay_ns = np.where(dropped, np.maximum(age_ns, deadline_ns), age_ns)
+        delay_ns = np.where(dropped, np.maximum(age_ns, self._lost_ns[rows["task_class"]]), age_ns)
+        qos_delay_ns = np.minimum(delay_ns, self._longest_ns[rows["task_class"]])
         for task_class in range(self._system.num_class):
             chosen = (rows["task_class"] == task_class) & counted
             index_chosen = index[chosen]
             self._sums["counted"][:, task_class] += np.bincount(index_chosen, minlength=len(self._sums["counted"]))
             _add_runs(self._sums["delay_ns"][:, task_class], index_chosen, delay_ns[chosen])
+            _add_runs(self._sums["qos_delay_ns"][:, task_class], index_chosen, qos_delay_ns[chosen])
         return outcome
 
     def _add_layers(self, rows: dict[str, Any], index: Ints) -> None:
@@ -151,65 +177,78 @@ class Ledger:
         self._sums[name] += np.bincount(index, minlength=len(self._sums[name]))
 
     def emit(self, *, final: bool = False) -> dict[str, Any] | None:
-        """Return the rows of the next complete slots (at the end of the run: of all closed ones), if there are any."""
-        self._extend(len(self._closed))
-        ended = (self._sums["completed"] + self._sums["late"] + self._sums["dropped"])[: len(self._closed)]
-        open_slots = np.flatnonzero(ended < np.array([slot.num_task for slot in self._closed]))
-        num = int(open_slots[0]) if open_slots.size and not final else len(self._closed)
+        """Return the rows of the next complete slots, if there are any.
+
+        Complete is a slot whose next backlog is known and all of whose tasks have ended, or are in flight for good.
+        """
+        self._weigh()
+        num_known = min(len(self._closed), min(map(len, self._backlog)) - 1)
+        if num_known <= 0:
+            return None
+        self._extend(num_known)
+        ended = (self._sums["completed"] + self._sums["late"] + self._sums["dropped"])[:num_known]
+        open_slots = np.flatnonzero(ended < np.array([slot.num_task for slot in self._closed[:num_known]]))
+        num = int(open_slots[0]) if open_slots.size and not final else num_known
         if not num:
             return None
-        closed, self._closed = self._closed[:num], self._closed[num:]
         taken = {name: sums[:num] for name, sums in self._sums.items()}
+        rows = self._rows(num, taken)
         self._sums = {name: sums[num:] for name, sums in self._sums.items()}
-        rows = self._rows(closed, taken)
-        beta = 0.0 if self._system.cost is not None else self._system.objective.beta
-        self._penalties.append(rows.get("penalty", rows["objective"] - beta * rows["drift"]))
+        self._closed = self._closed[num:]
+        self._backlog = [reported[num:] for reported in self._backlog]
+        self._waiting_s = self._waiting_s[num:]
         self._first += num
         self._add_to_totals(rows, taken)
         return rows
 
-    def _rows(self, closed: list[ClosedSlot], sums: dict[str, Ints]) -> dict[str, Any]:
-        backlog = np.stack([slot.backlog_bytes for slot in closed])
-        arrived = np.stack([slot.arrived_bytes for slot in closed])
-        service = np.stack([slot.service_bytes for slot in closed])
+    def _weigh(self) -> None:
+        """Weigh what waited in the slots closed since the last time; their states are parts of large blocks."""
+        begin, end = len(self._waiting_s), len(self._closed)
+        if begin < end:
+            backlog_bytes = np.stack([np.stack(reported[begin:end]) for reported in self._backlog], axis=1)
+            self._waiting_s = np.concatenate([self._waiting_s, self._waiting.weigh(self._states, backlog_bytes)])
+            self._states.clear()
+
+    def _rows(self, num: int, sums: dict[str, Ints]) -> dict[str, Any]:
+        """Return the rows of the next `num` slots."""
+        system, closed = self._system, self._closed[:num]
+        backlog = np.sum([np.stack(reported[: num + 1]) for reported in self._backlog], axis=0)
         num_task = np.array([slot.num_task for slot in closed])
-        energy_local_j, energy_transmit_j, energy_edge_j = (
-            sums[f"{kind}_units"] / self._units_per_j for kind in _ENERGIES
-        )
-        energy_edge_j = energy_edge_j + np.array([slot.energy_edge_j for slot in closed])
+        energies_j = {kind: sums[f"{kind}_units"] / self._units_per_j for kind in _ENERGIES}
+        energies_j["edge"] = energies_j["edge"] + np.array([slot.energy_edge_j for slot in closed])
+        energy_j = energies_j["local"] + energies_j["transmit"] + energies_j["edge"]
         by_class = sums["counted"]
         counted = by_class.sum(axis=1)
-        delay_s = sums["delay_ns"] / NS_PER_S
+        delay_s = sums["delay_ns"].sum(axis=1) / NS_PER_S
         with np.errstate(invalid="ignore", divide="ignore"):  # a slot without counted tasks has no means: NaN
-            # QoS is linear in the delay: a class's mean is that of its mean delay.
-            class_qos = np.where(by_class > 0, qos.qos(delay_s / by_class, self._system.deadline_s), 0.0)
+            # QoS is linear in the delay up to the floor's: a class's mean is that of its mean delay.
+            qos_delay_s = sums["qos_delay_ns"] / NS_PER_S / by_class
+            class_qos = np.where(by_class > 0, qos.qos(qos_delay_s, system.deadline_s), 0.0)
             mean_qos = (by_class * class_qos).sum(axis=1) / counted
             miss_ratio = sums["missed"] / counted
-            delay_s_mean = delay_s.sum(axis=1) / counted
-        drift = objective.drift(backlog, arrived, service, self._system.backlog_unit_bytes)
-        energy_j = energy_local_j + energy_transmit_j + energy_edge_j
-        if self._system.cost is None:
-            value = objective.p2(drift, mean_qos, energy_j, miss_ratio, self._system.objective)
+            delay_s_mean = delay_s / counted
+            counted_s = delay_s - (sums["upload_ns"] / NS_PER_S if system.model.mode == "paper" else 0.0)
+            time_s = counted_s / counted * num_task
+        drift = objective.realised_drift(backlog[:-1], backlog[1:], system.backlog_unit_bytes)
+        if system.cost is None:
+            penalty = objective.penalty(mean_qos, energy_j, miss_ratio, system.objective)
+            value = objective.p2(drift, mean_qos, energy_j, miss_ratio, system.objective)
         else:
-            upload_s = sums["upload_ns"] / NS_PER_S
-            counted_s = delay_s.sum(axis=1) - (upload_s if self._system.model.mode == "paper" else 0.0)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                time_s = counted_s / counted * num_task
-            value = objective.weighted_cost(time_s, energy_j, *self._system.cost_weights)
+            penalty = value = objective.weighted_cost(time_s, energy_j, *system.cost_weights)
         ended = sums["completed"] + sums["late"] + sums["dropped"]
         return {
-            "slot": np.arange(self._first, self._first + len(closed), dtype=np.int32),
+            "slot": np.arange(self._first, self._first + num, dtype=np.int32),
             "objective": value,
+            "penalty": penalty,
             "drift": drift,
             "qos": mean_qos,
             "delay_s_mean": delay_s_mean,
             "deadline_miss_ratio": miss_ratio,
-            "energy_local_j": energy_local_j,
-            "energy_transmit_j": energy_transmit_j,
-            "energy_edge_j": energy_edge_j,
-            "backlog_bytes": backlog,
-            "arrived_bytes": arrived,
-            "service_bytes": service,
+            **{f"energy_{kind}_j": spent_j for kind, spent_j in energies_j.items()},
+            "backlog_bytes": backlog[:-1],
+            "arrived_bytes": np.stack([slot.arrived_bytes for slot in closed]),
+            "service_bytes": np.stack([slot.service_bytes for slot in closed]),
+            **{f"waiting_{name}_s": self._waiting_s[:num, index] for index, name in enumerate(RESOURCES)},
             "num_completed": sums["completed"].astype(np.int32),
             "num_late": sums["late"].astype(np.int32),
             "num_dropped": sums["dropped"].astype(np.int32),
@@ -218,6 +257,8 @@ class Ledger:
 
     def _add_to_totals(self, rows: dict[str, Any], sums: dict[str, Ints]) -> None:
         totals = self.totals
+        self._emitted["penalty"].append(rows["penalty"])
+        self._emitted["waiting"].append(np.stack([rows[f"waiting_{name}_s"] for name in RESOURCES], axis=1))
         totals.num_slot += len(rows["slot"])
         has_tasks = sums["counted"].sum(axis=1) > 0
         totals.num_slot_counted += int(has_tasks.sum())
@@ -231,10 +272,14 @@ class Ledger:
         )
         totals.by_task["energy_transmit_j"] += float(rows["energy_transmit_j"].sum())
         totals.by_task["energy_local_j"] += float(rows["energy_local_j"].sum())
-        totals.by_slot["objective"] += float(rows["objective"][has_tasks].sum())
-        totals.by_slot["qos"] += float(rows["qos"][has_tasks].sum())
+        for name in ("objective", "penalty", "drift", "qos"):
+            totals.by_slot[name] += float(rows[name][has_tasks].sum())
         totals.by_slot["energy_edge_j"] += float(rows["energy_edge_j"].sum())
         totals.by_slot["backlog_bytes"] += float(rows["backlog_bytes"].sum())
+
+
+def _in_ns(duration_s: Floats) -> Ints:
+    return np.rint(duration_s * NS_PER_S).astype(np.int64)
 
 
 def _units_per_j(system: System) -> float:

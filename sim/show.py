@@ -117,8 +117,17 @@ def _summary_table(runs: Sequence[Mapping[str, Any]], title: str, names: Sequenc
             table.add_row(f"[bold]{name}[/bold]")
         for key in rows:
             label, unit = group[key]
-            table.add_row(f"  {label}", *(escape(number(values.get(key))) for values in runs), unit)
+            table.add_row(f"  {label}", *(escape(spell(key, values.get(key))) for values in runs), unit)
     return table
+
+
+def spell(key: str, value: object) -> str:
+    """Spell the value of a key of the summary.
+
+    >>> spell("stable", None), spell("stable", True), spell("slots", 10_000)
+    ('unknown, the run is too short', 'yes', '10 000')
+    """
+    return "unknown, the run is too short" if key == "stable" and value is None else number(value)
 
 
 def number(value: object) -> str:

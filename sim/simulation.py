@@ -25,6 +25,7 @@ from policies.registry import make
 from sim.deciders import Decider, Swap, SwitchedDecisions
 from sim.exogenous import store
 from sim.scenario import Scenario
+from sim.stability import is_stable
 from sim.streams import Streams
 from sim.timeline import PolicySwap
 from sim.world import World
@@ -223,6 +224,9 @@ def _summary(world: World, wall_s: float) -> dict[str, Any]:
     energy_edge_j = totals.by_slot["energy_edge_j"]
     return {
         "slots": num_slot,
+        "penalty_mean": mean(totals.by_slot["penalty"], totals.num_slot_counted),
+        "drift_mean": mean(totals.by_slot["drift"], totals.num_slot_counted),
+        "stable": is_stable(world.recorder.ledger.waiting_s),
         "qos_mean": mean(totals.by_slot["qos"], totals.num_slot_counted),
         "delay_s_mean": mean(tasks["delay_s"], tasks["counted"]),
         "energy_j_mean": mean(tasks["energy_local_j"] + tasks["energy_transmit_j"] + energy_edge_j, totals.num_slot),

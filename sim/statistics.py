@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -57,6 +58,13 @@ class Interval:
         if not math.isfinite(self.half_width):
             return None
         return "t" if self.bounds is None else "bca"
+
+    def to_dict(self, *, unstable: bool = False) -> dict[str, Any]:
+        """Return plain data; None: what cannot be known, and the interval of an unstable policy's mean."""
+        low, high = (None, None) if unstable else (self.low, self.high)
+        found = {"mean": self.mean, "low": low, "high": high}
+        plain = {key: value if value is not None and math.isfinite(value) else None for key, value in found.items()}
+        return {**plain, "interval": "unstable" if unstable else self.method}
 
 
 def interval(values: ArrayLike) -> Interval:

@@ -111,7 +111,6 @@ class World:
         self.plane = DataPlane(self.system, static=_is_static(scenario))
         command = scenario.twin.command
         self.fleet = Fleet(self.plane, command.missing, ticks_from_ns(to_ns(command.patience_s)))
-        self._backlog_bytes: list[Floats] = [np.zeros(self.system.num_class)] * self.system.num_node
         self._reporting: list[int] = []
         biases = self._make_biases(streams)
         # Processes of their own: the twin may still decide a slot that the servers have left behind.
@@ -214,6 +213,8 @@ class World:
         """Record what is still in flight at the present time."""
         now_ns = self.clock.now
         self.fleet.advance(ticks_from_ns(now_ns))
+        for server in self.servers:  # up to here the drift of the last slot reaches
+            self.recorder.ledger.report_backlog(server.node, server.backlog(ticks_from_ns(now_ns))[0])
         self.recorder.flush(self.fleet.take_finished(ticks_from_ns(now_ns)), now_ns)
         self.plane.settle(ticks_from_ns(now_ns))
         self.recorder.flush(self.fleet.take_unfinished(ticks_from_ns(now_ns)), now_ns, final=True)
@@ -269,10 +270,10 @@ class World:
         now, states = ticks_from_ns(self.clock.now), block.states(slot)
         self.fleet.begin_slot(slot, now, states)
         # Only now: what is left of vehicles that go, or that lose their node, has been dropped.
-        cpu_cycles, uplink_bytes = self.plane.cpu_backlog_cycles(now), self.plane.uplink_backlog_bytes(now)
-        freeze(cpu_cycles, uplink_bytes)
-        states = states._replace(cpu_backlog_cycles=cpu_cycles, uplink_backlog_bytes=uplink_bytes)
-        self.fleet.states = states
+        if (waits := self.plane.backlogs(now)) is not None:
+            freeze(*waits)
+            states = states._replace(cpu_backlog_cycles=waits[0], uplink_backlog_bytes=waits[1])
+            self.fleet.states = states
         self.recorder.begin_slot(slot, states)
         self._num_task = int(np.count_nonzero(states.size_bytes))
 
@@ -295,9 +296,8 @@ class World:
         if self.system.model.edge_energy_rule == "power":
             joules /= self.system.slot_duration_s  # the paper adds the number of watts (eq. 16)
         arrived_bytes = self.plane.take_arrived_bytes()
-        backlog_bytes = self._backlog_bytes[0] if len(taken) == 1 else np.sum(self._backlog_bytes, axis=0)
-        closed = ClosedSlot(backlog_bytes, arrived_bytes, service_bytes, joules, self._num_task)
-        self.recorder.ledger.close_slot(closed)
+        closed = ClosedSlot(arrived_bytes, service_bytes, joules, self._num_task)
+        self.recorder.ledger.close_slot(closed, self.fleet.states)
         self.num_slot_done = slot + 1
 
     def _relay(self, node: int, slot: int, reporting: list[int], states: VehicleStates) -> None:
@@ -317,12 +317,10 @@ class World:
         self.cloud.expect(ReportCohort(slot, now, vehicle, delivered_ns, states))
         self.messages.sent("report", slot, now, vehicle, delivered_ns, len(reporting))
 
-    def _report_backlog(self, node: int, slot: int, backlog_bytes: Floats) -> None:
+    def _report_backlog(self, node: int, slot: int, backlog_bytes: Floats, flow_cycles: Floats | None) -> None:
         """Send a server's state to the cloud."""
-        here = None if self.plane.static else self.plane.serving_node == node
-        flow_cycles = self.plane.queues.flow_backlog_cycles(ticks_from_ns(self.clock.now), here)
         freeze(backlog_bytes)
-        self._backlog_bytes[node] = backlog_bytes
+        self.recorder.ledger.report_backlog(node, backlog_bytes)
         block = self._blocks[slot]
         delivered_ns = _single(block.server_report.delivered_ns(self.clock.now, (slot - block.first_slot, node, 0)))
         self.cloud.belief.expect_server(ServerReport(node, slot, delivered_ns, backlog_bytes, flow_cycles))

@@ -103,6 +103,7 @@ SLOTS = Table(
     (
         Column("slot", _INT32),
         Column("objective", _FLOAT),
+        Column("penalty", _FLOAT),
         Column("drift", _FLOAT),
         Column("qos", _FLOAT),
         Column("delay_s_mean", _FLOAT, "s"),
@@ -113,13 +114,20 @@ SLOTS = Table(
         Column("backlog_bytes", _FLOATS, "B"),
         Column("arrived_bytes", _FLOATS, "B"),
         Column("service_bytes", _FLOATS, "B"),
+        Column("waiting_cpu_s", _FLOAT, "s"),
+        Column("waiting_uplink_s", _FLOAT, "s"),
+        Column("waiting_server_s", _FLOAT, "s"),
         Column("num_completed", _INT32),
         Column("num_late", _INT32),
         Column("num_dropped", _INT32),
         Column("num_in_flight", _INT32),
     ),
 )
-"""One row per slot: what became of the tasks that it generated; queues and edge energy of the slot itself."""
+"""One row per slot: what became of the tasks that it generated; queues, their drift and edge energy of the slot itself.
+
+`penalty` is the objective without the drift, which is that of the recorded backlog up to the next slot's start, or the
+end of the run. What waits is that of the slot's start, in seconds of the CPUs, uplinks and servers that have to do it.
+"""
 
 VEHICLES = Table(
     "vehicles",

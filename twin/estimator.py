@@ -149,13 +149,16 @@ class Belief:
             x_m = x_m + biases.position_m.at(slot)
         if not biases.channel_gain_db.is_zero:
             gain = quantize(gain * units.db_to_linear(biases.channel_gain_db.at(slot)))
-        backlog_bytes, flow_cycles = self._backlog_bytes, self._nothing
+        backlog_bytes, flow_cycles = self._backlog_bytes, None
         if self._flow_waits:
             flow_cycles = self._flow_backlog_cycles(states.serving_node)
         if not biases.server_backlog_bytes.is_zero:
             backlog_bytes = _biased(backlog_bytes, biases.server_backlog_bytes, slot)
-            flow_cycles = flow_cycles * _part(backlog_bytes, self._backlog_bytes)
-        freeze(size_bytes, x_m, y_m, gain, age_s, flow_cycles)
+            if flow_cycles is not None:
+                flow_cycles = flow_cycles * _part(backlog_bytes, self._backlog_bytes)
+        freeze(size_bytes, x_m, y_m, gain, age_s)
+        if flow_cycles is not None:
+            freeze(flow_cycles)
         return TwinSnapshot(
             slot=slot,
             time_ns=now_ns,
@@ -172,7 +175,7 @@ class Belief:
             estimation_bias_hz=biases.cpu_frequency_hz(slot) if biases.known else self._nothing,
             cpu_backlog_cycles=_biased(states.cpu_backlog_cycles, biases.cpu_backlog_cycles, slot),
             uplink_backlog_bytes=_biased(states.uplink_backlog_bytes, biases.uplink_backlog_bytes, slot),
-            flow_backlog_cycles=flow_cycles,
+            flow_backlog_cycles=flow_cycles,  # type: ignore[arg-type]  # None: nothing waits
         )
 
     def _flow_backlog_cycles(self, serving_node: NDArray[np.int64]) -> Floats:

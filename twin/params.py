@@ -86,7 +86,7 @@ class Bias(Params):
     task_size_bytes: Annotated[BiasParams, _in_unit("B")] = ConstantBias()
     position_m: Annotated[BiasParams, _in_unit("m")] = ConstantBias()
     channel_gain_db: Annotated[BiasParams, _in_unit("dB")] = ConstantBias()
-    cpu_backlog_cycles: Annotated[BiasParams, _in_unit("")] = ConstantBias()
+    cpu_backlog_cycles: Annotated[BiasParams, _in_unit("cycles")] = ConstantBias()
     uplink_backlog_bytes: Annotated[BiasParams, _in_unit("B")] = ConstantBias()
     server_backlog_bytes: Annotated[ServerBiasParams, _in_unit("B")] = ConstantBias()
     known: bool = True

@@ -14,7 +14,7 @@ from physical.system import System
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one is another if it is another object: arrays have no truth value
 class TwinSnapshot:
     """Estimated state for N vehicles and K task classes; all arrays are read-only.
 
@@ -55,8 +55,8 @@ class TwinSnapshot:
     backlog_bytes: Floats
     estimation_bias_hz: Floats
     cpu_backlog_cycles: Floats = None  # type: ignore[assignment]  # filled in below
-    uplink_backlog_bytes: Floats = None  # type: ignore[assignment]  # likewise
-    flow_backlog_cycles: Floats = None  # type: ignore[assignment]  # likewise
+    uplink_backlog_bytes: Floats = None  # type: ignore[assignment]  # filled in below
+    flow_backlog_cycles: Floats = None  # type: ignore[assignment]  # filled in below
 
     def __post_init__(self) -> None:
         """Let nothing wait where nothing is told."""
@@ -67,6 +67,12 @@ class TwinSnapshot:
             object.__setattr__(self, "uplink_backlog_bytes", _nothing(shape[:1]))
         if self.flow_backlog_cycles is None:
             object.__setattr__(self, "flow_backlog_cycles", _nothing(shape))
+
+    @property
+    def flows_wait(self) -> bool:
+        """Whether work of some flow waits at a server, as far as the twin knows."""
+        cycles = self.flow_backlog_cycles
+        return cycles is not _nothing(cycles.shape) and bool(cycles.any())
 
     @cached_property
     def uplink_rate_bps(self) -> Floats:

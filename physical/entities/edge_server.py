@@ -27,7 +27,8 @@ class EdgeServer:
     bias_hz : slot -> estimation bias of every flow, [N, K], Hz: what a core would run above its allocation (eq. 8);
         all flows together never run faster than the server can, unless the literal capacity rule "alloc" holds
     all_here : all vehicles are attached to this node at all times
-    report : called at every slot start with the node, the slot and the node's backlog [K], bytes
+    report : called at every slot start with the node, the slot and the node's backlog: of classes [K], bytes, and of
+        flows [N, K], cycles; None if its queues tell of none
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class EdgeServer:
         system: System,
         fleet: Fleet,
         bias_hz: Callable[[int], Floats],
-        report: Callable[[int, int, Floats], None],
+        report: Callable[[int, int, Floats, Floats | None], None],
         *,
         all_here: bool,
     ) -> None:
@@ -69,7 +70,7 @@ class EdgeServer:
                 self._serve_at_allocation()
             elif not self._all_here:
                 self.refresh()
-            self._report(self.node, slot, self._backlog_bytes(now))
+            self._report(self.node, slot, *self.backlog(now))
 
     def obey(self, slot: int, compute_allocation_hz: Floats, serving_node: NDArray[np.int64]) -> None:
         """Take over the allocation [N, K] of a command, unless a newer one is in force.
@@ -95,9 +96,12 @@ class EdgeServer:
         here: NDArray[np.bool_] = self._fleet.plane.serving_node == self.node
         return here
 
-    def _backlog_bytes(self, now: int) -> Floats:
-        queues = self._fleet.plane.queues
-        return queues.backlog_bytes(now, None if self._all_here else self._serves())
+    def backlog(self, now: int) -> tuple[Floats, Floats | None]:
+        """Return what waits here or is being served at `now` (ticks), to which the plane is up to date.
+
+        The work of each class, [K], bytes, and of each flow, [N, K], cycles; None where flows are not told apart.
+        """
+        return self._fleet.plane.queues.backlog(now, None if self._all_here else self._serves())
 
     def _serve_at_allocation(self) -> None:
         now = ticks_from_ns(self._clock.now)

@@ -34,6 +34,29 @@ def drift(backlog_bytes: Array, arrivals_bytes: Array, service_bytes: Array, bac
     return namespace(growth).sum(backlog_bytes / backlog_unit_bytes * growth, axis=-1)
 
 
+def realised_drift(backlog_bytes: Array, next_backlog_bytes: Array, backlog_unit_bytes: float) -> Array:
+    """Return the drift that has happened in a slot: ``sum_k (q_k(t) / Q0) ((q_k(t+1) - q_k(t)) / Q0)``.
+
+    Parameters
+    ----------
+    backlog_bytes : [..., K], bytes, at the start of the slot
+    next_backlog_bytes : [..., K], bytes, at the start of the next one
+    backlog_unit_bytes : bytes, unit Q0 of the backlog
+
+    Returns
+    -------
+    [...], no unit
+
+    **Source** paper 'dtecn', eq. 24a with the true growth of the backlog for Z - phi: service that an empty queue is
+    offered serves nobody, and so the two differ.
+
+    >>> import numpy as np
+    >>> float(realised_drift(np.array([20.0, 0.0]), np.array([15.0, 9.0]), 10.0))
+    -1.0
+    """
+    return drift(backlog_bytes, next_backlog_bytes, backlog_bytes, backlog_unit_bytes)
+
+
 def p2(drift: Array, qos: Array, energy_j: Array, miss_ratio: Array, weights: Objective) -> Array:
     """Return the objective to minimise: ``beta drift - w_U qos + w_E E + P_m miss``.
 
@@ -61,6 +84,29 @@ def p2(drift: Array, qos: Array, energy_j: Array, miss_ratio: Array, weights: Ob
     if weights.qos_weight:
         cost = cost - weights.qos_weight * qos
     return cost + weights.deadline_price * miss_ratio
+
+
+def penalty(qos: Array, energy_j: Array, miss_ratio: Array, weights: Objective) -> Array:
+    """Return the objective without the drift: ``-w_U qos + w_E E + P_m miss``.
+
+    Parameters
+    ----------
+    qos : [...], no unit, of the system
+    energy_j : [...], J, of the system
+    miss_ratio : [...], no unit, share of late tasks
+    weights : w_U, w_E (1/J), P_m
+
+    Returns
+    -------
+    [...], no unit
+
+    **Source** paper 'dtecn', eq. 17a, with a price P_m in place of the deadlines (17c).
+
+    >>> from physical.params import Objective
+    >>> penalty(0.75, 2.0, 0.25, Objective(energy_weight=0.5, deadline_price=4.0, beta=0.5))
+    1.25
+    """
+    return p2(0.0, qos, energy_j, miss_ratio, weights)
 
 
 def weighted_cost(time_s: Array, energy_j: Array, time_weight_per_s: float, energy_weight_per_j: float) -> Array:

@@ -25,6 +25,30 @@ def qos(delay_s: Array, deadline_s: Array) -> Array:
     return 1.0 - delay_s / deadline_s
 
 
+def floor_delay_s(deadline_s: Array, qos_floor: float) -> Array:
+    """Return the delay at which the QoS of a task reaches its floor u: ``(1 - u) T``.
+
+    What a run realises counts no task below the floor: its QoS is ``max(1 - t / T, u)``, which is that of the delay
+    ``min(t, (1 - u) T)``. A task that is lost counts the floor, so its delay is at least this one.
+
+    Parameters
+    ----------
+    deadline_s : [...], s
+    qos_floor : no unit, u <= 0
+
+    Returns
+    -------
+    [...], s
+
+    **Source** none: eq. 11 of paper 'dtecn' has no floor and no losses. Without a floor, losing a task early would be
+    better than finishing it very late.
+
+    >>> floor_delay_s(0.1, -1.0)
+    0.2
+    """
+    return (1.0 - qos_floor) * deadline_s
+
+
 def deadline_missed(delay_s: Array, deadline_s: Array) -> Array:
     """Return 1 where a task is late, else 0: ``[t > T]``.
 
@@ -73,7 +97,7 @@ def mean_of_tasks(values: Array, present: Array) -> Array:
     if bool(xp.all(present)):
         return whole
     num_task = xp.sum(xp.sum(xp.astype(present, values.dtype), axis=-1), axis=-1)
-    total = xp.sum(xp.sum(xp.where(present, values, 0.0 * values), axis=-1), axis=-1)
+    total = xp.sum(xp.sum(xp.where(present, values, xp.zeros_like(values)), axis=-1), axis=-1)
     # A slot with all its tasks has the same bits alone and in a block with others.
     is_whole = num_task == values.shape[-2] * values.shape[-1]
     return xp.where(is_whole, whole, total / xp.where(num_task > 0, num_task, 1.0 + num_task))

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from physical.model.arrays import Array, namespace
+from physical.model.computing import execution_delay_s
 from physical.model.units import BITS_PER_BYTE, dbm_to_w
 
 if TYPE_CHECKING:
@@ -95,12 +96,12 @@ def upload_bytes(size_bytes: Array, offloading_ratio: Array, rule: UploadRule) -
 
 
 def upload_delay_s(upload_bytes: Array, rate_bps: Array) -> Array:
-    """Return the time on the uplink: ``8 bytes / r``.
+    """Return the time on the uplink: ``8 bytes / r``; 0 without bytes, infinite with bytes but no rate.
 
     Parameters
     ----------
     upload_bytes : [...], bytes
-    rate_bps : [...], bit/s, > 0
+    rate_bps : [...], bit/s, >= 0
 
     Returns
     -------
@@ -108,10 +109,11 @@ def upload_delay_s(upload_bytes: Array, rate_bps: Array) -> Array:
 
     **Source** paper 'dtecn', first term of eq. 9; the K tasks of one vehicle do not share the uplink there, nor here.
 
-    >>> upload_delay_s(1250.0, 1e7)
-    0.001
+    >>> import numpy as np
+    >>> upload_delay_s(np.array([1250.0, 1250.0, 0.0]), np.array([1e7, 0.0, 0.0])).tolist()
+    [0.001, inf, 0.0]
     """
-    return BITS_PER_BYTE * upload_bytes / rate_bps
+    return execution_delay_s(BITS_PER_BYTE * upload_bytes, rate_bps)
 
 
 def fdma_rate_bps(

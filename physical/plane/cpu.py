@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from physical.params import CpuRule
-from physical.plane.columns import TaskColumns
+from physical.plane.columns import Rows, TaskColumns
 from physical.plane.resource import CPU
 from physical.plane.rules import make_resource
 from physical.plane.ticks import NO_ROWS, Floats, Ints, seconds, ticks_from_s
@@ -19,16 +21,19 @@ class OwnCpus:
         self._columns = columns
         self._running: list[Ints] = []
 
-    def start(self, rows: Ints, need_s: Floats) -> Ints:
-        """Start local parts that take `need_s` at the ticks in `start`; return those whose end is known: all."""
+    def start(self, rows: Rows, at: Any, need_s: Floats) -> None:
+        """Start local parts that take `need_s` at ticks `at`."""
         columns = self._columns
-        columns.local_end[rows] = columns.start[rows] + ticks_from_s(need_s)
-        self._running.append(rows)
-        return rows
+        columns.local_end[rows] = at + ticks_from_s(need_s)
+        self._running.append(np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows)
 
-    def advance(self, now: int) -> Ints:  # noqa: ARG002 - as `SharedCpus.advance`
-        """Return no rows: nothing happens that was not known before."""
-        return NO_ROWS
+    def busy(self, now: int) -> bool:
+        """Whether anything runs at `now`."""
+        ends = self._columns.local_end
+        if any(ends[rows].max(initial=0) > now for rows in self._running):
+            return True
+        self._running.clear()
+        return False
 
     def left(self, now: int) -> tuple[Ints, Floats]:
         """Return the rows that run at `now`, and the time that each still takes, s."""
@@ -62,6 +67,10 @@ class SharedCpus:
         self._columns = columns
         self._resource = make_resource("sharing" if rule == "sharing" else "in-turn", columns, num_vehicle, CPU)
         self._resource.change_rates(0, np.ones(num_vehicle))
+
+    def busy(self, now: int) -> bool:  # noqa: ARG002 - as `OwnCpus.busy`
+        """Whether anything runs or waits."""
+        return self._resource.busy
 
     def start(self, rows: Ints, need_s: Floats) -> Ints:
         """Start local parts that take `need_s` at the ticks in `start`; return those whose end is known.

@@ -44,12 +44,12 @@ class Fifo:
         """Total rate per class, [K], Hz."""
         return np.array([queue.rate_hz for queue in self._queues])
 
-    def backlog_bytes(self, now: int, vehicles: NDArray[np.bool_] | None = None) -> Floats:  # noqa: ARG002 - as Slices
-        """Work that has arrived and is not served at `now`, [K], bytes; all of it is at the only node."""
-        return np.array([queue.backlog_cycles(now) for queue in self._queues]) / self._cycles_per_byte
+    def backlog(self, now: int, vehicles: NDArray[np.bool_] | None = None) -> tuple[Floats, None]:  # noqa: ARG002
+        """Return the work of each class that has arrived and is not served at `now`, [K], bytes.
 
-    def flow_backlog_cycles(self, now: int, vehicles: NDArray[np.bool_] | None = None) -> None:
-        """Return None: class queues do not tell flows apart."""
+        Class queues tell neither `vehicles` nor flows apart: there is None of these.
+        """
+        return np.array([queue.backlog_cycles(now) for queue in self._queues]) / self._cycles_per_byte, None
 
     def remove(self, flow: Ints, now: int) -> Ints:
         """Take all rows of some flows out at `now`, to which the queues have been advanced."""

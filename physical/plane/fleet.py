@@ -191,6 +191,8 @@ class Fleet:
             told = []
             for cohort, arrive in zip(self._cohorts, coming, strict=True):
                 told.append((cohort, (arrive == at) & (cohort.slot > self._command_slot)))
+            if not any(vehicles.any() for _, vehicles in told):
+                continue  # commands of before that stay known until they have reached everybody
             # First the radio: uploads of the tasks that this command starts may end before the next one comes.
             self._retune(at, told)
             for cohort, vehicles in told:

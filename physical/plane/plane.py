@@ -164,21 +164,32 @@ class DataPlane:
         columns.start[rows] = at
         columns.offloading_ratio[rows] = ratio
         columns.edge_cycles[rows] = computing.edge_part(edge_work, ratio)
-        columns.upload_left_bytes[rows] = upload_bytes
+        if isinstance(self.cpus, SharedCpus):
+            columns.upload_left_bytes[rows] = upload_bytes
         if self.jobs:
             columns.local_hz[rows] = cpu_hz
             self.radio.charge_literally(rows)
+        if isinstance(self.cpus, OwnCpus):
+            self.cpus.start(rows, at, need_s)
         index = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
-        ended = self.cpus.start(index, need_s)
-        if not self._parallel:
-            self._leave_cpus(ended)
-            return
+        if isinstance(self.cpus, SharedCpus):
+            ended = self.cpus.start(index, need_s)
+            if not self._parallel:
+                self._leave_cpus(ended, columns.upload_left_bytes[ended])
+        elif not self._parallel:
+            self._leave_cpus(index, upload_bytes)
+        if self._parallel:
+            self._start_uploads(index, upload_bytes)
+
+    def _start_uploads(self, rows: Ints, upload_bytes: Floats) -> None:
+        """Let tasks send from their start on, while their local part runs; some have nothing to send."""
+        start = self.columns.start
         uploads = upload_bytes > 0
         if not uploads.all():
-            self._end_remote(index[~uploads], columns.start[index[~uploads]])
-            index, upload_bytes = index[uploads], upload_bytes[uploads]
-        if index.size:
-            self.radio.uplink.add(index, columns.start, upload_bytes)
+            self._end_remote(rows[~uploads], start[rows[~uploads]])
+            rows, upload_bytes = rows[uploads], upload_bytes[uploads]
+        if rows.size:
+            self.radio.uplink.add(rows, start, upload_bytes)
 
     def _work_of(self, rows: Rows) -> tuple[Floats, Floats, Floats]:
         """Return the whole work of tasks in cycles of vehicle and server, and their vehicles' frequencies."""
@@ -191,13 +202,9 @@ class DataPlane:
         work = columns.size_bytes[rows] * cycles_per_byte
         return work, work, cpu_hz
 
-    def _leave_cpus(self, rows: Ints) -> None:
+    def _leave_cpus(self, rows: Ints, upload_bytes: Floats) -> None:
         """Let tasks whose local part ends at a known time go on: to their uplink, or home."""
         columns = self.columns
-        if self._parallel:
-            columns.done[rows] = np.maximum(columns.local_end[rows], columns.remote_end[rows])
-            return
-        upload_bytes = columns.upload_left_bytes[rows]
         uploads = upload_bytes > 0
         if not uploads.all():
             home = rows[~uploads]
@@ -236,9 +243,15 @@ class DataPlane:
             self._return_results(*self.leaving.advance(now))
 
     def _advance_cpus(self, now: int) -> None:
-        ended = self.cpus.advance(now)
-        if ended.size:
-            self._leave_cpus(ended)
+        if isinstance(self.cpus, OwnCpus):
+            return
+        columns, ended = self.columns, self.cpus.advance(now)
+        if not ended.size:
+            return
+        if self._parallel:
+            columns.done[ended] = np.maximum(columns.local_end[ended], columns.remote_end[ended])
+        else:
+            self._leave_cpus(ended, columns.upload_left_bytes[ended])
 
     def _arrive(self, rows: Ints) -> None:
         columns = self.columns
@@ -275,6 +288,12 @@ class DataPlane:
             columns.outcome[rows] = Outcome.COMPLETED
         if self._result_lossy:
             columns.outcome[rows[columns.result_lost[rows]]] = Outcome.DROPPED_RESULT
+
+    def backlogs(self, now: int) -> tuple[Floats, Floats] | None:
+        """Return `cpu_backlog_cycles` and `uplink_backlog_bytes`, or None if nothing waits anywhere."""
+        if not self.cpus.busy(now) and not self.radio.uplink.busy:
+            return None
+        return self.cpu_backlog_cycles(now), self.uplink_backlog_bytes(now)
 
     def cpu_backlog_cycles(self, now: int) -> Floats:
         """Return the local work that waits or runs at `now`, to which the plane has been advanced, [N], cycles."""

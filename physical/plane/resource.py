@@ -56,6 +56,11 @@ class Resource:
         self._first_ready = NEVER
         self._num_present = 0
 
+    @property
+    def busy(self) -> bool:
+        """Whether anybody is there."""
+        return self._num_present > 0
+
     def add(self, rows: Ints) -> None:
         """Let rows come at their ready times, which lie after what this has been advanced to, or at it."""
         self._coming = np.concatenate([self._coming, rows])

@@ -34,6 +34,11 @@ class SharedUplink:
         self._columns.upload_left_bytes[rows] = upload_bytes
         self._resource.add(rows)
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything is being sent, or waits for it."""
+        return self._resource.busy
+
     def advance(self, now: int) -> None:
         """Send up to `now`."""
         columns = self._columns

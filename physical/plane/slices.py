@@ -50,37 +50,30 @@ class Slices(FlowQueues):
         total: Floats = self._rate.reshape(-1, self._num_class).sum(axis=0)
         return total
 
-    def backlog_bytes(self, now: int, vehicles: NDArray[np.bool_] | None = None) -> Floats:
-        """Work that has arrived and is not served at `now`, [K], bytes; of some `vehicles` [N] only, if given."""
-        if not self._num_queued:
-            return np.zeros(self._num_class)
-        queued = self._head >= 0
-        if vehicles is not None:
-            queued &= np.repeat(vehicles, self._num_class)
-        flow = np.flatnonzero(queued)
-        classes = self._class_of_flow[flow]
-        left = self._left_at(now, flow) / self._cycles_per_byte[classes]
-        in_service = np.bincount(classes, weights=left, minlength=self._num_class)
-        if not self._num_waiting:
-            return np.asarray(in_service, dtype=np.float64)
-        # Sums of whole numbers below 2^53 are exact as floats, too.
-        waiting = np.bincount(classes, weights=self._waiting_units[flow], minlength=self._num_class)
-        return waiting / UNITS_PER_BYTE + in_service
+    def backlog(self, now: int, vehicles: NDArray[np.bool_] | None = None) -> tuple[Floats, Floats | None]:
+        """Return the work that has arrived and is not served at `now`; of some `vehicles` [N] only, if given.
 
-    def flow_backlog_cycles(self, now: int, vehicles: NDArray[np.bool_] | None = None) -> Floats | None:
-        """Return the same of each flow, [N, K], cycles; None if nothing waits. Flows of other vehicles have 0."""
+        Of each class, [K], bytes; of each flow, [N, K], cycles, or None if there is none.
+        """
         if not self._num_queued:
-            return None
+            return np.zeros(self._num_class), None
         queued = self._head >= 0
         if vehicles is not None:
             queued &= np.repeat(vehicles, self._num_class)
         flow = np.flatnonzero(queued)
         if not flow.size:
-            return None
+            return np.zeros(self._num_class), None
+        classes = self._class_of_flow[flow]
+        cycles_per_byte = self._cycles_per_byte[classes]
         left = self._left_at(now, flow)
+        in_service = np.bincount(classes, weights=left / cycles_per_byte, minlength=self._num_class)
+        class_bytes = in_service.astype(np.float64)
         if self._num_waiting:
-            waiting_bytes = self._waiting_units[flow] / UNITS_PER_BYTE
-            left += waiting_bytes * self._cycles_per_byte[self._class_of_flow[flow]]
-        cycles = np.zeros(len(queued))
-        cycles[flow] = left
-        return cycles.reshape(-1, self._num_class)
+            units = self._waiting_units[flow]
+            # Sums of whole numbers below 2^53 are exact as floats, too.
+            waiting = np.bincount(classes, weights=units, minlength=self._num_class)
+            class_bytes += waiting / UNITS_PER_BYTE
+            left += units / UNITS_PER_BYTE * cycles_per_byte
+        flow_cycles = np.zeros(len(queued))
+        flow_cycles[flow] = left
+        return class_bytes, flow_cycles.reshape(-1, self._num_class)

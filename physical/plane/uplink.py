@@ -18,6 +18,11 @@ class Uplink:
         self.rate_bps = rate_bps
         self._rows = NO_ROWS
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything is on its way."""
+        return self._rows.size > 0
+
     def add(self, rows: Ints, since_column: Ints, upload_bytes: Floats) -> None:
         """Let the uploads of ascending `rows` begin at the ticks that a column has for them."""
         columns = self._columns

@@ -171,14 +171,15 @@ def _full(tasks: Tasks) -> list[_Row]:
     """Omega = 1: ``cost = Q + w_U (u + W / y) / (M T)``, in time if ``y >= W / (T - u)``."""
     base = tasks.backlog_cost + tasks.delay_cost_per_s * tasks.upload_s
     reciprocal = tasks.delay_cost_per_s * tasks.work_cycles
-    everyone = np.isfinite(tasks.upload_s)
-    full = _Row(Kind.FULL, everyone, base, 1.0, 0.0, 1.0, reciprocal=reciprocal)
+    full = _Row(Kind.FULL, tasks.reachable, base, 1.0, 0.0, 1.0, reciprocal=reciprocal)
     if not tasks.miss_cost:
         return [full]
     enough_hz = _enough_hz(tasks)
     least_y_hz = tasks.least_hz + tasks.bias_hz
-    late = full._replace(kind=Kind.FULL_LATE, has=everyone & (enough_hz > least_y_hz), base=base + tasks.miss_cost)
-    return [full._replace(has=everyone & np.isfinite(enough_hz), low_hz=enough_hz), late]
+    late = full._replace(
+        kind=Kind.FULL_LATE, has=tasks.reachable & (enough_hz > least_y_hz), base=base + tasks.miss_cost
+    )
+    return [full._replace(has=tasks.reachable & np.isfinite(enough_hz), low_hz=enough_hz), late]
 
 
 def _enough_hz(tasks: Tasks) -> Floats:
@@ -198,8 +199,8 @@ def _sequential(tasks: Tasks) -> list[_Row]:
     bend_s = tasks.local_s - tasks.ratio_upload_s  # L - up
     more_costs = tasks.backlog_cost - tasks.local_cost  # Q - E
     enough_hz = _enough_hz(tasks)
-    least_ratio = tasks.idle_late & (late_s > 0) & (more_costs > 0) & np.isfinite(enough_hz)
-    most_ratio = (late_s < 0) & (more_costs < 0) & np.isfinite(tasks.upload_s)
+    least_ratio = tasks.idle_late & (late_s > 0) & (more_costs > 0) & np.isfinite(enough_hz) & tasks.reachable
+    most_ratio = (late_s < 0) & (more_costs < 0) & tasks.reachable
     sign = np.where(least_ratio, 1.0, -1.0)
     row = _Row(
         Kind.BIND,
@@ -227,7 +228,7 @@ def _parallel(tasks: Tasks) -> list[_Row]:
     gain = more_costs - q * local_s  # what a unit of ratio costs while the local part is the longer one
     balance = _Row(
         Kind.BALANCED,
-        (local_s > paid_s) & (gain < 0) & np.isfinite(tasks.upload_s),
+        (local_s > paid_s) & (gain < 0) & tasks.reachable,
         base=tasks.local_cost + q * local_s,
         share=local_s - paid_s,
         den0=work,
@@ -243,7 +244,7 @@ def _parallel(tasks: Tasks) -> list[_Row]:
     in_time_hz = np.where(left_s > 0, least_ratio * work / np.where(left_s > 0, left_s, 1.0), _INFINITE)
     possible = np.isfinite(in_time_hz)
     at_deadline = balance._replace(
-        has=late & possible & (gain >= 0),
+        has=late & possible & (gain >= 0) & tasks.reachable,
         base=tasks.local_cost + q * deadline_s,
         share=least_ratio,
         den0=0.0,
@@ -253,7 +254,7 @@ def _parallel(tasks: Tasks) -> list[_Row]:
     )
     edge = _Row(
         Kind.EDGE_AT_DEADLINE,
-        (deadline_s > paid_s) & (more_costs < 0) & possible & np.isfinite(tasks.upload_s),
+        (deadline_s > paid_s) & (more_costs < 0) & possible & tasks.reachable,
         base=tasks.local_cost + q * deadline_s,
         share=deadline_s - paid_s,
         den0=work,

@@ -89,20 +89,24 @@ class _Smooth:
     def __init__(self, tasks: Tasks, smoothing: float) -> None:
         self.tasks = tasks
         self.width_s = smoothing * tasks.deadline_s
-        counted_hz = tasks.bias_hz if tasks.effective else 0.0
+        self.live = tasks.reachable | (tasks.drain_per_hz > 0.0)  # what an allocation is of use to
+        self.least_hz = np.where(self.live, tasks.least_hz, 0.0)
+        counted_hz = self.live * tasks.bias_hz if tasks.effective else 0.0
         self.offer_hz = tasks.server.capacity_hz - float(np.sum(counted_hz))
+        self.paid_s = np.where(tasks.reachable, tasks.fixed_upload_s, 0.0)
+        self.upload_s = np.where(tasks.reachable, tasks.ratio_upload_s, 0.0)
         self.unit_hz = max(tasks.server.capacity_hz / tasks.num_task, 1.0)
 
     def solve(self, method: str, max_iteration: int) -> list[tuple[Floats, Floats]]:
         """Return ratios and allocations at the end and at the start; nothing if not all tasks fit."""
         tasks, num_task = self.tasks, self.tasks.num_task
-        spare_hz = self.offer_hz - float(tasks.least_hz.sum())
-        if spare_hz < 0.0 or not np.isfinite(tasks.upload_s).all():
+        spare_hz = self.offer_hz - float(self.least_hz.sum())
+        if spare_hz < 0.0 or not self.live.any():
             return []
-        low = np.concatenate([np.zeros(num_task), tasks.least_hz / self.unit_hz])
-        high = np.concatenate([np.ones(num_task), np.full(num_task, np.inf)])
-        shares = (tasks.least_hz + spare_hz / num_task) / self.unit_hz
-        start = np.concatenate([np.full(num_task, 0.5), shares])
+        low = np.concatenate([np.zeros(num_task), self.least_hz / self.unit_hz])
+        high = np.concatenate([tasks.reachable * 1.0, np.where(self.live, np.inf, 0.0)])
+        shares = (self.least_hz + self.live * spare_hz / self.live.sum()) / self.unit_hz
+        start = np.concatenate([tasks.reachable * 0.5, shares])
         row = np.concatenate([np.zeros(num_task), np.ones(num_task)])
         capacity = LinearConstraint(row[np.newaxis], -np.inf, self.offer_hz / self.unit_hz)
         options: dict[str, Any] = {"maxiter": max_iteration}
@@ -127,10 +131,10 @@ class _Smooth:
         """Return the smooth P2, less its constant, and its gradient."""
         tasks, num_task = self.tasks, self.tasks.num_task
         ratio, allocation_hz = z[:num_task], z[num_task:] * self.unit_hz
-        speed_hz = np.maximum(allocation_hz + tasks.bias_hz, 1.0)
+        speed_hz = np.where(self.live, np.maximum(allocation_hz + tasks.bias_hz, 1.0), 1.0)
         local_s = (1.0 - ratio) * tasks.local_s
         edge_s = tasks.work_cycles / speed_hz
-        remote_s = tasks.fixed_upload_s + ratio * (tasks.ratio_upload_s + edge_s)
+        remote_s = self.paid_s + ratio * (self.upload_s + edge_s)
         local_counts = (local_s >= remote_s) * 1.0 if tasks.parallel else 1.0
         remote_counts = 1.0 - local_counts if tasks.parallel else 1.0
         delay_s = local_counts * local_s + remote_counts * remote_s
@@ -140,7 +144,7 @@ class _Smooth:
         value = ratio * tasks.backlog_cost + (1.0 - ratio) * tasks.local_cost - tasks.drain_per_hz * counted_hz
         value += tasks.delay_cost_per_s * delay_s + tasks.miss_cost * late
         per_s = tasks.delay_cost_per_s + tasks.miss_cost * late * (1.0 - late) / self.width_s
-        by_ratio = remote_counts * (tasks.ratio_upload_s + edge_s) - local_counts * tasks.local_s
+        by_ratio = remote_counts * (self.upload_s + edge_s) - local_counts * tasks.local_s
         by_hz = -remote_counts * ratio * edge_s / speed_hz
         slope = np.concatenate(
             [

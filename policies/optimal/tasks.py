@@ -64,10 +64,11 @@ class Tasks:
     work_cycles : [M], cycles, W
     local_s : [M], s, L, the whole task on its vehicle
     upload_s : [M], s, u, the upload of the whole task
+    reachable : [M], there is a task, and its vehicle has an uplink to a node; the others stay at home
     deadline_s : [M], s, T less the safety margin: what decides whether a task counts as late
     local_cost : [M], E, weighted energy of the whole task on its vehicle
     backlog_cost : [M], Q, drift of the whole task arriving at the server
-    drain_per_hz : [M], 1/Hz, s, drift that one Hz removes
+    drain_per_hz : [M], 1/Hz, s, drift that one Hz removes; 0 without a node
     delay_cost_per_s : [M], 1/s, w_U / (M' T), where M' of the tasks have more than 0 bytes
     miss_cost : P_m / M'
     constant : - w_U, part of P2 that no decision changes
@@ -83,6 +84,7 @@ class Tasks:
     work_cycles: Floats
     local_s: Floats
     upload_s: Floats
+    reachable: Bools
     deadline_s: Floats
     local_cost: Floats
     backlog_cost: Floats
@@ -138,6 +140,7 @@ def read_tasks(snapshot: TwinSnapshot, margin: float = 0.0) -> Tasks:
     local_s = computing.execution_delay_s(work_cycles, cpu_hz)
     upload_s = rate.upload_delay_s(size_bytes, snapshot.uplink_rate_bps[:, np.newaxis])
     local_j = energy.local_energy_j(work_cycles, cpu_hz, system.kappa_vehicle[:, np.newaxis])
+    attached = (snapshot.serving_node >= 0)[:, np.newaxis]
     urgency = weights.beta * snapshot.backlog_bytes / unit_bytes  # of a unit of backlog that comes or goes
     deadline_s = (1.0 - margin) * system.deadline_s if margin else system.deadline_s
     idle_upload_s = upload_s if model.upload_rule == "always" else 0.0
@@ -153,10 +156,11 @@ def read_tasks(snapshot: TwinSnapshot, margin: float = 0.0) -> Tasks:
         work_cycles=flat(work_cycles),
         local_s=flat(local_s),
         upload_s=flat(upload_s),
+        reachable=flat(attached & (size_bytes > 0) & np.isfinite(upload_s)) > 0,
         deadline_s=flat(deadline_s),
         local_cost=flat(weights.energy_weight * local_j),
         backlog_cost=flat(urgency * size_bytes / unit_bytes),
-        drain_per_hz=flat(urgency * tau_s / (system.cycles_per_byte * unit_bytes)),
+        drain_per_hz=flat(attached * urgency * tau_s / (system.cycles_per_byte * unit_bytes)),
         delay_cost_per_s=flat(weights.qos_weight / (max(num_task, 1) * system.deadline_s)),
         miss_cost=weights.deadline_price / max(num_task, 1),
         constant=-weights.qos_weight if num_task else 0.0,

@@ -97,10 +97,16 @@ def _parts_of_p2(system: System, present: Present, decision: Decision) -> Floats
     everybody = _outcome(system, present, decision, np.ones((count, 1)))
     # What is a sum over vehicles is what each would bring alone: N outcomes, [N, ...].
     alone = _outcome(system, present, decision, np.eye(count)[..., np.newaxis])
-    own_qos = qos.qos(everybody.delay_s, system.deadline_s).mean(axis=-1) / count
+    own_qos = _own_part_of_mean(qos.qos(everybody.delay_s, system.deadline_s), present.size_bytes > 0)
     own_energy_j = alone.energy_local_j + _edge_shares(everybody.energy_edge_j, decision.compute_allocation_hz)
-    own_misses = everybody.missed.mean(axis=-1) / count
+    own_misses = _own_part_of_mean(everybody.missed, present.size_bytes > 0)
     parts: Floats = objective.p2(alone.drift, own_qos, own_energy_j, own_misses, system.objective)
+    return parts
+
+
+def _own_part_of_mean(values: Floats, is_task: NDArray[np.bool_]) -> Floats:
+    """Return what the tasks of each vehicle, [N, K], bring into the mean over all tasks that there are, [N]."""
+    parts: Floats = np.where(is_task, values, 0.0).sum(axis=-1) / max(np.count_nonzero(is_task), 1)
     return parts
 
 

@@ -50,6 +50,7 @@ class Produced:
             "quick": plan.quick,
             "seeds": list(self.measured.seeds),
             "missing": dict(plan.missing),
+            "penalty": self.measured.penalties(),
             "claims": claims,
             "files": [str(path) for path in self.files],
         }

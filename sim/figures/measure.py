@@ -14,7 +14,7 @@ from physical.errors import InputError
 from policies.registry import make
 from sim.evaluation import is_stable
 from sim.evaluation import write_runs as write_rows
-from sim.figures.plan import Metric, Plan, Series, World, number
+from sim.figures.plan import PENALTY, Metric, Plan, Series, World, number
 from sim.jobs import Finished, Job, finish
 from sim.scenario import Scenario
 from sim.simulation import RunResult, run
@@ -99,6 +99,19 @@ class Measured:
         """Return [point, seed]: series minus other with the same seed, in parts of the other's mean magnitude."""
         values, base = self.values(mode, series, metric), self.values(mode, other, metric)
         return relative_difference(values, base)
+
+    def penalties(self) -> list[dict[str, Any]]:
+        """Return the headline as plain data: mean penalty and interval of every method at every point of every mode."""
+        rows = []
+        for mode in self.modes:
+            for world, index, value in self.plan.points():
+                for method in self.plan.methods:
+                    series = Series(method.policy, world.name)
+                    found = interval(self.values(mode, series, PENALTY)[index])
+                    unstable = self.is_unstable(mode, series, index)
+                    place = {"mode": mode, "world": world.name, "x": value, "policy": method.policy}
+                    rows.append({**place, **found.to_dict(unstable=unstable)})
+        return rows
 
     def gap_max(self, mode: str, worlds: Sequence[str]) -> float:
         """Return the largest certified gap of the optimum's decisions in some worlds."""

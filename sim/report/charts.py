@@ -99,7 +99,10 @@ def _waiting(runs: Runs) -> Iterator[Chart]:
         if any(np.nan_to_num(one).any() for one in values):
             for run, one in zip(runs, values, strict=True):
                 curves.append(Curve(_named(runs, run, name), run.slot_time_s, one, colour, run.index))
-    note = "Work that waits at the begin of a slot, in seconds of what it waits for. A stable run's does not keep growing."
+    note = (
+        "Work that waits at the begin of a slot, in seconds of what it waits for, summed over all CPUs, uplinks and "
+        "servers. In a stable run it does not keep growing."
+    )
     yield Chart("waiting", "Work waiting", note, "s", curves)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from physical.errors import InputError
 from sim.replay import RecordedRun
+from sim.stability import RESOURCES, is_stable
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -120,9 +121,11 @@ class ReportedRun:
             return dict(self.recorded.trace.manifest["summary"])
         outcome = self.outcome
         found: dict[str, Any] = {"slots": self.num_slot}
-        means = {"penalty_mean": "penalty", "drift_mean": "drift", "objective_mean": "objective", "qos_mean": "qos"}
-        for key, column in means.items():
-            found[key] = _mean(self.column("slots", column))
+        counted = np.isfinite(self.column("slots", "penalty"))
+        for name in ("penalty", "drift", "objective", "qos"):
+            found[f"{name}_mean"] = _mean(self.column("slots", name)[counted])
+        waiting = [self.column("slots", f"waiting_{name}_s") for name in RESOURCES]
+        found["stable"] = is_stable(np.stack(waiting, axis=1))
         for key in ("energy_local_j", "energy_transmit_j", "energy_edge_j"):
             found[key] = float(self.column("slots", key).sum())
         found["backlog_bytes_mean"] = _mean(self.lists("slots", "backlog_bytes").sum(axis=1))

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from sim.report.runs import ReportedRun
-from sim.show import GROUPS, number
+from sim.show import GROUPS, number, spell
 from sim.statistics import difference
 
 _STATUS = {
@@ -52,15 +52,17 @@ def summary(runs: Sequence[ReportedRun]) -> str:
             lines.append(f'<tr class="group"><th colspan="{span}" scope="colgroup">{escape(title)}</th></tr>')
         for key in chosen:
             label, unit = group[key]
-            cells = [_with_difference(one.get(key), values[0].get(key), first=not i) for i, one in enumerate(values)]
+            cells = [
+                _with_difference(key, one.get(key), values[0].get(key), first=not i) for i, one in enumerate(values)
+            ]
             lines.append(_row(label, cells, f'<td class="unit">{escape(unit)}</td>', raw=True))
     heads = [*(run.name for run in runs), "unit"] if len(runs) > 1 else ["value", "unit"]
     caption = "Summary" if len(runs) == 1 else "Summaries, with the differences to the first run"
     return _table(caption, heads, iter(lines))
 
 
-def _with_difference(value: object, first_value: object, *, first: bool) -> str:
-    text = f'<span class="value">{escape(number(value))}</span>'
+def _with_difference(key: str, value: object, first_value: object, *, first: bool) -> str:
+    text = f'<span class="value">{escape(spell(key, value))}</span>'
     if first or not (_is_number(value) and _is_number(first_value)):
         return text
     assert isinstance(value, int | float)

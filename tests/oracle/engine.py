@@ -70,6 +70,9 @@ class Decided:
     age_s: Floats
     x_m: Floats
     channel_gain: Floats
+    cpu_backlog_cycles: Floats
+    uplink_backlog_bytes: Floats
+    flow_backlog_cycles: Floats
 
 
 @dataclass
@@ -131,7 +134,7 @@ class OracleResult:
         ]
         rows["local_frequency_hz"] = [task.local_hz for task in self.tasks]
         rows["energy_local_j"] = self.local_j
-        rows["energy_transmit_j"] = [task.transmit_j for task in self.tasks]
+        rows["energy_transmit_j"] = [task.transmit_j if system.joint else None for task in self.tasks]
         by_job = system.model.edge_energy_rule == "job"
         joules = [0.0 if task.service is None else task.service.joules for task in self.tasks]
         rows["energy_edge_j"] = joules if by_job else [None] * len(joules)
@@ -301,6 +304,9 @@ class Oracle:
                 age_s=snapshot.age_of_information_s,
                 x_m=snapshot.x_m,
                 channel_gain=snapshot.channel_gain,
+                cpu_backlog_cycles=snapshot.cpu_backlog_cycles,
+                uplink_backlog_bytes=snapshot.uplink_backlog_bytes,
+                flow_backlog_cycles=snapshot.flow_backlog_cycles,
             )
         )
         block, allocation_hz, nodes = self._blocks[slot], decision.compute_allocation_hz, snapshot.serving_node

@@ -100,9 +100,15 @@ class InTurn(Resource):
             return job.work
         return max(self._left - self.rate * self._elapsed_s(self._since), 0.0)
 
-    def left_of_all(self) -> float:
-        """Return the work that waits or is in service."""
-        return sum(job.work for job in self._queue[1:]) + sum(self.left(job) for job in self._queue[:1])
+    @property
+    def waiting(self) -> list[Job]:
+        """The jobs behind the one in service."""
+        return self._queue[1:]
+
+    @property
+    def left_in_service(self) -> float:
+        """How much work of the job in service is still to do."""
+        return self.left(self._queue[0]) if self._queue else 0.0
 
     def settle(self) -> None:
         if self._queue:

@@ -13,6 +13,7 @@ from simpy.events import Event
 
 from physical.model import computing, energy
 from physical.phase import Phase
+from physical.plane.slices import UNITS_PER_BYTE
 from physical.system import System
 from tests.oracle.resource import InTurn
 from tests.oracle.task import Clock, Task
@@ -78,19 +79,29 @@ class Queues:
             watts = energy.edge_job_energy_j(hz, hz, num_core, kappa)
             self._queues[vehicle, task_class].set_rate(hz, watts)
 
-    def backlog_cycles(self, vehicle: int) -> Floats:
-        """Return the work of a vehicle's flows, [K]; by `fifo` there are none."""
-        if not self.sliced:
-            return np.zeros(self._num_class)
-        return np.array([self._queues[vehicle, task_class].left_of_all() for task_class in range(self._num_class)])
+    def flow_backlog_cycles(self, vehicle: int) -> Floats:
+        """Return the work of a vehicle's flows as it is reported, [K]; by `fifo` there are none."""
+        backlog = np.zeros(self._num_class)
+        if self.sliced:
+            for task_class, nominal in enumerate(self._nominal.tolist()):
+                waiting_bytes, left = self._waiting(vehicle, task_class)
+                backlog[task_class] = left + waiting_bytes * nominal
+        return backlog
 
     def backlog_bytes(self, vehicles: list[int]) -> Floats:
         """Return the backlog of every class, [K], of some vehicles."""
         backlog = np.zeros(self._num_class)
-        for (vehicle, task_class), queue in self._queues.items():
-            if vehicle in vehicles or not self.sliced:
-                backlog[task_class] += queue.left_of_all() / self._nominal[task_class]
+        for task_class, nominal in enumerate(self._nominal.tolist()):
+            parts = [self._waiting(vehicle, task_class) for vehicle in (vehicles if self.sliced else [0])]
+            in_service = sum(left / nominal for _, left in parts)
+            backlog[task_class] = sum(waiting_bytes for waiting_bytes, _ in parts) + in_service
         return backlog
+
+    def _waiting(self, vehicle: int, task_class: int) -> tuple[float, float]:
+        """Return what a queue reports: bytes that wait, each task's rounded to a unit, and cycles left in service."""
+        queue, nominal = self._queues[vehicle, task_class], float(self._nominal[task_class])
+        units = sum(round(job.work / nominal * UNITS_PER_BYTE) for job in queue.waiting)
+        return units / UNITS_PER_BYTE, queue.left_in_service
 
     def take_arrived_bytes(self) -> Floats:
         """Return the bytes per class [K] that have arrived since the last call."""
@@ -149,7 +160,7 @@ class Server:
 
     def flow_backlog_cycles(self) -> dict[int, Floats]:
         """Return the work of each vehicle that is here, [K]."""
-        return {vehicle: self._queues.backlog_cycles(vehicle) for vehicle in sorted(self._present)}
+        return {vehicle: self._queues.flow_backlog_cycles(vehicle) for vehicle in sorted(self._present)}
 
     def _set_rates(self) -> None:
         allocation_hz = np.zeros_like(self._bias_hz)

@@ -73,13 +73,24 @@ class BiasTable:
         params, count = scenario.twin.bias, system.num_vehicle
 
         def table(name: str, kind: BiasParams) -> list[Floats]:
-            process = BiasProcess(kind, count, system.slot_duration_s, lambda: streams.of_vehicles(name, count))
+            return over_slots(
+                BiasProcess(kind, count, system.slot_duration_s, lambda: streams.of_vehicles(name, count))
+            )
+
+        def over_slots(process: BiasProcess) -> list[Floats]:
             return [process.at(slot).copy() for slot in range(scenario.time.num_slot)]
+
+        def of_classes() -> list[RandomGenerator]:
+            return streams.of_classes("bias-server-backlog", system.num_class)
 
         self.cpu_frequency_hz = table("bias-cpu-frequency", params.cpu_frequency_hz)
         self.task_size_bytes = table("bias-task-size", params.task_size_bytes)
         self.position_m = table("bias-position", params.position_m)
         self.channel_gain_db = table("bias-channel-gain", params.channel_gain_db)
+        self.cpu_backlog_cycles = table("bias-cpu-backlog", params.cpu_backlog_cycles)
+        self.uplink_backlog_bytes = table("bias-uplink-backlog", params.uplink_backlog_bytes)
+        of_server = BiasProcess(params.server_backlog_bytes, system.num_class, system.slot_duration_s, of_classes)
+        self.server_backlog_bytes = over_slots(of_server)
 
 
 class Belief:
@@ -145,6 +156,14 @@ class Belief:
         bias_hz = np.zeros((system.num_vehicle, system.num_class))
         if twin.bias.known:
             bias_hz = bias_hz + biases.cpu_frequency_hz[slot][:, np.newaxis]
+        waiting = {
+            name: np.maximum(column(name) + getattr(biases, name)[slot], 0.0)
+            for name in ("cpu_backlog_cycles", "uplink_backlog_bytes")
+        }
+        reported_bytes = np.sum([server.backlog_bytes for server in self._servers], axis=0)
+        backlog_bytes = np.maximum(reported_bytes + biases.server_backlog_bytes[slot], 0.0)
+        waits = reported_bytes > 0
+        part = np.where(waits, backlog_bytes / np.where(waits, reported_bytes, 1.0), 1.0)
         return TwinSnapshot(
             slot=slot,
             time_ns=now_ns,
@@ -157,11 +176,10 @@ class Belief:
             serving_node=np.array([report.serving_node for report in reports]),
             channel_gain=quantize(gain * units.db_to_linear(biases.channel_gain_db[slot])),
             age_of_information_s=age_s,
-            backlog_bytes=np.sum([server.backlog_bytes for server in self._servers], axis=0),
+            backlog_bytes=backlog_bytes,
             estimation_bias_hz=bias_hz,
-            cpu_backlog_cycles=column("cpu_backlog_cycles"),
-            uplink_backlog_bytes=column("uplink_backlog_bytes"),
-            flow_backlog_cycles=self._flow_backlog_cycles(reports),
+            flow_backlog_cycles=self._flow_backlog_cycles(reports) * part,
+            **waiting,
         )
 
     def _flow_backlog_cycles(self, reports: list[Report]) -> Floats:

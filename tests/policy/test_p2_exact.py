@@ -49,7 +49,7 @@ def run(snapshot: TwinSnapshot, **options: Any) -> tuple[Decision, Diagnostics]:
 def check(snapshot: TwinSnapshot, **options: Any) -> Diagnostics:
     """Check what must hold for every decision, and return the diagnostics."""
     decision, found = run(snapshot, **options)
-    feasible, repaired = project(snapshot.system, decision, snapshot.estimation_bias_hz)
+    feasible, repaired = project(snapshot.system, decision, snapshot.estimation_bias_hz, snapshot.serving_node)
     assert not repaired
     np.testing.assert_array_equal(feasible.compute_allocation_hz, decision.compute_allocation_hz)
     assert found.objective == score(snapshot, decision.offloading_ratio, decision.compute_allocation_hz)
@@ -201,6 +201,27 @@ def test_certificates_of_random_slots() -> None:
 @pytest.mark.full
 def test_certificates_of_a_thousand_random_slots() -> None:
     assert certify(range(1000)) <= 0.01
+
+
+def test_certificates_where_tasks_are_missing() -> None:
+    """Of vehicles that are away or out of reach, and of classes that have nothing to do."""
+    for seed in range(40):
+        rng = np.random.default_rng([seed, 9])
+        snapshot = random_slot(rng)
+        away = rng.random(snapshot.system.num_vehicle) < 0.3
+        there = (rng.random(snapshot.size_bytes.shape) < 0.8) & ~away[:, np.newaxis]
+        gain = np.where(away, 0.0, snapshot.channel_gain)
+        gone = away | (rng.random(len(away)) < 0.2)
+        size_bytes, node = snapshot.size_bytes * there, np.where(gone, -1, 0)
+        snapshot = replace(snapshot, size_bytes=size_bytes, channel_gain=gain, serving_node=node)
+        found = check(snapshot)
+        decision, _ = run(snapshot)
+        sent = there & ~gone[:, np.newaxis]
+        assert not decision.offloading_ratio[~sent].any()
+        for _ in range(8):
+            other = random_decision(snapshot, rng)
+            ratio, share_hz = sent * other.offloading_ratio, ~gone[:, np.newaxis] * other.compute_allocation_hz
+            assert found.lower_bound <= float(score(snapshot, ratio, share_hz))
 
 
 def test_rounding_does_not_drop_the_options_of_the_optimum() -> None:

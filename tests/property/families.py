@@ -158,8 +158,8 @@ class Case:
             def obey(self, fault: Fault) -> None:
                 self.servers[fault.node].obey(fault.slot, fault.allocation_hz, fault.serving_node)
 
-            def _report_backlog(self, node: int, slot: int, backlog_bytes: Floats) -> None:
-                super()._report_backlog(node, slot, backlog_bytes)
+            def _report_backlog(self, node: int, slot: int, backlog_bytes: Floats, flow_cycles: Floats | None) -> None:
+                super()._report_backlog(node, slot, backlog_bytes, flow_cycles)
                 observed.backlog_bytes.append(backlog_bytes)
 
         module = import_module("sim.simulation")
@@ -235,9 +235,10 @@ def links(dice: Dice, slot_s: float) -> dict[str, Any]:
     return {"latency_s": delays(dice, slot_s), "jitter_s": jitter_s, "loss": loss}
 
 
-def biases(dice: Dice, scale: float, slot_s: float) -> Any:
-    """Draw a bias process of a given size."""
-    kind = dice.pick(["none", "none", "constant", "values", "normal", "random-walk", "timed"])
+def biases(dice: Dice, scale: float, slot_s: float, *, own: bool = True) -> Any:
+    """Draw a bias process of a given size; `own`: one that may be another for each vehicle."""
+    kinds = ["none", "none", "constant", "random-walk", "timed"]
+    kind = dice.pick([*kinds, "values", "normal"] if own else kinds)
     value = scale * dice.pick([-0.7, 0.5])
     return {
         "none": 0.0,
@@ -260,6 +261,9 @@ def twins(dice: Dice, slot_s: float, share_hz: float) -> dict[str, Any]:
         "task_size_bytes": biases(dice, 500.0, slot_s),
         "position_m": biases(dice, 30.0, slot_s),
         "channel_gain_db": biases(dice, 3.0, slot_s),
+        "cpu_backlog_cycles": biases(dice, 1e6, slot_s),
+        "uplink_backlog_bytes": biases(dice, 500.0, slot_s),
+        "server_backlog_bytes": biases(dice, 500.0, slot_s, own=False),
         "known": dice.pick([False, True]),
     }
     command = {

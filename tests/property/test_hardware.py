@@ -47,7 +47,8 @@ def hardware_case_of(seed: int) -> Case:
         ],
         [{"kind": "node-down", "at_s": at_s[1], "node": node}, {"kind": "node-up", "at_s": at_s[2], "node": node}],
     ]
-    corrected = {"mode": "corrected", "capacity": None, "handover": dice.pick(["forward", "finish", "drop"])}
+    rules = ["forward", "drop"] + ["finish"] * (case.scenario.server.discipline != "fifo")
+    corrected = {"mode": "corrected", "capacity": None, "handover": dice.pick(rules)}
     data = case.data | {"model": case.data["model"] | corrected, "timeline": dice.pick(happenings)}
     faults = () if data["timeline"] else case.faults
     return replace(case, data=data, faults=faults)
@@ -199,7 +200,8 @@ def check_uplinks(books: Books) -> None:
         own = np.flatnonzero(ended & (books.vehicle == vehicle))
         for rows in [own] if system.uplink != "each" else own[:, np.newaxis]:
             check_windows(begin_s[rows], end_s[rows], sent_bytes[rows], supply, slack)
-        if books.jobs is not None:
+        if system.joint:  # else the radio costs nothing
+            assert books.jobs is not None
             coming = (sent_bytes > 0) & ~np.isnan(begin_s) & (books.vehicle == vehicle)
             until_s = books.until_s("upload_end")
             time_s = busy_s(begin_s[coming], until_s[coming])

@@ -58,7 +58,7 @@ def sample(discipline: str, law: str, load: float) -> Sample:
     for instant_s in instants:
         now = int(instant_s * TICKS_PER_S)
         plane.advance(now)
-        backlog.append(plane.queues.backlog_bytes(now) / SIZE_BYTES * SERVICE_S)
+        backlog.append(plane.queues.backlog(now)[0] / SIZE_BYTES * SERVICE_S)
     horizon = int(2 * arrive_s.max() * TICKS_PER_S)
     plane.advance(horizon)
     rows = plane.take_finished(horizon)[0]

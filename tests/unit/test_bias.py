@@ -117,9 +117,15 @@ def test_units_are_read_in_every_kind() -> None:
             "task_size_bytes": {"kind": "per-vehicle", "values": ["1 kB", 2]},
             "position_m": {"kind": "random-walk", "start": "1 km", "step_std": "2 m"},
             "channel_gain_db": {"kind": "timed", "points": [["100 ms", "3 dB"]]},
+            "cpu_backlog_cycles": "2 Mcycles",
+            "uplink_backlog_bytes": {"kind": "per-vehicle", "mean": "1 kB"},
+            "server_backlog_bytes": {"kind": "random-walk", "step_std": "1 MB"},
         }
     )
     assert texts.cpu_frequency_hz == ConstantBias(value=-0.2e9)
     assert texts.task_size_bytes == PerVehicleBias(values=(1000.0, 2.0))
     assert texts.position_m == RandomWalkBias(start=1000.0, step_std=2.0)
     assert texts.channel_gain_db == TimedBias(points=((0.1, 3.0),))
+    assert texts.cpu_backlog_cycles == ConstantBias(value=2e6)
+    assert texts.uplink_backlog_bytes == PerVehicleBias(mean=1000.0)
+    assert texts.server_backlog_bytes == RandomWalkBias(step_std=1e6)

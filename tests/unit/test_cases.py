@@ -50,6 +50,9 @@ def make_case(seed: int, system: System = SYSTEM, **changes: Any) -> Case:
         age_of_information_s=rng.exponential(0.1, count),
         backlog_bytes=rng.exponential(1e5, system.num_class),
         estimation_bias_hz=rng.normal(0, 1e9, shape),
+        cpu_backlog_cycles=rng.exponential(1e8, count),
+        uplink_backlog_bytes=rng.exponential(1e4, count),
+        flow_backlog_cycles=rng.exponential(1e8, shape),
     )
     joint = {}
     if system.joint:

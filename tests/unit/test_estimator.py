@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from physical.plane.fleet import VehicleStates
-from tests.unit.test_twin import QUANTUM_M, make_scenario
+from physical.system import System
+from sim.scenario import Scenario
+from tests.unit.test_twin import BASE, QUANTUM_M, make_scenario
 from twin.bias import BiasProcess
 from twin.estimator import Belief, Biases
 from twin.messages import LOST_NS, ReportCohort, ServerReport
@@ -46,6 +48,7 @@ def make_belief(
     registered: VehicleStates | None = None,
     *,
     known: bool = True,
+    system: System = SYSTEM,
     **biases: BiasProcess,
 ) -> Belief:
     names = {field.name for field in dataclasses.fields(Biases)} - {"cpu_frequency_hz", "known"}
@@ -53,7 +56,7 @@ def make_belief(
     hidden_hz = np.arange(NUM_VEHICLE * NUM_CLASS, dtype=float).reshape(NUM_VEHICLE, NUM_CLASS) - 2e9
     first = states(0) if registered is None else registered
     all_biases = Biases(cpu_frequency_hz=lambda slot: hidden_hz + slot, known=known, **processes)
-    return Belief(SYSTEM, first, estimator, all_biases, CORRELATION, (ROAD_M, None))
+    return Belief(system, first, estimator, all_biases, CORRELATION, (ROAD_M, None))
 
 
 def cohort(
@@ -165,6 +168,38 @@ def test_the_newest_server_report_counts() -> None:
         assert belief.snapshot(5, now_ns).backlog_bytes.tolist() == [slot, slot]
 
 
+def flows(node: int) -> Floats:
+    """Return backlogs of flows that tell node, vehicle and class."""
+    return np.array([[100.0 * node + 10.0 * vehicle + task_class for task_class in (1, 2)] for vehicle in (1, 2, 3)])
+
+
+def test_a_flow_has_what_the_node_of_its_vehicle_reports() -> None:
+    """A node that a vehicle has left may still be known to have its work: that is not counted again."""
+    data = {**BASE, "rsus": [{"name": name, "position_m": [100, 0]} for name in ("west", "east")]}
+    belief = make_belief(system=Scenario.from_dict(data).system())
+    believed = ([0, 0, 0], [0, 1, 0], [1, 1, -1])
+    belief.expect_server(ServerReport(0, 0, 0, np.ones(2), flows(0)))
+    for slot, (nodes, expected) in enumerate(
+        zip(
+            believed,
+            (
+                [flows(0)[0], flows(0)[1], flows(0)[2]],
+                [flows(0)[0], [0, 0], flows(0)[2]],  # the other server has not reported yet
+                [flows(1)[0], flows(1)[1], [0, 0]],  # who has no node has nothing at a server
+            ),
+            strict=True,
+        )
+    ):
+        if slot == 2:
+            belief.expect_server(ServerReport(1, slot, slot, np.ones(2), flows(1)))
+        belief.expect(cohort(slot, slot, values=states(slot)._replace(serving_node=np.array(nodes))))
+        belief.update(slot)
+        np.testing.assert_array_equal(belief.snapshot(slot, slot).flow_backlog_cycles, expected)
+    belief.expect_server(ServerReport(1, 3, 3, np.zeros(2), None))
+    belief.update(3)
+    assert not belief.snapshot(3, 3).flow_backlog_cycles.any()
+
+
 def moving(tag: int, x_m: list[float], heading_rad: float) -> VehicleStates:
     return states(tag)._replace(
         x_m=np.array(x_m),
@@ -231,12 +266,16 @@ def test_biases_are_added_to_the_estimates_exactly(kind: BiasParams) -> None:
         task_size_bytes=BiasProcess(kind, NUM_VEHICLE, 0.1, list),
         position_m=BiasProcess(kind, NUM_VEHICLE, 0.1, list),
         channel_gain_db=BiasProcess(kind, NUM_VEHICLE, 0.1, list),
+        cpu_backlog_cycles=BiasProcess(kind, NUM_VEHICLE, 0.1, list),
+        uplink_backlog_bytes=BiasProcess(kind, NUM_VEHICLE, 0.1, list),
     )
     belief.expect(cohort(0, 0))
     belief.update(0)
     snapshot, reported = belief.snapshot(0, 0), states(1)
     np.testing.assert_array_equal(snapshot.size_bytes, reported.size_bytes + value[:, np.newaxis])
     np.testing.assert_array_equal(snapshot.x_m, reported.x_m + value)
+    np.testing.assert_array_equal(snapshot.cpu_backlog_cycles, reported.cpu_backlog_cycles + value)
+    np.testing.assert_array_equal(snapshot.uplink_backlog_bytes, reported.uplink_backlog_bytes + value)
     np.testing.assert_array_equal(snapshot.y_m, reported.y_m)
     np.testing.assert_allclose(snapshot.channel_gain, reported.channel_gain * 10 ** (value / 10), rtol=2e-7)
 

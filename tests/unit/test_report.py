@@ -78,17 +78,21 @@ def test_summary_is_on_the_page(directories: dict[str, Path]) -> None:
     found = page_of(directories["blackout"])
     reported = ReportedRun(directories["blackout"], 0)
     for key, value in reported.summary().items():
-        assert show.number(value) in found.texts, key
+        assert show.spell(key, value) in found.texts, key
     for text in ("deadlines missed", "ratio", "greedy-cost", "2", "70 slots of 0.1 s: 7 s", "complete", "blackout"):
         assert text in found.texts, text
 
 
 def test_charts_of_everything_that_there_is(directories: dict[str, Path]) -> None:
     keys = {name: [chart["key"] for chart in page_of(directories[name]).data["charts"]] for name in RUNS}
-    always = ["backlog", "delay", "missed", "energy", "objective", "position", "gain"]
+    always = ["penalty", "waiting", "backlog", "delay", "missed", "energy", "objective", "position", "gain"]
     assert keys["equal"] == [*always, "age", "latency"]
     assert keys["blackout"] == ["events", *always, "size", "age", "latency"]
-    assert keys["layers"] == [*always, "age", "latency"]
+    assert keys["layers"] == [
+        *(key for key in always if key != "waiting"),
+        "age",
+        "latency",
+    ]  # all is done within a slot
     found = page_of(directories["blackout"])
     figures = [attributes["id"] for tag, attributes in found.elements if tag == "figure"]
     assert figures == [f"figure-{key}" for key in keys["blackout"]]
@@ -246,12 +250,22 @@ def test_killed_run(directories: dict[str, Path], tmp_path: Path, without: tuple
     assert found.data["players"][0]["frames"] == 70
 
 
-def test_summary_of_a_killed_run_is_that_of_its_slots(directories: dict[str, Path]) -> None:
-    reported = ReportedRun(directories["equal"], 0)
+def test_summary_of_a_killed_run_is_that_of_its_slots(tmp_path: Path) -> None:
+    settings = ["time.num_slot=110", "vehicles.num_vehicle=3", "server.frequency_hz=2 GHz", "tasks.0.size_bytes=9e6"]
+    run(Scenario.load("dtecn-congested", settings), policy="edge-equal", seed=2, out=tmp_path / "run")
+    reported = ReportedRun(tmp_path / "run", 0)
     told = reported.summary()
+    assert told["stable"] is False
     del reported.recorded.trace.manifest["summary"]
     for key, value in reported.summary().items():
         assert value == pytest.approx(told[key], rel=1e-9), key
+
+
+def test_readings_of_the_paper_are_on_the_page(directories: dict[str, Path]) -> None:
+    """Where the papers' scenarios have more hardware than there is, and that others have not."""
+    (row,) = [text for text in page_of(directories["equal"]).texts if text.startswith("eq. 7: every task has a CPU")]
+    assert "eq. 9: every upload has the whole rate" in row
+    assert "nothing: no more hardware than there is" in page_of(directories["blackout"]).texts
 
 
 def test_names_are_no_markup(tmp_path: Path) -> None:
@@ -263,7 +277,8 @@ def test_names_are_no_markup(tmp_path: Path) -> None:
     found, expected = page_of(directory), page_of(harmless)
     assert [tag for tag, _ in found.elements] == [tag for tag, _ in expected.elements]
     assert EVIL in found.texts
-    assert found.data["charts"][0]["curves"][0]["label"] == EVIL
+    backlog = next(chart for chart in found.data["charts"] if chart["key"] == "backlog")
+    assert backlog["curves"][0]["label"] == EVIL
 
 
 def test_nothing_is_loaded_from_elsewhere(directories: dict[str, Path]) -> None:

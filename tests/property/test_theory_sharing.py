@@ -1,0 +1,183 @@
+"""CPUs and uplinks, driven directly, against queueing theory.
+
+Processor sharing (M/G/1-PS): Kleinrock, Queueing Systems II, section 4.4; sojourn E[S] / (1 - rho), whatever the sizes.
+In turn (M/G/1): Pollaczek-Khinchine. G/G/1: Kingman (1962). Both disciplines have one workload process (Reich 1958).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from physical.plane.columns import TaskColumns
+from physical.plane.resource import CPU, UPLINK, Resource, Use
+from physical.plane.rules import Rule, make_resource
+from physical.plane.ticks import TICKS_PER_S
+from tests.property.test_theory_queues import assert_mean
+
+Floats = NDArray[np.float64]
+
+NUM_QUEUE = 200
+NUM_CUSTOMER = 1_500  # of each queue
+NUM_LOOK = 100
+WARM_UP = 4  # a quarter of the customers and looks is left out
+SERVICE_S = 1e-3  # mean
+RATE = {CPU: 1.0, UPLINK: 2e6}  # work per second
+SECOND_MOMENT = {"D": 1.0, "M": 2.0, "H": 5.0}  # E[S^2] / E[S]^2
+CASES = [
+    (CPU, "M", 0.5),
+    (CPU, "M", 0.8),
+    (CPU, "D", 0.8),
+    (CPU, "H", 0.7),
+    (UPLINK, "M", 0.8),
+    (UPLINK, "D", 0.5),
+    (UPLINK, "H", 0.7),
+]
+
+
+@dataclass
+class Sample:
+    """One run of independent queues, [Q, customers] in order of arrival and [Q, instants]; all in seconds.
+
+    workload_s : work that was left when somebody looked, in time to do it
+    present : how many customers were there then
+    """
+
+    arrive_s: Floats
+    need_s: Floats
+    leave_s: Floats
+    look_s: Floats
+    workload_s: Floats
+    present: Floats
+
+    @property
+    def sojourn_s(self) -> Floats:
+        """How long customers stay."""
+        return (self.leave_s - self.arrive_s)[:, NUM_CUSTOMER // WARM_UP :]
+
+
+def needs_s(law: str, rng: np.random.Generator) -> Floats:
+    """Draw constant (D), exponential (M) or hyperexponential (H) needs of mean 1, of squared variation 0, 1 or 4."""
+    shape = (NUM_QUEUE, NUM_CUSTOMER)
+    if law == "D":
+        return np.full(shape, SERVICE_S)
+    if law == "M":
+        return SERVICE_S * rng.exponential(size=shape)
+    # Balanced means: p / mu1 = (1 - p) / mu2 = 1/2 with p = (1 + sqrt((c2 - 1) / (c2 + 1))) / 2.
+    often = 0.5 * (1 + np.sqrt(3 / 5))
+    mean = np.where(rng.random(shape) < often, 0.5 / often, 0.5 / (1 - often))
+    return SERVICE_S * mean * rng.exponential(size=shape)
+
+
+def gaps_s(law: str, load: float, rng: np.random.Generator) -> Floats:
+    """Draw times between arrivals: exponential (M), of two phases (E), or uniform (U)."""
+    shape, mean_s = (NUM_QUEUE, NUM_CUSTOMER), SERVICE_S / load
+    if law == "M":
+        return rng.exponential(mean_s, shape)
+    return rng.gamma(2, mean_s / 2, shape) if law == "E" else rng.uniform(0, 2 * mean_s, shape)
+
+
+@cache
+def sample(rule: Rule, use: Use, law: str, load: float, arrivals: str = "M") -> Sample:
+    """Let customers come to a resource of a rule; the same customers to both rules."""
+    rng = np.random.default_rng([ord(law), int(10 * load), ord(arrivals), use == CPU])
+    arrive = np.rint(np.cumsum(gaps_s(arrivals, load, rng), axis=1) * TICKS_PER_S).astype(np.int64)
+    need_s = needs_s(law, rng)
+    columns = TaskColumns(NUM_QUEUE, NUM_CUSTOMER, jobs=True, waiting=True)
+    columns.append_slots(0, np.ones((1, NUM_QUEUE, NUM_CUSTOMER)))
+    getattr(columns, use.ready)[: arrive.size] = arrive.ravel()
+    getattr(columns, use.work)[: arrive.size] = (need_s * RATE[use]).ravel()
+    resource = make_resource(rule, columns, NUM_QUEUE, use)
+    resource.change_rates(0, np.full(NUM_QUEUE, RATE[use]), np.zeros(NUM_QUEUE))
+    resource.add(np.arange(arrive.size))
+    look = np.linspace(0, arrive[:, -1].min(), NUM_LOOK + 1)[1:].astype(np.int64)
+    workload_s, present = zip(*(_look(resource, columns, int(now), RATE[use]) for now in look), strict=True)
+    resource.advance(int(3 * arrive.max()))
+    leave = getattr(columns, use.end)[: arrive.size].reshape(arrive.shape)
+    seconds = (ticks / TICKS_PER_S for ticks in (arrive, leave, look))
+    arrive_s, leave_s, look_s = seconds
+    return Sample(arrive_s, need_s, leave_s, look_s, np.transpose(workload_s), np.transpose(present))
+
+
+def _look(resource: Resource, columns: TaskColumns, now: int, rate: float) -> tuple[Floats, Floats]:
+    resource.advance(now)
+    rows, left = resource.left(now)
+    queue = columns.vehicle[rows]
+    workload_s: Floats = np.bincount(queue, weights=left / rate, minlength=NUM_QUEUE).astype(np.float64)
+    return workload_s, np.bincount(queue, minlength=NUM_QUEUE).astype(np.float64)
+
+
+@pytest.mark.parametrize(("use", "law", "load"), CASES)
+def test_shared_resource_keeps_customers_for_their_need_over_what_is_idle(use: Use, law: str, load: float) -> None:
+    """M/G/1-PS: the mean sojourn is 1 / (mu - lambda), as of M/M/1, whatever the distribution of the sizes."""
+    sojourn_s = sample("sharing", use, law, load).sojourn_s
+    assert_mean(sojourn_s.mean(axis=1), SERVICE_S / (1 - load), 0.15)
+
+
+@pytest.mark.parametrize(("use", "law", "load"), CASES)
+def test_sharing_is_fair(use: Use, law: str, load: float) -> None:
+    """Who needs x stays x / (1 - rho) in the mean: small and large customers are slowed down alike."""
+    run = sample("sharing", use, law, load)
+    need_s = run.need_s[:, NUM_CUSTOMER // WARM_UP :]
+    middle_s = np.median(need_s)
+    for chosen in [need_s <= middle_s, need_s >= middle_s]:
+        slow = np.array([own[kept].sum() for own, kept in zip(run.sojourn_s, chosen, strict=True)])
+        need = np.array([own[kept].sum() for own, kept in zip(need_s, chosen, strict=True)])
+        assert_mean(slow / need.mean(), 1 / (1 - load), 0.2)
+
+
+@pytest.mark.parametrize(("use", "law", "load"), CASES)
+def test_number_present_is_geometric_with_sharing(use: Use, law: str, load: float) -> None:
+    """M/G/1-PS: P(N = n) = (1 - rho) rho^n, insensitive; Little's law follows, and PASTA lets looks stand for time."""
+    present = sample("sharing", use, law, load).present[:, NUM_LOOK // WARM_UP :]
+    for count in range(3):
+        assert_mean((present == count).mean(axis=1), (1 - load) * load**count, 0.15)
+    assert_mean(present.mean(axis=1), load / (1 - load), 0.2)
+
+
+@pytest.mark.parametrize(("use", "law", "load"), CASES)
+def test_mean_wait_in_turn_is_pollaczek_khinchines(use: Use, law: str, load: float) -> None:
+    """M/G/1: W = lambda E[S^2] / (2 (1 - rho))."""
+    run = sample("in-turn", use, law, load)
+    wait_s = run.sojourn_s - run.need_s[:, NUM_CUSTOMER // WARM_UP :]
+    assert wait_s.min() > -1e-9
+    second_moment = SECOND_MOMENT[law] * SERVICE_S**2
+    assert_mean(wait_s.mean(axis=1), load / SERVICE_S * second_moment / (2 * (1 - load)), 0.25)
+
+
+@pytest.mark.parametrize("arrivals", ["E", "U"])
+@pytest.mark.parametrize("law", ["D", "M", "H"])
+def test_mean_wait_in_turn_is_within_kingmans_bound(law: str, arrivals: str) -> None:
+    """G/G/1: W <= lambda (var A + var S) / (2 (1 - rho)); at most mean residual service below it (Marshall 1968)."""
+    load = 0.8
+    run = sample("in-turn", CPU, law, load, arrivals)
+    wait_s = (run.sojourn_s - run.need_s[:, NUM_CUSTOMER // WARM_UP :]).mean()
+    variation = {"E": 1 / 2, "U": 1 / 3}[arrivals]  # squared, of the gaps; an increasing failure rate has both
+    gap_s = SERVICE_S / load
+    most_s = (variation * gap_s**2 + (SECOND_MOMENT[law] - 1) * SERVICE_S**2) / (2 * gap_s * (1 - load))
+    least_s = most_s - 0.5 * (load + variation) * gap_s
+    assert least_s * 0.9 < wait_s < most_s
+
+
+@pytest.mark.parametrize(("use", "law", "load"), CASES)
+def test_both_disciplines_do_the_same_work(use: Use, law: str, load: float) -> None:
+    """Work is conserved: at any instant as much is left, namely what Lindley's recursion says of every queue."""
+    shared, in_turn = sample("sharing", use, law, load), sample("in-turn", use, law, load)
+    tolerance_s = 1e-9
+    np.testing.assert_allclose(shared.workload_s, in_turn.workload_s, atol=tolerance_s)
+    for queue in range(NUM_QUEUE):
+        arrive_s, need_s = in_turn.arrive_s[queue], in_turn.need_s[queue]
+        end_s = np.cumsum(need_s) + np.maximum.accumulate(arrive_s - np.cumsum(need_s) + need_s)
+        np.testing.assert_allclose(in_turn.leave_s[queue], end_s, atol=tolerance_s)
+        last = np.searchsorted(arrive_s, in_turn.look_s, "right") - 1
+        expected_s = np.where(last >= 0, np.maximum(end_s[last] - in_turn.look_s, 0.0), 0.0)
+        np.testing.assert_allclose(in_turn.workload_s[queue], expected_s, atol=tolerance_s)
+        # Busy periods end together: whoever leaves an idle resource is the last to leave the other one, too.
+        ends_busy = np.append(arrive_s[1:] > end_s[:-1] + tolerance_s, True)
+        first = np.append(0, np.flatnonzero(ends_busy)[:-1] + 1)
+        latest_s = np.maximum.reduceat(shared.leave_s[queue], first)
+        np.testing.assert_allclose(latest_s, end_s[ends_busy], atol=tolerance_s)
