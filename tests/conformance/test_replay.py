@@ -273,7 +273,8 @@ def test_counterfactual_has_the_same_inputs(
     _, other = counterfactual(tmp_path / "run", second, tmp_path / "what-if")
     fresh = run(scenario, policy=second, seed=5)
     assert digests(other) == digests(fresh)
-    assert digests(other)["vehicles"] == digests(original)["vehicles"]
+    given = [name for name in other.table("vehicles").column_names if "backlog" not in name]  # what waits is decided
+    assert other.table("vehicles").select(given).equals(original.table("vehicles").select(given))
     inputs = ["slot", "vehicle", "task_class", "size_bytes", "generated_ns"]
     assert other.table("tasks").select(inputs).equals(original.table("tasks").select(inputs))
     assert digests(other)["decisions"] != digests(original)["decisions"]

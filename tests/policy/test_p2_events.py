@@ -9,6 +9,7 @@ from sim import Scenario, run
 
 SETTINGS = [
     "time.num_slot=12",
+    "objective.qos_floor=-1e6",  # which P2 does not know
     "vehicles.num_vehicle=6",
     "vehicles.cpu_hz=[6e9, 9e9, 13e9]",
     "server.frequency_hz=75e9",

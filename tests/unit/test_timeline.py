@@ -213,7 +213,16 @@ def test_policy_that_refuses_the_scenario_is_one_line(tmp_path: Path) -> None:
 
 def test_vehicles_of_a_trace_come_and_go_as_it_says(tmp_path: Path) -> None:
     line = twin(
-        *("run", "blackout", "--set", "mobility.kind=trace", "--set", "mobility.file=town.xml"),
+        *(
+            "run",
+            "blackout",
+            "--set",
+            "mobility.kind=trace",
+            "--set",
+            "mobility.ends=wrap",
+            "--set",
+            "mobility.file=town.xml",
+        ),
         *("--set", "vehicles={cpu_hz=1e9, kappa=1e-27, transmit_power_w=0.2}", "--out", tmp_path / "run"),
     ).complaint()
     assert "timeline.6.vehicle: 3 is no vehicle (accepted: vehicles come and go as the mobility trace says)" in line
