@@ -11,6 +11,7 @@ from physical.model import channel, computing, energy, rate, units
 from physical.model.slot import SlotOutcome, slot_step
 from physical.params import Mode, Model, Objective, Radio, Server, TaskClass, Time, Vehicles
 from physical.system import System, build_system
+from sim import Scenario, run
 
 SERVER_HZ = 400e9
 NUM_VEHICLE, NUM_CLASS = 10, 3
@@ -104,3 +105,15 @@ def test_backlog_in_mean_slots() -> None:
     outcome: Any = step("corrected", 1.0, SERVER_HZ / 30, backlog_bytes=12_500.0)
     assert outcome.drift == pytest.approx(-9.8)
     assert outcome.objective == pytest.approx(-9.8 + 1e-3 - 0.764625)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("noise", "expected"), [("-110 dBm", -0.764), ("-92 dBm", -0.744)])
+def test_the_optimum_with_noise_that_exists(noise: str, expected: float) -> None:
+    """-110 dBm on 20 MHz is 9 dB below kTB. With kTB and a noise figure of 9 dB uploads take longer: J is 0.02 more.
+
+    That J is what the README says; four seeds of 200 slots.
+    """
+    scenario = Scenario.load("dtecn", ["time.num_slot=200", f'radio.noise_w="{noise}"'])
+    means = [run(scenario, policy="p2-exact", seed=seed).summary["objective_mean"] for seed in range(4)]
+    assert np.mean(means) == pytest.approx(expected, abs=2e-3)

@@ -262,4 +262,4 @@ def test_nothing_does_more_than_it_can_in_every_family() -> None:
         seen.update(check_hardware(hardware_case_of(seed)))
     assert min(seen[f"cpu {rule}"] for rule in ("per-task", "in-turn", "sharing")) >= 40, seen
     assert min(seen[f"uplink {rule}"] for rule in ("each", "in-turn", "sharing")) >= 40, seen
-    assert min(seen.values()) >= 5, seen
+    assert min(seen.values()) >= 3, seen

@@ -111,7 +111,7 @@ def test_lists() -> None:
     lines = twin("scenarios").out.splitlines()
     assert any(line.startswith("dtecn ") and "Table I" in line for line in lines)
     listed = [entry["name"] for entry in twin("scenarios", "--json").json()["scenarios"]]
-    assert listed == ["blackout", "corridor", "dtecn", "dtecn-congested", "llm6g"]
+    assert listed == ["blackout", "corridor", "dtecn", "dtecn-congested", "llm6g", "rush-hour"]
     lines = twin("policies").out.splitlines()
     assert any(line.startswith("edge-equal ") and "equal shares" in line for line in lines)
     listed = twin("policies", "--json").json()["policies"]

@@ -414,6 +414,12 @@ def test_quick_command_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     measured = measure(plan, ("paper",), (2,), Path("out"))
     own = measured.values("paper", Series("rrlo", "square"), llm6g.COMPLETION)
     assert own[1, 0] == summary["completion_s_mean"]
+    told = {(row["mode"], row["x"], row["policy"]): row for row in answer["penalty"]}
+    assert len(told) == 2 * 2 * 3  # modes, points, methods
+    penalties = measured.values("paper", Series("rrlo", "square"), PENALTY)
+    entry = told["paper", plan.worlds[0].points[1], "rrlo"]
+    assert entry["low"] < entry["mean"] < entry["high"]
+    assert penalties[1, 0] == summary["penalty_mean"] == summary["objective_mean"]  # by [cost]
     before = {path: path.read_bytes() for path in Path("out").glob("*.*")}
     stored = {path: path.stat().st_mtime_ns for path in Path("out/runs").iterdir()}
     assert twin("figures", "llm6g", "--out", "out", "--quick", "--json").json() == answer
