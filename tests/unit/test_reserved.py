@@ -15,7 +15,7 @@ from policies.baselines import EdgeEqual
 from policies.fallback import GuardedPolicy
 from policies.feasible import FLOOR, command, project, reserved_hz, rest_hz
 from policies.registry import make
-from sim import Scenario
+from sim import Scenario, run
 from tests.unit import test_baselines_nodes
 from tests.unit.test_baselines import EXAMPLE, SERVER_HZ, make_snapshot
 from twin.decision import Decision
@@ -188,3 +188,13 @@ def test_learned_policies_see_the_rest() -> None:
         own = policy.decide(snapshot)
         assert own.compute_allocation_hz.sum() > 0
         assert not command(snapshot, own)[1]
+
+
+@pytest.mark.parametrize("name", ["greedy-cost", "greedy-latency"])
+def test_nobody_starves_in_blackout(name: str) -> None:
+    """Commands are late or lost there: what is left over still ends in a few slots of 0.1 s, not after a second."""
+    tasks = run(Scenario.load("blackout", ["time.num_slot=150"]), policy=name, seed=0).table("tasks")
+    begin_ns, end_ns = (
+        tasks[f"service_{end}_ns"].to_numpy(zero_copy_only=False).astype(float) for end in ("begin", "end")
+    )
+    assert np.nanmax(end_ns - begin_ns) < 0.5e9
