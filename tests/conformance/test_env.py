@@ -163,6 +163,44 @@ def test_observations_are_what_the_twin_believes() -> None:
     np.testing.assert_allclose([values[-1] for values in seen.values()], 1.1, rtol=1e-6)  # age, in slots
 
 
+def observed(environment: Any, num_step: int) -> NDArray[np.float32]:
+    """Return what all agents see before each of the first steps, [steps, N, numbers]."""
+    observation, seen = environment.reset(seed=3)[0], []
+    for step in range(num_step):
+        seen.append([observation[agent] for agent in environment.possible_agents])
+        asked = dict(zip(environment.agents, actions(environment.system, step), strict=True))
+        observation = environment.step(asked)[0]
+    return np.array(seen)
+
+
+def test_observations_tell_what_waits_if_asked() -> None:
+    """Each in slots that the whole CPU, uplink or server takes for it; the first numbers are those without."""
+    settings = ["time.num_slot=12", "server.discipline=slices", "vehicles.num_vehicle=4", "server.frequency_hz=4e9"]
+    chosen = Scenario.load("dtecn-congested", settings)
+    policy, system = Asked(), chosen.system()
+    run(chosen, policy=policy, seed=3)
+    told, plain = (observed(parallel_env(chosen, show_waiting=asked), 12) for asked in (True, False))
+    slot_s = system.slot_duration_s
+    expected = [
+        np.column_stack(
+            [
+                snapshot.cpu_backlog_cycles / system.cpu_hz / slot_s,
+                snapshot.uplink_backlog_bytes * 8 / snapshot.uplink_rate_bps / slot_s,
+                snapshot.flow_backlog_cycles / 4e9 / slot_s,
+            ]
+        )
+        for snapshot in policy.snapshots
+    ]
+    np.testing.assert_array_equal(told[..., : -2 - system.num_class], plain)
+    np.testing.assert_allclose(told[..., -2 - system.num_class :], np.clip(expected, 0, 10), rtol=1e-6)
+    assert (np.stack(expected).max(axis=(0, 1)) > 0).all()
+
+
+@pytest.mark.parametrize("maker", [parallel_env, fast_parallel_env])
+def test_what_waits_is_in_the_space(maker: Callable[..., Any]) -> None:
+    testing.parallel_api_test(maker("dtecn-congested", num_slot=25, show_waiting=True), num_cycles=40)
+
+
 def test_bias_that_the_twin_does_not_know_counts_in_the_fast_one() -> None:
     unknown = Scenario.load("dtecn", ["twin.bias.known=false", "twin.bias.cpu_frequency_hz=-1e10"])
     known = Scenario.load("dtecn", ["twin.bias.cpu_frequency_hz=-1e10"])
