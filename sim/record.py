@@ -47,7 +47,8 @@ _STAGES = {
 class Recorder:
     """Collects what the world tells it and writes it to the trace when flushed.
 
-    keep_outcomes : remember the objective of every slot that is complete, for `take_outcomes`
+    keep_outcomes : remember the objective of every slot that is complete, for `take_outcomes`: with its drift, as what
+        a decision leaves in the queues is part of what it brings
     """
 
     def __init__(

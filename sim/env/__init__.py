@@ -47,7 +47,8 @@ def parallel_env(
     scenario : what to simulate, or its name
     reward : "realised", for all agents minus the objective of the slots that have become final since the last step, so
         that the return is that of the run's summary; "predicted", for all agents minus what the decision leads to by
-        the closed form if the twin is right; "own", an agent's own part of that: the parts sum to "predicted"
+        the closed form if the twin is right; "own", an agent's own part of that: the parts sum to "predicted". What is
+        realised has the floor of the QoS and the drift that has happened; what is predicted is P2 as policies see it
     num_slot : length of an episode; None: the scenario's
     seed : of the first episode, where `reset` gives none; each `reset` without a seed adds 2^32
     show_waiting : whether observations tell what waits

@@ -64,6 +64,9 @@ def own_parts(system: System, present: Present, decision: Decision) -> Floats:
     Of P2: a vehicle's own QoS, misses and local energy, and what its offloading brings into and its allocations take
     out of the queues; the servers' energy is shared in proportion to the allocations. Of the weighted cost: that of a
     vehicle's own tasks.
+
+    This is the objective as policies see it: its QoS has no floor, and its drift is that of what the servers offer.
+    What a run realises has the floor, and the drift that has happened (see `sim.ledger`).
     """
     return (
         _parts_of_cost(system, present, decision)
