@@ -24,7 +24,7 @@ help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/.ready  ## rush-hour: policies that differ, with intervals
-	@$(BIN)/twin compare rush-hour --policies p2-exact,greedy-cost,random,edge-equal,local-only --seeds 0..9 --slots 400 --workers 2
+	@$(BIN)/twin compare rush-hour --policies p2-exact,greedy-cost,greedy-latency,random,edge-equal,local-only --seeds 0..9 --slots 400 --workers 2
 
 test: lint  ## everything CI runs: lint, types, import rules, and all tests except the slow ones
 	@$(BIN)/pytest -q -n $(WORKERS) -m "not slow"

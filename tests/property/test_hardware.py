@@ -20,7 +20,8 @@ from physical.model import computing, energy
 from physical.plane.ticks import NS_PER_S, TICKS_PER_S, to_ns
 from physical.system import System
 from sim.simulation import RunResult
-from tests.property.families import Case, Dice, case_of
+from tests.property.dice import Dice
+from tests.property.families import Case, case_of
 from tests.property.layer_families import check_capacity_in_force, layer_case_of
 from tests.property.test_conservation import Columns, columns
 
