@@ -161,7 +161,7 @@ class Random:
             "bandwidth_hz": np.where(
                 node < 0,
                 0.0,
-                0.999 * system.node_bandwidth_hz[here] * part / np.maximum(total[here], np.finfo(float).tiny),
+                0.999 * system.node_bandwidth_hz[here] * part / np.where(total > 0, total, 1.0)[here],
             ),
         }
 

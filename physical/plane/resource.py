@@ -180,7 +180,8 @@ class Resource:
         self._count[vehicle] -= gone[vehicle].sum(axis=1)
         self._num_present -= len(rows)
         self._tidy()
-        self._plan(vehicle)
+        self._finish[vehicle] = NEVER
+        self._plan(vehicle[self._count[vehicle] > 0])
         return rows
 
     def settle(self, now: int) -> None:

@@ -170,14 +170,18 @@ def test_link_is_slow_from_its_slot_on() -> None:
     assert set(took_ns[messages["slot"] >= 4]) == {20_000_000}
 
 
-def test_bias_jumps_at_its_slot() -> None:
-    """Servers that nobody waits for: a task is served in cycles / (allocation + bias), the jump known to nobody."""
-    event = {"kind": "bias", "at_s": 0.55, "cpu_frequency_hz": "-400 MHz"}
+@pytest.mark.parametrize(("jump", "faster_hz"), [("-400 MHz", -4e8), ("400 MHz", 0.0)])
+def test_bias_jumps_at_its_slot(jump: str, faster_hz: float) -> None:
+    """Servers that nobody waits for: a task is served in cycles / (allocation + bias), the jump known to nobody.
+
+    A server that is handed out in equal parts, all of it, is at its limit: a positive bias makes it no faster.
+    """
+    event = {"kind": "bias", "at_s": 0.55, "cpu_frequency_hz": jump}
     result = town(event, settings=("twin.bias.known=false", "server.frequency_hz=40e9"))
     tasks, decisions = columns(result, "tasks"), columns(result, "decisions")
     allocation_hz = decisions["compute_allocation_hz"].reshape(NUM_SLOT, 8, 2)
     given_hz = allocation_hz[tasks["slot"], tasks["vehicle"], tasks["task_class"]]
-    jump_hz = np.where(tasks["slot"] >= 6, -4e8, 0.0)
+    jump_hz = np.where(tasks["slot"] >= 6, faster_hz, 0.0)
     served = tasks["service_end_ns"] < (tasks["slot"] + 1) * SLOT_NS
     assert served.mean() > 0.9
     took_s = (tasks["service_end_ns"] - tasks["service_begin_ns"]) / 1e9
@@ -219,9 +223,9 @@ def test_swapped_policy_draws_from_its_own_beginning() -> None:
     ratio = columns(swapped, "decisions")["offloading_ratio"]
     assert (ratio[:5] == 0).all()
     assert (ratio[5:] == alone[: NUM_SLOT - 5]).all()
-    waiting = ["cpu_backlog_cycles", "uplink_backlog_bytes"]  # which are the policy's doing
-    one, other = (result.table("vehicles").drop_columns(waiting) for result in (swapped, town()))
-    assert one.equals(other)
+    waiting = ["cpu_backlog_cycles", "uplink_backlog_bytes"]  # what policies cause
+    vehicles, usual = (result.table("vehicles").drop_columns(waiting) for result in (swapped, town()))
+    assert vehicles.equals(usual)
 
 
 def test_every_happening_is_listed_once() -> None:
