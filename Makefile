@@ -23,8 +23,8 @@ export MKL_NUM_THREADS      := 1
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: .venv/.ready  ## Table I: the language model in context beside the optimum and equal shares
-	@$(BIN)/twin compare dtecn --policies p2-exact,llm,edge-equal --seeds 0..3 --slots 200 --workers 2
+run: .venv/.ready  ## rush-hour: policies that differ, with intervals
+	@$(BIN)/twin compare rush-hour --policies p2-exact,greedy-cost,greedy-latency,random,edge-equal,local-only --seeds 0..9 --slots 400 --workers 2
 
 test: lint  ## everything CI runs: lint, types, import rules, and all tests except the slow ones
 	@$(BIN)/pytest -q -n $(WORKERS) -m "not slow"

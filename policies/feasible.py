@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -51,7 +50,7 @@ def command(snapshot: TwinSnapshot, decision: Any) -> tuple[Decision, bool]:
     offset_hz = _offset_hz(system, bias_hz)
     runs = (own_hz > 0) & (own_hz + offset_hz > 0)
     raised_hz = np.where(reserved > 0, np.where(runs, own_hz + reserved, reserved - offset_hz), own_hz)
-    return replace(fitted, compute_allocation_hz=raised_hz), repaired
+    return Decision(fitted.offloading_ratio, raised_hz, *(getattr(fitted, name) for name in JOINT_FIELDS)), repaired
 
 
 @lru_cache(maxsize=4)  # the policy, its fallback and the guard ask for the same snapshot
@@ -64,24 +63,23 @@ def reserved_hz(snapshot: TwinSnapshot) -> Floats:
     disciplines, where old work is served in any case.
     """
     system, node, bias_hz = snapshot.system, snapshot.serving_node, snapshot.estimation_bias_hz
-    reserved = np.zeros(snapshot.size_bytes.shape)
+    kept_hz = np.zeros(snapshot.size_bytes.shape)
     if not snapshot.flows_wait:
-        return reserved
-    has = (snapshot.flow_backlog_cycles > 0) & (node >= 0)[:, np.newaxis]
-    offset_hz, floor_hz = _offset_hz(system, bias_hz), least_allocation_hz(system, bias_hz, node)
+        return kept_hz
+    all_here = system.num_node == 1 and node.min() >= 0
+    has = snapshot.flow_backlog_cycles > 0
+    if not all_here:
+        has &= (node >= 0)[:, np.newaxis]
+    floor_hz = least_allocation_hz(system, bias_hz, node) + _offset_hz(system, bias_hz)
     least_hz = np.where(has, floor_hz, 0.0)
-    wanted_hz = np.where(has, snapshot.flow_backlog_cycles / system.slot_duration_s - offset_hz, 0.0)
-    wanted_hz = np.maximum(wanted_hz, least_hz)
+    wanted_hz = np.where(has, np.maximum(snapshot.flow_backlog_cycles / system.slot_duration_s, floor_hz), 0.0)
     for index in range(system.num_node):
-        here = node == index
-        room = capacity_hz(system, bias_hz[here], index) - float((floor_hz + offset_hz)[here].sum())
-        if room >= float((least_hz + offset_hz)[here].sum(where=has[here])):
-            reserved[here] = (
-                _scale_to_capacity(room, wanted_hz[here], least_hz[here], offset_hz[here]) + offset_hz[here]
-            )
-    kept = np.where(has, reserved, 0.0)
-    freeze(kept)
-    return kept
+        here = slice(None) if all_here else node == index
+        room_hz = capacity_hz(system, bias_hz[here], index) - float(floor_hz[here].sum())
+        if room_hz >= float(least_hz[here].sum()):
+            kept_hz[here] = _scale_to_capacity(room_hz, wanted_hz[here], least_hz[here], 0.0)
+    freeze(kept_hz)
+    return kept_hz
 
 
 def rest_hz(snapshot: TwinSnapshot) -> Floats:
@@ -244,7 +242,7 @@ def _scale_nodes(
     return scaled_hz
 
 
-def _scale_to_capacity(capacity: float, allocation_hz: Floats, least_hz: Floats, offset_hz: Floats) -> Floats:
+def _scale_to_capacity(capacity: float, allocation_hz: Floats, least_hz: Floats, offset_hz: Floats | float) -> Floats:
     """Scale what counts against the capacity beyond the floors; the floors themselves stay."""
     # A flow whose bias is larger than its allocation stands still; it does not lend its share to others.
     used_hz = np.where(allocation_hz > 0, np.maximum(allocation_hz + offset_hz, 0.0), 0.0)

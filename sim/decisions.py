@@ -222,5 +222,7 @@ def _belief_digest(beliefs: dict[str, Floats]) -> NDArray[np.uint64]:
     for values in beliefs.values():
         flat = np.ascontiguousarray(values.reshape(len(total), -1)) + 0.0
         position = mix(np.arange(1, flat.shape[1] + 1, dtype=np.uint64))
-        total = mix(total + mix(flat.view(np.uint64) ^ position).sum(axis=1, dtype=np.uint64))
+        # Where nothing waits, all slots have the same zeros.
+        scrambled = mix(flat.view(np.uint64) ^ position) if flat.any() else mix(position)[np.newaxis]
+        total = mix(total + scrambled.sum(axis=1, dtype=np.uint64))
     return total

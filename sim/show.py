@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -133,10 +134,10 @@ def spell(key: str, value: object) -> str:
 def number(value: object) -> str:
     """Spell a number to read: integers in full, others with five digits; nothing where there is none.
 
-    >>> number(1234567), number(0.0236784807), number(None), number("25492930"), number(True)
-    ('1 234 567', '0.023678', 'none', '25492930', 'yes')
+    >>> number(1234567), number(0.0236784807), number(None), number(float("nan")), number("25492930"), number(True)
+    ('1 234 567', '0.023678', 'none', 'none', '25492930', 'yes')
     """
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -15,16 +15,22 @@ from physical.plane.ticks import NO_ROWS, Floats, Ints, seconds, ticks_from_s
 
 
 class OwnCpus:
-    """Every task has a CPU of its own (eq. 7): its end is known when it starts."""
+    """Every task has a CPU of its own (eq. 7): its end is known when it starts.
 
-    def __init__(self, columns: TaskColumns) -> None:
+    timed : keep what each task needs; its end does not tell where CPUs can be so slow that it is beyond all time
+    """
+
+    def __init__(self, columns: TaskColumns, *, timed: bool) -> None:
         self._columns = columns
+        self._timed = timed
         self._running: list[Ints] = []
 
     def start(self, rows: Rows, at: Any, need_s: Floats) -> None:
         """Start local parts that take `need_s` at ticks `at`."""
         columns = self._columns
         columns.local_end[rows] = at + ticks_from_s(need_s)
+        if self._timed:
+            self._columns.local_left_s[rows] = need_s
         self._running.append(np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows)
 
     def busy(self, now: int) -> bool:
@@ -40,7 +46,17 @@ class OwnCpus:
         rows = self._running[0] if len(self._running) == 1 else np.concatenate([NO_ROWS, *self._running])
         rows = rows[self._columns.local_end[rows] > now]
         self._running = [rows] if rows.size else []
-        return rows, seconds(self._columns.local_end[rows] - np.maximum(self._columns.start[rows], now))
+        columns = self._columns
+        need_s = columns.local_left_s[rows] if self._timed else None
+        return rows, self.left_s(columns.start[rows], columns.local_end[rows], need_s, now)
+
+    @staticmethod
+    def left_s(start: Ints, end: Ints, need_s: Floats | None, now: int | Ints) -> Floats:
+        """Return the time that local parts still take at `now`, s; `need_s` is what they take in all, if it is kept."""
+        left = seconds(np.maximum(end - np.maximum(start, now), 0))
+        if need_s is not None:
+            left = np.where(end > now, need_s - seconds(np.maximum(now - start, 0)), 0.0)
+        return np.asarray(left, dtype=np.float64)
 
     def remove(self, vehicles: NDArray[np.bool_], now: int) -> None:
         """Stop the local parts of some vehicles, a mask [N]."""

@@ -44,7 +44,11 @@ class Fifo:
         """Total rate per class, [K], Hz."""
         return np.array([queue.rate_hz for queue in self._queues])
 
-    def backlog(self, now: int, vehicles: NDArray[np.bool_] | None = None) -> tuple[Floats, None]:  # noqa: ARG002
+    def backlog(
+        self,
+        now: int,
+        vehicles: NDArray[np.bool_] | None = None,  # noqa: ARG002 - as `Slices.backlog`
+    ) -> tuple[Floats, None]:
         """Return the work of each class that has arrived and is not served at `now`, [K], bytes.
 
         Class queues tell neither `vehicles` nor flows apart: there is None of these.

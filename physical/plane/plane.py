@@ -16,7 +16,7 @@ from physical.plane.fifo import Fifo
 from physical.plane.leaving import Leaving
 from physical.plane.radio import Radio, Settings
 from physical.plane.slices import Slices
-from physical.plane.ticks import NEVER, Floats, Ints, seconds
+from physical.plane.ticks import NEVER, Floats, Ints
 from physical.system import System
 
 
@@ -41,8 +41,9 @@ class DataPlane:
         self.static = static
         self.jobs = system.joint or system.has_transformer or system.model.edge_energy_rule == "job"
         own_cpus = system.cpu == "per-task"
-        self.columns = TaskColumns(system.num_vehicle, system.num_class, jobs=self.jobs, waiting=not own_cpus)
-        self.cpus: OwnCpus | SharedCpus = OwnCpus(self.columns)
+        waiting = not own_cpus or system.joint
+        self.columns = TaskColumns(system.num_vehicle, system.num_class, jobs=self.jobs, waiting=waiting)
+        self.cpus: OwnCpus | SharedCpus = OwnCpus(self.columns, timed=system.joint)
         if not own_cpus:
             self.cpus = SharedCpus(self.columns, system.num_vehicle, system.cpu)
         num_flow = system.num_vehicle * system.num_class
@@ -339,7 +340,8 @@ class DataPlane:
         rows: dict[str, Any] = self.columns.take(chosen)
         if isinstance(self.cpus, OwnCpus):
             ends = np.where(rows["start"] < NEVER, rows["local_end"], 0)
-            rows["local_left_s"] = seconds(np.maximum(ends - np.minimum(rows["done"], now), 0))
+            need_s, until = rows.get("local_left_s"), np.minimum(rows["done"], now)
+            rows["local_left_s"] = self.cpus.left_s(rows["start"], ends, need_s, until)
         return rows
 
     def settle(self, now: int) -> None:

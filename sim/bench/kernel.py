@@ -60,7 +60,7 @@ _FAMILIES = {
         },
     ),
     # CPUs and uplinks that tasks share.
-    "rush-hour": _Family("rush-hour", "greedy-cost", 6e9, 2.0, 8e6),
+    "rush-hour": _Family("rush-hour", "greedy-cost", 4.5e9, 1.5, 8e6),
 }
 _SEED = 1
 _NUM_REPEAT = 3

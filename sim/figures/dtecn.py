@@ -68,9 +68,9 @@ _NOTES = (
     "Fig. 6's, taken as GHz. A positive Δf means that the server runs faster than allocated (eq. 8).",
     "The twin knows Δf, as the paper's problem P2 does. In mode corrected the true speeds, allocation plus Δf, sum to "
     "at most f_E, and energy is that of the true speeds: a known Δf is made good by the allocation, and both signs are "
-    "the same problem, as far as no task wants less speed than a positive Δf alone gives it. In mode paper allocations "
-    "are what is bounded (24c) and billed (15), as printed: a positive Δf is speed that nobody pays for, a negative one "
-    "is paid for and not there.",
+    "the same problem, as far as no task wants less speed than a positive Δf alone gives it. In mode paper "
+    "allocations are what is bounded (24c) and billed (15), as printed: a positive Δf is speed that nobody pays for, a "
+    "negative one is paid for and not there.",
     "Learned policies (maddpg, ddpg, apg) and the LLM use their shipped weights, which were trained in mode corrected; "
     "in mode paper they are applied as they are.",
     "p2-exact certifies the objective of the slot (P2, eq. 24), with a gap in parts of max(1, |objective|). It is no "

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from physical.system import System
 from policies.optimal.p2_exact import P2Exact
 from policies.optimal.tasks import evaluate
-from sim import Scenario, run
+from sim import RunResult, Scenario, run
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
 Floats = NDArray[np.float64]
 NUM_SLOT = 2000
+UNIT_BYTES = Scenario.load("dtecn-congested").system().backlog_unit_bytes
 
 
 @dataclass
@@ -36,11 +37,14 @@ class Watched:
         return decision
 
 
-def backlog_bytes(policy: str | Watched, *settings: str) -> Floats:
-    """Return the backlog of all queues at the start of each slot."""
+def congested(policy: str | Watched, *settings: str) -> RunResult:
     scenario = Scenario.load("dtecn-congested", [f"time.num_slot={NUM_SLOT}", *settings])
-    rows = run(scenario, policy=policy, seed=1).table("slots").column("backlog_bytes").to_pylist()
-    total: Floats = np.array(rows).sum(axis=1)
+    return run(scenario, policy=policy, seed=1)
+
+
+def backlog_bytes(result: RunResult) -> Floats:
+    """Return the backlog of all queues at the start of each slot."""
+    total: Floats = np.array(result.table("slots").column("backlog_bytes").to_pylist()).sum(axis=1)
     return total
 
 
@@ -55,7 +59,9 @@ def test_backlog_grows_and_penalty_falls_with_v() -> None:
     backlogs, penalties = [], []
     for weight in weights:
         policy = Watched()
-        backlogs.append(backlog_bytes(policy, f"objective.v={weight}")[100:].mean())
+        result = congested(policy, f"objective.v={weight}")
+        assert result.summary["stable"]
+        backlogs.append(backlog_bytes(result)[100:].mean())
         penalties.append(np.mean(policy.penalties) / weight)
     ratios = np.array(backlogs) / np.array(weights)
     assert ratios.max() / ratios.min() < 1.15, "the backlog is proportional to V"
@@ -67,6 +73,20 @@ def test_backlog_grows_and_penalty_falls_with_v() -> None:
 @pytest.mark.full
 def test_edge_equal_overloads_the_server_and_p2_exact_does_not() -> None:
     """Quarter means: without bound they grow in proportion to time; a stable queue has no trend."""
-    unbounded, stable = (backlog_bytes(policy).reshape(4, -1).mean(axis=1) for policy in ("edge-equal", "p2-exact"))
+    results = [congested(policy) for policy in ("edge-equal", "p2-exact")]
+    assert [result.summary["stable"] for result in results] == [False, True]
+    unbounded, stable = (backlog_bytes(result).reshape(4, -1).mean(axis=1) for result in results)
     assert (np.diff(unbounded) > 0.5 * unbounded[0]).all()
     assert stable[2:].mean() < 1.5 * stable[:2].mean()
+
+
+@pytest.mark.full
+def test_realised_drift_tells_the_growth_of_the_lyapunov_function() -> None:
+    """L = q^2 / 2 grows in a slot by the drift q (q' - q) and half of the squared change: sums telescope (eq. 18)."""
+    for policy in ("edge-equal", "p2-exact"):
+        result = congested(policy)
+        slots = result.table("slots")
+        q = np.array(slots.column("backlog_bytes").to_pylist()) / UNIT_BYTES
+        drift = slots.column("drift").to_numpy()[:-1]
+        growth = 0.5 * (q[-1] @ q[-1] - q[0] @ q[0])
+        assert growth == pytest.approx(drift.sum() + 0.5 * (np.diff(q, axis=0) ** 2).sum(), rel=1e-9, abs=1e-6)

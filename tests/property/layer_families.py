@@ -16,7 +16,8 @@ from policies.feasible import FLOOR
 from sim.scenario import Scenario
 from tests.oracle.engine import Fault, OracleResult
 from tests.oracle.task import Task
-from tests.property.families import CPU_RULES, UPLINK_RULES, Case, Dice, Moody, links, modes, twins
+from tests.property.dice import Dice, links, twins
+from tests.property.families import CPU_RULES, UPLINK_RULES, Case, Moody, modes
 from twin.params import ConstantBias
 
 

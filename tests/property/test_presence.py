@@ -20,7 +20,7 @@ from physical.system import System
 from policies import make
 from sim import RunResult, Scenario, run
 from sim.replay import verify
-from tests.property.families import Dice, delays
+from tests.property.dice import Dice, delays
 from tests.property.test_timeline import SLOT_NS, TOWN, columns
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot

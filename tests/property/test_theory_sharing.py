@@ -29,13 +29,13 @@ SERVICE_S = 1e-3  # mean
 RATE = {CPU: 1.0, UPLINK: 2e6}  # work per second
 SECOND_MOMENT = {"D": 1.0, "M": 2.0, "H": 5.0}  # E[S^2] / E[S]^2
 CASES = [
-    (CPU, "M", 0.5),
     (CPU, "M", 0.8),
-    (CPU, "D", 0.8),
-    (CPU, "H", 0.7),
-    (UPLINK, "M", 0.8),
-    (UPLINK, "D", 0.5),
     (UPLINK, "H", 0.7),
+    pytest.param(CPU, "M", 0.5, marks=pytest.mark.full),
+    pytest.param(CPU, "D", 0.8, marks=pytest.mark.full),
+    pytest.param(CPU, "H", 0.7, marks=pytest.mark.full),
+    pytest.param(UPLINK, "M", 0.8, marks=pytest.mark.full),
+    pytest.param(UPLINK, "D", 0.5, marks=pytest.mark.full),
 ]
 
 
@@ -69,7 +69,7 @@ def needs_s(law: str, rng: np.random.Generator) -> Floats:
         return SERVICE_S * rng.exponential(size=shape)
     # Balanced means: p / mu1 = (1 - p) / mu2 = 1/2 with p = (1 + sqrt((c2 - 1) / (c2 + 1))) / 2.
     often = 0.5 * (1 + np.sqrt(3 / 5))
-    mean = np.where(rng.random(shape) < often, 0.5 / often, 0.5 / (1 - often))
+    mean: Floats = np.where(rng.random(shape) < often, 0.5 / often, 0.5 / (1 - often))
     return SERVICE_S * mean * rng.exponential(size=shape)
 
 
@@ -78,7 +78,8 @@ def gaps_s(law: str, load: float, rng: np.random.Generator) -> Floats:
     shape, mean_s = (NUM_QUEUE, NUM_CUSTOMER), SERVICE_S / load
     if law == "M":
         return rng.exponential(mean_s, shape)
-    return rng.gamma(2, mean_s / 2, shape) if law == "E" else rng.uniform(0, 2 * mean_s, shape)
+    drawn: Floats = rng.gamma(2, mean_s / 2, shape) if law == "E" else rng.uniform(0, 2 * mean_s, shape)
+    return drawn
 
 
 @cache
@@ -149,6 +150,7 @@ def test_mean_wait_in_turn_is_pollaczek_khinchines(use: Use, law: str, load: flo
     assert_mean(wait_s.mean(axis=1), load / SERVICE_S * second_moment / (2 * (1 - load)), 0.25)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("arrivals", ["E", "U"])
 @pytest.mark.parametrize("law", ["D", "M", "H"])
 def test_mean_wait_in_turn_is_within_kingmans_bound(law: str, arrivals: str) -> None:

@@ -92,6 +92,7 @@ def test_what_is_told_is_what_the_trace_says(trouble: tuple[str, ...]) -> None:
 
 
 def test_slots_are_told_at_certain_times_and_as_soon_as_they_are_complete() -> None:
+    """Complete is a slot when its tasks have ended and the next one has begun: its drift reaches until then."""
     told, result = told_by(make_scenario(*BUSY))
     done_ns = column(result, "tasks", "done_ns").reshape(60, -1)
     complete_ns = np.maximum.accumulate(np.where(done_ns < 0, 10**18, done_ns).max(axis=1))  # told in order
@@ -100,7 +101,7 @@ def test_slots_are_told_at_certain_times_and_as_soon_as_they_are_complete() -> N
         slot = last + 1  # what was told at its beginning, it is to decide next
         assert slot % LEARNING_SLOTS == 0
         known |= {done for done, _ in part}
-        assert known == {done for done in range(slot) if complete_ns[done] <= slot * 100_000_000}
+        assert known == {done for done in range(slot - 1) if complete_ns[done] <= slot * 100_000_000}
     assert [last + 1 for last, _ in told] == list(range(LEARNING_SLOTS, 60, LEARNING_SLOTS))
     assert any(len(part) != LEARNING_SLOTS for _, part in told)
 
