@@ -55,8 +55,10 @@ def _check_scenario(source: str) -> Verdict:
         if isinstance(event, PolicySwap):
             make(event.name, where=f"{source}: timeline.{index}.name")
     time = scenario.time
-    count, num_class = scenario.num_vehicle, len(scenario.tasks)
-    text = f"{count} vehicles, {num_class} task classes, {time.num_slot} slots of {time.slot_duration_s:g} s"
+    crowd, num_class = scenario.crowd(), len(scenario.tasks)
+    at_once = "" if scenario.everybody_stays else f" (at most {crowd.most} at once)"
+    slots = f"{time.num_slot} slots of {time.slot_duration_s:g} s"
+    text = f"{crowd.num_vehicle} vehicles{at_once}, {num_class} task classes, {slots}"
     notes = [f"{source}: warning: {warning}" for warning in warnings(scenario)]
     notes += [f"{source}: keeps {reading}" for reading in scenario.readings()]
     return Verdict(True, f"{source}: is a valid scenario: {text}", tuple(notes))
