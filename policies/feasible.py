@@ -132,7 +132,9 @@ def project(
     flows = (lifted_hz, least_hz, estimation_bias_hz, reserved_hz)
     feasible_hz = _scale_nodes(system, flows, node, all_attached=all_attached)
     joint, changed = _project_joint(system, decision, clipped, node)
-    repaired = changed or bool((clipped != ratio).any() or (feasible_hz != allocation_hz).any())
+    # What is left beside reservations is a difference: its rounding is nobody's excess.
+    close_hz = 0.0 if reserved_hz is None else _ROUNDING * float(system.node_hz.max())
+    repaired = changed or bool((clipped != ratio).any() or (np.abs(feasible_hz - allocation_hz) > close_hz).any())
     return Decision(clipped, feasible_hz, **joint), repaired
 
 
