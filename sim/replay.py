@@ -51,22 +51,26 @@ class RecordedRun:
         self.policy: str = manifest["policy"]
         self.status: str = manifest.get("status", "running")
         self.tables = {name: self.trace.table(name) for name in TABLES}
-        self.num_slot = self._num_slot()
-        if not self.num_slot:
+        if not any(self.tables[name].num_rows for name in ("decisions", "vehicles", "slots")):
             raise InputError("holds no slot yet", where=str(directory))
         data = manifest["scenario"]
         if "inputs" in manifest:
             data = with_stored(data, self.trace.directory, manifest["inputs"])
         self.scenario = Scenario.from_dict(data, where=where)
+        self.num_slot = self._num_slot()
 
     def _num_slot(self) -> int:
         """Return how many slots were simulated; of a killed run, as far as its last part tells."""
         summary = self.trace.manifest.get("summary")
         if isinstance(summary, dict) and isinstance(summary.get("slots"), int):
             return int(summary["slots"])
-        # Nobody may be on the road at the end, and the last slots of a killed run may still be open.
-        slots = [np.asarray(self.tables[name].column("slot")) for name in ("vehicles", "slots")]
-        return max((int(found[-1]) + 1 for found in slots if found.size), default=0)
+        # Nobody may be on the road at the end, the last slots of a killed run may still be open, and a decision may be
+        # all that is left of the slot in which it came into force.
+        ends = [np.asarray(self.tables[name].column("slot")) for name in ("vehicles", "slots")]
+        decided_ns, latency_ns = (np.asarray(self.tables["decisions"].column(f"{name}_ns")) for name in _IN_FORCE)
+        ends.append((decided_ns + latency_ns) // to_ns(self.scenario.time.slot_duration_s))
+        known = max((int(found.max()) + 1 for found in ends if found.size), default=0)
+        return min(known, self.scenario.time.num_slot)
 
     def rulings(self) -> dict[int, Ruling]:
         """Return what was decided, by slot."""
@@ -94,6 +98,7 @@ class RecordedRun:
         return found
 
 
+_IN_FORCE = ("decided", "latency")
 _DIAGNOSED = ("feasible", "objective", "lower_bound", "gap", "model", "num_token", "num_binding", "capacity_price")
 _PLAIN = ("slot", "repaired", "fallback", "policy_wall_s", "solve_wall_s", "latency_ns", *_DIAGNOSED)
 _ARRAYS = (

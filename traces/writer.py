@@ -29,8 +29,9 @@ _NULLABLE = {
     "vehicles": ("serving_node",),
     "twin": (),
 }
-# A kill may leave the first tables of a part only; what they hold can then still be replayed.
-_CAUSES_FIRST = ("vehicles", "decisions", "prompts", "twin", "messages", "events", "slots", "jobs", "tasks")
+# A kill may leave the first tables of a part only; what they hold can then still be replayed. Decisions come before
+# all that they bring about, also the backlogs of vehicles.
+_CAUSES_FIRST = ("decisions", "vehicles", "prompts", "twin", "messages", "events", "slots", "jobs", "tasks")
 
 
 class TraceWriter:

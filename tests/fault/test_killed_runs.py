@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +20,7 @@ import pytest
 
 from physical.plane.ticks import to_ns
 from sim import Scenario, run
-from sim.replay import verify
+from sim.replay import RecordedRun, verify
 from tests.fault.command import HEARING_TWIN, environment, twin
 from tests.fault.test_stopped_runs import wait_until
 from traces.diff import first_difference
@@ -53,17 +55,20 @@ def check_what_is_left(out: Path) -> int:
     done = twin("replay", out)
     assert (done.code, done.err) == (0, ""), done
     assert f"{out}: what the killed run recorded is identical" in done.out
-    return 1 + int(pc.max(Trace(out).table("vehicles")["slot"]).as_py())
+    return RecordedRun(out).num_slot
 
 
 def check_only_the_last_part_is_lost(out: Path, whole: dict[str, pa.Table], slot_ns: int) -> None:
     """Compare with the run that was not killed: up to the last part, or the one before, everything is there."""
     ends_ns = [0]
-    parts = sorted((out / "vehicles").glob("part-*.parquet"))  # of each part, the first file
-    for path in parts:
+    last = max(path.name for name in ("decisions", "vehicles") for path in (out / name).glob("part-*.parquet"))
+    for path in sorted((out / "vehicles").glob("part-*.parquet")):
         ends_ns.append(slot_ns * (1 + int(pc.max(pq.read_table(path)["slot"]).as_py())))
+    if not (out / "vehicles" / last).exists():  # killed before the vehicles of the last part
+        in_force_ns = int(pc.max(when("decisions", Trace(out).table("decisions"), slot_ns)).as_py())
+        ends_ns.append(slot_ns * (1 + in_force_ns // slot_ns))
     for name in ("vehicles", "decisions", "messages", "tasks"):
-        recorded, is_whole = Trace(out).table(name), (out / name / parts[-1].name).exists()
+        recorded, is_whole = Trace(out).table(name), (out / name / last).exists()
         assert any(
             is_same(name, before(name, recorded, end_ns, slot_ns), before(name, whole[name], end_ns, slot_ns))
             and not begins(name, recorded, end_ns, slot_ns)
@@ -96,12 +101,14 @@ def begins(name: str, rows: pa.Table, end_ns: int, slot_ns: int) -> bool:
     return bool(pc.any(pc.greater(at, end_ns) if name == "tasks" else pc.greater_equal(at, end_ns)).as_py())
 
 
+@pytest.mark.parametrize("slots_per_part", [1, 4])
 @pytest.mark.parametrize(("name", "settings"), KINDS)
 def test_every_cut_between_two_files_replays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, settings: tuple[str, ...]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, settings: tuple[str, ...], slots_per_part: int
 ) -> None:
     """Kills fall between files as well as parts: each file that is closed may be the last one."""
-    scenario = loaded(name, (*settings, "trace.part_seconds=1e-9"), 5 if name == "llm6g" else 12)
+    num_slot = (5 if name == "llm6g" else 12) * (1 if slots_per_part == 1 else 3)
+    scenario = loaded(name, (*settings, f"trace.part_seconds={slots_per_part - 0.5}"), num_slot)
     files: list[Path] = []
     replace = os.replace
 
@@ -112,12 +119,15 @@ def test_every_cut_between_two_files_replays(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", watch)
+        # The writer looks at the clock once a slot: a second is a slot.
+        patch.setattr("traces.writer.time", SimpleNamespace(monotonic=itertools.count().__next__))
         whole = run(scenario, policy="random", seed=1, out=tmp_path / "run")
     manifest = Trace(tmp_path / "run").manifest
     tables = {table: whole.table(table) for table in TABLES}
-    assert len(files) > 30
-    generator = np.random.default_rng(7)
-    for num_file in sorted({1, *generator.choice(np.arange(1, len(files) + 1), 5, replace=False).tolist()}):
+    assert len(files) > 25
+    some = np.random.default_rng(7).choice(np.arange(1, len(files) + 1), 3, replace=False).tolist()
+    middle = len(files) // 2  # from here on, a whole part and more: each table is once the last one
+    for num_file in sorted({1, *some, *range(middle, middle + len(TABLES) + 1)}):
         out = tmp_path / "killed"
         for path in files[:num_file]:
             (out / path).parent.mkdir(parents=True, exist_ok=True)
