@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 def freeze(*arrays: NDArray[Any]) -> None:
     """Make arrays read-only: policies get to see them, and must not change the world by writing into them."""
     for array in arrays:
-        array.flags.writeable = False
+        array.setflags(write=False)
 
 
 def quantize(values: Any) -> NDArray[np.float64]:

@@ -110,7 +110,7 @@ class EdgeEqual:
 
     def decide(self, snapshot: TwinSnapshot) -> Decision:
         """Offload everything that there is."""
-        if not snapshot.system.joint and snapshot.size_bytes.all() and snapshot.serving_node.min() >= 0:
+        if not snapshot.system.joint and snapshot.all_attached and snapshot.size_bytes.all():
             return Decision(self._ratio, share_equally(snapshot, self._all))
         tasks: NDArray[np.bool_] = (snapshot.size_bytes > 0) & (snapshot.serving_node >= 0)[:, np.newaxis]
         radio = simple_radio(snapshot, np.any(tasks, axis=1)) if snapshot.system.joint else {}

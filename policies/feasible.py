@@ -45,11 +45,13 @@ def command(snapshot: TwinSnapshot, decision: Any) -> tuple[Decision, bool]:
     if not snapshot.flows_wait:
         return project(system, decision, bias_hz, snapshot.serving_node)
     reserved = reserved_hz(snapshot)
-    fitted, repaired = project(system, decision, bias_hz, snapshot.serving_node, reserved)
+    fitted, repaired = project(system, decision, bias_hz, snapshot.serving_node, rest_hz(snapshot))
     own_hz = fitted.compute_allocation_hz
     offset_hz = _offset_hz(system, bias_hz)
     runs = (own_hz > 0) & (own_hz + offset_hz > 0)
-    raised_hz = np.where(reserved > 0, np.where(runs, own_hz + reserved, reserved - offset_hz), own_hz)
+    raised_hz = own_hz + reserved
+    if not runs.all():
+        raised_hz = np.where(runs, raised_hz, np.where(reserved > 0, reserved - offset_hz, own_hz))
     return Decision(fitted.offloading_ratio, raised_hz, *(getattr(fitted, name) for name in JOINT_FIELDS)), repaired
 
 
@@ -66,13 +68,15 @@ def reserved_hz(snapshot: TwinSnapshot) -> Floats:
     kept_hz = np.zeros(snapshot.size_bytes.shape)
     if not snapshot.flows_wait:
         return kept_hz
-    all_here = system.num_node == 1 and node.min() >= 0
+    all_here = system.num_node == 1 and snapshot.all_attached
     has = snapshot.flow_backlog_cycles > 0
     if not all_here:
         has &= (node >= 0)[:, np.newaxis]
     floor_hz = least_allocation_hz(system, bias_hz, node) + _offset_hz(system, bias_hz)
     least_hz = np.where(has, floor_hz, 0.0)
-    wanted_hz = np.where(has, np.maximum(snapshot.flow_backlog_cycles / system.slot_duration_s, floor_hz), 0.0)
+    wanted_hz = np.maximum(snapshot.flow_backlog_cycles / system.slot_duration_s, least_hz)
+    if not all_here:
+        wanted_hz = np.where(has, wanted_hz, 0.0)
     for index in range(system.num_node):
         here = slice(None) if all_here else node == index
         room_hz = capacity_hz(system, bias_hz[here], index) - float(floor_hz[here].sum())
@@ -84,13 +88,21 @@ def reserved_hz(snapshot: TwinSnapshot) -> Floats:
 
 def rest_hz(snapshot: TwinSnapshot) -> Floats:
     """Return the capacities that policies may give away, [M], Hz: those of the nodes less what leftovers need."""
+    if not snapshot.flows_wait and snapshot.system.model.capacity_rule == "effective":
+        all_hz: Floats = snapshot.system.node_hz
+        return all_hz
+    return _rest_hz(snapshot)
+
+
+@lru_cache(maxsize=4)
+def _rest_hz(snapshot: TwinSnapshot) -> Floats:
     system, bias_hz, node = snapshot.system, snapshot.estimation_bias_hz, snapshot.serving_node
-    reserved = reserved_hz(snapshot) if snapshot.flows_wait else None
-    if system.num_node == 1 and node.min() >= 0:
-        return np.array([capacity_hz(system, bias_hz, 0, reserved)])
-    places = [node == index for index in range(system.num_node)]
-    kept = [None if reserved is None else reserved[here] for here in places]
-    return np.array([capacity_hz(system, bias_hz[places[i]], i, kept[i]) for i in range(system.num_node)])
+    reserved = reserved_hz(snapshot)
+    all_here = system.num_node == 1 and snapshot.all_attached
+    places = [slice(None) if all_here else node == index for index in range(system.num_node)]
+    rest = np.array([capacity_hz(system, bias_hz[here], i, reserved[here]) for i, here in enumerate(places)])
+    freeze(rest)
+    return rest
 
 
 def project(
@@ -98,7 +110,7 @@ def project(
     decision: Any,
     estimation_bias_hz: Floats,
     serving_node: Ints | None = None,
-    reserved_hz: Floats | None = None,
+    rest_hz: Floats | None = None,
 ) -> tuple[Decision, bool]:
     """Clip what is decided to its range, round to whole layers, lift shares to their floor, scale them to the capacity.
 
@@ -109,7 +121,7 @@ def project(
     decision : what a policy returned
     estimation_bias_hz : [N, K], Hz, the bias that the capacity rule counts
     serving_node : [N], index of the node, -1 without one; None: all are at the first node
-    reserved_hz : [N, K], Hz, what the nodes keep for leftovers; None: nothing
+    rest_hz : [M], Hz, what the nodes have left to give where they keep something for leftovers; None: all they have
 
     Returns
     -------
@@ -129,11 +141,11 @@ def project(
     clipped = _split(system, ratio, node, all_attached=all_attached)
     least_hz = np.where(clipped > 0, least_allocation_hz(system, estimation_bias_hz, node), 0.0)
     lifted_hz = np.maximum(allocation_hz, least_hz)
-    flows = (lifted_hz, least_hz, estimation_bias_hz, reserved_hz)
-    feasible_hz = _scale_nodes(system, flows, node, all_attached=all_attached)
+    flows = (lifted_hz, least_hz, estimation_bias_hz)
+    feasible_hz = _scale_nodes(system, flows, node, rest_hz, all_attached=all_attached)
     joint, changed = _project_joint(system, decision, clipped, node)
     # What is left beside reservations is a difference: its rounding is nobody's excess.
-    close_hz = 0.0 if reserved_hz is None else _ROUNDING * float(system.node_hz.max())
+    close_hz = 0.0 if rest_hz is None else _ROUNDING * float(system.node_hz.max())
     repaired = changed or bool((clipped != ratio).any() or (np.abs(feasible_hz - allocation_hz) > close_hz).any())
     return Decision(clipped, feasible_hz, **joint), repaired
 
@@ -171,7 +183,7 @@ def _project_joint(system: System, decision: Decision, ratio: Floats, node: Ints
     lifted_hz = np.where(node < 0, 0.0, np.maximum(bandwidth_hz, least_hz))
     for index, pool in enumerate(system.node_bandwidth_hz):
         here = node == index
-        lifted_hz[here] = _scale_to_capacity(float(pool), lifted_hz[here], least_hz[here], 0.0 * least_hz[here])
+        lifted_hz[here] = _scale_to_capacity(float(pool), lifted_hz[here], least_hz[here], 0.0)
     feasible = dict(
         zip(
             JOINT_FIELDS,
@@ -220,39 +232,49 @@ def capacity_hz(system: System, estimation_bias_hz: Floats, node: int = 0, reser
     return max(capacity, 0.0)
 
 
-def _offset_hz(system: System, bias_hz: Floats) -> Floats:
-    """Return what counts of a flow beside its allocation, [N, K], Hz."""
-    return bias_hz if system.model.capacity_rule == "effective" else np.zeros_like(bias_hz)
+def _offset_hz(system: System, bias_hz: Floats) -> Floats | float:
+    """Return what counts of a flow beside its allocation, Hz: [N, K], or 0 for all."""
+    return bias_hz if system.model.capacity_rule == "effective" and bias_hz.any() else 0.0
 
 
 def _scale_nodes(
-    system: System, flows: tuple[Floats, Floats, Floats, Floats | None], node: Ints, *, all_attached: bool
+    system: System, flows: tuple[Floats, Floats, Floats], node: Ints, rest_hz: Floats | None, *, all_attached: bool
 ) -> Floats:
-    """Scale the allocations at each node to its capacity; who has no node gets nothing.
+    """Scale the allocations at each node to its capacity, or to what is left of it; who has no node gets nothing.
 
-    flows : allocations, floors, biases and reservations, [N, K] each
+    flows : allocations, floors and biases, [N, K] each
     """
-    allocation_hz, least_hz, bias_hz, reserved = flows
+    allocation_hz, least_hz, bias_hz = flows
     offset_hz = _offset_hz(system, bias_hz)
     if system.num_node == 1 and all_attached:
-        return _scale_to_capacity(capacity_hz(system, bias_hz, 0, reserved), allocation_hz, least_hz, offset_hz)
+        capacity = capacity_hz(system, bias_hz) if rest_hz is None else float(rest_hz[0])
+        return _scale_to_capacity(capacity, allocation_hz, least_hz, offset_hz)
     scaled_hz = np.zeros_like(allocation_hz)
     for index in range(system.num_node):
         here = node == index
-        capacity = capacity_hz(system, bias_hz[here], index, None if reserved is None else reserved[here])
-        scaled_hz[here] = _scale_to_capacity(capacity, allocation_hz[here], least_hz[here], offset_hz[here])
+        capacity = capacity_hz(system, bias_hz[here], index) if rest_hz is None else float(rest_hz[index])
+        own_offset_hz = offset_hz if isinstance(offset_hz, float) else offset_hz[here]
+        scaled_hz[here] = _scale_to_capacity(capacity, allocation_hz[here], least_hz[here], own_offset_hz)
     return scaled_hz
 
 
 def _scale_to_capacity(capacity: float, allocation_hz: Floats, least_hz: Floats, offset_hz: Floats | float) -> Floats:
-    """Scale what counts against the capacity beyond the floors; the floors themselves stay."""
-    # A flow whose bias is larger than its allocation stands still; it does not lend its share to others.
-    used_hz = np.where(allocation_hz > 0, np.maximum(allocation_hz + offset_hz, 0.0), 0.0)
+    """Scale what counts against the capacity beyond the floors; the floors themselves stay.
+
+    offset_hz : what counts of each beside its allocation; a number is 0, and for all
+    """
+    used_hz, least_used_hz = allocation_hz, least_hz
+    if not isinstance(offset_hz, float):
+        # A flow whose bias is larger than its allocation stands still; it does not lend its share to others.
+        used_hz = np.where(allocation_hz > 0, np.maximum(allocation_hz + offset_hz, 0.0), 0.0)
+        least_used_hz = np.where(least_hz > 0, least_hz + offset_hz, 0.0)
     excess = float(used_hz.sum()) - capacity
     if excess <= _ROUNDING * capacity:
         return allocation_hz
-    spare_hz = used_hz - np.where(least_hz > 0, least_hz + offset_hz, 0.0)
+    spare_hz = used_hz - least_used_hz
     total_spare = float(spare_hz.sum())
     part = max(1.0 - excess / total_spare, 0.0) if total_spare > 0 else 0.0
     scaled_hz = used_hz - (1.0 - part) * spare_hz
+    if isinstance(offset_hz, float):
+        return np.maximum(scaled_hz, least_hz)
     return np.where(used_hz > 0, np.maximum(scaled_hz - offset_hz, least_hz), allocation_hz)

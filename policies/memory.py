@@ -12,7 +12,7 @@ from physical.errors import InputError
 from physical.system import System
 from policies.api import Explains, Policy
 from policies.cases import Case, CaseSet, predicted_objective
-from policies.feasible import project, reserved_hz
+from policies.feasible import project, rest_hz
 from policies.selection import Selection, nearest, select
 from twin.decision import Decision, Diagnostics
 from twin.snapshot import TwinSnapshot
@@ -25,8 +25,8 @@ def fit(snapshot: TwinSnapshot, decision: Decision) -> Decision:
     ------
     InvalidDecisionError : it cannot be read as a decision for this system
     """
-    bias_hz, reserved = snapshot.estimation_bias_hz, reserved_hz(snapshot)
-    return project(snapshot.system, decision, bias_hz, snapshot.serving_node, reserved)[0]
+    bias_hz, node = snapshot.estimation_bias_hz, snapshot.serving_node
+    return project(snapshot.system, decision, bias_hz, node, rest_hz(snapshot))[0]
 
 
 class CaseMemory:

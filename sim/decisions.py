@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ class DecisionRecorder:
         snapshots = [deliberation.snapshot for deliberation in deliberations]
         rulings = [deliberation.ruling for deliberation in deliberations]
         diagnostics = [ruling.diagnostics for ruling in rulings]
-        beliefs = {name: _stacked([getattr(snapshot, name) for snapshot in snapshots]) for name in self._beliefs}
+        beliefs = {name: _stacked(list(map(attrgetter(name), snapshots))) for name in self._beliefs}
         decided = {
             name: _stacked([getattr(ruling.decision, name) for ruling in rulings])
             for name in ("offloading_ratio", "compute_allocation_hz", *_JOINT)
@@ -94,7 +95,7 @@ class DecisionRecorder:
                 "belief_digest": _belief_digest(beliefs),
                 "estimated_size_bytes": beliefs["size_bytes"],
                 "estimated_backlog_bytes": beliefs["backlog_bytes"],
-                "estimated_flow_backlog_cycles": beliefs["flow_backlog_cycles"][:, : None if self._has_flows else 0],
+                "estimated_flow_backlog_cycles": self._waiting_flows(beliefs["flow_backlog_cycles"]),
                 **decided,
                 "objective_predicted": predicted,
                 **_claims(rulings),
@@ -126,6 +127,17 @@ class DecisionRecorder:
             return float(age_s.mean(axis=1).sum())
         counted = np.maximum(present.sum(axis=1), 1)
         return float((np.where(present, age_s, 0.0).sum(axis=1) / counted).sum())
+
+    def _waiting_flows(self, cycles: Floats) -> Floats | pa.ListArray:
+        """Return the backlog of flows, a list for each decision, which is empty where nothing waits."""
+        if not self._has_flows or (cycles.strides[0] == 0 and not cycles[0].any()):
+            return np.empty((len(cycles), 0))
+        rows = cycles.reshape(len(cycles), -1)
+        waits = rows.any(axis=1)
+        if waits.all():
+            return rows
+        offsets = np.concatenate([[0], np.cumsum(waits * rows.shape[1])]).astype(np.int32)
+        return pa.ListArray.from_arrays(pa.array(offsets), pa.array(rows[waits].reshape(-1)))
 
     def _predicted(self, beliefs: dict[str, Floats], decided: dict[str, Floats]) -> Floats:
         """Return the objective as it follows from beliefs and decisions, [num_decision]."""
@@ -200,7 +212,7 @@ def _claims(rulings: Sequence[Ruling]) -> dict[str, Any]:
     return {
         "repaired": [ruling.repaired for ruling in rulings],
         "fallback": [bool(ruling.fallback) for ruling in rulings],
-        **{name: [getattr(item, name) for item in diagnostics] for name in own},
+        **{name: list(map(attrgetter(name), diagnostics)) for name in own},
         "policy_wall_s": [ruling.wall_s for ruling in rulings],
         "solve_wall_s": [item.solve_s for item in diagnostics],
     }
@@ -211,18 +223,18 @@ def _stacked(arrays: list[Floats | None]) -> Floats:
     first = arrays[0]
     if first is None:
         return np.empty((len(arrays), 0))
-    if all(values is first for values in arrays):  # where nothing waits, for example
+    if len(set(map(id, arrays))) == 1:  # where nothing waits, for example
         return np.broadcast_to(first, (len(arrays), *first.shape))
-    return np.stack([values for values in arrays if values is not None])
+    return np.array(arrays)
 
 
 def _belief_digest(beliefs: dict[str, Floats]) -> NDArray[np.uint64]:
     """Return 64 bits per decision that change with anything the policy saw."""
     total = np.zeros(len(beliefs["x_m"]), dtype=np.uint64)
     for values in beliefs.values():
-        flat = np.ascontiguousarray(values.reshape(len(total), -1)) + 0.0
+        rows = values[:1] if values.strides[0] == 0 else values  # where nothing waits, all slots have the same zeros
+        flat = np.ascontiguousarray(rows.reshape(len(rows), -1)) + 0.0
         position = mix(np.arange(1, flat.shape[1] + 1, dtype=np.uint64))
-        # Where nothing waits, all slots have the same zeros.
-        scrambled = mix(flat.view(np.uint64) ^ position) if flat.any() else mix(position)[np.newaxis]
+        scrambled = mix(flat.view(np.uint64) ^ position)
         total = mix(total + scrambled.sum(axis=1, dtype=np.uint64))
     return total

@@ -137,19 +137,27 @@ class Ledger:
         self._count("dropped", index[dropped])
         self._count("missed", index[dropped | (over & counted)])
         for kind, spent_j in joules.items():
-            _add_runs(self._sums[f"{kind}_units"], index, np.rint(spent_j * self._units_per_j).astype(np.int64))
+            _add_runs([self._sums[f"{kind}_units"]], index, np.rint(spent_j * self._units_per_j).astype(np.int64))
         if self._system.has_transformer:
             self._add_layers(rows, index)
         if self._system.has_transformer or self._system.cost is not None:
             self._add_uploads(rows, index, counted)
-        delay_ns = np.where(dropped, np.maximum(age_ns, self._lost_ns[rows["task_class"]]), age_ns)
-        qos_delay_ns = np.minimum(delay_ns, self._longest_ns[rows["task_class"]])
+        delay_ns = age_ns
+        if dropped.any():
+            delay_ns = np.where(dropped, np.maximum(age_ns, self._lost_ns[rows["task_class"]]), age_ns)
+        qos_delay_ns = delay_ns
+        if delay_ns.max() > self._longest_ns.min():
+            qos_delay_ns = np.minimum(delay_ns, self._longest_ns[rows["task_class"]])
         for task_class in range(self._system.num_class):
             chosen = (rows["task_class"] == task_class) & counted
             index_chosen = index[chosen]
             self._sums["counted"][:, task_class] += np.bincount(index_chosen, minlength=len(self._sums["counted"]))
-            _add_runs(self._sums["delay_ns"][:, task_class], index_chosen, delay_ns[chosen])
-            _add_runs(self._sums["qos_delay_ns"][:, task_class], index_chosen, qos_delay_ns[chosen])
+            totals = [self._sums["delay_ns"][:, task_class], self._sums["qos_delay_ns"][:, task_class]]
+            if qos_delay_ns is delay_ns:
+                _add_runs(totals, index_chosen, delay_ns[chosen])
+            else:
+                for total, values in zip(totals, (delay_ns, qos_delay_ns), strict=True):
+                    _add_runs([total], index_chosen, values[chosen])
         return outcome
 
     def _add_layers(self, rows: dict[str, Any], index: Ints) -> None:
@@ -159,13 +167,13 @@ class Ledger:
         split = (num_layer > 0) & ~np.isnan(ratio)
         local = np.rint((1.0 - ratio[split]) * num_layer[split]).astype(np.int64)
         self._sums["num_split"] += np.bincount(index[split], minlength=len(self._sums["num_split"]))
-        _add_runs(self._sums["layers_local"], index[split], local)
+        _add_runs([self._sums["layers_local"]], index[split], local)
 
     def _add_uploads(self, rows: dict[str, Any], index: Ints, counted: NDArray[np.bool_]) -> None:
         """Count the time that uploads took, of the tasks that count."""
         sent = counted & (rows["arrive"] < NEVER) & (rows["arrive"] <= rows["done"])
         upload_ns = ns_from_ticks(rows["arrive"][sent]) - ns_from_ticks(rows["local_end"][sent])
-        _add_runs(self._sums["upload_ns"], index[sent], upload_ns)
+        _add_runs([self._sums["upload_ns"]], index[sent], upload_ns)
 
     def _extend(self, num_slot: int) -> None:
         missing = num_slot - len(self._sums["completed"])
@@ -295,8 +303,10 @@ def _units_per_j(system: System) -> float:
     return 2.0 ** (50 - math.ceil(math.log2(slot_j))) if slot_j > 0 else 1.0
 
 
-def _add_runs(total: Ints, index: Ints, values: Ints) -> None:
-    """Add `values` to ``total[index]``; `index` ascends, as rows of tasks do by slot."""
+def _add_runs(totals: list[Ints], index: Ints, values: Ints) -> None:
+    """Add `values` to ``total[index]`` of each total; `index` ascends, as rows of tasks do by slot."""
     if index.size:
         begin = np.flatnonzero(np.diff(index, prepend=-1))
-        total[index[begin]] += np.add.reduceat(values, begin)
+        sums = np.add.reduceat(values, begin)
+        for total in totals:
+            total[index[begin]] += sums

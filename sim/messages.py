@@ -46,18 +46,19 @@ class MessageLog:
             if isinstance(delivered_ns, int) and delivered_ns <= now_ns:
                 self.num_delivered[kind] += num
                 continue
-            times_ns = np.broadcast_to(np.asarray(delivered_ns), (num,))
-            lost = times_ns >= LOST_NS
-            self.num_lost[kind] += int(lost.sum())
-            self._settle(kind, times_ns[~lost], now_ns)
+            times_ns = np.full(num, delivered_ns) if isinstance(delivered_ns, int) else delivered_ns
+            num_lost = int(np.count_nonzero(times_ns >= LOST_NS))
+            self.num_lost[kind] += num_lost
+            self._settle(kind, times_ns[times_ns < LOST_NS] if num_lost else times_ns, now_ns)
         if self._writer is not None and self._new:
             self._writer.add("messages", _rows(self._new))
         self._new.clear()
 
     def _settle(self, kind: str, delivered_ns: Ints, now_ns: int) -> None:
         arrived = delivered_ns <= now_ns
-        self.num_delivered[kind] += int(arrived.sum())
-        if not arrived.all():
+        num_arrived = int(np.count_nonzero(arrived))
+        self.num_delivered[kind] += num_arrived
+        if num_arrived < len(arrived):
             self._in_flight.append((kind, delivered_ns[~arrived]))
 
 

@@ -92,7 +92,8 @@ class Waiting:
         def of_vehicles(name: str) -> Floats:
             return np.concatenate([getattr(state, name) for state in states]).reshape(-1, count)
 
-        cpu_s = execution_delay_s(of_vehicles("cpu_backlog_cycles"), system.cpu_hz).sum(axis=1)
+        cycles = of_vehicles("cpu_backlog_cycles")
+        cpu_s = execution_delay_s(cycles, system.cpu_hz).sum(axis=1) if cycles.any() else np.zeros(len(states))
         if system.joint:
             rate_bps = self._share_bps(of_vehicles("channel_gain"), of_vehicles("serving_node"))
         else:

@@ -61,9 +61,10 @@ class TableDigest:
     def _add_block(self, block: pa.RecordBatch) -> None:
         total = np.full(block.num_rows, self._start)
         for column, constant in zip(self._columns, self._constants, strict=True):
-            bits_ = _array_bits(block.column(column.name), column)
-            if bits_.any():  # zeros add nothing, and many columns hold nothing else
-                total += bits_ * constant
+            values = block.column(column.name)
+            if column.type == pa.float64() and not values.null_count and not values.to_numpy().any():
+                continue  # zeros add nothing, and some columns hold nothing else
+            total += _array_bits(values, column) * constant
         row_hash = mix(total)
         self._sums[0] += int(row_hash.sum(dtype=np.uint64))
         self._sums[1] += int(mix(row_hash + self._start).sum(dtype=np.uint64))

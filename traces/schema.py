@@ -200,8 +200,8 @@ DECISIONS = Table(
 """One row per decision; lists run over vehicles, then task classes. `objective` and `capacity_price` are the policy's
 own claims, and so are `gap` and the `model` for which it holds ("" if the policy names none).
 
-Frequency, power and bandwidth are empty where the system fixes them, the backlog of flows where servers do not work
-with `slices`.
+Frequency, power and bandwidth are empty where the system fixes them, the backlog of flows where nothing waits, and
+where servers do not work with `slices`.
 """
 
 PROMPTS = Table(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +107,9 @@ class Belief:
             self._heard[:] = True
             return False
         vehicle = np.arange(self._system.num_vehicle) if cohort.vehicle is None else cohort.vehicle
-        delivered_ns = np.broadcast_to(np.asarray(cohort.delivered_ns), vehicle.shape)
+        delivered_ns = cohort.delivered_ns
+        if isinstance(delivered_ns, int):
+            delivered_ns = np.full(vehicle.shape, delivered_ns)
         delivered = delivered_ns <= now_ns
         fresh = vehicle[delivered & (~self._heard[vehicle] | (cohort.slot > self._report_slot[vehicle]))]
         if fresh.size:
@@ -121,8 +123,9 @@ class Belief:
         self._backlog_slot[report.node] = report.slot
         self._node_backlog_bytes[report.node] = self._backlog_bytes = report.backlog_bytes
         self._node_flow_cycles[report.node] = report.flow_backlog_cycles
-        self._flow_waits = any(cycles is not None for cycles in self._node_flow_cycles)
+        self._flow_waits = report.flow_backlog_cycles is not None
         if len(self._backlog_slot) > 1:
+            self._flow_waits = any(cycles is not None for cycles in self._node_flow_cycles)
             self._backlog_bytes = np.sum(self._node_backlog_bytes, axis=0)
             freeze(self._backlog_bytes)
 
@@ -183,6 +186,8 @@ class Belief:
 
         Work moves with its vehicle, so that what other nodes have reported of it is out of date.
         """
+        if len(self._node_flow_cycles) == 1 and serving_node.min() >= 0:
+            return self._node_flow_cycles[0] if self._node_flow_cycles[0] is not None else self._nothing
         flow_cycles = np.zeros_like(self._nothing)
         for node, reported in enumerate(self._node_flow_cycles):
             if reported is not None:
@@ -220,8 +225,13 @@ def _part(estimated_bytes: Floats, reported_bytes: Floats) -> Floats:
 
 
 def _replace_some(states: VehicleStates, newer: VehicleStates, vehicle: NDArray[np.int64]) -> VehicleStates:
-    replaced = VehicleStates._make(values.copy() for values in states)
-    for values, new in zip(replaced, newer, strict=True):
-        values[vehicle] = new[vehicle]
-    freeze(*replaced)
-    return replaced
+    return VehicleStates._make(
+        known if known is new else _replaced(known, new, vehicle) for known, new in zip(states, newer, strict=True)
+    )
+
+
+def _replaced(known: NDArray[Any], new: NDArray[Any], vehicle: NDArray[np.int64]) -> NDArray[Any]:
+    values = known.copy()
+    values[vehicle] = new[vehicle]
+    freeze(values)
+    return values

@@ -68,11 +68,16 @@ class TwinSnapshot:
         if self.flow_backlog_cycles is None:
             object.__setattr__(self, "flow_backlog_cycles", _nothing(shape))
 
-    @property
+    @cached_property
     def flows_wait(self) -> bool:
         """Whether work of some flow waits at a server, as far as the twin knows."""
         cycles = self.flow_backlog_cycles
         return cycles is not _nothing(cycles.shape) and bool(cycles.any())
+
+    @cached_property
+    def all_attached(self) -> bool:
+        """Whether every vehicle has a serving node, as far as the twin knows."""
+        return bool(self.serving_node.min() >= 0)
 
     @cached_property
     def uplink_rate_bps(self) -> Floats:

@@ -127,9 +127,9 @@ def within_capacity_hz(edge_frequency_hz: Array, capacity_hz: Array) -> Array:
     [[500000000.0, 1500000000.0]]
     """
     xp = namespace(edge_frequency_hz)
-    total_hz = edge_frequency_hz.sum(-1).sum(-1)
-    if xp is np and edge_frequency_hz.ndim == 2 and total_hz <= capacity_hz * (1.0 + _ROUNDING):
+    if xp is np and edge_frequency_hz.ndim == 2 and edge_frequency_hz.sum() <= capacity_hz * (1.0 + _ROUNDING):
         return edge_frequency_hz  # one slot: the usual case of a run, which calls this in every slot
+    total_hz = edge_frequency_hz.sum(-1).sum(-1)
     is_over = total_hz > capacity_hz * (1.0 + _ROUNDING)
     if xp is np and not np.any(is_over):
         return edge_frequency_hz

@@ -82,8 +82,16 @@ def as_slice(rows: Ints) -> Rows:
     return slice(first, last + 1) if last - first == len(rows) - 1 else rows
 
 
+def as_index(rows: Rows) -> Ints:
+    """Return rows as an array of their numbers."""
+    return np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+
+
 class TaskColumns:
-    """Growable columns; a row's index is stable until `compact`."""
+    """Growable columns; a row's index is stable until `compact`.
+
+    has_absent : whether there have been tasks of size 0
+    """
 
     slot: NDArray[np.int32]
     vehicle: NDArray[np.int32]
@@ -123,6 +131,7 @@ class TaskColumns:
         if waiting:
             self._recorded = (*self._recorded, "local_left_s")
         self.num_row = 0
+        self.has_absent = False
         self._capacity = 0
         self._reserve(1)
 
@@ -142,6 +151,7 @@ class TaskColumns:
         self.task_class[rows] = np.tile(flow % self.num_class, num_slot)
         self.size_bytes[rows] = size_bytes.reshape(-1)
         if not size_bytes.all():
+            self.has_absent = True
             self.outcome[begin + np.flatnonzero(size_bytes.reshape(-1) == 0)] = Outcome.ABSENT
         self.num_row = end
         return begin

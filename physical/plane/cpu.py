@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physical.params import CpuRule
-from physical.plane.columns import Rows, TaskColumns
+from physical.plane.columns import Rows, TaskColumns, as_index
 from physical.plane.resource import CPU
 from physical.plane.rules import make_resource
 from physical.plane.ticks import NO_ROWS, Floats, Ints, seconds, ticks_from_s
@@ -23,30 +23,32 @@ class OwnCpus:
     def __init__(self, columns: TaskColumns, *, timed: bool) -> None:
         self._columns = columns
         self._timed = timed
-        self._running: list[Ints] = []
+        self._running: list[Rows] = []
+        self._last_end = 0
 
     def start(self, rows: Rows, at: Any, need_s: Floats) -> None:
         """Start local parts that take `need_s` at ticks `at`."""
         columns = self._columns
-        columns.local_end[rows] = at + ticks_from_s(need_s)
+        ends = at + ticks_from_s(need_s)
+        columns.local_end[rows] = ends
         if self._timed:
-            self._columns.local_left_s[rows] = need_s
-        self._running.append(np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows)
+            columns.local_left_s[rows] = need_s
+        self._running.append(rows)
+        self._last_end = max(self._last_end, int(ends.max(initial=0)))
 
     def busy(self, now: int) -> bool:
         """Whether anything runs at `now`."""
-        ends = self._columns.local_end
-        if any(ends[rows].max(initial=0) > now for rows in self._running):
+        if self._last_end > now:
             return True
         self._running.clear()
         return False
 
     def left(self, now: int) -> tuple[Ints, Floats]:
         """Return the rows that run at `now`, and the time that each still takes, s."""
-        rows = self._running[0] if len(self._running) == 1 else np.concatenate([NO_ROWS, *self._running])
-        rows = rows[self._columns.local_end[rows] > now]
-        self._running = [rows] if rows.size else []
         columns = self._columns
+        rows = np.concatenate([NO_ROWS, *map(as_index, self._running)])
+        rows = rows[columns.local_end[rows] > now]
+        self._keep(rows)
         need_s = columns.local_left_s[rows] if self._timed else None
         return rows, self.left_s(columns.start[rows], columns.local_end[rows], need_s, now)
 
@@ -61,12 +63,17 @@ class OwnCpus:
     def remove(self, vehicles: NDArray[np.bool_], now: int) -> None:
         """Stop the local parts of some vehicles, a mask [N]."""
         rows, _ = self.left(now)
-        self._running = [rows[~vehicles[self._columns.vehicle[rows]]]]
+        self._keep(rows[~vehicles[self._columns.vehicle[rows]]])
 
     def remove_rows(self, rows: Ints, now: int) -> None:
         """Stop some local parts."""
         running, _ = self.left(now)
-        self._running = [running[~np.isin(running, rows)]]
+        self._keep(running[~np.isin(running, rows)])
+
+    def _keep(self, rows: Ints) -> None:
+        """Let these rows be all that run."""
+        self._running = [rows]
+        self._last_end = int(self._columns.local_end[rows].max(initial=0))
 
     def settle(self, now: int) -> None:
         """Do nothing: what is left follows from the end."""

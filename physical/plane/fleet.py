@@ -56,11 +56,18 @@ class CommandCohort:
     serving_node: Ints
 
     def __post_init__(self) -> None:
-        """Note the first and the last arrival."""
+        """Note the first and the last arrival, and the last one that is not lost."""
         if isinstance(self.arrive, int):
             self.first = self.last = self.arrive
         else:
             self.first, self.last = int(self.arrive.min()), int(self.arrive.max())
+        self.last_heard = self.last
+        if self.last >= NEVER:
+            self.last_heard = int(np.max(self.arrive, initial=-1, where=np.asarray(self.arrive) < NEVER))
+
+    def arrivals(self, num_vehicle: int) -> Ints:
+        """Return when each vehicle gets its command, [N], ticks."""
+        return np.full(num_vehicle, self.arrive) if isinstance(self.arrive, int) else self.arrive
 
 
 class Fleet:
@@ -155,41 +162,44 @@ class Fleet:
 
     def _obey(self, now: int) -> None:
         """Apply the commands that arrive by `now`: at each vehicle in the order of their arrival."""
-        if all(cohort.first > now for cohort in self._cohorts):
+        arriving = [cohort for cohort in self._cohorts if cohort.first <= now]
+        if not arriving:
             return
         if len(self._cohorts) == 1 and len(self._held) == 1 and self._obey_at_once(now):
             return
-        arrivals = np.stack([np.broadcast_to(np.asarray(cohort.arrive), self._shape[0]) for cohort in self._cohorts])
-        coming = np.where(arrivals <= now, arrivals, NEVER)
+        arrivals = [cohort.arrivals(self._shape[0]) for cohort in arriving]
         if self.plane.system.joint:
-            self._follow_in_order(coming)
-            self._forget_obeyed(arrivals, now)
-            return
+            self._follow_in_order(arriving, arrivals, now)
+        elif len(arriving) == 1:
+            told = (arrivals[0] <= now) & (arriving[0].slot > self._command_slot)
+            if told.any():
+                self._follow(arriving[0], told, arrivals[0])
+        else:
+            self._follow_each(arriving, arrivals, now)
+        # Some vehicles may still hold a slot, and some commands have not reached everybody.
+        self._held = [held for held in self._held if held.waiting.any()]
+        self._cohorts = [cohort for cohort in self._cohorts if cohort.last_heard > now]
+
+    def _follow_each(self, cohorts: list[CommandCohort], arrivals: list[Ints], now: int) -> None:
+        """Let commands reach each vehicle in the order of their arrivals there; those of `now` are the last."""
+        coming = np.array(arrivals)
+        coming[coming > now] = NEVER
         everyone = np.arange(self._shape[0])
-        for _ in self._cohorts:
+        for _ in cohorts:
             next_one = coming.argmin(axis=0)
             at = coming[next_one, everyone]
             coming[next_one, everyone] = NEVER
-            for index, cohort in enumerate(self._cohorts):
+            for index, cohort in enumerate(cohorts):
                 told = (next_one == index) & (at < NEVER) & (cohort.slot > self._command_slot)
                 if told.any():
                     self._follow(cohort, told, at)
-        self._forget_obeyed(arrivals, now)
 
-    def _forget_obeyed(self, arrivals: Ints, now: int) -> None:
-        """Keep the slots that some vehicle still holds, and the commands that have not reached everybody by `now`."""
-        self._held = [held for held in self._held if held.waiting.any()]
-        self._cohorts = [
-            cohort
-            for cohort, arrive in zip(self._cohorts, arrivals, strict=True)
-            if ((arrive > now) & (arrive < NEVER)).any()
-        ]
-
-    def _follow_in_order(self, coming: Ints) -> None:
-        """Let commands arrive at `coming`, [cohorts, N], one instant after the other: they divide what nodes have."""
-        for at in np.unique(coming[coming < NEVER]).tolist():
+    def _follow_in_order(self, cohorts: list[CommandCohort], arrivals: list[Ints], now: int) -> None:
+        """Let commands arrive by `now`, one instant after the other: they divide what nodes have."""
+        coming = np.array(arrivals)
+        for at in np.unique(coming[coming <= now]).tolist():
             told = []
-            for cohort, arrive in zip(self._cohorts, coming, strict=True):
+            for cohort, arrive in zip(cohorts, coming, strict=True):
                 told.append((cohort, (arrive == at) & (cohort.slot > self._command_slot)))
             if not any(vehicles.any() for _, vehicles in told):
                 continue  # commands of before that stay known until they have reached everybody

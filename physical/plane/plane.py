@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from physical.model import computing
 from physical.params import HandoverRule
-from physical.plane.columns import Outcome, Rows, TaskColumns, as_slice
+from physical.plane.columns import Outcome, Rows, TaskColumns, as_index, as_slice
 from physical.plane.cpu import OwnCpus, SharedCpus
 from physical.plane.fifo import Fifo
 from physical.plane.leaving import Leaving
@@ -172,7 +172,7 @@ class DataPlane:
             self.radio.charge_literally(rows)
         if isinstance(self.cpus, OwnCpus):
             self.cpus.start(rows, at, need_s)
-        index = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+        index = as_index(rows)
         if isinstance(self.cpus, SharedCpus):
             ended = self.cpus.start(index, need_s)
             if not self._parallel:
@@ -226,6 +226,9 @@ class DataPlane:
     def _complete(self, rows: Ints) -> None:
         """Note that nothing has gone wrong with tasks; absent ones stay that."""
         outcome = self.columns.outcome
+        if not self.columns.has_absent:
+            outcome[rows] = Outcome.COMPLETED
+            return
         outcome[rows] = np.where(outcome[rows] == Outcome.ABSENT, Outcome.ABSENT, Outcome.COMPLETED)
 
     def advance(self, now: int) -> None:
@@ -341,7 +344,10 @@ class DataPlane:
         if isinstance(self.cpus, OwnCpus):
             ends = np.where(rows["start"] < NEVER, rows["local_end"], 0)
             need_s, until = rows.get("local_left_s"), np.minimum(rows["done"], now)
-            rows["local_left_s"] = self.cpus.left_s(rows["start"], ends, need_s, until)
+            if (ends > until).any():
+                rows["local_left_s"] = self.cpus.left_s(rows["start"], ends, need_s, until)
+            else:  # the usual case, at a fraction of the cost
+                rows["local_left_s"] = np.zeros(len(ends))
         return rows
 
     def settle(self, now: int) -> None:

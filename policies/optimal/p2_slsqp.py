@@ -12,7 +12,7 @@ from scipy.optimize import LinearConstraint, minimize
 from scipy.special import expit
 
 from physical.system import System
-from policies.feasible import project, reserved_hz
+from policies.feasible import project, rest_hz
 from policies.optimal.p2_exact import certificate, check_margin, lower_bound
 from policies.optimal.tasks import Floats, Tasks, check_p2, evaluate, read_tasks
 from twin.decision import Decision, Diagnostics
@@ -80,7 +80,7 @@ class P2Slsqp:
         ratio = np.where(ratio < _IDLE_RATIO, 0.0, np.minimum(ratio, 1.0))
         allocation_hz = np.where((ratio > 0) | (tasks.drain_per_hz > 0), allocation_hz, 0.0)
         raw = Decision(ratio.reshape(snapshot.size_bytes.shape), allocation_hz.reshape(snapshot.size_bytes.shape))
-        return project(snapshot.system, raw, snapshot.estimation_bias_hz, reserved_hz=reserved_hz(snapshot))[0]
+        return project(snapshot.system, raw, snapshot.estimation_bias_hz, rest_hz=rest_hz(snapshot))[0]
 
 
 class _Smooth:

@@ -99,7 +99,8 @@ def test_old_and_new_work_fit_the_server(
     snapshot = with_backlog(backlog, bias)
     reserved = reserved_hz(snapshot)
     assert ((reserved > 0) == (backlog > 0)).all()
-    alone, own = project(snapshot.system, Decision(omega, wanted), bias, snapshot.serving_node, reserved)
+    rest = rest_hz(snapshot) if backlog.any() else None
+    alone, own = project(snapshot.system, Decision(omega, wanted), bias, snapshot.serving_node, rest)
     decision, repaired = command(snapshot, Decision(omega, wanted))
     assert repaired == own
     np.testing.assert_array_equal(decision.offloading_ratio, alone.offloading_ratio)
