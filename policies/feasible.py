@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.model.arrays import every, some
 from physical.quantize import freeze
 from physical.system import System
 from twin.decision import Decision
@@ -50,7 +51,7 @@ def command(snapshot: TwinSnapshot, decision: Any) -> tuple[Decision, bool]:
     offset_hz = _offset_hz(system, bias_hz)
     runs = (own_hz > 0) & (own_hz + offset_hz > 0)
     raised_hz = own_hz + reserved
-    if not runs.all():
+    if not every(runs):
         raised_hz = np.where(runs, raised_hz, np.where(reserved > 0, reserved - offset_hz, own_hz))
     return Decision(fitted.offloading_ratio, raised_hz, *(getattr(fitted, name) for name in JOINT_FIELDS)), repaired
 
@@ -146,7 +147,7 @@ def project(
     joint, changed = _project_joint(system, decision, clipped, node)
     # What is left beside reservations is a difference: its rounding is nobody's excess.
     close_hz = 0.0 if rest_hz is None else _ROUNDING * float(system.node_hz.max())
-    repaired = changed or bool((clipped != ratio).any() or (np.abs(feasible_hz - allocation_hz) > close_hz).any())
+    repaired = changed or bool(some(clipped != ratio) or some(np.abs(feasible_hz - allocation_hz) > close_hz))
     return Decision(clipped, feasible_hz, **joint), repaired
 
 
@@ -195,7 +196,7 @@ def _project_joint(system: System, decision: Decision, ratio: Floats, node: Ints
             strict=True,
         )
     )
-    return feasible, any((feasible[name] != wanted[name]).any() for name in JOINT_FIELDS)
+    return feasible, any(some(feasible[name] != wanted[name]) for name in JOINT_FIELDS)
 
 
 def _checked(values: Any, name: str, shape: tuple[int, ...]) -> Floats:
@@ -205,7 +206,7 @@ def _checked(values: Any, name: str, shape: tuple[int, ...]) -> Floats:
         raise InvalidDecisionError(f"{name} is not an array of numbers") from error
     if array.shape != shape:
         raise InvalidDecisionError(f"{name} has shape {list(array.shape)}, not {list(shape)}")
-    if not (np.abs(array) < _HUGE).all():  # false for NaN, too
+    if not every(np.abs(array) < _HUGE):  # false for NaN, too
         raise InvalidDecisionError(f"{name} has values that are not finite")
     return array
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -234,7 +235,17 @@ def _belief_digest(beliefs: dict[str, Floats]) -> NDArray[np.uint64]:
     for values in beliefs.values():
         rows = values[:1] if values.strides[0] == 0 else values  # where nothing waits, all slots have the same zeros
         flat = np.ascontiguousarray(rows.reshape(len(rows), -1)) + 0.0
-        position = mix(np.arange(1, flat.shape[1] + 1, dtype=np.uint64))
-        scrambled = mix(flat.view(np.uint64) ^ position)
-        total = mix(total + scrambled.sum(axis=1, dtype=np.uint64))
+        total = mix(total + (_scrambled_sum(flat) if flat.any() else _scrambled_sum_of_zeros(flat.shape[1])))
     return total
+
+
+def _scrambled_sum(flat: Floats) -> NDArray[np.uint64]:
+    """Return one number per row that changes with any of its numbers, and with their order."""
+    position = mix(np.arange(1, flat.shape[1] + 1, dtype=np.uint64))
+    sums: NDArray[np.uint64] = mix(flat.view(np.uint64) ^ position).sum(axis=1, dtype=np.uint64)
+    return sums
+
+
+@lru_cache(maxsize=8)
+def _scrambled_sum_of_zeros(length: int) -> NDArray[np.uint64]:
+    return _scrambled_sum(np.zeros((1, length)))

@@ -112,8 +112,10 @@ class Waiting:
     def _upload_s(self, waiting_bytes: Floats, rate_bps: Floats) -> Floats:
         """Return how long uploads would take, [B, N], at the mean rates up to each slot, which it keeps."""
         # Sums go on slot by slot from those before: they do not depend on how many slots are weighed at once.
-        sums = np.cumsum(np.concatenate([self._sum_bps[np.newaxis], rate_bps]), axis=0)[1:]
-        counts = np.cumsum(np.concatenate([self._num_rate[np.newaxis], rate_bps > 0.0]), axis=0)[1:]
+        sums, counts = rate_bps.copy(), (rate_bps > 0.0).astype(np.float64)
+        for total, before in ((sums, self._sum_bps), (counts, self._num_rate)):
+            total[0] += before
+            np.cumsum(total, axis=0, out=total)
         self._sum_bps, self._num_rate = sums[-1], counts[-1]
         if not waiting_bytes.any():
             return np.zeros_like(waiting_bytes)

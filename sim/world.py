@@ -14,6 +14,7 @@ from physical.entities.edge_server import EdgeServer
 from physical.entities.rsu import RoadsideUnit
 from physical.entities.slots import Slots
 from physical.entities.vehicle import Vehicle
+from physical.model.arrays import some
 from physical.phase import Phase
 from physical.plane.fleet import CommandCohort, Fleet, VehicleStates
 from physical.plane.plane import DataPlane, Fate
@@ -345,7 +346,7 @@ class World:
             self.messages.sent("server-command", slot, now, _of_server(server.node), to_server_ns, 1)
         to_vehicles_ns = block.command.delivered_ns(now, (row, slice(None), 0))
         addressed = None
-        if not self.plane.static and ((serving_node < 0).any() or (self.plane.serving_node < 0).any()):
+        if not self.plane.static and (some(serving_node < 0) or some(self.plane.serving_node < 0)):
             # Who is out of reach gets no command; whom the twin believes to be, it sends none.
             out_of_reach = (serving_node < 0) | (self.plane.serving_node < 0)
             to_vehicles_ns = np.where(out_of_reach, LOST_NS, to_vehicles_ns)

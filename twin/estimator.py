@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physical.model import channel, mobility, units
+from physical.model.arrays import some
 from physical.plane.fleet import AWAY, VehicleStates
 from physical.plane.ticks import NS_PER_S
 from physical.quantize import freeze, quantize
@@ -117,7 +118,7 @@ class Belief:
             self._report_slot[fresh] = cohort.slot
             self._sampled_ns[fresh] = cohort.sent_ns
             self._heard[fresh] = True
-        return bool((~delivered & (delivered_ns < LOST_NS)).any())
+        return some(~delivered & (delivered_ns < LOST_NS))
 
     def _take_in_backlog(self, report: ServerReport) -> None:
         self._backlog_slot[report.node] = report.slot

