@@ -24,11 +24,12 @@ Columns = dict[str, NDArray[Any]]
 
 
 def columns(table: pa.Table) -> Columns:
-    """Return a table as arrays; lists become [rows, length], a null time becomes NaN."""
+    """Return a table as arrays; lists of one length become [rows, length], a null time becomes NaN."""
     arrays = {}
     for name in table.column_names:
         values = table[name].to_pylist()
-        arrays[name] = np.array(values) if table.num_rows and isinstance(values[0], list) else table[name].to_numpy()
+        is_matrix = table.num_rows and isinstance(values[0], list) and len(set(map(len, values))) == 1
+        arrays[name] = np.array(values) if is_matrix else table[name].to_numpy()
     return arrays
 
 
