@@ -1,5 +1,8 @@
 # One entry point for people and for CI: a fresh machine needs only `make run` or `make test`.
 
+SHELL       := bash
+.SHELLFLAGS := -o pipefail -c
+
 # The first Python that is new enough, to make .venv with.
 PYTHON  ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,$(shell $(python) -c \
   'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(python))) python3)
@@ -8,9 +11,23 @@ EXTRAS  ?= all
 # Processes that pytest uses.
 WORKERS ?= 2
 
+# What `make run` compares, and where the results go.
+STUDY_OUT := runs/rush-hour
+STUDY     := rush-hour --seeds 0..9 --slots 400 --workers 2 --out $(STUDY_OUT)
+RIVALS    := p2-exact,greedy-cost,greedy-latency,random,edge-equal,local-only
+
 BIN      := .venv/bin
+PIP      := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 PACKAGES := physical twin policies traces sim tests
 COMMA    := ,
+
+# llama.cpp without what nothing here uses: a third of the work. CMAKE_ARGS of one's own are kept.
+LLAMA_CMAKE_ARGS := -DLLAVA_BUILD=OFF -DCMAKE_PROJECT_llama_cpp_INCLUDE=$(CURDIR)/llama.cmake
+WITH_LLM := $(filter all llm,$(subst $(COMMA), ,$(EXTRAS)))
+
+LLAMA_LOG := .venv/llama.log
+# Of what the build prints, the steps, on one line.
+SHOW_STEP := match($$0, /\[[0-9]+\/[0-9]+\]/) {printf "\r  step %s ", substr($$0, RSTART, RLENGTH); fflush()} END {print ""}
 
 # One thread per process: the same sums in the same order everywhere, and no fight between pytest's processes.
 export OMP_NUM_THREADS      := 1
@@ -23,8 +40,12 @@ export MKL_NUM_THREADS      := 1
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: .venv/.ready  ## rush-hour: policies that differ, with intervals
-	@$(BIN)/twin compare rush-hour --policies p2-exact,greedy-cost,greedy-latency,random,edge-equal,local-only --seeds 0..9 --slots 400 --workers 2
+run: .venv/.core  ## rush-hour: policies that differ, with intervals, a figure and a page
+	@$(BIN)/twin compare $(STUDY) --policies $(RIVALS)
+	@$(MAKE) --no-print-directory .venv/.ready
+	@echo; echo "The same comparison$(if $(WITH_LLM), with the language model), and its page:"
+	@$(BIN)/twin compare $(STUDY) --policies $(RIVALS)$(if $(WITH_LLM),$(COMMA)llm) --plot $(STUDY_OUT)/penalty.svg
+	@$(BIN)/twin report $(STUDY_OUT) --out $(STUDY_OUT)/report.html
 
 test: lint  ## everything CI runs: lint, types, import rules, and all tests except the slow ones
 	@$(BIN)/pytest -q -n $(WORKERS) -m "not slow"
@@ -48,14 +69,23 @@ clean:  ## remove caches and build products; .venv and runs/ stay
 	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find $(PACKAGES) -type d -name __pycache__ -prune -exec rm -rf {} +
 
-.venv/.ready: pyproject.toml constraints.txt
+# First what needs no compiler, in seconds: enough for most runs.
+.venv/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "vectwin needs Python 3.11 or later: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; }
-ifneq ($(filter all llm,$(subst $(COMMA), ,$(EXTRAS))),)
+	@echo "installing vectwin into .venv (once; less than a minute)" >&2
+	@$(PYTHON) -m venv .venv
+	@$(PIP) -qq -e .
+	@touch $@
+
+.venv/.ready: .venv/.core llama.cmake
+ifneq ($(WITH_LLM),)
 	@command -v c++ >/dev/null || command -v g++ >/dev/null \
 	  || { echo "llama-cpp-python needs a C++ compiler (c++ or g++): install one, or use EXTRAS=marl,dev" >&2; exit 1; }
+	@echo "building llama.cpp (once; about 4 minutes on two cores, seconds if pip has kept it)" >&2
+	@CMAKE_ARGS="$(LLAMA_CMAKE_ARGS) $${CMAKE_ARGS:-}" $(PIP) -v llama-cpp-python 2>&1 | tee $(LLAMA_LOG) | awk '$(SHOW_STEP)' >&2 \
+	  || { tail -n 20 $(LLAMA_LOG); echo "llama.cpp cannot be built: $(LLAMA_LOG) has all of it" >&2; exit 1; }
 endif
-	@echo "installing vectwin[$(EXTRAS)] into .venv (once; llama-cpp-python may compile for some minutes)" >&2
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
+	@echo "installing the extras $(EXTRAS) (once; about a minute)" >&2
+	@$(PIP) -qq -e ".[$(EXTRAS)]"
 	@touch $@

@@ -52,7 +52,7 @@ def _figures(
     numbers = parse_seeds(chosen)
     plan = figures.load(paper, quick=quick)
     modes = figures.parse_modes(mode, plan)
-    drawing.require()
+    drawing.require("twin figures")
     shown = not as_json and sys.stderr.isatty()
     with show.spinner("which policies can be run here", shown=shown):
         plan = measure.runnable(plan)

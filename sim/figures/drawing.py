@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 COLUMN_INCH = 3.5
 """Width of an IEEE column."""
 _PANEL_INCH, _LEGEND_ROW_INCH, _HEADER_INCH = 1.75, 0.17, 0.35
-_DPI = 200
+DPI = 200
 _OPTIMUM_GREY = "#a0a0a0"
-_STYLE: Any = {  # matplotlib has a type of its own for the keys
+STYLE: Any = {  # matplotlib has a type of its own for the keys
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same text widths everywhere
     "font.size": 8,
     "axes.titlesize": 8,
@@ -65,8 +65,8 @@ LOOKS = (
 _WORLD_LINES = ("-", (0, (4, 1.5)))
 
 
-def require() -> None:
-    """Find out before anything is run whether figures can be drawn.
+def require(where: str) -> None:
+    """Find out before anything is run whether figures can be drawn; `where` is what asks.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def require() -> None:
     """
     if importlib.util.find_spec("matplotlib") is None:
         accepted = 'after pip install "vectwin[report]"'
-        raise InputError("needs the extra report (there is no matplotlib)", where="twin figures", accepted=accepted)
+        raise InputError("needs the extra report (there is no matplotlib)", where=where, accepted=accepted)
 
 
 def draw(figure: FigurePlan, measured: Measured, mode: str, stem: Path) -> tuple[Path, Path]:
@@ -85,7 +85,7 @@ def draw(figure: FigurePlan, measured: Measured, mode: str, stem: Path) -> tuple
     num_row = -(-len(figure.panels) // figure.num_column)
     legend_rows = -(-len(measured.plan.methods) // (2 * figure.num_column))
     height = num_row * _PANEL_INCH + legend_rows * _LEGEND_ROW_INCH + _HEADER_INCH
-    with mpl.rc_context(rc=_STYLE):
+    with mpl.rc_context(rc=STYLE):
         page = Figure(figsize=(COLUMN_INCH * figure.num_column, height), layout="constrained")
         axes = page.subplots(num_row, figure.num_column, squeeze=False).ravel()
         for panel, one in zip(figure.panels, axes, strict=False):
@@ -96,7 +96,7 @@ def draw(figure: FigurePlan, measured: Measured, mode: str, stem: Path) -> tuple
         page.draw_without_rendering()
         page.set_layout_engine("none")  # it is laid out; saving would do so again, for each format
         paths = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
-        page.savefig(paths[0], dpi=_DPI, metadata={"Software": None})
+        page.savefig(paths[0], dpi=DPI, metadata={"Software": None})
         page.savefig(paths[1], metadata={"Date": None, "Title": f"{figure.title}, mode {mode}"})
     return paths
 

@@ -38,6 +38,9 @@ def town(*events: dict[str, Any], settings: tuple[str, ...] = (), policy: str = 
     return run(Scenario.from_dict(TOWN | {"timeline": list(events)}, settings=settings), policy=policy, seed=3)
 
 
+RAGGED = ("serving_node", "estimated_flow_backlog_cycles")
+
+
 def columns(result: RunResult, name: str) -> Columns:
     """Return a table as arrays; null times are far in the future."""
     table = result.table(name)
@@ -46,7 +49,7 @@ def columns(result: RunResult, name: str) -> Columns:
         values = table[column]
         if column.endswith("_ns"):
             values = pc.fill_null(values, 2**62)
-        found[column] = np.array(values.to_pylist(), dtype=object if column == "serving_node" else None)
+        found[column] = np.array(values.to_pylist(), dtype=object if column in RAGGED else None)
     return found
 
 
