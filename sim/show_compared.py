@@ -104,7 +104,9 @@ def _headline(compared: Comparison) -> Iterator[Column]:
             for one in names
         ]
         yield Column("difference", cells)
-        yield Column("p (Holm)", [_spell_p(compared.p_values.get(one, math.nan)) for one in names])
+        spelled = [_spell_p(compared.p_values.get(one, math.nan)) for one in names]
+        if any(spelled):  # with one seed nothing is known
+            yield Column("p (Holm)", spelled)
     yield Column("stable", [_STABLE[compared.stable[one]] for one in names])
 
 

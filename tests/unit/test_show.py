@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -13,7 +14,7 @@ from sim import show
 from sim.bench.report import Report
 
 WIDTHS = (60, 80, 100, 140)
-SUMMARY = {
+SUMMARY: dict[str, Any] = {
     "slots": 123_456,
     "objective_mean": -0.7635712,
     "drift_mean": 1234.5678,
