@@ -79,7 +79,7 @@ def table(output: Console, keys: Sequence[Column], columns: Sequence[Column]) ->
     if num < len(columns):
         left_out = ", ".join(column.label for column in columns[num:])
         needed = _total([column.least for column in (*keys, *columns)])
-        say(output, f"left out: {left_out} ({needed} columns show all, and so does --json)")
+        say(output, f"left out: {left_out} (a terminal of {needed} columns shows all, and so does --json)")
 
 
 def say(output: Console, text: str) -> None:

@@ -6,8 +6,6 @@ Nothing is told with --json or --quiet, nor where output or errors go into a fil
 from __future__ import annotations
 
 import re
-import shlex
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,6 +56,8 @@ def tell(steps: Sequence[Step], *, before: str = "") -> None:
     is_person = sys.stdout.isatty() and sys.stderr.isatty()
     if _Told.already or not steps or not is_person or _SILENT & set(_Told.words):
         return
+    import shlex
+
     from rich.text import Text
 
     from sim import show
@@ -165,6 +165,8 @@ def set_words(settings: Sequence[str] | None, num_slot: int | None = None) -> li
 
 def _program() -> list[str]:
     """Return what to type for ``twin``: as it was called, where the shell does not find it by its name."""
+    import shutil
+
     called = Path(sys.argv[0])
     if called.parts[-3:] == ("sim", "cli", "__main__.py"):
         return [sys.executable, "-m", "sim.cli"]

@@ -112,7 +112,7 @@ def test_no_number_is_cut(monkeypatch: pytest.MonkeyPatch, of_layers: bool, widt
     assert "…" not in text
     *tables, _ = text.split("\n\n")
     for table, columns in zip(tables, expected(found, of_layers=of_layers), strict=True):
-        left_out = re.search(r"left out: (.*?) \(\d+ columns", " ".join(table.split()))
+        left_out = re.search(r"left out: (.*?) \(a terminal of", " ".join(table.split()))
         missing = left_out.group(1).split(", ") if left_out else []
         shown = [one for label, texts in columns.items() if label not in missing for one in texts]
         seen = [cell for cell in cells(table) if re.match(r"\(?-?\d|< \d", cell) or cell == "baseline"]
@@ -138,7 +138,9 @@ def test_left_out_columns_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal of the width that is told shows all columns; one column less does not."""
     found = compared(8, policies=names(30))
     narrow = printed(monkeypatch, 60, show_compared.comparison, found, "x", Path("runs/x")).split("\n\n")[1]
-    told = re.search(r"left out: (.+) \((\d+) columns show all, and so does --json\)", " ".join(narrow.split()))
+    told = re.search(
+        r"left out: (.+) \(a terminal of (\d+) columns shows all, and so does --json\)", " ".join(narrow.split())
+    )
     assert told is not None
     assert told.group(1).endswith("backlog / MB")  # the least important goes first
     needed = int(told.group(2))
