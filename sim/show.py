@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,11 +9,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
+from sim import digits, show_groups, show_table
 from sim.bench.report import Report
+from sim.show_table import Column
 
 # Key of the summary -> what it is called, and its unit; by groups, in the order of the table.
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {
@@ -71,16 +70,29 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "digest": ("digest", ""),
     },
 }
-_WIDTH = 140
+_WIDTH_OF_PIPE = 10_000
 _REFRESH_S = 0.1
+_GAP = "  "
+
+number = digits.number
 
 
 def console(*, stderr: bool = False) -> Console:
     """Return a console; a file or pipe is as wide as a table may need."""
     made = Console(stderr=stderr, highlight=False)
     if not made.is_terminal:
-        made.width = _WIDTH
+        made.width = _WIDTH_OF_PIPE
     return made
+
+
+def say(text: str) -> None:
+    """Print words, in as many lines as the terminal needs."""
+    show_table.say(console(), text)
+
+
+def listing(rows: Sequence[tuple[str, str]]) -> None:
+    """Print names with words beside them."""
+    show_table.listing(console(), rows)
 
 
 def summary(values: Mapping[str, Any], title: str, directory: Path, readings: Sequence[str] = ()) -> None:
@@ -89,97 +101,83 @@ def summary(values: Mapping[str, Any], title: str, directory: Path, readings: Se
     readings : how the scenario reads its paper, where it takes more hardware for granted than there is
     """
     output = console()
-    output.print(_summary_table([values], title))
+    show_table.say(output, title)
+    _print_summaries(output, {"": values})
     for reading in readings:
-        output.print(reading, markup=False, soft_wrap=True)
+        show_table.say(output, reading)
     output.print(f"trace: {directory}", markup=False, soft_wrap=True)
 
 
 def side_by_side(runs: Mapping[str, Mapping[str, Any]], title: str, directory: Path | None) -> None:
     """Print the summaries of several runs in columns."""
     output = console()
-    output.print(_summary_table(list(runs.values()), title, list(runs)))
+    show_table.say(output, title)
+    _print_summaries(output, runs)
     if directory is not None:
         output.print(f"trace: {directory}", markup=False, soft_wrap=True)
 
 
-def _summary_table(runs: Sequence[Mapping[str, Any]], title: str, names: Sequence[str] = ()) -> Table:
-    table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False, show_header=bool(names))
-    table.add_column("")
-    for name in names or [""]:
-        table.add_column(escape(name), justify="right")
-    table.add_column("")
+def _print_summaries(output: Console, runs: Mapping[str, Mapping[str, Any]]) -> None:
     known = {key for group in GROUPS.values() for key in group}
-    keys = list(dict.fromkeys(key for values in runs for key in values))
+    keys = list(dict.fromkeys(key for values in runs.values() for key in values))
     others = {key: (key, "") for key in keys if key not in known}
+    groups = []
     for name, group in {**GROUPS, "More": others}.items():
-        rows = [key for key in group if key in keys]
-        if rows:
-            table.add_row(f"[bold]{name}[/bold]")
-        for key in rows:
+        rows = []
+        for key in (key for key in group if key in keys):
             label, unit = group[key]
-            table.add_row(f"  {label}", *(escape(spell(key, values.get(key))) for values in runs), unit)
-    return table
+            values = [run.get(key) for run in runs.values()]
+            is_text = key == "stable" or any(isinstance(value, str) for value in values)
+            rows.append(show_groups.Row(label, [spell(key, value) for value in values], unit, is_text))
+        if rows:
+            groups.append((name, rows))
+    show_groups.groups(output, groups, list(runs))
 
 
 def spell(key: str, value: object) -> str:
-    """Spell the value of a key of the summary.
+    """Spell the value of a key of the summary; of one with a unit, round-off is 0.
 
-    >>> spell("stable", None), spell("stable", True), spell("slots", 10_000)
-    ('unknown, the run is too short', 'yes', '10 000')
+    >>> spell("stable", None), spell("stable", True), spell("slots", 10_000), spell("energy_j_mean", 1e-18)
+    ('unknown, the run is too short', 'yes', '10 000', '0')
     """
-    return "unknown, the run is too short" if key == "stable" and value is None else number(value)
-
-
-def number(value: object) -> str:
-    """Spell a number to read: integers in full, others with five digits; nothing where there is none.
-
-    >>> number(1234567), number(0.0236784807), number(None), number(float("nan")), number("25492930"), number(True)
-    ('1 234 567', '0.023678', 'none', 'none', '25492930', 'yes')
-    """
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}".replace(",", " ")
-    if isinstance(value, float):
-        return f"{value:,.0f}".replace(",", " ") if abs(value) >= 1e5 else f"{value:.5g}"
-    return str(value)
+    if key == "stable" and value is None:
+        return "unknown, the run is too short"
+    unit = next((group[key][1] for group in GROUPS.values() if key in group), "")
+    return "0" if unit and isinstance(value, float) and abs(value) <= digits.ROUND_OFF else number(value)
 
 
 def report(measured: Report) -> None:
     """Print what a bench measured."""
-    table = Table(title=measured.title, title_justify="left")
-    for index, column in enumerate(measured.columns):
-        table.add_column(column, justify="right" if index else "left")
-    for row in measured.rows:
-        table.add_row(*(value if isinstance(value, str) else number(value) for value in row))
+    columns = []
+    for index, label in enumerate(measured.columns):
+        cells = [row[index] if isinstance(row[index], str) else number(row[index]) for row in measured.rows]
+        columns.append(Column(label, cells, is_text=index == 0))
     output = console()
-    output.print(table)
+    show_table.say(output, measured.title)
+    show_table.table(output, columns[:1], columns[1:])
     for note in measured.notes:
-        output.print(note, markup=False)
+        show_table.say(output, note)
 
 
 def cases(rows: Sequence[Mapping[str, Any]], title: str) -> None:
     """Print one row per case."""
-    table = Table(title=escape(title), title_justify="left")
-    table.add_column("origin", overflow="fold")
-    for label in ("slot", "objective", "realised", "offloaded", "server used", "price"):
-        table.add_column(label, justify="right", no_wrap=True)
-    for row in rows:
-        cells = (number(row[key]) for key in ("slot", "objective", "realised", "num_offloaded"))
-        table.add_row(escape(row["origin"]), *cells, f"{row['used_share']:.1%}", number(row["capacity_price"]))
-    console().print(table)
+    origins = Column("origin", [row["origin"] for row in rows], is_text=True)
+    shown = {"slot": "slot", "objective": "objective", "realised": "realised", "offloaded": "num_offloaded"}
+    columns = [Column(label, [number(row[key]) for row in rows]) for label, key in shown.items()]
+    columns.append(Column("server used", [f"{row['used_share']:.1%}" for row in rows]))
+    columns.append(Column("price", [number(row["capacity_price"]) for row in rows]))
+    output = console()
+    show_table.say(output, title)
+    show_table.table(output, [origins], columns)
 
 
 def models(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print the language models that have names, with their files."""
     output = console()
     for row in rows:
-        output.print(f"{row['name']}: {row['summary']}", markup=False, soft_wrap=True)
+        show_table.say(output, f"{row['name']}: {row['summary']}")
         if row["file"] is None:
-            output.print(f"  not there; {row['missing']}", markup=False, soft_wrap=True)
+            show_table.say(output, f"  not there; {row['missing']}")
         else:
             output.print(f"  {row['file']}, {row['bytes'] / 1e6:.1f} MB", markup=False, soft_wrap=True)
             output.print(f"  SHA-256 {row['sha256']}", markup=False, soft_wrap=True)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from physical.errors import InputError
+from sim.cli import hints
 
 if TYPE_CHECKING:
     from sim.scenario import Scenario
@@ -58,6 +59,7 @@ def group(name: str, about: str, *lines: str) -> typer.Typer:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
+    hints.begin(sys.argv[1:] if arguments is None else arguments)
     sys.exit(_guarded(arguments))
 
 
@@ -90,8 +92,9 @@ def _internal(error: BaseException) -> int:
 
 
 def complain(text: str, code: int) -> int:
-    """Print one line on stderr; return the exit code."""
+    """Print one line on stderr, and to a person what comes next; return the exit code."""
     typer.echo("twin: " + " ".join(text.split()), err=True)
+    hints.after_failure(text, code, interrupted=INTERRUPTED, internal=INTERNAL)
     return code
 
 

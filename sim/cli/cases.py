@@ -54,7 +54,7 @@ def _build(
     if as_json:
         print_json(summary)
     else:
-        typer.echo(_line(summary))
+        show.say(_line(summary))
 
 
 @case_sets.command(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,11 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from physical.errors import InputError
+from sim.cli import hints
 from sim.cli.app import INTERRUPTED, Json, Settings, app, complain, examples, load, print_json
 
 if TYPE_CHECKING:
+    from sim.evaluation import Comparison
     from sim.scenario import Scenario
 
+_SEEDS_ENOUGH = 10  # for the next step to propose no more
 
 ScenarioName = Annotated[str, typer.Argument(metavar="SCENARIO", help="Built-in name or TOML file.")]
 Policies = Annotated[str, typer.Option("--policies", metavar="A,B,...", help="Who is compared.")]
@@ -62,6 +64,7 @@ def _compare(
     workers: Workers = 1,
     out: Out = None,
     as_json: Json = False,
+    quiet: hints.Quiet = False,
 ) -> int:
     """Compare policies on common random numbers: means, and paired differences with 95 % intervals.
 
@@ -82,7 +85,7 @@ def _compare(
     )
     try:
         num_run = len(names) * len(numbers)
-        with show.progress(num_run, shown=not as_json and sys.stderr.isatty(), what="runs") as progress:
+        with show.progress(num_run, shown=hints.is_shown(silent=as_json or quiet), what="runs") as progress:
             comparison = compare.compare(
                 chosen, names, numbers, directory, baseline=baseline, rules=rules, num_worker=workers, progress=progress
             )
@@ -92,6 +95,8 @@ def _compare(
         print_json({**comparison.to_dict(), "directory": str(directory)})
     else:
         show_compared.comparison(comparison, f"{scenario}, {_count(comparison.seeds)}", directory)
+    again = ["compare", scenario, "--policies", policies, *_words(baseline, warmup, out)]
+    hints.tell(_after_comparison(comparison, directory, again, hints.set_words(settings, slots)))
     return 0
 
 
@@ -116,6 +121,7 @@ def _sweep(
     workers: Workers = 1,
     out: Out = None,
     as_json: Json = False,
+    quiet: hints.Quiet = False,
 ) -> int:
     """Compare policies at every point of a grid of scenario values.
 
@@ -133,7 +139,7 @@ def _sweep(
     directory = out if out is not None else compare.default_directory(scenario, at(()), "sweep")
     num_run = len(names) * len(numbers) * math.prod(map(len, points.values()))
     try:
-        with show.progress(num_run, shown=not as_json and sys.stderr.isatty(), what="runs") as progress:
+        with show.progress(num_run, shown=hints.is_shown(silent=as_json or quiet), what="runs") as progress:
             found = sweep.sweep(
                 at,
                 points,
@@ -151,7 +157,46 @@ def _sweep(
         print_json({"points": sweep.to_dict(found), "directory": str(directory)})
     else:
         show_compared.sweep(found, f"{scenario}, {_count(numbers)}", directory)
+    first = [f"{key}={value}" for key, value in found[0].values.items()]
+    settled = [word for word in first if not word.startswith("time.num_slot=")] if slots is not None else first
+    at_point = ["compare", scenario, "--policies", policies, "--seeds", seeds, *_words(baseline, warmup, None)]
+    hints.tell(
+        [
+            hints.Step("look at it", hints.report(directory)),
+            hints.Step("one point", [*at_point, *hints.set_words([*(settings or ()), *settled], slots)]),
+        ]
+    )
     return 0
+
+
+def _words(baseline: str | None, warmup: str, out: Path | None) -> list[str]:
+    """Return the options that were given besides."""
+    words = [] if baseline is None else ["--baseline", baseline]
+    words += [] if warmup == "auto" else ["--warmup", warmup]
+    return words if out is None else [*words, "--out", str(out)]
+
+
+def _after_comparison(
+    compared: Comparison, directory: Path, again: Sequence[str], changes: Sequence[str]
+) -> list[hints.Step]:
+    """Return what comes after a comparison: look at it, at a run of the best policy, and more seeds if they are few.
+
+    again : the same comparison, without seeds
+    changes : options that change the scenario
+    """
+    from sim.evaluation import HEADLINE
+
+    steady = [policy for policy in compared.policies if compared.stable[policy] is not False] or compared.policies
+    best = min(steady, key=lambda policy: compared.means[policy][HEADLINE].mean)
+    steps = [
+        hints.Step("look at it", hints.report(directory)),
+        hints.Step("the best one", ["run", again[1], "--policy", best, "--seed", compared.seeds[0], *changes]),
+    ]
+    if len(compared.seeds) < _SEEDS_ENOUGH and compared.precision is None:
+        next_seed = max(compared.seeds) + 1
+        more = [*map(str, compared.seeds), f"{next_seed}..{next_seed + _SEEDS_ENOUGH - 1}"]
+        steps.append(hints.Step("more seeds", [*again, "--seeds", ",".join(more), *changes]))
+    return steps
 
 
 def _count(seeds: Sequence[int]) -> str:

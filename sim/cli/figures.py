@@ -75,9 +75,11 @@ def _figures(
 
 def _say(produced: Produced, out: Path) -> None:
     """Print how many claims reproduce in each mode, and where the files are."""
+    from sim import show
+
     for policy, reason in produced.measured.plan.missing.items():
-        typer.echo(f"not run: {policy} ({reason})")
+        show.say(f"not run: {policy} ({reason})")
     for mode in produced.measured.modes:
         counts = Counter(one.verdict for one in produced.judged if one.mode == mode)
-        typer.echo(f"mode {mode}: " + ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())))
-    typer.echo(f"figures, their data and the claims: {out}, {out / 'claims.md'}")
+        show.say(f"mode {mode}: " + ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())))
+    show.say(f"figures, their data and the claims: {out}, {out / 'claims.md'}")

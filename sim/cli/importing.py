@@ -94,6 +94,7 @@ def _link(file: File, out: Out, mapped: Map = None, licence: Licence = "", as_js
 
 
 def _import_file(kind: str, file: Path, out: Path, mapped: list[str] | None, licence: str, as_json: bool) -> None:
+    from sim import show
     from traces.exogenous import import_file, parse_map
 
     trace = import_file(kind, file, out, parse_map(mapped or ()), licence=licence)
@@ -101,7 +102,7 @@ def _import_file(kind: str, file: Path, out: Path, mapped: list[str] | None, lic
     if as_json:
         print_json(summary)
     else:
-        typer.echo(_line(trace, summary))
+        show.say(_line(trace, summary))
 
 
 def _line(trace: ExogenousTrace, summary: dict[str, Any]) -> str:

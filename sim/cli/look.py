@@ -12,6 +12,7 @@ from sim.cli.app import Json, app, examples, print_json
 @app.command(name="scenarios", epilog=examples("twin scenarios", "twin scenarios --json"))
 def _scenarios(as_json: Json = False) -> None:
     """List the built-in scenarios, and which readings of a paper they keep that no hardware has."""
+    from sim import show
     from sim.scenario import Scenario, names
 
     found = {name: Scenario.load(name) for name in names()}
@@ -19,27 +20,28 @@ def _scenarios(as_json: Json = False) -> None:
         listed = [{"name": name, "title": one.title, "readings": one.readings()} for name, one in found.items()]
         print_json({"scenarios": listed})
         return
-    width = max(map(len, found))
+    rows = []
     for name, one in found.items():
-        typer.echo(f"{name:{width}}  {one.title}")
-        for reading in one.readings():
-            typer.echo(f"{'':{width}}  - {reading}")
+        rows += [(name, one.title), *(("", f"- {reading}") for reading in one.readings())]
+    show.listing(rows)
 
 
 @app.command(name="policies", epilog=examples("twin policies", "twin policies --json"))
 def _policies(as_json: Json = False) -> None:
     """List the policies, and which extra they need."""
     from policies.registry import specs
+    from sim import show
 
     found = specs().values()
     if as_json:
         keys = ("name", "summary", "extra", "installed")
         print_json({"policies": [{key: getattr(spec, key) for key in keys} for spec in found]})
         return
-    width = max(len(spec.name) for spec in found)
+    rows = []
     for spec in found:
         extra = f" [extra {spec.extra}: {'installed' if spec.installed else 'not installed'}]" if spec.extra else ""
-        typer.echo(f"{spec.name:{width}}  {spec.summary}{extra}")
+        rows.append((spec.name, f"{spec.summary}{extra}"))
+    show.listing(rows)
 
 
 @app.command(
@@ -54,9 +56,10 @@ def _check(
     A scenario is told which numbers physics forbids, and which readings of a paper no hardware has; both are allowed.
     Exit code 1 if rows do not have the digest that was written with them.
     """
+    from sim import show
     from sim.check import check
 
     verdict = check(file)
     for line in (verdict.text, *verdict.notes):
-        typer.echo(line)
+        show.say(line)
     return 0 if verdict.ok else 1

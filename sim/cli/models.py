@@ -45,13 +45,14 @@ def _verify(
     """
     verify = _training("verify")
     from policies.llm.models import resolve
+    from sim import show
 
     checks = verify.verify(resolve(model).path)
     if as_json:
         print_json({"checks": [{"name": c.name, "passed": c.passed, "detail": c.detail} for c in checks]})
     else:
         for check in checks:
-            typer.echo(f"{'passed' if check.passed else 'FAILED'}  {check.name}: {check.detail}")
+            show.say(f"{'passed' if check.passed else 'FAILED'}  {check.name}: {check.detail}")
     return 0 if all(check.passed for check in checks) else 1
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from physical.errors import InputError
+from sim.cli import hints
 from sim.cli.app import INTERRUPTED, Json, app, complain, examples, print_json
+from sim.cli.hints import Step
 
 if TYPE_CHECKING:
     from sim.replay import RecordedRun
@@ -34,6 +36,7 @@ def _replay(
     ] = None,
     out: Out = None,
     as_json: Json = False,
+    quiet: hints.Quiet = False,
 ) -> int:
     """Simulate a run again: with its recorded decisions, and compare every table; or with another policy.
 
@@ -42,12 +45,13 @@ def _replay(
     from sim import replay, show
 
     if policy is not None:
-        with show.progress(_num_slot(run), shown=not as_json and sys.stderr.isatty()) as progress:
+        with show.progress(_num_slot(run), shown=hints.is_shown(silent=as_json or quiet)) as progress:
             recorded, result = replay.counterfactual(run, policy, out, progress)
-        return _present(recorded, result, policy, out, as_json=as_json)
+        again = ["replay", run, "--policy", policy]
+        return _present(recorded, result, policy, (out, again), as_json=as_json)
     if out is not None:
         raise InputError("goes with --policy only", where="--out", accepted="a replay that verifies writes nothing")
-    with show.progress(_num_slot(run), shown=not as_json and sys.stderr.isatty()) as progress:
+    with show.progress(_num_slot(run), shown=hints.is_shown(silent=as_json or quiet)) as progress:
         found = replay.verify(run, progress)
     if found.result.status == "interrupted":
         return complain("interrupted", INTERRUPTED)
@@ -57,9 +61,14 @@ def _replay(
         print_json({"identical": difference is None, "difference": place, **found.result.summary})
     elif difference is None:
         what = "what the killed run recorded is" if found.recorded.status == "running" else "is"
-        typer.echo(f"{run}: {what} identical, {found.recorded.num_slot} slots, digest {found.result.summary['digest']}")
+        show.say(f"{run}: {what} identical, {found.recorded.num_slot} slots, digest {found.result.summary['digest']}")
     else:
-        typer.echo(f"{run}: differs: {difference}")
+        show.say(f"{run}: differs: {difference}")
+    if difference is None:
+        other = hints.other_policy(found.recorded.scenario, found.recorded.policy)
+        hints.tell([_keeping("what if", ["replay", run, "--policy", other]), Step("look at it", hints.report(run))])
+    else:
+        hints.tell([Step("is it as it was written", ["check", run])])
     return 0 if difference is None else 1
 
 
@@ -78,13 +87,15 @@ def _branch(
     ],
     out: Out = None,
     as_json: Json = False,
+    quiet: hints.Quiet = False,
 ) -> int:
     """Simulate a run as recorded before a time, and with another policy from then on."""
     from sim import replay, show
 
-    with show.progress(_num_slot(run), shown=not as_json and sys.stderr.isatty()) as progress:
+    with show.progress(_num_slot(run), shown=hints.is_shown(silent=as_json or quiet)) as progress:
         recorded, result = replay.branch(run, at, policy, out, progress)
-    return _present(recorded, result, f"{recorded.policy}, from {at:g} s {policy}", out, as_json=as_json)
+    again = ["branch", run, "--at", at, "--policy", policy]
+    return _present(recorded, result, f"{recorded.policy}, from {at:g} s {policy}", (out, again), as_json=as_json)
 
 
 def _num_slot(run: Path) -> int:
@@ -96,16 +107,40 @@ def _num_slot(run: Path) -> int:
     return num_slot if isinstance(num_slot, int) else 0
 
 
-def _present(recorded: RecordedRun, result: RunResult, policy: str, out: Path | None, *, as_json: bool) -> int:
-    """Print both runs side by side."""
+def _keeping(what_for: str, command: Sequence[object]) -> Step:
+    """Return a command with a directory of its own for the trace, beside the run that it takes, its second word."""
+    return Step(what_for, [*command, "--out", hints.unused(hints.beside(Path(str(command[1])), "-what-if"))])
+
+
+def _present(
+    recorded: RecordedRun,
+    result: RunResult,
+    policy: str,
+    kept: tuple[Path | None, Sequence[object]],
+    *,
+    as_json: bool,
+) -> int:
+    """Print both runs side by side.
+
+    policy : what the new run is called
+    kept : where the new trace is, if anywhere, and the command without that
+    """
     from sim import show
 
+    out, command = kept
     original = recorded.trace.manifest.get("summary", {})
     if as_json:
         trace = None if out is None else str(out)
         print_json({**result.summary, "trace": trace, "status": result.status, "original": original})
     else:
-        show.side_by_side({recorded.policy: original, policy: result.summary}, f"{recorded.trace.directory}", out)
+        before = recorded.policy if policy != recorded.policy else f"{policy} (recorded)"
+        show.side_by_side({before: original, policy: result.summary}, f"{recorded.trace.directory}", out)
     if result.status == "interrupted":
         return complain(f"interrupted after {result.summary['slots']} slots", INTERRUPTED)
+    if out is None:
+        hints.tell([_keeping("keep it", command)])
+    else:
+        hints.tell(
+            [Step("look at both", hints.report(recorded.trace.directory, out)), Step("check it", ["check", out])]
+        )
     return 0

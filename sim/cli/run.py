@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from physical.errors import InputError
+from sim.cli import hints
 from sim.cli.app import INTERRUPTED, Json, Settings, app, complain, examples, load, print_json
 
 
@@ -43,6 +43,7 @@ def _run(
         typer.Option("--realtime", metavar="X", help="Pace the run: X simulated seconds per second of wall time."),
     ] = None,
     as_json: Json = False,
+    quiet: hints.Quiet = False,
 ) -> int:
     """Simulate a scenario: write a trace, print a summary."""
     from policies.registry import make
@@ -56,7 +57,7 @@ def _run(
     if realtime is not None and not (math.isfinite(realtime) and realtime > 0):
         raise InputError(f"{realtime:g} is no speed", where="--realtime", accepted="> 0; 1 is real time")
     try:
-        with show.progress(chosen.time.num_slot, shown=not as_json and sys.stderr.isatty()) as progress:
+        with show.progress(chosen.time.num_slot, shown=hints.is_shown(silent=as_json or quiet)) as progress:
             result = run(chosen, policy=name, seed=seed, out=directory, progress=progress, speed=realtime)
     except InputError as error:
         if error.where == "--policy" and policy is None:
@@ -71,19 +72,17 @@ def _run(
         print_json({**result.summary, "trace": str(directory), "status": result.status})
     else:
         show.summary(result.summary, f"{scenario}, policy {name}, seed {seed}", directory, chosen.readings())
+    code = 0
     if result.status == "interrupted":
         done = result.summary["slots"]
-        return complain(f"interrupted after {done} of {chosen.time.num_slot} slots; trace: {directory}", INTERRUPTED)
-    return 0
+        code = complain(f"interrupted after {done} of {chosen.time.num_slot} slots; trace: {directory}", INTERRUPTED)
+    is_whole = slots is None and duration is None
+    changes = hints.set_words(settings, None if is_whole else chosen.time.num_slot)
+    hints.tell(hints.after_run(directory, chosen, scenario, name, changes))
+    return code
 
 
 def free_directory(scenario: str, policy: str, seed: int) -> Path:
     """Return ``runs/<scenario>-<policy>-seed<S>``, numbered if that exists."""
     words = re.sub(r"[^\w.]+", "-", f"{Path(scenario).stem}-{policy}").strip("-.")
-    base = Path("runs") / f"{words[:120]}-seed{seed}"
-    number = 1
-    directory = base
-    while directory.exists():
-        number += 1
-        directory = base.with_name(f"{base.name}-{number}")
-    return directory
+    return hints.unused(Path("runs") / f"{words[:120]}-seed{seed}")

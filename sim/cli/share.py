@@ -100,7 +100,7 @@ def _export_csv(run: Path, out: Path, tables: str | None, *, as_json: bool) -> N
     if as_json:
         print_json({"export": str(out), "rows": rows})
     else:
-        typer.echo(f"{out}: {', '.join(f'{count} {name}' for name, count in rows.items())}; units in units.csv")
+        show.say(f"{out}: {', '.join(f'{count} {name}' for name, count in rows.items())}; units in units.csv")
 
 
 def _export_perfetto(run: Path, out: Path, between: tuple[float | None, float | None], *, as_json: bool) -> None:
@@ -116,4 +116,4 @@ def _export_perfetto(run: Path, out: Path, between: tuple[float | None, float | 
     if as_json:
         print_json({"export": str(out), "events": num, "bytes": size})
     else:
-        typer.echo(f"{out}: {num} events, {size / 1e6:.1f} MB; open with https://ui.perfetto.dev")
+        show.say(f"{out}: {num} events, {size / 1e6:.1f} MB; open with https://ui.perfetto.dev")

@@ -37,7 +37,7 @@ def _train(
     the same weights as one that was not.
     """
     try:
-        from sim import training
+        from sim import show, training
     except ImportError as error:
         accepted = 'after pip install "vectwin[marl]"'
         raise InputError(f"training needs the extra marl ({error})", where="train", accepted=accepted) from error
@@ -60,5 +60,5 @@ def _train(
     if as_json:
         print_json({**manifest.model_dump(), "file": str(out)})
     else:
-        typer.echo(f"{out}: {manifest.steps} steps, mean cost P2 + w_U per slot {manifest.score:.4f} at the end")
+        show.say(f"{out}: {manifest.steps} steps, mean cost P2 + w_U per slot {manifest.score:.4f} at the end")
     return 0

@@ -1,0 +1,176 @@
+"""What one does next: real commands with real paths, told once after a command, to people only.
+
+Nothing is told with --json or --quiet, nor where output or errors go into a file or a pipe.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+if TYPE_CHECKING:
+    from sim.scenario import Scenario
+
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print results only: no progress, no next steps.")]
+
+_SILENT = {"--json", "--quiet"}
+_GROUPS = {"cases", "import", "models"}
+_GOES_ON = {"compare", "sweep", "figures"}
+_RESUMES = {"train", "models"}
+
+
+class Step(NamedTuple):
+    """A next step: what for, and the words of the command after ``twin``."""
+
+    what_for: str
+    words: Sequence[object]
+
+
+class _Told:
+    """What the running command was called with, and whether it has told what comes next."""
+
+    words: Sequence[str] = ()
+    already = False
+
+
+def begin(words: Sequence[str]) -> None:
+    """Note the words of the command that begins."""
+    _Told.words, _Told.already = words, False
+
+
+def is_shown(*, silent: bool) -> bool:
+    """Tell whether progress is shown: to a person who has not asked for silence."""
+    return not silent and sys.stderr.isatty()
+
+
+def tell(steps: Sequence[Step], *, before: str = "") -> None:
+    """Print commands to paste, dimmed, each in one line however long it is.
+
+    before : what stands before each command, such as a variable of the environment
+    """
+    is_person = sys.stdout.isatty() and sys.stderr.isatty()
+    if _Told.already or not steps or not is_person or _SILENT & set(_Told.words):
+        return
+    import shlex
+
+    from rich.text import Text
+
+    from sim import show
+
+    _Told.already = True
+    output, width = show.console(stderr=True), max(len(step.what_for) for step in steps)
+    for index, (what_for, words) in enumerate(steps):
+        lead = "next:" if index == 0 else "     "
+        command = before + shlex.join([*_program(), *map(str, words)])
+        output.print(Text(f"{lead} {what_for:{width}}  {command}", style="dim"), soft_wrap=True)
+
+
+def after_failure(text: str, code: int, *, interrupted: int, internal: int) -> None:
+    """Tell what comes after a failure, where its message does not tell it.
+
+    text : the message
+    code : the exit code
+    interrupted, internal : codes of these kinds
+    """
+    words = list(_Told.words)
+    if code == internal:
+        tell([Step("where it went wrong", words)], before="VECTWIN_TRACEBACK=1 ")
+    elif code == interrupted:
+        tell(_going_on(words))
+    elif "--help" not in text and "pip install" not in text:
+        tell(_after_bad_input(words, text))
+
+
+def _going_on(words: list[str]) -> list[Step]:
+    """Return the command that goes on where the interrupted one was."""
+    name = words[0] if words else ""
+    if name in _GOES_ON:
+        return [Step("go on", words)]
+    if name in _RESUMES:
+        return [Step("go on", [*words, *(["--resume"] if "--resume" not in words else [])])]
+    return []
+
+
+def _after_bad_input(words: list[str], text: str) -> list[Step]:
+    name = words[:2] if words[:1] and words[0] in _GROUPS else words[:1]
+    file = next(
+        (word for word in words if word.endswith(".toml") and text.startswith(word) and Path(word).exists()), ""
+    )
+    if "there is no scenario" in text:
+        return [Step("what there is", ["scenarios"])]
+    if re.search(r"there is no (policy|option)", text):
+        return [Step("who can decide", ["policies"])]
+    if "holds a run already" in text and "--out" in words:
+        taken = Path(words[words.index("--out") + 1])
+        other = [str(unused(taken)) if word == str(taken) else word for word in words]
+        return [Step("beside it", other), Step("what is there", ["check", taken])]
+    if file:
+        return [Step("once it is corrected", ["check", file])]
+    return [Step("how to call it", [*name, "--help"])]
+
+
+def after_run(directory: Path, scenario: Scenario, name: str, policy: str, settings: Sequence[str]) -> list[Step]:
+    """Return what comes after a run: look at it, check it, compare its policy with another.
+
+    name : of the scenario, as it was given
+    settings : words that change it
+    """
+    compared = ["compare", name, "--policies", f"{policy},{other_policy(scenario, policy)}", "--seeds", "0..4"]
+    return [
+        Step("look at it", report(directory)),
+        Step("run it again", ["replay", directory]),
+        Step("compare", [*compared, *settings]),
+    ]
+
+
+def report(*directories: Path) -> list[object]:
+    """Return the command for a page beside the last directory."""
+    return ["report", *directories, "--out", beside(directories[-1], ".html")]
+
+
+def beside(directory: Path, ending: str) -> Path:
+    """Return the path with an ending after its name, even of the directory where one is.
+
+    >>> beside(Path("runs/first/"), ".html").as_posix()
+    'runs/first.html'
+    """
+    named = directory if directory.name not in {"", ".."} else directory.resolve()
+    return named.with_name(named.name + ending)
+
+
+def other_policy(scenario: Scenario, policy: str) -> str:
+    """Return a policy of the scenario that is not the given one."""
+    return next(one for one in (scenario.policy.name, scenario.policy.fallback, "random") if one != policy)
+
+
+def unused(directory: Path) -> Path:
+    """Return the directory, numbered if that exists."""
+    number, found = 1, directory
+    while found.exists():
+        number += 1
+        found = beside(directory, f"-{number}")
+    return found
+
+
+def set_words(settings: Sequence[str] | None, num_slot: int | None = None) -> list[str]:
+    """Return the options that change a scenario as it was changed."""
+    words = [word for setting in settings or () for word in ("--set", setting)]
+    return words if num_slot is None else [*words, "--slots", str(num_slot)]
+
+
+def _program() -> list[str]:
+    """Return what to type for ``twin``: as it was called, where the shell does not find it by its name."""
+    import shutil
+
+    called = Path(sys.argv[0])
+    if called.parts[-3:] == ("sim", "cli", "__main__.py"):
+        return [sys.executable, "-m", "sim.cli"]
+    found = shutil.which("twin")
+    if called.name != "twin" or (found is not None and called.exists() and called.samefile(found)):
+        return ["twin"]
+    return [str(called)]

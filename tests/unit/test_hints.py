@@ -1,0 +1,231 @@
+"""Next steps: told once, dimmed, to people only; each is a command that works when it is pasted."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+import typer
+
+from sim.cli import app, hints, main
+from tests.fault.command import TWIN, environment, twin
+
+COMMANDS = {
+    "run": ["run", "dtecn", "--slots", "3", "--set", 'network.backhaul.latency_s="5 ms"'],
+    "interrupted": ["run", "dtecn", "--slots", "3", "--policy", "random"],
+    "compare": ["compare", "dtecn", "--policies", "local-only,random", "--seeds", "0,3", "--slots", "3"],
+    "sweep": ["sweep", "dtecn", "--policies", "random", "--seeds", "0", "--grid", "time.num_slot=2,3"],
+    "replay": ["replay", "first"],
+    "what if": ["replay", "first", "--policy", "random"],
+    "what if, kept": ["replay", "first", "--policy", "random", "--out", "kept"],
+    "branch": ["branch", "first", "--at", "0.2", "--policy", "random"],
+    "differs": ["replay", "wrong"],
+    "unknown policy": ["run", "dtecn", "--policy", "edge-eqaul"],
+    "unknown scenario": ["run", "dtcen"],
+    "taken": ["run", "dtecn", "--slots", "3", "--out", "first"],
+    "wrong file": ["run", "my.toml"],
+    "no run": ["check", "empty"],
+}
+NEXT = {  # the words of the first step
+    "run": "report runs/dtecn-edge-equal-seed0 --out runs/dtecn-edge-equal-seed0.html",
+    "replay": "replay first --policy local-only --out first-what-if",
+    "what if": "replay first --policy random --out first-what-if",
+    "what if, kept": "report first kept --out kept.html",
+    "branch": "branch first --at 0.2 --policy random --out first-what-if",
+    "differs": "check wrong",
+    "unknown policy": "policies",
+    "unknown scenario": "scenarios",
+    "taken": "run dtecn --slots 3 --out first-2",
+    "wrong file": "check my.toml",
+    "no run": "check --help",
+}
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def in_directory_with_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "60")
+    assert twin("run", "dtecn", "--slots", 3, "--out", "first").code == 0
+    assert twin("run", "dtecn", "--slots", 3, "--out", "wrong").code == 0
+    manifest = Path("wrong", "manifest.json")
+    manifest.write_text(re.sub(r'("tasks": ")\w{4}', r"\g<1>0000", manifest.read_text("utf-8")), "utf-8")
+    Path("my.toml").write_text("[time]\nnum_slot = -3\n", "utf-8")
+    Path("empty").mkdir()
+
+
+def on_terminal(*words: str, out: type[io.StringIO] = Terminal, err: type[io.StringIO] = Terminal) -> str:
+    """Call the command line in front of a terminal; return what stands on stderr."""
+    stdout, stderr = out(), err()
+    with redirect_stdout(stdout), redirect_stderr(stderr), pytest.raises(SystemExit):
+        main(list(words))
+    assert "next:" not in stdout.getvalue()
+    return stderr.getvalue()
+
+
+def steps(text: str) -> list[list[str]]:
+    """Return the words of each command, without ``twin``; all lines are dimmed."""
+    lines = [line for line in text.splitlines() if "  twin " in line]
+    assert all(re.search("\x1b\\[2m(next:|     ) .*\x1b\\[0m$", line) for line in lines), lines
+    assert text.count("next:") == (1 if lines else 0)
+    plain = [re.sub(r"\x1b\[[\d;]*[A-Za-z]", "", line) for line in lines]
+    return [shlex.split(line.partition("  twin ")[2]) for line in plain]
+
+
+def parse(words: list[str]) -> None:
+    """Parse a command as the program would, without calling it."""
+    root = typer.main.get_command(app)
+    context = root.make_context("twin", words)
+    command = root.get_command(context, words[0])  # type: ignore[attr-defined] # a group, typed as any command
+    assert command is not None, words
+    if words[-1] != "--help":
+        command.make_context(words[0], words[1:], parent=context)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_next_steps(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step is a command with its options, and starts from directories that exist."""
+    if name == "interrupted":
+        monkeypatch.setattr("sim.show.progress", _stopping)
+    found = steps(on_terminal(*COMMANDS[name]))
+    assert found
+    assert " ".join(found[0]) == NEXT.get(name, " ".join(found[0]))
+    for words in found:
+        parse(words)
+    if name == "run":
+        assert found[1] == ["replay", "runs/dtecn-edge-equal-seed0"]
+        changes = ["--set", 'network.backhaul.latency_s="5 ms"', "--slots", "3"]
+        assert found[2] == ["compare", "dtecn", "--policies", "edge-equal,local-only", "--seeds", "0..4", *changes]
+    if name == "compare":
+        assert found[2][:6] == ["compare", "dtecn", "--policies", "local-only,random", "--seeds", "0,3,4..13"]
+    if name == "sweep":
+        assert found[1][-2:] == ["--set", "time.num_slot=2"]
+
+
+@contextmanager
+def _stopping(_: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
+    """Press Ctrl-C after the first slot."""
+    assert shown
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may ignore it
+    try:
+        yield lambda done: signal.raise_signal(signal.SIGINT) if done == 1 else None
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_silence(name: str) -> None:
+    """Nothing is told with --json or --quiet, nor into a file or a pipe, be it output or errors."""
+    words = COMMANDS[name]
+    if words[0] != "check":
+        assert "next:" not in on_terminal(*words, "--quiet")
+        assert "next:" not in on_terminal(*words, "--json")
+    if "--out" not in words:
+        assert "next:" not in on_terminal(*words, out=io.StringIO)
+        assert "next:" not in on_terminal(*words, err=io.StringIO)
+
+
+def test_quiet_shows_no_progress_but_the_result() -> None:
+    done = twin("run", "dtecn", "--slots", 3, "--quiet")
+    assert "penalty, realised" in done.out
+    assert on_terminal("run", "dtecn", "--slots", "3", "--quiet") == ""
+
+
+def test_a_message_that_says_what_to_do_is_enough() -> None:
+    for words in (["run", "dtecn", "--polcy", "x"], ["fly"], []):
+        message = on_terminal(*words)
+        assert "--help" in message
+        assert "next:" not in message
+
+
+@pytest.mark.parametrize("words", [COMMANDS["compare"], COMMANDS["sweep"], ["train", "apg", "dtecn", "--out", "a b"]])
+def test_what_was_interrupted_goes_on(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    target = {"compare": "sim.compare.compare", "sweep": "sim.sweep.sweep", "train": "sim.training.train"}[words[0]]
+    monkeypatch.setattr(target, _interrupt)
+    resume = ["--resume"] if words[0] == "train" else []
+    assert steps(on_terminal(*words)) == [[*words, *resume]]
+
+
+def test_a_fault_of_ours_is_shown_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: str) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr("sim.check.check", fail)
+    assert "VECTWIN_TRACEBACK=1 twin check dtecn" in on_terminal("check", "dtecn")
+
+
+def test_the_program_is_called_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shell may know no twin, or another one than that which runs."""
+    program = tmp_path / "bin" / "twin"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n", "utf-8")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "argv", [str(program)])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = f"{program} policies"
+    assert found in on_terminal("run", "dtecn", "--policy", "nobody")
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert "  twin policies" in on_terminal("run", "dtecn", "--policy", "nobody")
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "sim" / "cli" / "__main__.py")])
+    assert f"{sys.executable} -m sim.cli policies" in on_terminal("run", "dtecn", "--policy", "nobody")
+
+
+@pytest.mark.parametrize("directory", [".", ".."])
+def test_paths_without_a_name(directory: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A page is beside the run, even if that is where one is."""
+    place = tmp_path / "first" if directory == "." else tmp_path / "first" / "part"
+    place.mkdir(exist_ok=True)
+    monkeypatch.chdir(place)
+    assert hints.report(Path(directory)) == ["report", Path(directory), "--out", tmp_path / "first.html"]
+
+
+@pytest.mark.full
+def test_steps_work_when_pasted(tmp_path: Path) -> None:
+    """In a terminal of its own: a shell runs the page and the replay that a run proposes."""
+    command = [*TWIN, "run", "dtecn", "--slots", "3", "--out", "a run"]
+    lines = [line for line in _in_terminal(command, tmp_path).splitlines() if f"  {sys.executable} " in line]
+    assert len(lines) == 3
+    for line in lines[:2]:  # the comparison, which takes longer, is parsed elsewhere
+        pasted = line.partition("  " + sys.executable)[2]
+        command = ["sh", "-c", f"{sys.executable}{pasted}"]
+        done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (pasted, done.stderr)
+    assert (tmp_path / "a run.html").exists()
+
+
+def _in_terminal(command: list[str], directory: Path) -> str:
+    """Run a command in a pseudo-terminal; return what it wrote, without colours."""
+    ours, theirs = pty.openpty()
+    text = b""
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=directory, env=environment()):
+        os.close(theirs)
+        while chunk := _read(ours):
+            text += chunk
+    os.close(ours)
+    return re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", text.decode().replace("\r", ""))
+
+
+def _read(file: int) -> bytes:
+    try:
+        return os.read(file, 65_536)
+    except OSError:  # the other end is closed
+        return b""
