@@ -40,6 +40,7 @@ Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where re
         "twin compare dtecn-congested --policies local-only,edge-equal,greedy-latency --seeds 0..19",
         "twin compare my.toml --policies random,greedy-cost --seeds 0..4 --slots 500 --out runs/mine --json",
         "twin compare dtecn-congested --policies greedy-cost,p2-exact --seeds 0..9 --precision 0.5% --seeds-max 60",
+        "twin compare rush-hour --policies p2-exact,random --seeds 0..4 --slots 200 --plot penalty.svg",
     ),
 )
 def _compare(
@@ -63,6 +64,9 @@ def _compare(
     ] = None,
     workers: Workers = 1,
     out: Out = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw it, too: a name ending in .svg, .png or .pdf.")
+    ] = None,
     as_json: Json = False,
     quiet: hints.Quiet = False,
 ) -> int:
@@ -83,6 +87,10 @@ def _compare(
         None if precision is None else compare.parse_precision(precision),
         compare.SEEDS_MAX if seeds_max is None else seeds_max,
     )
+    if plot is not None:
+        from sim.figures.comparison import check_plot
+
+        check_plot(plot)
     try:
         num_run = len(names) * len(numbers)
         with show.progress(num_run, shown=hints.is_shown(silent=as_json or quiet), what="runs") as progress:
@@ -95,6 +103,12 @@ def _compare(
         print_json({**comparison.to_dict(), "directory": str(directory)})
     else:
         show_compared.comparison(comparison, f"{scenario}, {_count(comparison.seeds)}", directory)
+    if plot is not None:
+        from sim.figures.comparison import draw_comparison
+
+        draw_comparison(comparison, Path(scenario).stem, plot)
+        if not as_json:
+            show.say(f"figure: {plot}")
     again = ["compare", scenario, "--policies", policies, *_words(baseline, warmup, out)]
     hints.tell(_after_comparison(comparison, directory, again, hints.set_words(settings, slots)))
     return 0

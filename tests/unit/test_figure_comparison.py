@@ -54,6 +54,7 @@ def test_stable_policies_have_intervals_and_unstable_ones_have_none(tmp_path: Pa
 
 def test_intervals_are_where_the_numbers_are() -> None:
     """Read from what matplotlib is told: the ends of a line are those of the interval, in the panel's unit."""
+    from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
 
     from sim.figures.comparison import _draw_panel
@@ -61,7 +62,7 @@ def test_intervals_are_where_the_numbers_are() -> None:
     comparison = compared()
     axes = Figure().subplots()
     _draw_panel(comparison, list(POLICIES), "delay_s_mean", 1e3, axes)
-    ends = [lines.get_segments()[0][:, 0].tolist() for lines in axes.collections]  # type: ignore[attr-defined]  # hlines
+    ends = [lines.get_segments()[0][:, 0].tolist() for lines in axes.collections if isinstance(lines, LineCollection)]
     for policy, (low, high) in zip(("worse", "best"), ends, strict=True):
         values = 1e3 * np.array([run.summary["delay_s_mean"] for run in comparison.runs[policy]])
         half = 2.5706 * values.std(ddof=1) / np.sqrt(len(values))  # Student's t with five degrees of freedom
