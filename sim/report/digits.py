@@ -1,0 +1,90 @@
+"""How a page spells numbers: three digits, or as many as an interval leaves."""
+
+from __future__ import annotations
+
+import math
+
+from sim.statistics import Interval
+
+NONE = "none"
+_MINUS = "\N{MINUS SIGN}"
+_THIN = "\N{NARROW NO-BREAK SPACE}"
+_HALF_DIGITS = 2
+_DECIMALS_MAX = 9
+
+
+def plain(value: float | None, num: int = 3) -> str:
+    """Spell a number with some digits, never with an exponent unless it is tiny.
+
+    >>> plain(0.0501234), plain(123456.0), plain(-0.5), plain(None), plain(0.0)
+    ('0.0501', '123 456', '\N{MINUS SIGN}0.500', 'none', '0')
+    """
+    if value is None or not math.isfinite(value):
+        return NONE
+    if value == 0:
+        return "0"
+    decimals = num - 1 - math.floor(math.log10(abs(value)))
+    if decimals > _DECIMALS_MAX:
+        return f"{value:.{num - 1}e}".replace("-", _MINUS)
+    return fixed(value, max(0, decimals))
+
+
+def fixed(value: float, decimals: int) -> str:
+    """Spell a number with some decimals; what rounds to 0 has no sign.
+
+    >>> fixed(-0.0001, 2), fixed(-1234567.0, 0)
+    ('0.00', '\N{MINUS SIGN}1 234 567')
+    """
+    text = f"{value:,.{decimals}f}".replace(",", _THIN)
+    if not any(digit in text for digit in "123456789"):
+        text = text.lstrip("-")
+    return text.replace("-", _MINUS)
+
+
+def count(number: int) -> str:
+    """Spell a whole number.
+
+    >>> count(12345)
+    '12 345'
+    """
+    return f"{number:,}".replace(",", _THIN)
+
+
+def percent(part: float | None) -> str:
+    """Spell a part of a whole.
+
+    >>> percent(0.0253), percent(0.0), percent(1.0), percent(0.00012)
+    ('2.5 %', '0 %', '100 %', '0.012 %')
+    """
+    if part is None or not math.isfinite(part):
+        return NONE
+    return f"{plain(100 * part, 2 if abs(part) < 0.995 else 3)} %"
+
+
+def decimals_of(half_width: float) -> int:
+    """Return how many decimals an interval leaves: two digits of its half-width."""
+    if not math.isfinite(half_width) or half_width <= 0:
+        return 0
+    return min(_DECIMALS_MAX, max(0, _HALF_DIGITS - 1 - math.floor(math.log10(half_width))))
+
+
+def measured(found: Interval, unit: float = 1.0, *, signed: bool = False) -> str:
+    """Spell a mean with its interval, both to the digits that the interval leaves.
+
+    unit : how many of the mean's units one of the shown ones is
+    signed : whether to write the sign of a positive mean, as of a difference
+
+    >>> measured(Interval(-0.123456, 0.0123)), measured(Interval(4.0, 0.0)), measured(Interval(0.5, math.nan))
+    ('\N{MINUS SIGN}0.123 ± 0.012', '4.00', '0.500')
+    """
+    if not math.isfinite(found.mean):
+        return NONE
+    mean, half = found.mean / unit, found.half_width / unit
+    sign = "+" if signed and mean > 0 else ""
+    if not math.isfinite(half) or half == 0:
+        return sign + plain(mean)
+    decimals = decimals_of(half)
+    if found.bounds is not None:
+        low, high = (fixed(end / unit, decimals) for end in found.bounds)
+        return f"{sign}{fixed(mean, decimals)} [{low}, {high}]"
+    return f"{sign}{fixed(mean, decimals)} ± {fixed(half, decimals)}"
