@@ -14,6 +14,8 @@ from sim.statistics import Interval
 ROWS_MAX = 8
 """Rows of a tile; more than that are read in a table."""
 ENERGIES = {"energy_local_j": "vehicles", "energy_transmit_j": "radio", "energy_edge_j": "servers"}
+_TIMES_MIN = 3.0
+"""Beyond this a number is so many times another one, not so many percent more."""
 _NOTHING = Interval(math.nan, math.nan)
 
 
@@ -124,6 +126,8 @@ def _difference(number: _Number, one: Shown, reference: Shown) -> tuple[str, str
         return "no difference", ""
     tone = "good" if found.mean < 0 else "bad"
     sign = "+" if found.mean > 0 else ""
+    if number.relative and found.mean + before > _TIMES_MIN * before > 0:
+        return f"{plain(1 + found.mean / before, 2)} times", tone
     if number.relative and before > 0:
         return f"{sign}{plain(100 * found.mean / before, 2)} %", tone
     if number.unit == "%":

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.report.beside import ENERGIES
 from sim.report.runs import ReportedRun
 from sim.report.series import Chart, Curve
 
@@ -19,7 +20,6 @@ QUANTILES = 500
 MARKS_MAX = 100
 """Vertical lines per kind of event in one run; with more of them, lines would hide the charts."""
 _EVENTS_MAX = 1000
-_ENERGIES = {"energy_local_j": "vehicles", "energy_edge_j": "edge servers", "energy_transmit_j": "transmission"}
 _WAITING = {"cpu": "vehicles' CPUs", "uplink": "uplinks", "server": "servers"}
 
 
@@ -75,7 +75,7 @@ def _lines(runs: Runs, what: str, points: Callable[[ReportedRun], Points], colou
     """Return one curve per run: of a single run it is called by what it shows, of several by the run."""
     if len(runs) == 1:
         return [Curve(what, *points(runs[0]), colour)]
-    return [Curve(run.name, *points(run), run.index, run.index) for run in runs]
+    return [Curve(run.name, *points(run), run.colour, run.index) for run in runs]
 
 
 def _of_slots(name: str) -> Callable[[ReportedRun], Points]:
@@ -168,7 +168,7 @@ def _delays(runs: Runs) -> Iterator[Chart]:
         return
     for place, name in enumerate(dict.fromkeys(name for run in runs for name in run.class_names)):
         having = [run for run in runs if name in run.class_names]
-        curves = [Curve(run.name, *_delay_of(run, run.class_names.index(name)), run.index, run.index) for run in having]
+        curves = [Curve(run.name, *_delay_of(run, run.class_names.index(name)), run.colour, run.index) for run in having]
         deadlines = dict.fromkeys(float(run.scenario.tasks[run.class_names.index(name)].deadline_s) for run in having)
         x_lines = [(x, -1, "deadline") for x in deadlines]
         end_s = _end(curves, *deadlines)
@@ -201,7 +201,7 @@ def distribution(delay_s: Floats, outcome: NDArray[np.int8]) -> Points:
 
 
 def _energy(runs: Runs) -> Iterator[Chart]:
-    columns = {key: [run.column("slots", key) for run in runs] for key in _ENERGIES}
+    columns = {key: [run.column("slots", key) for run in runs] for key in ENERGIES}
     if len(runs) > 1:
         curves = _lines(
             runs, "", lambda run: (run.slot_time_s, np.sum([one[run.index] for one in columns.values()], axis=0))
@@ -209,9 +209,9 @@ def _energy(runs: Runs) -> Iterator[Chart]:
         yield Chart("energy", "Energy per slot", "What the tasks of a slot took, everywhere.", "J", curves)
         return
     curves = [
-        Curve(_ENERGIES[key], runs[0].slot_time_s, values[0], colour)
+        Curve(ENERGIES[key], runs[0].slot_time_s, values[0], colour)
         for colour, (key, values) in enumerate(columns.items())
-        if colour < 2 or np.nan_to_num(values[0]).any()
+        if np.nan_to_num(values[0]).any()
     ]
     yield Chart("energy", "Energy per slot", "What the tasks of a slot took, by who spent it.", "J", curves)
 

@@ -14,7 +14,8 @@ from sim.report.live import live_of, strip
 from sim.report.motion import PLAYER_BYTES, Blobs, motion_of
 from sim.report.runs import ReportedRun
 from sim.report.series import POINTS_MAX, Chart
-from sim.report.summary import facts, summary
+from sim.report.summary import facts, length, summary
+from sim.report.tile import COLOURS
 from sim.report.tile import html as tiles_html
 from sim.report.tiles import tiles_of
 
@@ -29,6 +30,9 @@ class Parts(NamedTuple):
     lead : HTML of what stands first
     runs : whose maps play
     details : (title, HTML) of what is folded
+    end_s : of the charts over time
+    cards : HTML of what stands among the charts and needs no script
+    map_note : what else is to be said of the maps
     """
 
     title: str
@@ -39,6 +43,8 @@ class Parts(NamedTuple):
     charts: Sequence[Chart]
     details: Sequence[tuple[str, str]]
     end_s: float
+    cards: str = ""
+    map_note: str = ""
 
 
 def page(runs: Sequence[ReportedRun]) -> str:
@@ -48,7 +54,7 @@ def page(runs: Sequence[ReportedRun]) -> str:
         Parts(
             title=f"{name} - vectwin report",
             heading=runs[0].scenario.title or "vectwin report",
-            subtitle=name if len(runs) == 1 else f"{len(runs)} runs side by side: {name}",
+            subtitle=_subtitle(runs),
             lead=tiles_html(tiles_of(runs)),
             runs=runs,
             charts=charts_of(runs),
@@ -61,13 +67,23 @@ def page(runs: Sequence[ReportedRun]) -> str:
     )
 
 
+def _subtitle(runs: Sequence[ReportedRun]) -> str:
+    if len(runs) > 1:
+        seeds = {run.recorded.seed for run in runs}
+        told = f", all with seed {min(seeds)}" if len(seeds) == 1 else ""
+        return f"{len(runs)} runs on one clock{told}; differences are to {runs[0].name}"
+    (run,) = runs
+    stable = {True: "stable", False: "unstable", None: "too short to tell whether it is stable"}[run.summary()["stable"]]
+    return f"{run.name}; {length(run)}; {run.recorded.status}, {stable}"
+
+
 def assemble(parts: Parts) -> str:
     """Return the page of given parts."""
     runs, blobs = parts.runs, Blobs()
-    players = [motion_of(run, blobs, PLAYER_BYTES // len(runs)) for run in runs]
+    players = [motion_of(run, blobs, PLAYER_BYTES // max(len(runs), 1)) for run in runs]
     drawn = [chart for chart in parts.charts if not chart.constant]
     data: dict[str, Any] = {
-        "runs": [{"name": run.name, "index": run.index} for run in runs],
+        "runs": [{"name": run.name, "index": run.index, "colour": run.colour} for run in runs],
         "endS": parts.end_s,
         "charts": [chart.data() for chart in drawn],
         "marks": marks(runs),
@@ -85,8 +101,8 @@ def assemble(parts: Parts) -> str:
         nav="".join(f'<a href="#{name}">{name.capitalize()}</a>' for name in nav),
         style=(_ASSETS / "style.css").read_text("utf-8"),
         lead=parts.lead,
-        map=_map(runs, players) if runs else "",
-        charts="\n".join(_figure(chart) for chart in drawn),
+        map=_map(parts, players) if runs else f'<p class="note">{escape(parts.map_note)}</p>' if parts.map_note else "",
+        charts="\n".join([parts.cards, *(_figure(chart) for chart in drawn)]),
         flat=_flat([chart for chart in parts.charts if chart.constant]),
         chart_note=escape(_chart_note(drawn)),
         details="\n".join(
@@ -107,7 +123,8 @@ def _json(value: object) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _map(runs: Sequence[ReportedRun], players: Sequence[dict[str, Any] | None]) -> str:
+def _map(parts: Parts, players: Sequence[dict[str, Any] | None]) -> str:
+    runs = parts.runs
     several = len(runs) > 1
     cards = "\n".join(
         f'<figure class="road"><figcaption>{_head(run) if several else ""}<span class="live" id="live-{run.index}">'
@@ -116,11 +133,11 @@ def _map(runs: Sequence[ReportedRun], players: Sequence[dict[str, Any] | None]) 
         'step, Home and End jump."></canvas></figure>'
         for run in runs
     )
-    return _template("map.html").substitute(maps=cards, count=len(runs), map_note=escape(_map_note(runs, players)))
+    return _template("map.html").substitute(maps=cards, count=len(runs), map_note=escape(" ".join([parts.map_note, _map_note(runs, players)]).strip()))
 
 
 def _head(run: ReportedRun) -> str:
-    return f'<strong><i class="dot c{run.index % 8}"></i>{escape(run.name)}</strong>'
+    return f'<strong><i class="dot c{run.colour % COLOURS}"></i>{escape(run.name)}</strong>'
 
 
 def _figure(chart: Chart) -> str:

@@ -29,15 +29,17 @@ class ReportedRun:
     directory : of the run
     index : place in the report
     name : what it is called; by default its policy and seed
+    colour : by default its place
 
     Raises
     ------
     InputError : see `RecordedRun`
     """
 
-    def __init__(self, directory: Path, index: int, name: str = "") -> None:
+    def __init__(self, directory: Path, index: int, name: str = "", colour: int | None = None) -> None:
         self.recorded = RecordedRun(directory)
         self.index = index
+        self.colour = index if colour is None else colour
         self.scenario = self.recorded.scenario
         self.slot_s = self.scenario.time.slot_duration_s
         self.num_slot = self.recorded.num_slot
@@ -194,7 +196,7 @@ class ReportedRun:
 
 
 def open_runs(directories: Sequence[Path]) -> list[ReportedRun]:
-    """Open the runs of a report, and give those of equal policy and seed names that differ.
+    """Open the runs of a report; they are called by their policies, and by seed or folder where that is not enough.
 
     Raises
     ------
@@ -203,6 +205,9 @@ def open_runs(directories: Sequence[Path]) -> list[ReportedRun]:
     if not directories:
         raise InputError("is missing", where="RUN", accepted="directories of runs")
     runs = [ReportedRun(directory, index) for index, directory in enumerate(directories)]
+    if len(runs) > 1 and len({run.recorded.seed for run in runs}) == 1:
+        for run in runs:
+            run.name = run.recorded.policy
     for name in {run.name for run in runs}:
         alike = [run for run in runs if run.name == name]
         if len(alike) > 1:

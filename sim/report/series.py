@@ -35,6 +35,7 @@ class Curve:
     run : index of the run
     faint : thin, for what only accompanies another line
     low, high : [n], ends of an interval about each point
+    off : whether it is hidden until somebody asks for it
     """
 
     label: str
@@ -45,6 +46,7 @@ class Curve:
     faint: bool = False
     low: Floats | None = None
     high: Floats | None = None
+    off: bool = False
 
     @property
     def constant(self) -> float | None:
@@ -105,7 +107,8 @@ class Chart:
             x_scale, x_unit = scale_of(self.x_end or 1.0, "s")
             x_title = f"delay / {x_unit}"
         values = [np.abs(curve.y[np.isfinite(curve.y)]).max(initial=0.0) for curve in self.curves]
-        scale, unit = scale_of(max([*values, 0.0]), self.unit)
+        level = 0.0 if self.level is None else self.level[0]
+        scale, unit = scale_of(max([*values, level, 0.0]), self.unit)
         return {
             "key": self.key,
             "kind": self.kind,
@@ -172,6 +175,8 @@ def scale_of(largest: float, unit: str) -> tuple[float, str]:
 def _curve(curve: Curve, x_scale: float, scale: float, *, binned: bool) -> dict[str, Any]:
     x, y, low, high = bins(curve.x, curve.y) if binned else (curve.x, curve.y, curve.low, curve.high)
     found: dict[str, Any] = {"label": curve.label, "colour": curve.colour, "run": curve.run, "faint": curve.faint}
+    if curve.off:
+        found["off"] = True
     for name, values, unit in (("x", x, x_scale), ("y", y, scale), ("low", low, scale), ("high", high, scale)):
         if values is not None:
             found[name] = [rounded(value) for value in (values / unit).tolist()]

@@ -29,7 +29,9 @@ def tiles_of(runs: Sequence[ReportedRun]) -> list[Tile]:
     if len(runs) == 1:
         (run,) = runs
         return [_penalty(run), _missed(run), _delay(run), _energy(run), _knowledge(run)]
-    return beside([Shown(run.name, run.index, _intervals(run)) for run in runs])
+    return beside(
+        [Shown(run.name, run.colour, _intervals(run), unstable=run.summary()["stable"] is False) for run in runs]
+    )
 
 
 def _intervals(run: ReportedRun) -> dict[str, Interval]:
@@ -95,6 +97,13 @@ def _missed(run: ReportedRun) -> Tile:
     return Tile("missed", "Deadlines missed", "of tasks", percent(ratio), about, rows if len(shares) > 1 else ())
 
 
+def _time(seconds: float, scale: float = 0.0, unit: str = "") -> str:
+    """Spell a time in the unit of another one where that reads well, else in one of its own."""
+    if not scale or not 1e-3 <= seconds / scale < 1e4:
+        scale, unit = scale_of(seconds, "s")
+    return f"{float(f'{seconds / scale:.3g}'):g} {unit}"
+
+
 def _delay(run: ReportedRun) -> Tile:
     mean_s = run.summary_number("delay_s_mean")
     scale, unit = scale_of(mean_s or 0.0, "s")
@@ -104,7 +113,7 @@ def _delay(run: ReportedRun) -> Tile:
         if mine.size:
             part = float(mine.mean()) / float(task.deadline_s)
             parts.append(part)
-            limit = f"of {float(task.deadline_s) / scale:.4g} {unit}"
+            limit = f"of {_time(float(task.deadline_s), scale, unit)}"
             rows.append(Row(task.name, plain(float(mine.mean()) / scale), [(min(part, 1.0), index)], limit, "", None, 1.0))
     about = f"on average {percent(float(np.mean(parts)))} of the deadline" if parts else "no task was done"
     value = plain(None if mean_s is None else mean_s / scale)
@@ -158,7 +167,7 @@ def _knowledge(run: ReportedRun) -> Tile:
         scale, unit = scale_of(age_s, "s")
         worst_s = float(np.nanmax(run.column("twin", "age_of_information_s")))
         about = f"{plain(age_s / run.slot_s, 2)} slots old when the twin decides"
-        row = Row("oldest", f"{plain(worst_s / scale)} {unit}", [(1.0, 0)], "", "", None, age_s / worst_s)
+        row = Row("oldest", _time(worst_s))
         return Tile("age", "Age of information", unit, plain(age_s / scale), about, [row])
     wall_s, latency_s = run.column("decisions", "policy_wall_s"), run.column("decisions", "latency_ns") / 1e9
     if not wall_s.size:
@@ -167,7 +176,7 @@ def _knowledge(run: ReportedRun) -> Tile:
     scale, unit = scale_of(median_s, "s")
     about = f"{percent(median_s / run.slot_s)} of a slot; the twin's information is never old"
     if latency_s.any():
-        about = f"simulated: {plain(float(latency_s.mean()) * 1e3)} ms; a slot has {run.slot_s * 1e3:g} ms"
-    limit = f"slot: {run.slot_s * 1e3:.4g} ms"
-    rows = [Row("99th percentile", f"{plain(late_s / scale)} {unit}", [(min(late_s / run.slot_s, 1.0), 0)], limit, "", None, 1.0)]
+        about = f"simulated: {_time(float(latency_s.mean()))}; a slot has {_time(run.slot_s)}"
+    limit = f"of {_time(run.slot_s)}"
+    rows = [Row("99 % within", f"{plain(late_s / scale)} {unit}", [(min(late_s / run.slot_s, 1.0), 0)], limit, "", None, 1.0)]
     return Tile("decide", "Time to decide", f"{unit}, median", plain(median_s / scale), about, rows)

@@ -6,7 +6,7 @@ class ChartView {
     this.chart = chart;
     this.figure = document.getElementById(`figure-${chart.key}`);
     this.element = document.getElementById(`chart-${chart.key}`);
-    this.hidden = new Set();
+    this.hidden = new Set(chart.curves.flatMap((curve, index) => (curve.off ? [index] : [])));
     this.isTime = chart.kind === "time" || chart.kind === "events";
     this.range = null;
     this.tip = html("div", "tip");
@@ -54,7 +54,7 @@ class ChartView {
       const button = html("button", "", key, entry.label);
       button.type = "button";
       button.disabled = isEvents;
-      button.setAttribute("aria-pressed", "true");
+      button.setAttribute("aria-pressed", String(isEvents || !this.hidden.has(index)));
       button.addEventListener("click", () => {
         if (!this.hidden.delete(index)) this.hidden.add(index);
         button.setAttribute("aria-pressed", String(!this.hidden.has(index)));
@@ -62,10 +62,10 @@ class ChartView {
       });
       box.append(button);
     });
-    for (const [, index, label] of chart.xLines) {
+    if (chart.xLines.length) {
       const key = svg("svg", { viewBox: "0 0 18 10", "aria-hidden": "true" });
-      key.append(svg("path", { d: "M9 0V10", stroke: paint(index), "stroke-width": 2, "stroke-dasharray": "3 2" }));
-      box.append(html("span", "", key, label));
+      key.append(svg("path", { d: "M9 0V10", stroke: paint(-1), "stroke-width": 2, "stroke-dasharray": "3 2" }));
+      box.append(html("span", "", key, chart.xLines.length > 1 ? "deadlines" : chart.xLines[0][2]));
     }
   }
 

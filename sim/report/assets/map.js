@@ -21,7 +21,7 @@ class RoadMap {
     const along = Math.max(top - bottom, 1);
     const pad = Math.min(40, 0.08 * width + 14);
     const equal = (width - 2 * pad) / across;
-    const height = Math.round(Math.min(Math.max(equal * along + 2 * pad, 0.24 * width, 200), highest));
+    const height = Math.round(Math.min(Math.max(equal * along + 2 * pad, 0.24 * width, 290), highest));
     let scaleX = Math.min(equal, (height - 2 * pad) / along);
     let scaleY = scaleX;
     this.stretch = 1;

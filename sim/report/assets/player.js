@@ -12,7 +12,7 @@
     ["energy", "energy", (value) => (value === null ? "none" : `${spell(value, 3)} J per slot`)],
     ["waiting", "waiting now", (value) => (value === null ? "none" : `${spell(value, 2)} s`)],
   ];
-  const endS = Math.max(...REPORT.players.map((player) => player?.endS ?? 0), REPORT.endS);
+  const endS = Math.max(...REPORT.players.map((player) => player?.endS ?? 0)) || REPORT.endS;
   const state = { time: 0, playing: false, last: 0 };
   const views = REPORT.players.map((player, index) => {
     const canvas = find(`road-${index}`);
@@ -39,6 +39,7 @@
   }
 
   function fit() {
+    if (!find("maps").clientWidth) return; // a window without a size
     const limit = highest();
     for (const view of shown) view.map.fit(view.motion, limit);
     const times = Number(Math.max(...shown.map((view) => view.map.stretch), 1).toPrecision(2));
@@ -83,7 +84,7 @@
       picture.append(svg("path", { class: "mark", d, stroke: paint(mark.colour) }));
     }
     for (const curve of curves) {
-      const ink = paint(curves.length > 1 ? curve.run : 1);
+      const ink = paint(curves.length > 1 ? REPORT.runs[curve.run].colour : 1);
       if (curves.length === 1) {
         const floor = curve.y.map((value) => (value === null ? null : Math.max(low, Math.min(0, high))));
         picture.append(svg("path", { class: "band", d: areaOf(curve.x, floor, curve.y, x, y), fill: ink }));
