@@ -39,7 +39,7 @@ class DelayCounts:
         self._ended += np.bincount(task_class[ended], minlength=len(self._ended))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data: per class the counts of its steps up to the last that has any, and how many tasks ended."""
+        """Return plain data: per class the counts of its steps up to the last with any, and how many tasks ended."""
         lasts = (np.flatnonzero(row[:-1]) for row in self._counts)
         return {
             "counts": [

@@ -31,7 +31,9 @@ def _report(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE.html", help="Where the page goes; by default report.html, in RUN if it is one."),
+        typer.Option(
+            "--out", metavar="FILE.html", help="Where the page goes; by default report.html, in RUN if it is one."
+        ),
     ] = None,
     maps: Annotated[
         int,
@@ -56,7 +58,7 @@ def _report(
     if as_json:
         print_json({"report": str(file), "bytes": size, "runs": [str(run) for run in runs]})
     else:
-        typer.echo(f"{file}: {size / 1e6:.1f} MB, {len(runs)} run{'s' if len(runs) > 1 else ''}")
+        typer.echo(f"{file}: {size / 1e6:.1f} MB")
 
 
 @app.command(

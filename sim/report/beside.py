@@ -73,7 +73,8 @@ def beside(shown: Sequence[Shown], without: Sequence[str] = ()) -> list[Tile]:
 
 def _tile(number: _Number, shown: Sequence[Shown], reference: Shown) -> Tile:
     means = {one.name: _scaled(one.means.get(number.metric, _NOTHING), number.factor) for one in shown}
-    known = [abs(found.mean) for found in means.values() if math.isfinite(found.mean)]
+    steady = [one for one in shown if not one.unstable] or shown  # who is not may be ever so far off
+    known = [abs(means[one.name].mean) for one in steady if math.isfinite(means[one.name].mean)]
     scale, unit = scale_of(min(known, default=0.0) or max(known, default=0.0), number.unit)
     rows = []
     for one in shown[:ROWS_MAX]:
@@ -103,10 +104,11 @@ def _parts(number: _Number, one: Shown, mean: float, known: Sequence[float]) -> 
     if number.key == "penalty" or not longest or not math.isfinite(mean):
         return []
     if number.key != "energy":
-        return [(mean / longest, one.colour % COLOURS)]
+        return [(min(mean / longest, 1.0), one.colour % COLOURS)]
     spent = [max(one.means.get(key, _NOTHING).mean, 0.0) for key in ENERGIES]
     total = sum(part for part in spent if math.isfinite(part))
-    return [(mean / longest * part / total, index) for index, part in enumerate(spent) if total and part > 0]
+    length = min(mean / longest, 1.0)
+    return [(length * part / total, index) for index, part in enumerate(spent) if total and part > 0]
 
 
 def _difference(number: _Number, one: Shown, reference: Shown) -> tuple[str, str]:

@@ -140,7 +140,9 @@ def _backlog(runs: Runs) -> Iterator[Chart]:
     for index, name in enumerate(run.class_names):
         # Where the twin knows nothing but the truth, a second line only hides the first.
         if known.size and known.shape[1] == len(run.class_names) and not _same(backlog, known):
-            curves.append(Curve(f"{name}, as the twin knew it", run.decision_time_s, known[:, index], index, faint=True))
+            curves.append(
+                Curve(f"{name}, as the twin knew it", run.decision_time_s, known[:, index], index, faint=True)
+            )
     yield Chart("backlog", "Backlog of the edge servers", "Bytes waiting per task class, all servers.", "B", curves)
 
 
@@ -164,11 +166,15 @@ def _delays(runs: Runs) -> Iterator[Chart]:
             (x, next(iter(of.values())) if len(of) == 1 else -1, f"deadline of {', '.join(of)}")
             for x, of in lines.items()
         ]
-        yield Chart("delay", "Delay of tasks", note, "", curves, kind="delay", x_lines=x_lines, x_end=_end(curves, *lines))
+        yield Chart(
+            "delay", "Delay of tasks", note, "", curves, kind="delay", x_lines=x_lines, x_end=_end(curves, *lines)
+        )
         return
     for place, name in enumerate(dict.fromkeys(name for run in runs for name in run.class_names)):
         having = [run for run in runs if name in run.class_names]
-        curves = [Curve(run.name, *_delay_of(run, run.class_names.index(name)), run.colour, run.index) for run in having]
+        curves = [
+            Curve(run.name, *_delay_of(run, run.class_names.index(name)), run.colour, run.index) for run in having
+        ]
         deadlines = dict.fromkeys(float(run.scenario.tasks[run.class_names.index(name)].deadline_s) for run in having)
         x_lines = [(x, -1, "deadline") for x in deadlines]
         end_s = _end(curves, *deadlines)

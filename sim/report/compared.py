@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.delays import shares
-from sim.evaluation import HEADLINE, Comparison
+from sim.evaluation import Comparison
 from sim.report.beside import ENERGIES, Shown, beside
 from sim.report.digits import measured
 from sim.report.page import Parts, assemble
@@ -37,7 +37,6 @@ def page_of(point: StudiedPoint, runs: Sequence[ReportedRun], about_maps: str) -
     lead = (
         f'<section class="ranking" aria-label="Ranking"><p class="verdict">{escape(verdict(comparison))}</p>'
         f"{ranking(comparison)}{notes_html(comparison.notes())}</section>"
-        f"{tiles_html(beside(_shown(comparison), without=['penalty']))}"
     )
     seeds = "1 seed" if len(comparison.seeds) == 1 else f"{len(comparison.seeds)} seeds"
     scenario = point.scenario
@@ -48,6 +47,7 @@ def page_of(point: StudiedPoint, runs: Sequence[ReportedRun], about_maps: str) -
             subtitle=f"{len(comparison.policies)} policies compared, {seeds}, {scenario.time.num_slot} slots of "
             f"{scenario.time.slot_duration_s:g} s; differences are to {comparison.baseline}, with the same seeds",
             lead=lead,
+            after_map=tiles_html(beside(_shown(comparison), without=["penalty"])),
             runs=runs,
             charts=charts_of(point),
             details=details(point),
@@ -95,7 +95,18 @@ def _delays(point: StudiedPoint) -> list[Chart]:
         title = f"Delay of {task.name}"
         end = _usual_end(curves)
         charts.append(
-            Chart(f"delay-{index}", title, note, "", curves, "delay", x_lines=x_lines, x_end=end, x_title=x_title)
+            Chart(
+                f"delay-{index}",
+                title,
+                note,
+                "",
+                curves,
+                "delay",
+                x_lines=x_lines,
+                x_end=end,
+                x_title=x_title,
+                smooth=True,
+            )
         )
     return charts
 
@@ -139,8 +150,8 @@ def _over_time(point: StudiedPoint) -> Chart:
         stacked = np.stack([one[:length] for one in runs])
         known = np.isfinite(stacked)
         total = np.where(known, stacked, 0.0).sum(axis=0)
-        mean = np.divide(total, known.sum(axis=0), out=np.full(length, np.nan), where=known.any(axis=0))
-        x = np.arange(length) * point.scenario.time.slot_duration_s
+        mean: Floats = np.divide(total, known.sum(axis=0), out=np.full(length, np.nan), where=known.any(axis=0))
+        x = np.arange(length, dtype=np.float64) * point.scenario.time.slot_duration_s
         curves.append(Curve(policy, x, mean, colour, off=comparison.is_unstable(policy)))
     cut_s = comparison.warmup * point.scenario.time.slot_duration_s
     x_lines = [(cut_s, -1, "end of the warm-up")] if comparison.warmup else []
@@ -150,7 +161,10 @@ def _over_time(point: StudiedPoint) -> Chart:
 
 def energy_card(comparison: Comparison) -> str:
     """Return who spends the energy, a bar per policy."""
-    rows, longest = [], max((row["energy_j_mean"].mean for row in comparison.means.values() if "energy_j_mean" in row), default=0.0)
+    rows, longest = (
+        [],
+        max((row["energy_j_mean"].mean for row in comparison.means.values() if "energy_j_mean" in row), default=0.0),
+    )
     if not longest > 0:
         return ""
     for policy in ranked(comparison):
@@ -174,7 +188,9 @@ def energy_card(comparison: Comparison) -> str:
         )
     used = [key for key in ENERGIES if any(row[key].mean > 0 for row in comparison.means.values())]
     legend = "".join(
-        f'<span><i class="c{index}"></i>{escape(name)}</span>' for index, (key, name) in enumerate(ENERGIES.items()) if key in used
+        f'<span><i class="c{index}"></i>{escape(name)}</span>'
+        for index, (key, name) in enumerate(ENERGIES.items())
+        if key in used
     )
     return (
         f'<figure class="card" id="figure-energy"><h3>Energy per slot <span class="unit">J</span></h3>'
@@ -194,7 +210,9 @@ def details(point: StudiedPoint) -> list[tuple[str, str]]:
         "length": f"{scenario.time.num_slot} slots of {scenario.time.slot_duration_s:g} s",
         "warm-up": f"{comparison.warmup} slots ({comparison.warmup_rule})",
         "vehicles": str(scenario.num_vehicle),
-        "task classes": "; ".join(f"{task.name}: deadline {1e3 * float(task.deadline_s):g} ms" for task in scenario.tasks),
+        "task classes": "; ".join(
+            f"{task.name}: deadline {1e3 * float(task.deadline_s):g} ms" for task in scenario.tasks
+        ),
         "serving nodes": ", ".join(node.name for node in scenario.nodes),
         "as the paper reads": "; ".join(scenario.readings()) or "nothing: no more hardware than there is",
     }

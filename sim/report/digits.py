@@ -9,7 +9,7 @@ from sim.statistics import Interval
 NONE = "none"
 _MINUS = "\N{MINUS SIGN}"
 _THIN = "\N{NARROW NO-BREAK SPACE}"
-_HALF_DIGITS = 2
+_TWO_DIGITS_BELOW = 355
 _DECIMALS_MAX = 9
 
 
@@ -32,10 +32,10 @@ def plain(value: float | None, num: int = 3) -> str:
 def fixed(value: float, decimals: int) -> str:
     """Spell a number with some decimals; what rounds to 0 has no sign.
 
-    >>> fixed(-0.0001, 2), fixed(-1234567.0, 0)
-    ('0.00', '\N{MINUS SIGN}1 234 567')
+    >>> fixed(-0.0001, 2), fixed(-1234567.0, -2)
+    ('0.00', '\N{MINUS SIGN}1 234 600')
     """
-    text = f"{value:,.{decimals}f}".replace(",", _THIN)
+    text = f"{round(value, decimals):,.{max(decimals, 0)}f}".replace(",", _THIN)
     if not any(digit in text for digit in "123456789"):
         text = text.lstrip("-")
     return text.replace("-", _MINUS)
@@ -62,10 +62,17 @@ def percent(part: float | None) -> str:
 
 
 def decimals_of(half_width: float) -> int:
-    """Return how many decimals an interval leaves: two digits of its half-width."""
-    if not math.isfinite(half_width) or half_width <= 0:
-        return 0
-    return min(_DECIMALS_MAX, max(0, _HALF_DIGITS - 1 - math.floor(math.log10(half_width))))
+    """Return how many decimals an interval leaves: of its three leading digits, 100 to 354 keep two, others one.
+
+    Negative are digits before the point that it does not bear.
+
+    **Source** Particle Data Group (2024), Review of Particle Physics, *Phys. Rev. D* 110, introduction, section 5.3.
+
+    >>> [decimals_of(half_width) for half_width in (0.0354, 0.0355, 0.0949, 0.095, 354.0)]
+    [3, 2, 2, 2, -1]
+    """
+    digits, _, power = f"{half_width:.2e}".partition("e")
+    return (int(digits.replace(".", "")) < _TWO_DIGITS_BELOW) - int(power)
 
 
 def measured(found: Interval, unit: float = 1.0, *, signed: bool = False) -> str:
@@ -84,6 +91,8 @@ def measured(found: Interval, unit: float = 1.0, *, signed: bool = False) -> str
     if not math.isfinite(half) or half == 0:
         return sign + plain(mean)
     decimals = decimals_of(half)
+    if decimals > _DECIMALS_MAX:
+        return f"{sign}{plain(mean)} ± {plain(half, 1)}"
     if found.bounds is not None:
         low, high = (fixed(end / unit, decimals) for end in found.bounds)
         return f"{sign}{fixed(mean, decimals)} [{low}, {high}]"

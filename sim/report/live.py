@@ -61,4 +61,5 @@ def strip(runs: Sequence[ReportedRun]) -> dict[str, Any]:
 
 
 def _ratio(total: NDArray[Any], count: NDArray[Any]) -> Floats:
-    return np.divide(total, count, out=np.full(len(total), np.nan), where=np.asarray(count) > 0)
+    found: Floats = np.divide(total, count, out=np.full(len(total), np.nan), where=np.asarray(count) > 0)
+    return found

@@ -31,6 +31,7 @@ class Parts(NamedTuple):
     runs : whose maps play
     details : (title, HTML) of what is folded
     end_s : of the charts over time
+    after_map : HTML of what stands below the map
     cards : HTML of what stands among the charts and needs no script
     map_note : what else is to be said of the maps
     """
@@ -43,6 +44,7 @@ class Parts(NamedTuple):
     charts: Sequence[Chart]
     details: Sequence[tuple[str, str]]
     end_s: float
+    after_map: str = ""
     cards: str = ""
     map_note: str = ""
 
@@ -59,7 +61,10 @@ def page(runs: Sequence[ReportedRun]) -> str:
             runs=runs,
             charts=charts_of(runs),
             details=[
-                ("All numbers" if len(runs) == 1 else "All numbers, with the differences to the first run", summary(runs)),
+                (
+                    "All numbers" if len(runs) == 1 else "All numbers, with the differences to the first run",
+                    summary(runs),
+                ),
                 ("What was run", facts(runs)),
             ],
             end_s=max(run.num_slot * run.slot_s for run in runs),
@@ -73,7 +78,9 @@ def _subtitle(runs: Sequence[ReportedRun]) -> str:
         told = f", all with seed {min(seeds)}" if len(seeds) == 1 else ""
         return f"{len(runs)} runs on one clock{told}; differences are to {runs[0].name}"
     (run,) = runs
-    stable = {True: "stable", False: "unstable", None: "too short to tell whether it is stable"}[run.summary()["stable"]]
+    stable = {True: "stable", False: "unstable", None: "too short to tell whether it is stable"}[
+        run.summary()["stable"]
+    ]
     return f"{run.name}; {length(run)}; {run.recorded.status}, {stable}"
 
 
@@ -101,6 +108,7 @@ def assemble(parts: Parts) -> str:
         nav="".join(f'<a href="#{name}">{name.capitalize()}</a>' for name in nav),
         style=(_ASSETS / "style.css").read_text("utf-8"),
         lead=parts.lead,
+        after_map=parts.after_map,
         map=_map(parts, players) if runs else f'<p class="note">{escape(parts.map_note)}</p>' if parts.map_note else "",
         charts="\n".join([parts.cards, *(_figure(chart) for chart in drawn)]),
         flat=_flat([chart for chart in parts.charts if chart.constant]),
@@ -133,7 +141,9 @@ def _map(parts: Parts, players: Sequence[dict[str, Any] | None]) -> str:
         'step, Home and End jump."></canvas></figure>'
         for run in runs
     )
-    return _template("map.html").substitute(maps=cards, count=len(runs), map_note=escape(" ".join([parts.map_note, _map_note(runs, players)]).strip()))
+    return _template("map.html").substitute(
+        maps=cards, count=len(runs), map_note=escape(" ".join([parts.map_note, _map_note(runs, players)]).strip())
+    )
 
 
 def _head(run: ReportedRun) -> str:

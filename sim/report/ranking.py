@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from sim.evaluation import HEADLINE, Comparison
-from sim.report.digits import measured
+from sim.report.digits import NONE, measured
 from sim.report.study import ranked
 from sim.report.tile import COLOURS
+from sim.show import GROUPS
 from sim.statistics import Interval
 
 _ROOM = 2.5
@@ -137,9 +138,7 @@ def _about(comparison: Comparison) -> str:
     return f"{cut}; {num} seeds, 95 % intervals" if num > 1 else f"{cut}; 1 seed"
 
 
-def _row(
-    comparison: Comparison, place: int, policy: str, of_means: Reach, of_differences: Reach | None
-) -> str:
+def _row(comparison: Comparison, place: int, policy: str, of_means: Reach, of_differences: Reach | None) -> str:
     colour = place % COLOURS
     unstable = comparison.is_unstable(policy)
     mean = comparison.means[policy][HEADLINE]
@@ -178,13 +177,16 @@ def _tone(difference: float) -> str:
 
 
 def metrics_table(rows: Mapping[str, Mapping[str, Interval]], comparison: Comparison, *, differences: bool) -> str:
-    """Return all metrics of all policies, one row per metric."""
+    """Return all metrics of all policies, one row per metric; none where all policies have 0."""
     policies = [policy for policy in ranked(comparison) if policy in rows]
-    metrics = dict.fromkeys(metric for policy in policies for metric in rows[policy])
-    head = "".join(f'<th scope="col">{escape(policy)}</th>' for policy in policies)
+    metrics = dict.fromkeys(metric for policy in policies for metric in rows[policy] if _says(rows[policy][metric]))
+    unstable = {one for one in policies if comparison.is_unstable(one, with_baseline=differences)}
+    heads = (f"{policy} (unstable)" if policy in unstable else policy for policy in policies)
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
+    names = {key: name for group in GROUPS.values() for key, name in group.items()}
     body = "".join(
-        f'<tr><th scope="row">{escape(metric)}</th>'
-        + "".join(f"<td>{escape(_cell(rows[one].get(metric), comparison, one, differences))}</td>" for one in policies)
+        f'<tr><th scope="row">{_metric(metric, names)}</th>'
+        + "".join(f"<td>{escape(_cell(rows[one].get(metric), one in unstable, differences))}</td>" for one in policies)
         + "</tr>"
         for metric in metrics
     )
@@ -194,9 +196,16 @@ def metrics_table(rows: Mapping[str, Mapping[str, Interval]], comparison: Compar
     )
 
 
-def _cell(found: Interval | None, comparison: Comparison, policy: str, differences: bool) -> str:
+def _says(found: Interval) -> bool:
+    return math.isfinite(found.mean) and (found.mean != 0 or found.half_width > 0)
+
+
+def _metric(key: str, names: Mapping[str, tuple[str, str]]) -> str:
+    label, unit = names.get(key, (key, ""))
+    return escape(label) + (f' <span class="unit">{escape(unit)}</span>' if unit else "")
+
+
+def _cell(found: Interval | None, unstable: bool, signed: bool) -> str:
     if found is None:
-        return measured(Interval(math.nan, math.nan))
-    if comparison.is_unstable(policy, with_baseline=differences):
-        return f"{measured(Interval(found.mean, math.nan), signed=differences)} (unstable)"
-    return measured(found, signed=differences)
+        return NONE
+    return measured(Interval(found.mean, math.nan) if unstable else found, signed=signed)

@@ -16,7 +16,7 @@ POINTS_MAX = 1000
 """Points of a curve; of more, bins are shown by their mean, least and largest value."""
 _DIGITS = 6
 _ALIKE = 1e-9
-"""Values that differ by at most this part of the largest one are constant: what a float of another order of sums does."""
+"""Values that differ by at most this part of the largest one are constant: round-off makes no curve."""
 _SCALES = {
     "B": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")),
     "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")),
@@ -71,6 +71,7 @@ class Chart:
     x_end : where the x axis ends at first, if that is not the end of the runs
     x_title : of the x axis; by default seconds, of a delay in a unit that suits it
     x_ticks : (x, label), where x only counts
+    smooth : whether a distribution has lines from point to point, and not steps
     """
 
     key: str
@@ -85,6 +86,7 @@ class Chart:
     x_end: float | None = None
     x_title: str = ""
     x_ticks: Sequence[tuple[float, str]] = ()
+    smooth: bool = False
 
     @property
     def constant(self) -> str:
@@ -117,6 +119,7 @@ class Chart:
             "xTitle": x_title,
             "xEnd": None if self.x_end is None else rounded(self.x_end / x_scale),
             "log": self.log,
+            "stepped": self.kind == "delay" and not self.smooth,
             "xTicks": [[rounded(x), label] for x, label in self.x_ticks],
             "level": None if self.level is None else [rounded(self.level[0] / scale), self.level[1]],
             "xLines": [[rounded(x / x_scale), colour, label] for x, colour, label in self.x_lines],

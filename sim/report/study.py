@@ -68,7 +68,9 @@ def open_study(directory: Path) -> Study:
         if isinstance(error, InputError):
             raise
         problem = f"cannot be read as a comparison ({type(error).__name__}: {error})"
-        raise InputError(problem, where=str(file), accepted="what this version of twin compare and sweep writes") from None
+        raise InputError(
+            problem, where=str(file), accepted="what this version of twin compare and sweep writes"
+        ) from None
     return Study(directory, points)
 
 
@@ -81,7 +83,9 @@ def _point(told: dict[str, Any], directory: Path) -> StudiedPoint:
         kept = [one for one in found if one is not None]
         if len(kept) < len(found):
             problem = f"lacks {len(found) - len(kept)} runs of {policy}"
-            raise InputError(problem, where=str(directory), accepted="a whole comparison: the same command completes it")
+            raise InputError(
+                problem, where=str(directory), accepted="a whole comparison: the same command completes it"
+            )
         runs[policy] = kept
     cut = told["warmup_slots"] if told["warmup_rule"] == "given" else None
     comparison = evaluate(runs, seeds, told["baseline"], cut, told["precision"]["asked"])
@@ -117,7 +121,7 @@ def simulate_again(point: StudiedPoint, policies: Sequence[str], folder: Path) -
     walls = [float(point.comparison.runs[policy][0].summary.get("wall_s") or 0.0) for policy in policies]
     if part * sum(walls) > _MAPS_WALL_S:
         return [], f"No map: simulating these runs again takes {part * sum(walls):.0f} s; give runs beside the folder."
-    runs = []
+    runs: list[ReportedRun] = []
     order = ranked(point.comparison)
     for policy in policies:
         out = folder / str(len(runs))

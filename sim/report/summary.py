@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from sim.report.runs import ReportedRun
-from sim.show import GROUPS, number, spell
+from sim.show import GROUPS, spell
 from sim.statistics import difference
 
 _STATUS = {
@@ -73,7 +73,8 @@ def _with_difference(key: str, value: object, first_value: object, *, first: boo
     above = value - first_value if difference(value, first_value) else 0  # sums in another order are equal
     part = f", {100 * above / abs(first_value):+.1f} %" if first_value and above and key not in _SIGNED else ""
     sign = "+" if above > 0 else "±" if above == 0 else ""
-    return f'{text} <span class="difference">{escape(f"({sign}{number(above)}{part})")}</span>'
+    told = f"({sign}{spell('', above)}{part})"
+    return f'{text} <span class="difference">{escape(told)}</span>'
 
 
 def _is_number(value: object) -> bool:

@@ -1,5 +1,8 @@
 "use strict";
 
+/** A chart on paper is drawn for half a page, so that its letters keep their size. */
+const PAPER_WIDTH = 345;
+
 /** One chart: draws itself as SVG, tells values under the pointer, and takes part in the zoom of all. */
 class ChartView {
   constructor(chart) {
@@ -71,7 +74,7 @@ class ChartView {
 
   draw() {
     const { chart, element } = this;
-    const width = Math.max(element.clientWidth, 200);
+    const width = ChartView.paper ? PAPER_WIDTH : Math.max(element.clientWidth, 200);
     const lanes = [...new Set(REPORT.events.map((one) => one.kind))];
     const height = chart.kind === "events" ? 44 + 22 * lanes.length : width < 500 ? 190 : 220;
     const box = { left: chart.kind === "events" ? 12 : 50, right: width - 12, top: 10, bottom: height - 32 };
@@ -143,7 +146,7 @@ class ChartView {
       inside.append(svg("path", { class: "band", d, fill: ink }));
     }
     const line = { class: curve.faint ? "line faint" : "line", stroke: ink };
-    inside.append(svg("path", { ...line, d: lineOf(curve.x, curve.y, x, y, chart.kind === "delay") }));
+    inside.append(svg("path", { ...line, d: lineOf(curve.x, curve.y, x, y, chart.stepped) }));
     if (chart.kind !== "grid") return;
     const kind = MARKERS[curve.colour % 4];
     curve.x.forEach((value, index) => {
@@ -309,6 +312,7 @@ class ChartView {
 }
 
 ChartView.time = 0;
+ChartView.paper = false;
 ChartView.all = REPORT.charts.map((chart) => new ChartView(chart));
 
 (() => {
@@ -337,6 +341,12 @@ ChartView.all = REPORT.charts.map((chart) => new ChartView(chart));
     ChartView.time = event.detail;
     for (const view of ChartView.all) view.playhead(event.detail);
   });
+  function repaint(paper) {
+    ChartView.paper = paper;
+    for (const view of ChartView.all) view.draw();
+    tell("repaint");
+  }
+
   // What is folded is printed, too; and paper is light.
   const folded = () => [...document.querySelectorAll("details")];
   let opened = [];
@@ -344,12 +354,12 @@ ChartView.all = REPORT.charts.map((chart) => new ChartView(chart));
     opened = folded().filter((one) => !one.open);
     for (const one of opened) one.open = true;
     document.documentElement.dataset.paper = "";
-    tell("repaint");
+    repaint(true);
   });
   window.addEventListener("afterprint", () => {
     for (const one of opened) one.open = false;
     delete document.documentElement.dataset.paper;
-    tell("repaint");
+    repaint(false);
   });
   drawAll();
 })();
