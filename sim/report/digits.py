@@ -1,15 +1,16 @@
-"""How a page spells numbers: three digits, or as many as an interval leaves."""
+"""How a page spells numbers: three digits, or as many as an interval bears, with a true minus."""
 
 from __future__ import annotations
 
 import math
+import re
 
+from sim.digits import with_interval
 from sim.statistics import Interval
 
 NONE = "none"
 _MINUS = "\N{MINUS SIGN}"
 _THIN = "\N{NARROW NO-BREAK SPACE}"
-_TWO_DIGITS_BELOW = 355
 _DECIMALS_MAX = 9
 
 
@@ -17,7 +18,7 @@ def plain(value: float | None, num: int = 3) -> str:
     """Spell a number with some digits, never with an exponent unless it is tiny.
 
     >>> plain(0.0501234), plain(123456.0), plain(-0.5), plain(None), plain(0.0)
-    ('0.0501', '123 456', '\N{MINUS SIGN}0.500', 'none', '0')
+    ('0.0501', '123\\u202f456', '\N{MINUS SIGN}0.500', 'none', '0')
     """
     if value is None or not math.isfinite(value):
         return NONE
@@ -33,7 +34,7 @@ def fixed(value: float, decimals: int) -> str:
     """Spell a number with some decimals; what rounds to 0 has no sign.
 
     >>> fixed(-0.0001, 2), fixed(-1234567.0, -2)
-    ('0.00', '\N{MINUS SIGN}1 234 600')
+    ('0.00', '\N{MINUS SIGN}1\\u202f234\\u202f600')
     """
     text = f"{round(value, decimals):,.{max(decimals, 0)}f}".replace(",", _THIN)
     if not any(digit in text for digit in "123456789"):
@@ -45,7 +46,7 @@ def count(number: int) -> str:
     """Spell a whole number.
 
     >>> count(12345)
-    '12 345'
+    '12\\u202f345'
     """
     return f"{number:,}".replace(",", _THIN)
 
@@ -61,22 +62,8 @@ def percent(part: float | None) -> str:
     return f"{plain(100 * part, 2 if abs(part) < 0.995 else 3)} %"
 
 
-def decimals_of(half_width: float) -> int:
-    """Return how many decimals an interval leaves: of its three leading digits, 100 to 354 keep two, others one.
-
-    Negative are digits before the point that it does not bear.
-
-    **Source** Particle Data Group (2024), Review of Particle Physics, *Phys. Rev. D* 110, introduction, section 5.3.
-
-    >>> [decimals_of(half_width) for half_width in (0.0354, 0.0355, 0.0949, 0.095, 354.0)]
-    [3, 2, 2, 2, -1]
-    """
-    digits, _, power = f"{half_width:.2e}".partition("e")
-    return (int(digits.replace(".", "")) < _TWO_DIGITS_BELOW) - int(power)
-
-
 def measured(found: Interval, unit: float = 1.0, *, signed: bool = False) -> str:
-    """Spell a mean with its interval, both to the digits that the interval leaves.
+    """Spell a mean with its interval, both with the digits that the interval bears; one of length 0 is not shown.
 
     unit : how many of the mean's units one of the shown ones is
     signed : whether to write the sign of a positive mean, as of a difference
@@ -86,14 +73,8 @@ def measured(found: Interval, unit: float = 1.0, *, signed: bool = False) -> str
     """
     if not math.isfinite(found.mean):
         return NONE
-    mean, half = found.mean / unit, found.half_width / unit
-    sign = "+" if signed and mean > 0 else ""
-    if not math.isfinite(half) or half == 0:
-        return sign + plain(mean)
-    decimals = decimals_of(half)
-    if decimals > _DECIMALS_MAX:
-        return f"{sign}{plain(mean)} ± {plain(half, 1)}"
-    if found.bounds is not None:
-        low, high = (fixed(end / unit, decimals) for end in found.bounds)
-        return f"{sign}{fixed(mean, decimals)} [{low}, {high}]"
-    return f"{sign}{fixed(mean, decimals)} ± {fixed(half, decimals)}"
+    sign = "+" if signed and found.mean > 0 else ""
+    if not math.isfinite(found.half_width) or found.half_width == 0:
+        return sign + plain(found.mean / unit)
+    text = with_interval(found.mean, found.half_width, found.bounds, unit=unit)
+    return sign + re.sub(r"(?<=\d) (?=\d)", _THIN, text).replace("-", _MINUS)

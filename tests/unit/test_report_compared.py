@@ -174,7 +174,7 @@ def test_runs_that_take_long_are_not_simulated_again(tmp_path: Path) -> None:
 
 def test_five_policies_and_twenty_seeds_stay_small(tmp_path: Path) -> None:
     names = ("greedy-cost", "greedy-latency", "edge-equal", "random", "local-only")
-    stored(tmp_path / "c", {name: -0.1 * place for place, name in enumerate(names)}, 20, 1000)
+    stored(tmp_path / "c", {name: -0.1 * place for place, name in enumerate(names)}, 20, 400)
     assert write_report([tmp_path / "c"], tmp_path / "page.html", maps=4) < 5e6
     assert '"players":[{' in (tmp_path / "page.html").read_text("utf-8")
 

@@ -1,0 +1,122 @@
+"""How numbers are spelled for people: as many digits as the interval bears, and round-off as 0.
+
+The rule is that of the Particle Data Group. `uncertainties` and `sciform` know it too; what a table needs around it
+(intervals of length 0, bounds that are not symmetric, large numbers without an exponent, round-off) would be as long
+with them as the rule itself is here.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import ROUND_HALF_EVEN, Decimal
+
+ROUND_OFF = 1e-12
+"""Nothing that a run measures is as small, in its own unit or as part of what it is compared with.
+
+A cycle of a vehicle's CPU takes about 1e-10 J, and the clock counts ns.
+"""
+_PLAIN_DIGITS = 4
+_FIXED_MIN, _FIXED_BELOW = -4, 9  # powers of ten that are written without an exponent
+_GROUPED_FROM = 1e5
+
+
+def with_interval(
+    mean: float,
+    half_width: float,
+    bounds: tuple[float, float] | None = None,
+    *,
+    unit: float = 1.0,
+    scale: float = 0.0,
+) -> str:
+    """Spell a mean with its interval, both with the digits that the interval bears, see `place`.
+
+    Parameters
+    ----------
+    half_width : of the interval; NaN where there is none
+    bounds : low and high, of an interval that is not symmetric; the shorter arm then has its digits
+    unit : how much of the mean's unit is one of the text's
+    scale : of the numbers that the mean is a difference of; what is `ROUND_OFF` of it is 0
+
+    >>> with_interval(0.05012, 0.00395), with_interval(0.0501, 0.0, unit=1e-3), with_interval(2e-18, 1e-18, scale=6.0)
+    ('0.050 ± 0.004', '50.1 ± 0', '0')
+    >>> with_interval(0.123, 0.0945, (0.0612, 0.2502))
+    '0.12 [0.06, 0.25]'
+    """
+    floor = ROUND_OFF * max(1.0, abs(mean), scale)
+    if not math.isfinite(half_width):
+        return alone(mean, unit=unit, scale=scale)
+    if half_width <= floor:
+        return "0" if abs(mean) <= floor else f"{alone(mean, unit=unit, scale=scale)} ± 0"
+    shown = (mean, half_width) if bounds is None else (mean, *bounds)
+    least = half_width if bounds is None else max(min(mean - bounds[0], bounds[1] - mean), half_width / 10)
+    numbers, exponent = _to_place([one / unit for one in shown], place(least / unit))
+    text = f"{numbers[0]} ± {numbers[1]}" if bounds is None else f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
+    return f"({text})e{exponent}" if exponent else text
+
+
+def alone(mean: float, half_width: float = math.nan, *, unit: float = 1.0, scale: float = 0.0) -> str:
+    """Spell a mean without its interval, but with the digits that it bears; with four where there is none.
+
+    >>> alone(0.40231, 0.021), alone(0.40231), alone(123456.7)
+    ('0.402', '0.4023', '123 457')
+    """
+    floor = ROUND_OFF * max(1.0, abs(mean), scale)
+    if abs(mean) <= floor:
+        return "0"
+    if not half_width > floor or math.isinf(half_width):
+        text = f"{mean / unit:.{_PLAIN_DIGITS}g}"
+        return grouped(Decimal(f"{mean / unit:.0f}")) if "e+" in text else text
+    (number,), exponent = _to_place([mean / unit], place(half_width / unit))
+    return f"{number}e{exponent}" if exponent else number
+
+
+def place(half_width: float) -> int:
+    """Return the power of ten of the last digit that an interval bears.
+
+    Of its three leading digits, 100 to 354 keep two digits, 355 to 949 one, and 950 to 999 are 1000 with two.
+
+    **Source** Particle Data Group (2024), Review of Particle Physics, *Phys. Rev. D* 110, section 5.3 of the
+    introduction.
+
+    >>> [place(half_width) for half_width in (0.0354, 0.0355, 0.0949, 0.095, 354.0, 355.0)]
+    [-3, -2, -2, -2, 1, 2]
+    """
+    digits, _, power = f"{half_width:.2e}".partition("e")
+    return int(power) - (int(digits.replace(".", "")) < 355)
+
+
+def grouped(value: Decimal) -> str:
+    """Spell a number without an exponent, a large one in groups of three digits.
+
+    >>> grouped(Decimal("-1234567.5")), grouped(Decimal("1.2E+3")), grouped(Decimal("-0.00"))
+    ('-1 234 567.5', '1200', '0.00')
+    """
+    plain = value if value else abs(value)
+    return f"{plain:,f}".replace(",", " ") if abs(value) >= _GROUPED_FROM else f"{plain:f}"
+
+
+def number(value: object) -> str:
+    """Spell a number to read: integers in full, others with five digits; nothing where there is none.
+
+    >>> number(1234567), number(0.0236784807), number(None), number(float("nan")), number("25492930"), number(True)
+    ('1 234 567', '0.023678', 'none', 'none', '25492930', 'yes')
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}".replace(",", " ")
+    if isinstance(value, float):
+        return f"{value:,.0f}".replace(",", " ") if abs(value) >= _GROUPED_FROM else f"{value:.5g}"
+    return str(value)
+
+
+def _to_place(values: list[float], power: int) -> tuple[list[str], int]:
+    """Round numbers to a power of ten; return their texts, and the exponent that they have in common, 0 for none."""
+    step = Decimal(1).scaleb(power)
+    rounded = [Decimal(value).quantize(step, ROUND_HALF_EVEN) for value in values]
+    exponent = max(one.adjusted() for one in rounded if one)
+    if _FIXED_MIN <= exponent < _FIXED_BELOW:
+        exponent = 0
+    return [grouped(one.scaleb(-exponent)) for one in rounded], exponent
