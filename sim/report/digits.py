@@ -18,7 +18,7 @@ def plain(value: float | None, num: int = 3) -> str:
     """Spell a number with some digits, never with an exponent unless it is tiny.
 
     >>> plain(0.0501234), plain(123456.0), plain(-0.5), plain(None), plain(0.0)
-    ('0.0501', '123\\u202f456', '\N{MINUS SIGN}0.500', 'none', '0')
+    ('0.0501', '123...456', '\N{MINUS SIGN}0.500', 'none', '0')
     """
     if value is None or not math.isfinite(value):
         return NONE
@@ -34,7 +34,7 @@ def fixed(value: float, decimals: int) -> str:
     """Spell a number with some decimals; what rounds to 0 has no sign.
 
     >>> fixed(-0.0001, 2), fixed(-1234567.0, -2)
-    ('0.00', '\N{MINUS SIGN}1\\u202f234\\u202f600')
+    ('0.00', '\N{MINUS SIGN}1...234...600')
     """
     text = f"{round(value, decimals):,.{max(decimals, 0)}f}".replace(",", _THIN)
     if not any(digit in text for digit in "123456789"):
@@ -46,7 +46,7 @@ def count(number: int) -> str:
     """Spell a whole number.
 
     >>> count(12345)
-    '12\\u202f345'
+    '12...345'
     """
     return f"{number:,}".replace(",", _THIN)
 
