@@ -12,6 +12,7 @@ NONE = "none"
 _MINUS = "\N{MINUS SIGN}"
 _THIN = "\N{NARROW NO-BREAK SPACE}"
 _DECIMALS_MAX = 9
+_GROUPED_FROM = 1e5
 
 
 def plain(value: float | None, num: int = 3) -> str:
@@ -36,7 +37,8 @@ def fixed(value: float, decimals: int) -> str:
     >>> fixed(-0.0001, 2), fixed(-1234567.0, -2)
     ('0.00', '\N{MINUS SIGN}1...234...600')
     """
-    text = f"{round(value, decimals):,.{max(decimals, 0)}f}".replace(",", _THIN)
+    grouped = "," if abs(value) >= _GROUPED_FROM else ""
+    text = f"{round(value, decimals):{grouped}.{max(decimals, 0)}f}".replace(",", _THIN)
     if not any(digit in text for digit in "123456789"):
         text = text.lstrip("-")
     return text.replace("-", _MINUS)

@@ -134,10 +134,11 @@ def _energy(run: ReportedRun) -> Tile:
     ]
     about = ""
     if mean_j is not None:
-        about = f"{plain(mean_j / run.slot_s)} W"
-        most_w = _most_w(run)
-        if most_w:
-            about += f"; everything at full power takes {plain(most_w)} W"
+        drawn_w, most_w = mean_j / run.slot_s, _most_w(run)
+        about = f"{plain(drawn_w)} W"
+        if most_w:  # a reading such as eq. 7 of 'dtecn' has more hardware than there is
+            more = "; more than" if drawn_w > most_w else "; of"
+            about += f"{more} {plain(most_w)} W with everything at full power"
     row = Row("", "", [(joule / total, index) for index, joule in enumerate(spent)])
     value = plain(None if mean_j is None else mean_j / scale)
     return Tile("energy", "Energy", f"{unit} per slot", value, about, [row], legend)
