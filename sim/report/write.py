@@ -11,7 +11,7 @@ from sim.export.output import whole_file
 from sim.report import compared, swept
 from sim.report.page import page
 from sim.report.runs import ReportedRun, open_runs
-from sim.report.study import MAPS, Study, is_study, on_the_map, open_study, simulate_again
+from sim.report.study import MAPS, Study, is_study, on_the_map, open_study, ranked, simulate_again
 
 
 def write_report(directories: Sequence[Path], out: Path, maps: int = MAPS) -> int:
@@ -53,7 +53,11 @@ def _of_study(study: Study, beside: Sequence[Path], maps: int) -> str:
         return swept.page_of(study)
     (point,) = study.points
     if beside:
-        return compared.page_of(point, open_runs(beside), "The runs are those that were given.")
+        given, order = open_runs(beside), ranked(point.comparison)
+        for run in given:
+            if run.recorded.policy in order:
+                run.colour = order.index(run.recorded.policy)
+        return compared.page_of(point, given, "The runs are those that were given.")
     with TemporaryDirectory() as folder:
         runs: list[ReportedRun] = []
         note = ""

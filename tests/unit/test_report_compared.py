@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from physical.errors import InputError
-from sim import Scenario
+from sim import Scenario, run
 from sim.compare import Rules, compare
 from sim.delays import shares
 from sim.evaluation import HEADLINE, Comparison
@@ -46,9 +46,9 @@ def stored(folder: Path, level: dict[str, float], num_seed: int, num_slot: int, 
         for seed in range(num_seed):
             energies = dict(zip(("energy_local_j", "energy_transmit_j", "energy_edge_j"), (2e3, 5e2, 1e3), strict=True))
             summary = {"stable": mean < 10, "energy_j_mean": 3.5, **energies, "deadline_miss_ratio": 0.01, **more}
-            run = Finished(summary, mean + generator.normal(scale=0.2, size=num_slot), delays)
+            made = Finished(summary, mean + generator.normal(scale=0.2, size=num_slot), delays)
             job = Job(text, policy, seed)
-            told = {"policy": policy, "seed": seed, **run.to_dict()}
+            told = {"policy": policy, "seed": seed, **made.to_dict()}
             job.path(folder).write_text(json.dumps(told), "utf-8")
     return compare(scenario, list(level), range(num_seed), folder)
 
@@ -152,12 +152,26 @@ def test_energy_is_split_by_who_spends_it(compared: tuple[Path, Comparison]) -> 
 def test_maps_of_a_comparison_are_its_first_seed(compared: tuple[Path, Comparison]) -> None:
     folder, comparison = compared
     data = report(folder, maps=2).data
-    assert [run["name"] for run in data["runs"]] == on_the_map(open_study(folder).points[0], 2)
-    for run, live in zip(data["runs"], data["live"], strict=True):
-        told = comparison.runs[run["name"]][0].summary
+    assert [one["name"] for one in data["runs"]] == on_the_map(open_study(folder).points[0], 2)
+    for shown, live in zip(data["runs"], data["live"], strict=True):
+        told = comparison.runs[shown["name"]][0].summary
         assert live["energy"][-1] == pytest.approx(told["energy_j_mean"], rel=1e-5)
     assert data["players"][0]["x"] == data["players"][1]["x"]  # one motion
     assert on_the_map(open_study(folder).points[0], 0) == []
+
+
+def test_runs_beside_a_comparison_are_on_its_map(compared: tuple[Path, Comparison], tmp_path: Path) -> None:
+    folder, comparison = compared
+    for policy in ("local-only", "random"):
+        run(Scenario.load("rush-hour", ["time.num_slot=20"]), policy=policy, seed=7, out=tmp_path / policy)
+    write_report([tmp_path / "local-only", folder, tmp_path / "random"], tmp_path / "page.html")
+    runs = Page((tmp_path / "page.html").read_text("utf-8")).data["runs"]
+    assert [(one["name"], one["colour"]) for one in runs] == [
+        ("local-only", ranked(comparison).index("local-only")),
+        ("random", 1),  # it is not compared
+    ]
+    with pytest.raises(InputError, match="one comparison or sweep per page"):
+        write_report([folder, folder], tmp_path / "page.html")
 
 
 def test_the_baseline_is_on_the_map(tmp_path: Path) -> None:
