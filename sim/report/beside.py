@@ -75,7 +75,7 @@ def _tile(number: _Number, shown: Sequence[Shown], reference: Shown) -> Tile:
     means = {one.name: _scaled(one.means.get(number.metric, _NOTHING), number.factor) for one in shown}
     steady = [one for one in shown if not one.unstable] or shown  # who is not may be ever so far off
     known = [abs(means[one.name].mean) for one in steady if math.isfinite(means[one.name].mean)]
-    scale, unit = scale_of(min(known, default=0.0) or max(known, default=0.0), number.unit)
+    scale, unit = scale_of(sorted(known)[len(known) // 2] if known else 0.0, number.unit)
     rows = []
     for one in shown[:ROWS_MAX]:
         found = means[one.name]

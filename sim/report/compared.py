@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sim.delays import shares
 from sim.evaluation import Comparison
 from sim.report.beside import ENERGIES, Shown, beside
-from sim.report.digits import measured
+from sim.report.digits import duration, measured
 from sim.report.page import Parts, assemble
 from sim.report.ranking import metrics_table, notes_html, ranking, verdict
 from sim.report.runs import ReportedRun
@@ -38,14 +38,16 @@ def page_of(point: StudiedPoint, runs: Sequence[ReportedRun], about_maps: str) -
         f'<section class="ranking" aria-label="Ranking"><p class="verdict">{escape(verdict(comparison))}</p>'
         f"{ranking(comparison)}{notes_html(comparison.notes())}</section>"
     )
+    scenario, num = point.scenario, len(comparison.policies)
     seeds = "1 seed" if len(comparison.seeds) == 1 else f"{len(comparison.seeds)} seeds"
-    scenario = point.scenario
+    told = f"{num} policies compared" if num > 1 else comparison.baseline
+    to_baseline = f"; differences are to {comparison.baseline}, with the same seeds" if num > 1 else ""
     return assemble(
         Parts(
             title=f"{', '.join(comparison.policies)} - vectwin report",
             heading=scenario.title or "vectwin report",
-            subtitle=f"{len(comparison.policies)} policies compared, {seeds}, {scenario.time.num_slot} slots of "
-            f"{scenario.time.slot_duration_s:g} s; differences are to {comparison.baseline}, with the same seeds",
+            subtitle=f"{told}, {seeds}, {scenario.time.num_slot} slots of "
+            f"{duration(scenario.time.slot_duration_s)}{to_baseline}",
             lead=lead,
             after_map=tiles_html(beside(_shown(comparison), without=["penalty"])),
             runs=runs,
@@ -66,8 +68,8 @@ def _shown(comparison: Comparison) -> list[Shown]:
         known = [float(time) for time in times if time is not None]
         if known:  # a wall time: no result, so it has no interval
             means["decision_ms_p50"] = Interval(float(np.mean(known)), math.nan)
-        is_baseline = policy == comparison.baseline
-        differences = None if is_baseline else comparison.differences.get(policy)
+        is_baseline = policy == comparison.baseline and len(comparison.policies) > 1
+        differences = comparison.differences.get(policy)
         found.append(Shown(policy, colour, means, differences, comparison.is_unstable(policy), is_baseline))
     return found
 
@@ -89,7 +91,7 @@ def _delays(point: StudiedPoint) -> list[Chart]:
         ]
         note = (
             "Share of the tasks of all seeds that were done within a time, of all that ended, in parts of the deadline "
-            f"({float(task.deadline_s) * 1e3:g} ms); a dropped task never is."
+            f"({duration(float(task.deadline_s))}); a dropped task never is."
         )
         x_lines, x_title = [(1.0, -1, "deadline")], "delay / deadline"
         title = f"Delay of {task.name}"
@@ -211,7 +213,7 @@ def details(point: StudiedPoint) -> list[tuple[str, str]]:
         "warm-up": f"{comparison.warmup} slots ({comparison.warmup_rule})",
         "vehicles": str(scenario.num_vehicle),
         "task classes": "; ".join(
-            f"{task.name}: deadline {1e3 * float(task.deadline_s):g} ms" for task in scenario.tasks
+            f"{task.name}: deadline {duration(float(task.deadline_s))}" for task in scenario.tasks
         ),
         "serving nodes": ", ".join(node.name for node in scenario.nodes),
         "as the paper reads": "; ".join(scenario.readings()) or "nothing: no more hardware than there is",

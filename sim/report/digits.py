@@ -6,6 +6,7 @@ import math
 import re
 
 from sim.digits import with_interval
+from sim.report.series import scale_of
 from sim.statistics import Interval
 
 NONE = "none"
@@ -51,6 +52,19 @@ def count(number: int) -> str:
     '12...345'
     """
     return f"{number:,}".replace(",", _THIN)
+
+
+def duration(seconds: float, scale: float = 0.0, unit: str = "") -> str:
+    """Spell a time in the unit of another one where that reads well, else in one of its own.
+
+    scale, unit : how many seconds the unit has, and its name
+
+    >>> duration(10.0), duration(0.07), duration(0.4, 1e-3, "ms"), duration(10.0, 1e-6, "us")
+    ('10 s', '70 ms', '400 ms', '10 s')
+    """
+    if not scale or not 1e-3 <= seconds / scale < 1e4:
+        scale, unit = scale_of(seconds, "s")
+    return f"{float(f'{seconds / scale:.3g}'):g} {unit}"
 
 
 def percent(part: float | None) -> str:

@@ -117,9 +117,10 @@ def ranking(comparison: Comparison) -> str:
     differences = {policy: row[HEADLINE] for policy, row in comparison.differences.items()}
     near = [differences[one] for one in better if one in differences] or list(differences.values())[:1]
     of_differences = Reach(near, list(differences.values()), at=0.0)
-    heads = ["", "policy", "penalty per slot", ""]
-    heads += [f"difference from {comparison.baseline}", "", "p (Holm)"] if differences else []
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
+    heads = [("", "place"), ("policy", ""), ("penalty per slot", "number"), ("", "drawn")]
+    if differences:
+        heads += [(f"difference from {comparison.baseline}", "number"), ("", "drawn"), ("p (Holm)", "p")]
+    head = "".join(f'<th scope="col" class="{kind}">{escape(text)}</th>' for text, kind in heads)
     rows = "".join(
         _row(comparison, place, policy, of_means, of_differences if differences else None)
         for place, policy in enumerate(order)
@@ -144,7 +145,7 @@ def _row(comparison: Comparison, place: int, policy: str, of_means: Reach, of_di
     mean = comparison.means[policy][HEADLINE]
     text = measured(Interval(mean.mean, math.nan)) if unstable else measured(mean)
     badge = ' <span class="badge bad">unstable</span>' if unstable else ""
-    if policy == comparison.baseline:
+    if policy == comparison.baseline and len(comparison.policies) > 1:
         badge += ' <span class="badge">baseline</span>'
     cells = [
         f'<td class="place">{place + 1}</td>',

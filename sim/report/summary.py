@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from sim.report.digits import duration
 from sim.report.runs import ReportedRun
 from sim.show import GROUPS, spell
 from sim.statistics import difference
@@ -110,7 +111,7 @@ def _vehicles(run: ReportedRun) -> str:
 
 
 def _classes(run: ReportedRun) -> str:
-    return "; ".join(f"{task.name}: deadline {1e3 * float(task.deadline_s):g} ms" for task in run.scenario.tasks)
+    return "; ".join(f"{task.name}: deadline {duration(float(task.deadline_s))}" for task in run.scenario.tasks)
 
 
 def _readings(run: ReportedRun) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from physical.model import energy
 from sim.report.beside import ENERGIES, Shown, beside
-from sim.report.digits import count, fixed, percent, plain
+from sim.report.digits import count, duration, fixed, percent, plain
 from sim.report.runs import ReportedRun
 from sim.report.series import scale_of
 from sim.report.tile import Row, Tile
@@ -96,13 +96,6 @@ def _missed(run: ReportedRun) -> Tile:
     return Tile("missed", "Deadlines missed", "of tasks", percent(ratio), about, rows if len(shares) > 1 else ())
 
 
-def _time(seconds: float, scale: float = 0.0, unit: str = "") -> str:
-    """Spell a time in the unit of another one where that reads well, else in one of its own."""
-    if not scale or not 1e-3 <= seconds / scale < 1e4:
-        scale, unit = scale_of(seconds, "s")
-    return f"{float(f'{seconds / scale:.3g}'):g} {unit}"
-
-
 def _delay(run: ReportedRun) -> Tile:
     mean_s = run.summary_number("delay_s_mean")
     scale, unit = scale_of(mean_s or 0.0, "s")
@@ -112,7 +105,7 @@ def _delay(run: ReportedRun) -> Tile:
         if mine.size:
             part = float(mine.mean()) / float(task.deadline_s)
             parts.append(part)
-            limit = f"of {_time(float(task.deadline_s), scale, unit)}"
+            limit = f"of {duration(float(task.deadline_s), scale, unit)}"
             rows.append(
                 Row(task.name, plain(float(mine.mean()) / scale), [(min(part, 1.0), index)], limit, "", None, 1.0)
             )
@@ -169,7 +162,7 @@ def _knowledge(run: ReportedRun) -> Tile:
         scale, unit = scale_of(age_s, "s")
         worst_s = float(np.nanmax(run.column("twin", "age_of_information_s")))
         about = f"{plain(age_s / run.slot_s, 2)} slots old when the twin decides"
-        row = Row("oldest", _time(worst_s))
+        row = Row("oldest", duration(worst_s))
         return Tile("age", "Age of information", unit, plain(age_s / scale), about, [row])
     wall_s, latency_s = run.column("decisions", "policy_wall_s"), run.column("decisions", "latency_ns") / 1e9
     if not wall_s.size:
@@ -178,8 +171,8 @@ def _knowledge(run: ReportedRun) -> Tile:
     scale, unit = scale_of(median_s, "s")
     about = f"{percent(median_s / run.slot_s)} of a slot; the twin's information is never old"
     if latency_s.any():
-        about = f"simulated: {_time(float(latency_s.mean()))}; a slot has {_time(run.slot_s)}"
-    limit = f"of {_time(run.slot_s)}"
+        about = f"simulated: {duration(float(latency_s.mean()))}; a slot has {duration(run.slot_s)}"
+    limit = f"of {duration(run.slot_s)}"
     rows = [
         Row(
             "99 % within", f"{plain(late_s / scale)} {unit}", [(min(late_s / run.slot_s, 1.0), 0)], limit, "", None, 1.0

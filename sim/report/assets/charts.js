@@ -181,7 +181,9 @@ class ChartView {
   drawAxisX(picture, height) {
     const { chart, box, x } = this;
     const count = Math.max(2, Math.floor((box.right - box.left) / 80));
-    const ticks = chart.xTicks.length ? chart.xTicks : ticksOf(x.low, x.high, count).map((one) => [one, spell(one)]);
+    const whole = chart.kind === "grid" && chart.curves.every((curve) => curve.x.every(Number.isInteger));
+    const places = ticksOf(x.low, x.high, count).filter((one) => !whole || Number.isInteger(one)); // half a seed is none
+    const ticks = chart.xTicks.length ? chart.xTicks : places.map((one) => [one, spell(one)]);
     picture.append(svg("path", { class: "axis", d: `M${box.left} ${box.bottom}H${box.right}` }));
     for (const [value, label] of ticks) {
       if (value < x.low || value > x.high) continue;

@@ -51,7 +51,8 @@ class RoadMap {
     context.clearRect(0, 0, ...this.size);
     context.lineCap = context.lineJoin = "round";
     const pieces = [...this.motion.ways(WAYS_MAX)].map(([x, y, toX, toY]) => [this.place([x, y]), this.place([toX, toY])]);
-    for (const [width, name] of [[15, "edge"], [12, "road"]]) {
+    const wide = Math.min(Math.max(0.015 * this.size[0], 6), 12);
+    for (const [width, name] of [[wide + 3, "edge"], [wide, "road"]]) {
       context.lineWidth = width;
       context.strokeStyle = styleColour(name);
       context.beginPath();

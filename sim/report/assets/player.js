@@ -65,7 +65,8 @@
   function tellLive(view) {
     const live = REPORT.live[view.index];
     const place = Math.max(placeOf(live.x, state.time), 0);
-    const entries = LIVE.filter(([key]) => live[key].some((value) => value)).map(([key, label, text]) => {
+    const told = LIVE.filter(([key]) => REPORT.live.some((one) => one[key].some((value) => value)));
+    const entries = told.map(([key, label, text]) => {
       return html("span", "", `${label} `, html("b", "", text(live[key][place] ?? null)));
     });
     view.live.replaceChildren(html("span", "so-far", "so far:"), ...entries);
