@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 from physical.errors import InputError
@@ -178,7 +179,8 @@ def compare(
             break
         chosen = _continued(chosen, more)
     write_runs(comparison.rows(), directory / "runs.parquet")
-    report = json.dumps(comparison.to_dict(), indent=2, allow_nan=False)
+    made = {"version": version("vectwin"), "scenario": scenario.model_dump(mode="json")}
+    report = json.dumps({**comparison.to_dict(), **made}, indent=2, allow_nan=False)
     (directory / "compare.json").write_text(report + "\n", "utf-8")
     return comparison
 

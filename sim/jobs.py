@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,20 +32,23 @@ class Finished:
     ----------
     summary : of the run
     slot_penalty : [num_slot], NaN for slots without a task that counts
+    delays : how many tasks took how long, see `sim.delays`; empty where that was not kept
     """
 
     summary: dict[str, Any]
     slot_penalty: NDArray[np.float64]
+    delays: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data; what is not known is None."""
         penalty = [value if np.isfinite(value) else None for value in self.slot_penalty.tolist()]
-        return {"summary": self.summary, "slot_penalty": penalty}
+        return {"summary": self.summary, "slot_penalty": penalty, "delays": self.delays}
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Finished:
         """Return what `to_dict` made plain."""
-        return cls(dict(stored["summary"]), np.array(stored["slot_penalty"], dtype=np.float64))
+        penalty = np.array(stored["slot_penalty"], dtype=np.float64)
+        return cls(dict(stored["summary"]), penalty, dict(stored.get("delays", {})))
 
 
 def finish(
@@ -78,16 +81,19 @@ class Job:
     policy: str
     seed: int
 
-    def path(self, directory: Path) -> Path:
-        """Return the file that holds the result, the same for the same run of the same version."""
-        text = "\n".join([version("vectwin"), self.scenario, self.policy, str(self.seed)])
+    def path(self, directory: Path, made_by: str | None = None) -> Path:
+        """Return the file that holds the result, the same for the same run of the same version.
+
+        made_by : the version; by default this one
+        """
+        text = "\n".join([made_by or version("vectwin"), self.scenario, self.policy, str(self.seed)])
         name = hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
         return directory / "runs" / f"{name}.json"
 
-    def finished(self, directory: Path) -> Finished | None:
+    def finished(self, directory: Path, made_by: str | None = None) -> Finished | None:
         """Return what an earlier run gave, or None."""
         try:
-            return Finished.from_dict(json.loads(self.path(directory).read_text("utf-8")))
+            return Finished.from_dict(json.loads(self.path(directory, made_by).read_text("utf-8")))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -104,7 +110,7 @@ class Job:
     def perform(self, scenario: Scenario) -> Finished:
         """Run, and return what is kept."""
         result = run(scenario, policy=self.policy, seed=self.seed, keep_tables=False)
-        return Finished(result.summary, result.slot_penalty)
+        return Finished(result.summary, result.slot_penalty, result.delays)
 
 
 def _run_all(jobs: Sequence[Job], directory: Path, num_worker: int) -> Iterator[tuple[Job, Finished]]:

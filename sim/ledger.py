@@ -18,6 +18,7 @@ from physical.plane.columns import Outcome
 from physical.plane.fleet import VehicleStates
 from physical.plane.ticks import NEVER, NS_PER_S, ns_from_ticks
 from physical.system import System
+from sim.delays import DelayCounts
 from sim.stability import RESOURCES, Waiting
 
 Floats = NDArray[np.float64]
@@ -88,6 +89,7 @@ class Ledger:
         self._lost_ns = _in_ns(qos.floor_delay_s(system.deadline_s, system.objective.qos_floor))
         self._longest_ns = np.full_like(self._lost_ns, NEVER) if system.model.mode == "paper" else self._lost_ns
         self._units_per_j = _units_per_j(system)
+        self.delays = DelayCounts(self._deadline_ns)
         self._first = 0
         self._closed: list[ClosedSlot] = []
         self._backlog: list[list[Floats]] = [[] for _ in range(system.num_node)]
@@ -130,6 +132,8 @@ class Ledger:
         outcome[(outcome == Outcome.COMPLETED) & over] = Outcome.LATE
         dropped = outcome >= Outcome.DROPPED_UPLINK
         counted = (outcome != Outcome.IN_FLIGHT) | over
+        ended = outcome != Outcome.IN_FLIGHT
+        self.delays.add(rows["task_class"], age_ns, ended & ~dropped, ended)
         index = rows["slot"] - self._first
         self._extend(int(index[-1]) + 1)
         self._count("completed", index[outcome == Outcome.COMPLETED])

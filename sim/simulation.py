@@ -44,12 +44,14 @@ class RunResult:
     directory : where the trace is, or None if it is in memory
     status : "complete" or "interrupted"
     slot_penalty : [slots], the penalty of each slot; NaN for slots without a task that counts
+    delays : how many tasks took how long, see `sim.delays`
     """
 
     summary: dict[str, Any]
     directory: Path | None
     status: str
     slot_penalty: NDArray[np.float64]
+    delays: dict[str, Any]
     _tables: dict[str, list[pa.Table]]
 
     def table(self, name: str) -> pa.Table:
@@ -158,7 +160,8 @@ def simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options
     if options.speed is not None:
         summary |= {"realtime_slips": world.pace.num_slip, "realtime_slip_s_max": world.pace.slip_s_max}
     writer.close(status, summary)
-    return RunResult(summary, directory, status, world.recorder.ledger.slot_penalty, writer.tables)
+    ledger = world.recorder.ledger
+    return RunResult(summary, directory, status, ledger.slot_penalty, ledger.delays.to_dict(), writer.tables)
 
 
 def _manifest(scenario: Scenario, policy: str, seed: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,12 @@ class Point:
 
     values : key -> value, as they were given
     comparison : of the policies there
+    scenario : what was run there, as JSON
     """
 
     values: dict[str, str]
     comparison: Comparison
+    scenario: str = ""
 
 
 def parse_grid(texts: Sequence[str]) -> Grid:
@@ -89,7 +92,7 @@ def sweep(
     compared = []
     for index, values in enumerate(points):
         runs = {policy: [found[jobs[index, policy, seed]] for seed in seeds] for policy in policies}
-        compared.append(Point(values, evaluate(runs, tuple(seeds), reference, warmup)))
+        compared.append(Point(values, evaluate(runs, tuple(seeds), reference, warmup), scenarios[index]))
     _write(compared, directory)
     return compared
 
@@ -103,5 +106,7 @@ def _write(points: Sequence[Point], directory: Path) -> None:
     """Store the statistics as JSON, and all summaries as one Parquet table with a row per run."""
     rows = [{**point.values, **row} for point in points for row in point.comparison.rows()]
     write_runs(rows, directory / "runs.parquet")
-    text = json.dumps(to_dict(points), indent=2, allow_nan=False)
+    made = [{"version": version("vectwin"), "scenario": json.loads(point.scenario)} for point in points]
+    told = [{**statistics, **more} for statistics, more in zip(to_dict(points), made, strict=True)]
+    text = json.dumps(told, indent=2, allow_nan=False)
     (directory / "sweep.json").write_text(text + "\n", "utf-8")

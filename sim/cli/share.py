@@ -19,27 +19,46 @@ _FORMATS = ("perfetto", "csv")
     epilog=examples(
         "twin report runs/first --out first.html",
         "twin report runs/first runs/what-if --out compared.html",
+        "twin report runs/compare-rush-hour-1a2b3c4d",
     ),
 )
 def _report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Directories of runs.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE.html", help="Where the page goes.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...", help="Directories of runs, or the one of a comparison or a sweep.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE.html", help="Where the page goes; by default report.html, in RUN if it is one."
+        ),
+    ] = None,
+    maps: Annotated[
+        int,
+        typer.Option("--maps", min=0, metavar="N", help="Of a comparison: simulate a seed of N policies for the map."),
+    ] = 4,
     as_json: Json = False,
 ) -> None:
-    """Write one self-contained page about a run, or about several side by side.
+    """Write one self-contained page about a run, about several side by side, or about a comparison or a sweep.
 
-    It needs no network and no server: summary, a map with the vehicles moving, and charts on one time axis. Runs may be
-    incomplete, as far as they are recorded. Needs the extra "report".
+    It needs no network and no server: the numbers that matter, a map with the vehicles moving, charts on one time axis,
+    and tables. Runs may be incomplete, as far as they are recorded. Of a comparison it ranks the policies, and
+    simulates one seed of the best ones again for the map.
     """
     from sim import show
-    from sim.report import write_report
+    from sim.report.write import default_out, write_report
 
+    if not runs:
+        raise InputError("is missing", where="RUN", accepted="directories of runs, of a comparison or of a sweep")
+    file = default_out(runs) if out is None else out
     with show.spinner("writing the report", shown=not as_json and sys.stderr.isatty()):
-        size = write_report(runs, out)
+        size = write_report(runs, file, maps)
     if as_json:
-        print_json({"report": str(out), "bytes": size, "runs": [str(run) for run in runs]})
+        print_json({"report": str(file), "bytes": size, "runs": [str(run) for run in runs]})
     else:
-        typer.echo(f"{out}: {size / 1e6:.1f} MB, {len(runs)} run{'s' if len(runs) > 1 else ''}")
+        typer.echo(f"{file}: {size / 1e6:.1f} MB")
 
 
 @app.command(

@@ -29,14 +29,14 @@ _NUM_SLOT_TRIED = 2
 class MeasuredJob(Job):
     """A run whose summary also has what the papers' figures need and only the trace knows; see `more`."""
 
-    def path(self, directory: Path) -> Path:
+    def path(self, directory: Path, made_by: str | None = None) -> Path:
         """Return the file that holds the result: another than that of a plain run, which lacks those numbers."""
-        return super().path(directory).with_suffix(".figures.json")
+        return super().path(directory, made_by).with_suffix(".figures.json")
 
     def perform(self, scenario: Scenario) -> Finished:
         """Run, and return what is kept, with the additional numbers in the summary."""
         result = run(scenario, policy=self.policy, seed=self.seed)
-        return Finished(result.summary | more(scenario, result), result.slot_penalty)
+        return Finished(result.summary | more(scenario, result), result.slot_penalty, result.delays)
 
 
 def more(scenario: Scenario, result: RunResult) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 """Makes a self-contained page about runs."""
 
-from sim.report.page import write_report
+from sim.report.write import write_report
 
 __all__ = ["write_report"]

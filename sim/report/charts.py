@@ -1,29 +1,32 @@
-"""Which charts a report has, and their curves."""
+"""Which charts a report has, and their curves: of one run in detail, of several runs with a colour each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.report.beside import ENERGIES
 from sim.report.runs import ReportedRun
 from sim.report.series import Chart, Curve
 
 Floats = NDArray[np.float64]
 Runs = Sequence[ReportedRun]
+Points = tuple[Floats, Floats]
 
 QUANTILES = 500
 """Points of a distribution."""
 MARKS_MAX = 100
 """Vertical lines per kind of event in one run; with more of them, lines would hide the charts."""
 _EVENTS_MAX = 1000
+_WAITING = {"cpu": "vehicles' CPUs", "uplink": "uplinks", "server": "servers"}
 
 
 def charts_of(runs: Runs) -> list[Chart]:
     """Return the charts of runs; those without anything to show are left out."""
     makers: tuple[Callable[[Runs], Iterator[Chart]], ...] = (
-        *(_events, _penalty, _waiting, _backlog, _delays, _missed, _energy, _objective, _position_error),
+        *(_events, _penalty, _missed, _delays, _backlog, _waiting, _energy, _objective, _position_error),
         *(_gain_error, _size_error, _age, _bias, _decision_time, _prompts),
     )
     return [chart for make in makers for chart in make(runs) if any(len(curve.x) for curve in chart.curves)]
@@ -57,7 +60,7 @@ def event_points(runs: Runs) -> list[dict[str, object]]:
             more = f" (every {step}. shown)" if step > 1 else ""
             found.append(
                 {
-                    "label": f"{kind}: {len(chosen)}{more}",
+                    "label": f"{kind}: {len(chosen)}{more}" + (f" · {run.name}" if len(runs) > 1 else ""),
                     "kind": kind,
                     "colour": colour,
                     "run": run.index,
@@ -68,8 +71,15 @@ def event_points(runs: Runs) -> list[dict[str, object]]:
     return [points for points in found if points["x"]]
 
 
-def _named(runs: Runs, run: ReportedRun, what: str) -> str:
-    return what if len(runs) == 1 else f"{what} · {run.name}"
+def _lines(runs: Runs, what: str, points: Callable[[ReportedRun], Points], colour: int = 0) -> list[Curve]:
+    """Return one curve per run: of a single run it is called by what it shows, of several by the run."""
+    if len(runs) == 1:
+        return [Curve(what, *points(runs[0]), colour)]
+    return [Curve(run.name, *points(run), run.colour, run.index) for run in runs]
+
+
+def _of_slots(name: str) -> Callable[[ReportedRun], Points]:
+    return lambda run: (run.slot_time_s, run.column("slots", name))
 
 
 def _events(runs: Runs) -> Iterator[Chart]:
@@ -84,21 +94,31 @@ def _events(runs: Runs) -> Iterator[Chart]:
 
 
 def _penalty(runs: Runs) -> Iterator[Chart]:
-    curves = [
-        Curve(_named(runs, run, "penalty"), run.slot_time_s, run.column("slots", "penalty"), 0, run.index)
-        for run in runs
-    ]
     note = "What each slot cost: the objective without the drift of the backlog. Its mean is what a run is judged by."
-    yield Chart("penalty", "Penalty", note, "per slot", curves)
+    yield Chart("penalty", "Penalty", note, "per slot", _lines(runs, "penalty", _of_slots("penalty")))
+
+
+def _missed(runs: Runs) -> Iterator[Chart]:
+    note = "Of the tasks that appeared in a slot, the share that was late or dropped."
+
+    def points(run: ReportedRun) -> Points:
+        return run.slot_time_s, 100 * run.column("slots", "deadline_miss_ratio")
+
+    yield Chart("missed", "Deadlines missed", note, "%", _lines(runs, "missed", points, 1))
 
 
 def _waiting(runs: Runs) -> Iterator[Chart]:
-    curves = []
-    for colour, (key, name) in enumerate({"cpu": "vehicles' CPUs", "uplink": "uplinks", "server": "servers"}.items()):
-        values = [run.column("slots", f"waiting_{key}_s") for run in runs]
-        if any(np.nan_to_num(one).any() for one in values):
-            for run, one in zip(runs, values, strict=True):
-                curves.append(Curve(_named(runs, run, name), run.slot_time_s, one, colour, run.index))
+    columns = {key: [run.column("slots", f"waiting_{key}_s") for run in runs] for key in _WAITING}
+    if len(runs) > 1:
+        curves = _lines(
+            runs, "waiting", lambda run: (run.slot_time_s, np.sum([one[run.index] for one in columns.values()], axis=0))
+        )
+    else:
+        curves = [
+            Curve(_WAITING[key], runs[0].slot_time_s, values[0], colour)
+            for colour, (key, values) in enumerate(columns.items())
+            if np.nan_to_num(values[0]).any()
+        ]
     note = (
         "Work that waits at the begin of a slot, in seconds of what it waits for, summed over all CPUs, uplinks and "
         "servers. In a stable run it does not keep growing."
@@ -107,46 +127,72 @@ def _waiting(runs: Runs) -> Iterator[Chart]:
 
 
 def _backlog(runs: Runs) -> Iterator[Chart]:
+    if len(runs) > 1:
+        curves = _lines(runs, "", lambda run: (run.slot_time_s, run.lists("slots", "backlog_bytes").sum(axis=1)))
+        yield Chart("backlog", "Backlog of the edge servers", "Bytes waiting at all servers.", "B", curves)
+        return
+    (run,) = runs
     curves = []
-    for run in runs:
-        backlog = run.lists("slots", "backlog_bytes")
-        for index, name in enumerate(run.class_names):
-            if backlog.size:
-                curves.append(Curve(_named(runs, run, name), run.slot_time_s, backlog[:, index], index, run.index))
-        reported = run.lists("decisions", "estimated_backlog_bytes")
-        if len(runs) == 1 and reported.size and reported.shape[1] == len(run.class_names):
-            for index, name in enumerate(run.class_names):
-                label = f"{name}, as the twin knew it"
-                curves.append(Curve(label, run.decision_time_s, reported[:, index], index, run.index, faint=True))
+    backlog, known = run.lists("slots", "backlog_bytes"), run.lists("decisions", "estimated_backlog_bytes")
+    for index, name in enumerate(run.class_names):
+        if backlog.size:
+            curves.append(Curve(name, run.slot_time_s, backlog[:, index], index))
+    for index, name in enumerate(run.class_names):
+        # Where the twin knows nothing but the truth, a second line only hides the first.
+        if known.size and known.shape[1] == len(run.class_names) and not _same(backlog, known):
+            curves.append(
+                Curve(f"{name}, as the twin knew it", run.decision_time_s, known[:, index], index, faint=True)
+            )
     yield Chart("backlog", "Backlog of the edge servers", "Bytes waiting per task class, all servers.", "B", curves)
 
 
+def _same(first: Floats, second: Floats) -> bool:
+    return first.shape == second.shape and bool(np.allclose(first, second, rtol=1e-9))
+
+
 def _delays(runs: Runs) -> Iterator[Chart]:
-    curves: list[Curve] = []
-    lines: dict[float, dict[str, int]] = {}
-    usual_s = 0.0
-    for run in runs:
-        task_class = run.table("tasks").column("task_class").to_numpy()
-        delay_s = run.column("tasks", "done_ns") / 1e9 - run.column("tasks", "generated_ns") / 1e9
-        for index, task in enumerate(run.scenario.tasks):
-            x, y = distribution(delay_s[task_class == index], run.outcome[task_class == index])
-            curves.append(Curve(_named(runs, run, task.name), x, y, index, run.index))
-            if x.size:
-                usual_s = max(usual_s, float(x[np.searchsorted(y, min(0.95, y[-1]))]))
-            lines.setdefault(float(task.deadline_s), {})[task.name] = index
     note = (
         "Share of the tasks that were done within a time, of all that ended; a dropped task never is. "
         "The upright lines are the deadlines. At first the axis ends where 19 of 20 are done; double-click to see all."
     )
-    end_s = 1.1 * max(usual_s, *lines)
-    # A line of several classes has the colour of none.
-    x_lines = [
-        (x, next(iter(of.values())) if len(of) == 1 else -1, f"deadline of {', '.join(of)}") for x, of in lines.items()
-    ]
-    yield Chart("delay", "Delay of tasks", note, "", curves, kind="delay", x_lines=x_lines, x_end=end_s)
+    if len(runs) == 1:
+        (run,) = runs
+        curves = [Curve(task.name, *_delay_of(run, k), k) for k, task in enumerate(run.scenario.tasks)]
+        lines: dict[float, dict[str, int]] = {}
+        for index, task in enumerate(run.scenario.tasks):
+            lines.setdefault(float(task.deadline_s), {})[task.name] = index
+        # A line of several classes has the colour of none.
+        x_lines = [
+            (x, next(iter(of.values())) if len(of) == 1 else -1, f"deadline of {', '.join(of)}")
+            for x, of in lines.items()
+        ]
+        yield Chart(
+            "delay", "Delay of tasks", note, "", curves, kind="delay", x_lines=x_lines, x_end=_end(curves, *lines)
+        )
+        return
+    for place, name in enumerate(dict.fromkeys(name for run in runs for name in run.class_names)):
+        having = [run for run in runs if name in run.class_names]
+        curves = [
+            Curve(run.name, *_delay_of(run, run.class_names.index(name)), run.colour, run.index) for run in having
+        ]
+        deadlines = dict.fromkeys(float(run.scenario.tasks[run.class_names.index(name)].deadline_s) for run in having)
+        x_lines = [(x, -1, "deadline") for x in deadlines]
+        end_s = _end(curves, *deadlines)
+        yield Chart(f"delay-{place}", f"Delay of {name}", note, "", curves, kind="delay", x_lines=x_lines, x_end=end_s)
 
 
-def distribution(delay_s: Floats, outcome: NDArray[np.int8]) -> tuple[Floats, Floats]:
+def _delay_of(run: ReportedRun, task_class: int) -> Points:
+    chosen = run.task_class == task_class
+    return distribution(run.delay_s[chosen], run.outcome[chosen])
+
+
+def _end(curves: Sequence[Curve], *deadlines: float) -> float:
+    """Return where the axis of a distribution ends at first."""
+    usual = [float(curve.x[np.searchsorted(curve.y, min(0.95, curve.y[-1]))]) for curve in curves if curve.x.size]
+    return 1.1 * max([*usual, *deadlines])
+
+
+def distribution(delay_s: Floats, outcome: NDArray[np.int8]) -> Points:
     """Return delays and the share of tasks done by then; tasks in flight do not count, dropped ones are never done.
 
     >>> distribution(np.array([0.3, 0.1, 0.2, np.nan]), np.array([1, 1, 3, 0], dtype=np.int8))[1].round(3).tolist()
@@ -160,113 +206,122 @@ def distribution(delay_s: Floats, outcome: NDArray[np.int8]) -> tuple[Floats, Fl
     return np.concatenate([done[:1], done[chosen]]), np.concatenate([[0.0], (chosen + 1) / num_ended])
 
 
-def _missed(runs: Runs) -> Iterator[Chart]:
-    curves = [
-        Curve(_named(runs, run, "missed"), run.slot_time_s, run.column("slots", "deadline_miss_ratio"), 1, run.index)
-        for run in runs
-    ]
-    note = "Of the tasks that appeared in a slot, the share that was late or dropped."
-    yield Chart("missed", "Deadlines missed", note, "share", curves)
-
-
 def _energy(runs: Runs) -> Iterator[Chart]:
-    kinds = {"energy_local_j": "vehicles", "energy_edge_j": "edge servers", "energy_transmit_j": "transmission"}
-    curves = []
-    for colour, (key, name) in enumerate(kinds.items()):
-        values = [run.column("slots", key) for run in runs]
-        if colour < 2 or any(np.nan_to_num(one).any() for one in values):
-            for run, one in zip(runs, values, strict=True):
-                curves.append(Curve(_named(runs, run, name), run.slot_time_s, one, colour, run.index))
+    columns = {key: [run.column("slots", key) for run in runs] for key in ENERGIES}
+    if len(runs) > 1:
+        curves = _lines(
+            runs, "", lambda run: (run.slot_time_s, np.sum([one[run.index] for one in columns.values()], axis=0))
+        )
+        yield Chart("energy", "Energy per slot", "What the tasks of a slot took, everywhere.", "J", curves)
+        return
+    curves = [
+        Curve(ENERGIES[key], runs[0].slot_time_s, values[0], colour)
+        for colour, (key, values) in enumerate(columns.items())
+        if np.nan_to_num(values[0]).any()
+    ]
     yield Chart("energy", "Energy per slot", "What the tasks of a slot took, by who spent it.", "J", curves)
 
 
 def _objective(runs: Runs) -> Iterator[Chart]:
-    curves = []
-    for run in runs:
-        realised, expected = run.column("slots", "objective"), run.column("decisions", "objective_predicted")
-        curves.append(Curve(_named(runs, run, "realised"), run.slot_time_s, realised, 0, run.index))
-        curves.append(Curve(_named(runs, run, "expected"), run.decision_time_s, expected, 1, run.index, faint=True))
-    note = "What each slot brought, and what followed from the twin's belief when it decided. Less is better."
+    curves = _lines(runs, "realised", _of_slots("objective"))
+    note = "What each slot brought, the drift of the backlog included. Less is better."
+    if len(runs) == 1:
+        expected = runs[0].column("decisions", "objective_predicted")
+        curves.append(Curve("expected", runs[0].decision_time_s, expected, 1, faint=True))
+        note = "What each slot brought, and what followed from the twin's belief when it decided. Less is better."
     yield Chart("objective", "Objective", note, "per slot", curves)
 
 
-def _of_vehicles(runs: Runs, name: str, scale: float = 1.0, *, absolute: bool = False) -> Iterator[Curve]:
-    for run in runs:
-        time_s, mean, largest = run.over_vehicles(name, absolute=absolute)
-        yield from _mean_and_worst(runs, run, time_s, mean * scale, largest * scale)
-
-
-def _mean_and_worst(runs: Runs, run: ReportedRun, time_s: Floats, mean: Floats, worst: Floats) -> Iterable[Curve]:
-    yield Curve(_named(runs, run, "mean"), time_s, mean, 0, run.index)
-    yield Curve(_named(runs, run, "worst vehicle"), time_s, worst, 1, run.index, faint=True)
+def _of_vehicles(runs: Runs, name: str, *, absolute: bool = False) -> list[Curve]:
+    """Return the mean over vehicles, and of a single run the worst of them."""
+    found = {run.index: run.over_vehicles(name, absolute=absolute) for run in runs}
+    curves = _lines(runs, "mean", lambda run: found[run.index][:2])
+    if len(runs) == 1:
+        time_s, _, largest = found[runs[0].index]
+        curves.append(Curve("worst vehicle", time_s, largest, 1, faint=True))
+    return curves
 
 
 def _position_error(runs: Runs) -> Iterator[Chart]:
     note = "Distance between where the twin believed a vehicle when it decided, and where it was."
-    yield Chart("position", "Twin: position error", note, "m", list(_of_vehicles(runs, "position_error_m")))
+    yield Chart("position", "Twin: position error", note, "m", _of_vehicles(runs, "position_error_m"))
 
 
 def _gain_error(runs: Runs) -> Iterator[Chart]:
-    curves = list(_of_vehicles(runs, "channel_gain_error_db", absolute=True))
+    curves = _of_vehicles(runs, "channel_gain_error_db", absolute=True)
     note = "Difference between estimated and true channel gain, either way."
     yield Chart("gain", "Twin: channel gain error", note, "dB", curves)
 
 
 def _size_error(runs: Runs) -> Iterator[Chart]:
-    curves: list[Curve] = []
-    for run in runs:
-        time_s, mean, worst = run.size_errors()
-        if np.nan_to_num(worst).any():
-            curves += _mean_and_worst(runs, run, time_s, 100 * mean, 100 * worst)
+    found = {run.index: run.size_errors() for run in runs}
+    if not any(np.nan_to_num(worst).any() for _, _, worst in found.values()):
+        return
+    curves = _lines(runs, "mean", lambda run: (found[run.index][0], 100 * found[run.index][1]))
+    if len(runs) == 1:
+        time_s, _, worst = found[runs[0].index]
+        curves.append(Curve("worst vehicle", time_s, 100 * worst, 1, faint=True))
     note = "Difference between estimated and true task sizes in parts of the true ones, either way."
     yield Chart("size", "Twin: task size error", note, "%", curves)
 
 
 def _age(runs: Runs) -> Iterator[Chart]:
     note = "How old the newest report of a vehicle was when the twin decided."
-    yield Chart("age", "Twin: age of information", note, "s", list(_of_vehicles(runs, "age_of_information_s")))
+    yield Chart("age", "Twin: age of information", note, "s", _of_vehicles(runs, "age_of_information_s"))
 
 
 def _bias(runs: Runs) -> Iterator[Chart]:
-    curves = []
-    for run in runs:
-        time_s, mean, _ = run.over_vehicles("estimation_bias_hz")
-        if mean.any():
-            curves.append(Curve(_named(runs, run, "mean over vehicles"), time_s, mean, 0, run.index))
-    note = "Bias of the edge frequencies that the twin reckons with."
-    yield Chart("bias", "Twin: estimation bias", note, "Hz", curves)
+    found = {run.index: run.over_vehicles("estimation_bias_hz")[:2] for run in runs}
+    if any(mean.any() for _, mean in found.values()):
+        curves = _lines(runs, "mean over vehicles", lambda run: found[run.index])
+        note = "Bias of the edge frequencies that the twin reckons with."
+        yield Chart("bias", "Twin: estimation bias", note, "Hz", curves)
 
 
 def _decision_time(runs: Runs) -> Iterator[Chart]:
     curves = []
-    for run in runs:
-        latency_s, wall_s = run.column("decisions", "latency_ns") / 1e9, run.column("decisions", "policy_wall_s")
-        if latency_s.any():
-            label = _named(runs, run, "latency, simulated")
-            curves.append(Curve(label, run.decision_time_s, np.where(latency_s > 0, latency_s, np.nan), 0, run.index))
-        label = _named(runs, run, "wall time of the policy")
-        curves.append(Curve(label, run.decision_time_s, np.where(wall_s > 0, wall_s, np.nan), 1, run.index, faint=True))
+    columns = {run.index: (run.column("decisions", "latency_ns") / 1e9, run) for run in runs}
+    takes_time = any(latency_s.any() for latency_s, _ in columns.values())
+    if takes_time:
+        curves += _lines(
+            runs, "latency, simulated", lambda run: (run.decision_time_s, _positive(columns[run.index][0]))
+        )
+    if len(runs) == 1 or not takes_time:
+        walls = _lines(
+            runs,
+            "wall time of the policy",
+            lambda run: (run.decision_time_s, _positive(run.column("decisions", "policy_wall_s"))),
+            1,
+        )
+        curves += walls
     slot_s = runs[0].slot_s
     note = (
-        "Simulated time from the begin of a decision to its commands, where decisions take any, and the wall time that "
+        "Simulated time from the begin of a decision to its commands, where decisions take any, or the wall time that "
         "the policy took. The dashed line is the length of a slot. Logarithmic."
     )
     level = (slot_s, f"slot, {slot_s:g} s")
     yield Chart("latency", "Time to decide", note, "s", curves, level=level, log=True)
 
 
+def _positive(values: Floats) -> Floats:
+    return np.where(values > 0, values, np.nan)
+
+
 def _prompts(runs: Runs) -> Iterator[Chart]:
-    tokens: list[Curve] = []
-    times: list[Curve] = []
-    columns = {"num_token": "prompt", "num_reused_token": "of it reused", "num_answer_token": "answer"}
     for run in runs:
+        of = "" if len(runs) == 1 else f" of {run.name}"
+        key = "" if len(runs) == 1 else f"-{run.index}"
         slot_s = run.column("prompts", "slot") * run.slot_s
-        for colour, (key, name) in enumerate(columns.items()):
-            tokens.append(Curve(_named(runs, run, name), slot_s, run.column("prompts", key), colour, run.index))
-        for colour, name in enumerate(("prefill", "decode")):
-            values = run.column("prompts", f"{name}_wall_s")
-            times.append(Curve(_named(runs, run, name), slot_s, values, colour, run.index))
-    note = "Tokens of each question to the language model, and of its answer."
-    yield Chart("tokens", "Language model: tokens", note, "tokens", tokens)
-    note = "Wall time to read the prompt (prefill) and to write the answer (decode)."
-    yield Chart("prompt-times", "Language model: times", note, "s", times)
+        columns = {"num_token": "prompt", "num_reused_token": "of it reused", "num_answer_token": "answer"}
+        tokens = [
+            Curve(name, slot_s, run.column("prompts", column), colour)
+            for colour, (column, name) in enumerate(columns.items())
+        ]
+        times = [
+            Curve(name, slot_s, run.column("prompts", f"{name}_wall_s"), colour)
+            for colour, name in enumerate(("prefill", "decode"))
+        ]
+        note = "Tokens of each question to the language model, and of its answer."
+        yield Chart(f"tokens{key}", f"Language model{of}: tokens", note, "tokens", tokens)
+        note = "Wall time to read the prompt (prefill) and to write the answer (decode)."
+        yield Chart(f"prompt-times{key}", f"Language model{of}: times", note, "s", times)

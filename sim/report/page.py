@@ -4,83 +4,125 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import cache
 from html import escape
 from importlib.resources import files
-from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, NamedTuple
 
-from physical.errors import InputError
-from sim.export.output import whole_file
 from sim.report.charts import charts_of, event_points, marks
+from sim.report.live import live_of, strip
 from sim.report.motion import PLAYER_BYTES, Blobs, motion_of
-from sim.report.runs import ReportedRun, open_runs
+from sim.report.runs import ReportedRun
 from sim.report.series import POINTS_MAX, Chart
-from sim.report.summary import facts, summary
+from sim.report.summary import facts, length, summary
+from sim.report.tile import COLOURS
+from sim.report.tile import html as tiles_html
+from sim.report.tiles import tiles_of
 
 _ASSETS = files("sim.report") / "assets"
-_SCRIPTS = ("common.js", "charts.js", "map.js", "player.js")
+_SCRIPTS = ("common.js", "plot.js", "charts.js", "motion.js", "map.js", "player.js")
 
 
-def write_report(directories: Sequence[Path], out: Path) -> int:
-    """Write the report of some runs; return its size in bytes.
+class Parts(NamedTuple):
+    """What differs between kinds of pages.
 
-    Raises
-    ------
-    InputError : no run, one that cannot be read or holds no slot, a name that is not HTML, the extra is missing
+    title : of the window
+    lead : HTML of what stands first
+    runs : whose maps play
+    details : (title, HTML) of what is folded
+    end_s : of the charts over time
+    after_map : HTML of what stands below the map
+    cards : HTML of what stands among the charts and needs no script
+    map_note : what else is to be said of the maps
     """
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"{out.name!r} is no name for a page", where="--out", accepted="FILE.html")
-    text = page(open_runs(directories)).encode("utf-8")
-    with whole_file(out) as file:
-        file.write(text)
-    return len(text)
+
+    title: str
+    heading: str
+    subtitle: str
+    lead: str
+    runs: Sequence[ReportedRun]
+    charts: Sequence[Chart]
+    details: Sequence[tuple[str, str]]
+    end_s: float
+    after_map: str = ""
+    cards: str = ""
+    map_note: str = ""
 
 
 def page(runs: Sequence[ReportedRun]) -> str:
     """Return the page about some runs; equal runs give equal pages."""
-    charts = charts_of(runs)
-    blobs = Blobs()
-    players = [motion_of(run, blobs, PLAYER_BYTES // len(runs)) for run in runs]
+    name = " | ".join(dict.fromkeys(run.name for run in runs))
+    return assemble(
+        Parts(
+            title=f"{name} - vectwin report",
+            heading=runs[0].scenario.title or "vectwin report",
+            subtitle=_subtitle(runs),
+            lead=tiles_html(tiles_of(runs)),
+            runs=runs,
+            charts=charts_of(runs),
+            details=[
+                (
+                    "All numbers" if len(runs) == 1 else "All numbers, with the differences to the first run",
+                    summary(runs),
+                ),
+                ("What was run", facts(runs)),
+            ],
+            end_s=max(run.num_slot * run.slot_s for run in runs),
+        )
+    )
+
+
+def _subtitle(runs: Sequence[ReportedRun]) -> str:
+    if len(runs) > 1:
+        seeds = {run.recorded.seed for run in runs}
+        told = f", all with seed {min(seeds)}" if len(seeds) == 1 else ""
+        return f"{len(runs)} runs on one clock{told}; differences are to {runs[0].name}"
+    (run,) = runs
+    stable = {True: "stable", False: "unstable", None: "too short to tell whether it is stable"}[
+        run.summary()["stable"]
+    ]
+    return f"{run.name}; {length(run)}; {run.recorded.status}, {stable}"
+
+
+def assemble(parts: Parts) -> str:
+    """Return the page of given parts."""
+    runs, blobs = parts.runs, Blobs()
+    players = [motion_of(run, blobs, PLAYER_BYTES // max(len(runs), 1)) for run in runs]
+    drawn = [chart for chart in parts.charts if not chart.constant]
     data: dict[str, Any] = {
-        "runs": [{"name": run.name, "index": run.index} for run in runs],
-        "endS": max(run.num_slot * run.slot_s for run in runs),
-        "charts": [chart.data() for chart in charts],
+        "runs": [{"name": run.name, "index": run.index, "colour": run.colour} for run in runs],
+        "endS": parts.end_s,
+        "charts": [chart.data() for chart in drawn],
         "marks": marks(runs),
         "events": event_points(runs),
         "players": players,
+        "live": [live_of(run) for run in runs],
+        "strip": strip(runs) if runs else None,
+        "blobs": blobs.texts,
     }
-    title = " | ".join(dict.fromkeys(run.name for run in runs))
-    template = Template((_ASSETS / "page.html").read_text("utf-8"))
-    return template.substitute(
-        title=escape(f"{title} - vectwin report"),
-        heading=escape(runs[0].scenario.title or "vectwin report"),
-        subtitle=escape(title if len(runs) == 1 else f"{len(runs)} runs side by side: {title}"),
+    nav = [*(["map"] if runs else []), "charts", "details"]
+    return _template("page.html").substitute(
+        title=escape(parts.title),
+        heading=escape(parts.heading),
+        subtitle=escape(parts.subtitle),
+        nav="".join(f'<a href="#{name}">{name.capitalize()}</a>' for name in nav),
         style=(_ASSETS / "style.css").read_text("utf-8"),
-        facts=facts(runs),
-        summary=summary(runs),
-        runs=_options([run.name for run in runs]),
-        several="" if len(runs) > 1 else " hidden",
-        map_note=escape(_map_note(runs, players)),
-        charts="\n".join(_figure(chart) for chart in charts),
-        chart_note=escape(_chart_note(charts)),
-        data=_json({**data, "blobs": blobs.texts}),
-        library=_library(),
+        lead=parts.lead,
+        after_map=parts.after_map,
+        map=_map(parts, players) if runs else f'<p class="note">{escape(parts.map_note)}</p>' if parts.map_note else "",
+        charts="\n".join([parts.cards, *(_figure(chart) for chart in drawn)]),
+        flat=_flat([chart for chart in parts.charts if chart.constant]),
+        chart_note=escape(_chart_note(drawn)),
+        details="\n".join(
+            f"<details><summary>{escape(title)}</summary>{inside}</details>" for title, inside in parts.details
+        ),
+        data=_json(data),
         scripts="\n".join((_ASSETS / name).read_text("utf-8") for name in _SCRIPTS),
     )
 
 
-@cache
-def _library() -> str:
-    """Return plotly.js."""
-    try:
-        from plotly.offline import get_plotlyjs
-    except ImportError as error:
-        raise InputError(f'needs the extra report ({error}): pip install "vectwin[report]"', where="report") from None
-    text: str = get_plotlyjs()
-    assert "</script" not in text.lower()
-    return text
+def _template(name: str) -> Template:
+    return Template((_ASSETS / name).read_text("utf-8"))
 
 
 def _json(value: object) -> str:
@@ -89,23 +131,50 @@ def _json(value: object) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _options(names: Sequence[str]) -> str:
-    return "".join(f'<option value="{index}">{escape(name)}</option>' for index, name in enumerate(names))
+def _map(parts: Parts, players: Sequence[dict[str, Any] | None]) -> str:
+    runs = parts.runs
+    several = len(runs) > 1
+    cards = "\n".join(
+        f'<figure class="road"><figcaption>{_head(run) if several else ""}<span class="live" id="live-{run.index}">'
+        f'</span></figcaption><canvas id="road-{run.index}" tabindex="0" role="img" aria-label="Map of '
+        f"{escape(run.name)}: vehicles, serving nodes and the links between them. Space plays or pauses, arrow keys "
+        'step, Home and End jump."></canvas></figure>'
+        for run in runs
+    )
+    return _template("map.html").substitute(
+        maps=cards, count=len(runs), map_note=escape(" ".join([parts.map_note, _map_note(runs, players)]).strip())
+    )
+
+
+def _head(run: ReportedRun) -> str:
+    return f'<strong><i class="dot c{run.colour % COLOURS}"></i>{escape(run.name)}</strong>'
 
 
 def _figure(chart: Chart) -> str:
     key, title = escape(chart.key), escape(chart.title)
     return (
-        f'<figure id="figure-{key}"><h3>{title}</h3><div class="chart" id="chart-{key}" role="img" '
-        f'aria-label="{title}: {escape(chart.note)}"></div><figcaption>{escape(chart.note)}</figcaption></figure>'
+        f'<figure class="card" id="figure-{key}"><h3>{title} <span class="unit"></span></h3><div class="legend"></div>'
+        f'<div class="chart" id="chart-{key}" role="img" aria-label="{title}: {escape(chart.note)}"></div>'
+        f"<figcaption>{escape(chart.note)}</figcaption></figure>"
     )
+
+
+def _flat(charts: Sequence[Chart]) -> str:
+    """Return a line for each chart that would be a flat line."""
+    lines = "".join(
+        f'<li id="figure-{escape(chart.key)}"><strong>{escape(chart.title)}</strong>: {escape(chart.constant)}.</li>'
+        for chart in charts
+    )
+    return f'<ul class="flat">{lines}</ul>' if lines else ""
 
 
 def _chart_note(charts: Sequence[Chart]) -> str:
     size = max((chart.bin_size for chart in charts), default=1)
+    if not any(chart.kind == "time" for chart in charts):
+        return ""
     note = (
-        "All charts over time share one axis: zoom in one, and the others follow; double-click to zoom out; a click "
-        "shows that time on the map."
+        "All charts over time share one axis: drag to zoom in one, and the others follow; double-click to zoom out; a "
+        "click shows that time on the map."
     )
     if size > 1:
         note += (

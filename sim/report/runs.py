@@ -12,6 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from physical.errors import InputError
+from physical.model import qos
+from physical.system import System
 from sim.replay import RecordedRun
 from sim.stability import RESOURCES, is_stable
 
@@ -26,24 +28,32 @@ class ReportedRun:
     ----------
     directory : of the run
     index : place in the report
+    name : what it is called; by default its policy and seed
+    colour : by default its place
 
     Raises
     ------
     InputError : see `RecordedRun`
     """
 
-    def __init__(self, directory: Path, index: int) -> None:
+    def __init__(self, directory: Path, index: int, name: str = "", colour: int | None = None) -> None:
         self.recorded = RecordedRun(directory)
         self.index = index
+        self.colour = index if colour is None else colour
         self.scenario = self.recorded.scenario
         self.slot_s = self.scenario.time.slot_duration_s
         self.num_slot = self.recorded.num_slot
-        self.name = f"{self.recorded.policy}, seed {self.recorded.seed}"
+        self.name = name or f"{self.recorded.policy}, seed {self.recorded.seed}"
 
     @property
     def class_names(self) -> list[str]:
         """Names of the task classes."""
         return [task.name for task in self.scenario.tasks]
+
+    @cached_property
+    def system(self) -> System:
+        """Constants of what was run."""
+        return self.scenario.system()
 
     @property
     def is_whole(self) -> bool:
@@ -87,6 +97,18 @@ class ReportedRun:
         found: NDArray[np.int8] = of_text[texts.indices.to_numpy()]
         return found
 
+    @cached_property
+    def task_class(self) -> Ints:
+        """Class of each task."""
+        found: Ints = self.table("tasks").column("task_class").to_numpy()
+        return found
+
+    @cached_property
+    def delay_s(self) -> Floats:
+        """Time from each task's appearance to its end, s; NaN where it has none."""
+        found: Floats = self.column("tasks", "done_ns") / 1e9 - self.column("tasks", "generated_ns") / 1e9
+        return found
+
     def over_vehicles(self, name: str, *, absolute: bool = False) -> tuple[Floats, Floats, Floats]:
         """Return time, mean and maximum over vehicles of a column of the table `twin`, [decisions]."""
         slot, values = self.table("twin").column("slot").to_numpy(), self.column("twin", name)
@@ -128,6 +150,9 @@ class ReportedRun:
         found["stable"] = is_stable(np.stack(waiting, axis=1))
         for key in ("energy_local_j", "energy_transmit_j", "energy_edge_j"):
             found[key] = float(self.column("slots", key).sum())
+        spent = [found[key] for key in ("energy_local_j", "energy_transmit_j", "energy_edge_j")]
+        found["energy_j_mean"] = sum(spent) / self.num_slot
+        found |= self._of_tasks()
         found["backlog_bytes_mean"] = _mean(self.lists("slots", "backlog_bytes").sum(axis=1))
         found["tasks_generated"] = len(outcome)
         for code, key in enumerate(("tasks_in_flight", "tasks_completed", "tasks_late", "tasks_dropped")):
@@ -137,6 +162,21 @@ class ReportedRun:
         found["decisions_repaired"] = int(self.column("decisions", "repaired").sum())
         found["fallbacks"] = int(self.column("decisions", "fallback").sum())
         return found
+
+    def _of_tasks(self) -> dict[str, float | None]:
+        """Return mean delay and share of misses as the books of a run have them, see `sim.ledger.Ledger`."""
+        end_s, deadline_s = self.num_slot * self.slot_s, self.system.deadline_s[self.task_class]
+        lost_s = qos.floor_delay_s(deadline_s, self.system.objective.qos_floor)
+        age_s = np.where(self.outcome == 0, end_s - self.column("tasks", "generated_ns") / 1e9, self.delay_s)
+        counted = (self.outcome > 0) | (age_s > deadline_s)
+        missed = (self.outcome == 3) | (age_s > deadline_s)
+        delay_s = np.where(self.outcome == 3, np.maximum(age_s, lost_s), age_s)
+        return {"delay_s_mean": _mean(delay_s[counted]), "deadline_miss_ratio": _mean(missed[counted].astype(float))}
+
+    def summary_number(self, key: str) -> float | None:
+        """Return a number of the summary, if it has it."""
+        value = self.summary().get(key)
+        return None if value is None else float(value)
 
     def events(self) -> Iterator[tuple[float, str, str]]:
         """Yield time (s), kind and detail of what happened, decisions that were repaired or guarded among them."""
@@ -156,7 +196,7 @@ class ReportedRun:
 
 
 def open_runs(directories: Sequence[Path]) -> list[ReportedRun]:
-    """Open the runs of a report, and give those of equal policy and seed names that differ.
+    """Open the runs of a report; they are called by their policies, and by seed or folder where that is not enough.
 
     Raises
     ------
@@ -165,6 +205,9 @@ def open_runs(directories: Sequence[Path]) -> list[ReportedRun]:
     if not directories:
         raise InputError("is missing", where="RUN", accepted="directories of runs")
     runs = [ReportedRun(directory, index) for index, directory in enumerate(directories)]
+    if len(runs) > 1 and len({run.recorded.seed for run in runs}) == 1:
+        for run in runs:
+            run.name = run.recorded.policy
     for name in {run.name for run in runs}:
         alike = [run for run in runs if run.name == name]
         if len(alike) > 1:

@@ -15,6 +15,8 @@ Floats = NDArray[np.float64]
 POINTS_MAX = 1000
 """Points of a curve; of more, bins are shown by their mean, least and largest value."""
 _DIGITS = 6
+_ALIKE = 1e-9
+"""Values that differ by at most this part of the largest one are constant: round-off makes no curve."""
 _SCALES = {
     "B": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")),
     "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")),
@@ -30,8 +32,10 @@ class Curve:
     label : in the legend
     x, y : [n]; NaN breaks the line
     colour : index into the palette
-    run : index of the run, shown by the kind of line
+    run : index of the run
     faint : thin, for what only accompanies another line
+    low, high : [n], ends of an interval about each point
+    off : whether it is hidden until somebody asks for it
     """
 
     label: str
@@ -40,6 +44,17 @@ class Curve:
     colour: int
     run: int = 0
     faint: bool = False
+    low: Floats | None = None
+    high: Floats | None = None
+    off: bool = False
+
+    @property
+    def constant(self) -> float | None:
+        """The only value of the curve, if it has one."""
+        known = self.y[np.isfinite(self.y)]
+        if not known.size or np.ptp(known) > _ALIKE * np.abs(known).max():
+            return None
+        return float(known[0])
 
 
 @dataclass(frozen=True)
@@ -49,11 +64,14 @@ class Chart:
     key : of the HTML element
     note : what it shows, in a sentence or two
     unit : of the y values; scaled to a readable one
-    kind : "time", "delay" (a distribution) or "events"
+    kind : "time", "delay" (a distribution), "events", or "grid" (points of a sweep, or seeds)
     level : a horizontal line, with its name
     x_lines : vertical lines: (x, colour, label)
     log : whether the y axis is logarithmic
     x_end : where the x axis ends at first, if that is not the end of the runs
+    x_title : of the x axis; by default seconds, of a delay in a unit that suits it
+    x_ticks : (x, label), where x only counts
+    smooth : whether a distribution has lines from point to point, and not steps
     """
 
     key: str
@@ -66,22 +84,43 @@ class Chart:
     x_lines: Sequence[tuple[float, int, str]] = ()
     log: bool = False
     x_end: float | None = None
+    x_title: str = ""
+    x_ticks: Sequence[tuple[float, str]] = ()
+    smooth: bool = False
+
+    @property
+    def constant(self) -> str:
+        """What a chart without a change says, in words; empty if there is something to draw."""
+        curves = [curve for curve in self.curves if np.isfinite(curve.y).any()]
+        values = [curve.constant for curve in curves]
+        if self.kind != "time" or not values or None in values:
+            return ""
+        known = [value for value in values if value is not None]
+        unit = f" {self.unit}" if self.unit else ""
+        if len(set(known)) == 1:
+            return f"always {known[0]:.5g}{unit}"
+        told = (f"{curve.label} {value:.5g}{unit}" for curve, value in zip(curves, known, strict=True))
+        return f"always the same: {', '.join(told)}"
 
     def data(self) -> dict[str, Any]:
         """Return what the page's script draws; delays have a scale of their own, along x."""
-        x_scale, x_title = 1.0, "time / s"
-        if self.kind == "delay":
-            x_scale, x_unit = _scale(self.x_end or 1.0, "s")
+        x_scale, x_title = 1.0, self.x_title or "time / s"
+        if self.kind == "delay" and not self.x_title:
+            x_scale, x_unit = scale_of(self.x_end or 1.0, "s")
             x_title = f"delay / {x_unit}"
         values = [np.abs(curve.y[np.isfinite(curve.y)]).max(initial=0.0) for curve in self.curves]
-        scale, unit = _scale(max([*values, 0.0]), self.unit)
+        level = 0.0 if self.level is None else self.level[0]
+        scale, unit = scale_of(max([*values, level, 0.0]), self.unit)
         return {
             "key": self.key,
             "kind": self.kind,
+            "title": self.title,
             "unit": unit,
             "xTitle": x_title,
             "xEnd": None if self.x_end is None else rounded(self.x_end / x_scale),
             "log": self.log,
+            "stepped": self.kind == "delay" and not self.smooth,
+            "xTicks": [[rounded(x), label] for x, label in self.x_ticks],
             "level": None if self.level is None else [rounded(self.level[0] / scale), self.level[1]],
             "xLines": [[rounded(x / x_scale), colour, label] for x, colour, label in self.x_lines],
             "curves": [_curve(curve, x_scale, scale, binned=self.kind == "time") for curve in self.curves],
@@ -128,7 +167,7 @@ def _bin_size(num: int) -> int:
     return max(1, -(-num // POINTS_MAX))
 
 
-def _scale(largest: float, unit: str) -> tuple[float, str]:
+def scale_of(largest: float, unit: str) -> tuple[float, str]:
     """Return a unit in which the largest value reads well: how many of the given one it is, and its name."""
     scales = _SCALES.get(unit, ((1.0, unit),))
     if largest <= 0:
@@ -137,8 +176,10 @@ def _scale(largest: float, unit: str) -> tuple[float, str]:
 
 
 def _curve(curve: Curve, x_scale: float, scale: float, *, binned: bool) -> dict[str, Any]:
-    x, y, low, high = bins(curve.x, curve.y) if binned else (curve.x, curve.y, None, None)
+    x, y, low, high = bins(curve.x, curve.y) if binned else (curve.x, curve.y, curve.low, curve.high)
     found: dict[str, Any] = {"label": curve.label, "colour": curve.colour, "run": curve.run, "faint": curve.faint}
+    if curve.off:
+        found["off"] = True
     for name, values, unit in (("x", x, x_scale), ("y", y, scale), ("low", low, scale), ("high", high, scale)):
         if values is not None:
             found[name] = [rounded(value) for value in (values / unit).tolist()]

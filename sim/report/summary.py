@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from sim.report.digits import duration
 from sim.report.runs import ReportedRun
-from sim.show import GROUPS, number, spell
+from sim.show import GROUPS, spell
 from sim.statistics import difference
 
 _STATUS = {
@@ -16,6 +17,9 @@ _STATUS = {
     "interrupted": "interrupted: ended early, everything up to then is recorded",
     "running": "incomplete: the run was killed or still runs, its last part is missing; summary of what there is",
 }
+
+_SIGNED = {"penalty_mean", "drift_mean", "objective_mean", "objective_predicted_mean", "qos_mean"}
+"""Numbers that change their sign: a difference in percent of one says nothing."""
 
 
 def facts(runs: Sequence[ReportedRun]) -> str:
@@ -25,7 +29,7 @@ def facts(runs: Sequence[ReportedRun]) -> str:
         ("policy", [run.recorded.policy for run in runs]),
         ("seed", [str(run.recorded.seed) for run in runs]),
         ("status", [_STATUS.get(run.recorded.status, run.recorded.status) for run in runs]),
-        ("length", [_length(run) for run in runs]),
+        ("length", [length(run) for run in runs]),
         ("vehicles", [_vehicles(run) for run in runs]),
         ("task classes", [_classes(run) for run in runs]),
         ("as the paper reads", [_readings(run) for run in runs]),
@@ -68,9 +72,10 @@ def _with_difference(key: str, value: object, first_value: object, *, first: boo
     assert isinstance(value, int | float)
     assert isinstance(first_value, int | float)
     above = value - first_value if difference(value, first_value) else 0  # sums in another order are equal
-    part = f", {100 * above / abs(first_value):+.1f} %" if first_value and above else ""
+    part = f", {100 * above / abs(first_value):+.1f} %" if first_value and above and key not in _SIGNED else ""
     sign = "+" if above > 0 else "±" if above == 0 else ""
-    return f'{text} <span class="difference">{escape(f"({sign}{number(above)}{part})")}</span>'
+    told = f"({sign}{spell('', above)}{part})"
+    return f'{text} <span class="difference">{escape(told)}</span>'
 
 
 def _is_number(value: object) -> bool:
@@ -92,7 +97,8 @@ def _row(name: str, cells: Sequence[str], more: str = "", *, raw: bool = False) 
     return f'<tr><th scope="row">{escape(name)}</th>{texts}{more}</tr>'
 
 
-def _length(run: ReportedRun) -> str:
+def length(run: ReportedRun) -> str:
+    """Say how long a run is."""
     planned = run.scenario.time.num_slot
     of = "" if run.num_slot == planned else f" (of {planned})"
     return f"{run.num_slot}{of} slots of {run.slot_s:g} s: {run.num_slot * run.slot_s:g} s"
@@ -105,7 +111,7 @@ def _vehicles(run: ReportedRun) -> str:
 
 
 def _classes(run: ReportedRun) -> str:
-    return "; ".join(f"{task.name}: deadline {1e3 * float(task.deadline_s):g} ms" for task in run.scenario.tasks)
+    return "; ".join(f"{task.name}: deadline {duration(float(task.deadline_s))}" for task in run.scenario.tasks)
 
 
 def _readings(run: ReportedRun) -> str:

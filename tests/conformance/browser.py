@@ -69,8 +69,7 @@ class Browser:
             self.call(f"{domain}.enable")
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=touch)
         self.call("Emulation.setTouchEmulationEnabled", enabled=touch)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.show_as(dark=dark)
 
     def __enter__(self) -> Browser:
         return self
@@ -116,6 +115,25 @@ class Browser:
         while not self.evaluate(expression):
             assert time.monotonic() < end, (expression, self.console)
             time.sleep(0.05)
+
+    def show_as(self, *, dark: bool, media: str = "") -> None:
+        """Show pages in the dark or in the light, on a screen or (media "print") as on paper."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
+
+    def resize(self, width: int, height: int) -> None:
+        """Change the size of the window."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+
+    def drag(self, begin: tuple[float, float], end: tuple[float, float]) -> None:
+        """Press the mouse at one point and release it at another."""
+        for kind, (x, y) in (("mousePressed", begin), ("mouseMoved", end), ("mouseReleased", end)):
+            button = {"button": "left", "buttons": 1, "clickCount": 1}
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **button)
+
+    def pdf(self) -> bytes:
+        """Return the page as it is printed."""
+        return base64.b64decode(self.call("Page.printToPDF", printBackground=True)["data"])
 
     def key(self, name: str, text: str = "") -> None:
         """Press a key."""

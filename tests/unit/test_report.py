@@ -24,8 +24,6 @@ from traces.schema import TABLES
 
 pytestmark = pytest.mark.full  # the quick loop is for what changes every day
 
-pytest.importorskip("plotly", reason="the page needs the extra report")
-
 EVIL = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
 SLOW = ("network.backhaul.loss=0.2", 'twin.decision.latency={kind="exponential", mean_s=0.05}')
 RUNS: dict[str, tuple[str, str, int, tuple[str, ...]]] = {
@@ -84,19 +82,30 @@ def test_summary_is_on_the_page(directories: dict[str, Path]) -> None:
 
 
 def test_charts_of_everything_that_there_is(directories: dict[str, Path]) -> None:
+    """What never changes is a line of text, everything else a chart."""
     keys = {name: [chart["key"] for chart in page_of(directories[name]).data["charts"]] for name in RUNS}
-    always = ["penalty", "waiting", "backlog", "delay", "missed", "energy", "objective", "position", "gain"]
-    assert keys["equal"] == [*always, "age", "latency"]
-    assert keys["blackout"] == ["events", *always, "size", "age", "latency"]
-    assert keys["layers"] == [
-        *(key for key in always if key != "waiting"),
-        "age",
-        "latency",
-    ]  # all is done within a slot
+    always = ["penalty", "missed", "delay", "backlog", "waiting", "energy", "objective"]
+    assert keys["equal"] == [*(key for key in always if key != "energy"), "latency"]  # equal shares, whatever happens
+    assert keys["blackout"] == ["events", *always, "position", "gain", "size", "age", "latency"]
+    assert keys["layers"] == ["penalty", "delay", "energy", "objective", "latency"]  # all is done within a slot
     found = page_of(directories["blackout"])
-    figures = [attributes["id"] for tag, attributes in found.elements if tag == "figure"]
+    figures = [str(attributes["id"]) for tag, attributes in found.elements if tag == "figure" and "id" in attributes]
     assert figures == [f"figure-{key}" for key in keys["blackout"]]
     assert all(attributes.get("aria-label") for _, attributes in found.elements if attributes.get("role") == "img")
+
+
+def test_a_flat_chart_is_a_line_of_text(directories: dict[str, Path]) -> None:
+    found = page_of(directories["equal"])
+    lines = [attributes["id"] for tag, attributes in found.elements if tag == "li" and "id" in attributes]
+    assert lines == ["figure-energy", "figure-position", "figure-gain", "figure-age"]
+    assert ": always 0 m." in found.texts
+    x = np.arange(3.0)
+    same, other = Curve("a", x, np.array([0.1 + 0.2, 0.3, 0.3]), 0), Curve("b", x, np.full(3, 2.0), 1)
+    assert Chart("k", "T", "note", "J", [same]).constant == "always 0.3 J"
+    assert Chart("k", "T", "note", "J", [same, other]).constant == "always the same: a 0.3 J, b 2 J"
+    moving = Curve("c", x, np.array([1.0, 1.0, 1.0 + 1e-6]), 0)
+    assert Chart("k", "T", "note", "J", [same, moving]).constant == ""
+    assert Chart("k", "T", "note", "J", [same], kind="delay").constant == ""  # a distribution of one value has a place
 
 
 def test_curves_are_the_columns(directories: dict[str, Path]) -> None:
@@ -108,7 +117,7 @@ def test_curves_are_the_columns(directories: dict[str, Path]) -> None:
     np.testing.assert_allclose(curves["backlog", "perception"]["y"], backlog, rtol=1e-5)
     np.testing.assert_allclose(curves["backlog", "perception"]["x"], np.arange(70) * 0.1, rtol=1e-5)
     latency = next(chart for chart in data["charts"] if chart["key"] == "latency")
-    assert latency["level"] == [100, "slot, 0.1 s"]
+    assert (latency["unit"], latency["level"]) == ("ms", [100, "slot, 0.1 s"])
     assert len(curves["latency", "latency, simulated"]["x"]) == reported.table("decisions").num_rows
     shares = curves["delay", "control"]["y"]
     assert shares == sorted(shares)
@@ -210,26 +219,35 @@ def test_runs_side_by_side(directories: dict[str, Path]) -> None:
     found = page_of(directories["equal"], directories["random"])
     difference = second["tasks_late"] - first["tasks_late"]
     part = 100 * difference / first["tasks_late"]
-    assert f"({'+' if difference > 0 else ''}{show.number(difference)}, {part:+.1f} %)" in found.texts
+    assert f"({'+' if difference > 0 else ''}{show.spell('', difference)}, {part:+.1f} %)" in found.texts
     backlog = next(chart for chart in found.data["charts"] if chart["key"] == "backlog")
-    assert [curve["label"] for curve in backlog["curves"]][::3] == [
-        "control · edge-equal, seed 2",
-        "control · random, seed 2",
-    ]
+    assert [curve["label"] for curve in backlog["curves"]] == ["edge-equal", "random"]
+    total = ReportedRun(directories["random"], 0).lists("slots", "backlog_bytes").sum(axis=1)
+    np.testing.assert_allclose(backlog["curves"][1]["y"], total / {"kB": 1e3, "MB": 1e6}[backlog["unit"]], rtol=1e-5)
+    delays = [chart for chart in found.data["charts"] if chart["kind"] == "delay"]
+    names = [task.name for task in ReportedRun(directories["equal"], 0).scenario.tasks]
+    assert [chart["title"] for chart in delays] == [f"Delay of {name}" for name in names]
     one, other = found.data["players"]
     assert (one["x"], one["y"]) == (other["x"], other["y"])  # one motion, held once
+    assert len([1 for tag, _ in found.elements if tag == "canvas"]) == 2  # one map each
+    assert len([1 for tag, _ in found.elements if tag == "input"]) == 3  # and one clock: links, belief, time
+
+
+def test_names_of_runs_differ(directories: dict[str, Path], tmp_path: Path) -> None:
     twice = page_of(directories["equal"], directories["equal"])
-    assert [entry["name"] for entry in twice.data["runs"]] == [
-        "edge-equal, seed 2 (1: equal)",
-        "edge-equal, seed 2 (2: equal)",
-    ]
+    assert [entry["name"] for entry in twice.data["runs"]] == ["edge-equal (1: equal)", "edge-equal (2: equal)"]
+    scenario = Scenario.load("dtecn-congested", ["time.num_slot=5"])
+    run(scenario, policy="edge-equal", seed=3, out=tmp_path / "other")
+    seeds = page_of(directories["equal"], tmp_path / "other")
+    assert [entry["name"] for entry in seeds.data["runs"]] == ["edge-equal, seed 2", "edge-equal, seed 3"]
 
 
 def test_language_model(directories: dict[str, Path]) -> None:
     reported = ReportedRun(directories["equal"], 0)
     row = {"digest": "d", "num_case": 2, "num_token": 400, "num_reused_token": 100, "num_answer_token": 30}
     times = {"prefill_wall_s": 0.05, "decode_wall_s": 0.4}
-    rows = [{"slot": slot, "guarded": slot == 3, **row, **times} for slot in range(30)]
+    rows = [{"slot": slot, "guarded": slot == 3, **row, **times, "num_token": 400 + slot} for slot in range(30)]
+    rows[7]["prefill_wall_s"] = 0.06
     reported.recorded.tables["prompts"] = pa.Table.from_pylist(rows, schema=TABLES["prompts"].schema())
     found = {chart["key"]: chart for chart in Page(page.page([reported])).data["charts"]}
     assert [curve["label"] for curve in found["tokens"]["curves"]] == ["prompt", "of it reused", "answer"]
@@ -277,8 +295,8 @@ def test_names_are_no_markup(tmp_path: Path) -> None:
     found, expected = page_of(directory), page_of(harmless)
     assert [tag for tag, _ in found.elements] == [tag for tag, _ in expected.elements]
     assert EVIL in found.texts
-    backlog = next(chart for chart in found.data["charts"] if chart["key"] == "backlog")
-    assert backlog["curves"][0]["label"] == EVIL
+    delay = next(chart for chart in found.data["charts"] if chart["key"] == "delay")
+    assert delay["curves"][0]["label"] == EVIL
 
 
 def test_nothing_is_loaded_from_elsewhere(directories: dict[str, Path]) -> None:
@@ -291,9 +309,9 @@ def test_nothing_is_loaded_from_elsewhere(directories: dict[str, Path]) -> None:
     policy = next(a["content"] for _, a in found.elements if a.get("http-equiv") == "Content-Security-Policy")
     assert policy is not None
     assert policy.startswith("default-src 'none'")
-    ours = (page._ASSETS / name for name in ("style.css", *page._SCRIPTS))
+    ours = (page._ASSETS / name for name in ("style.css", "page.html", "map.html", *page._SCRIPTS))
     for asset in ours:
-        assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|@import|url\(", asset.read_text("utf-8"))
+        assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|@import|url\((?!#)", asset.read_text("utf-8"))
 
 
 def test_equal_runs_give_equal_pages(directories: dict[str, Path], tmp_path: Path) -> None:
@@ -307,18 +325,28 @@ def test_command_line(directories: dict[str, Path], tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     done = twin("report", directories["equal"], "--out", "a.html")
     assert (done.code, done.err) == (0, "")
-    assert re.fullmatch(r"a\.html: [45]\.\d MB, 1 run\n", done.out)
+    assert re.fullmatch(r"a\.html: 0\.\d MB\n", done.out)
     told = twin("report", directories["equal"], directories["random"], "--out", "sub/b.html", "--json").json()
     assert told["bytes"] == Path("sub/b.html").stat().st_size
+    assert twin("report", directories["equal"], directories["random"], "--json").json()["report"] == "report.html"
     wrong = {
         (directories["equal"], "--out", "a.pdf"): "--out: 'a.pdf' is no name for a page (accepted: FILE.html)",
         (tmp_path, "--out", "a.html"): "is not a run: it has no manifest.json",
-        (directories["equal"],): "--out: is missing",
         ("--out", "a.html"): "RUN...: is missing",
     }
     for arguments, words in wrong.items():
         assert words in twin("report", *arguments).complaint()
-    monkeypatch.setitem(sys.modules, "plotly.offline", None)
-    page._library.cache_clear()
-    assert 'pip install "vectwin[report]"' in twin("report", directories["equal"], "--out", "c.html").complaint()
-    assert not Path("c.html").exists()
+
+
+def test_a_page_in_the_folder_of_its_run_does_no_harm(directories: dict[str, Path]) -> None:
+    assert twin("report", directories["layers"], "--json").json()["report"] == str(
+        directories["layers"] / "report.html"
+    )
+    assert twin("check", directories["layers"]).code == 0
+    assert twin("replay", directories["layers"]).code == 0
+
+
+def test_without_extras(directories: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("plotly", "matplotlib"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert twin("report", directories["equal"], "--out", tmp_path / "a.html").code == 0

@@ -1,102 +1,27 @@
 "use strict";
 
-const ABSENT = -32768;
-const LARGEST = 32767;
-const STATES = [
-  { name: "no tasks, or in flight at the end", colour: -1, shape: 2 },
-  { name: "all in time", colour: 0, shape: 0 },
-  { name: "some late", colour: 4, shape: 1 },
-  { name: "some dropped", colour: 1, shape: 3 },
-];
-
-/** Bytes of an array that the page holds in base64. */
-function bytesOf(name) {
-  const text = atob(REPORT.blobs[name]);
-  const bytes = new Uint8Array(text.length);
-  for (let index = 0; index < text.length; index++) bytes[index] = text.charCodeAt(index);
-  return bytes;
-}
-
-/** Little-endian 16 bit integers. */
-function shortsOf(name) {
-  return new Int16Array(bytesOf(name).buffer);
-}
-
-/** Where the vehicles of one run were: reads the arrays that the page holds. */
-class Motion {
-  constructor(player) {
-    Object.assign(this, player);
-    this.xs = shortsOf(player.x);
-    this.ys = shortsOf(player.y);
-    this.nodeOf = bytesOf(player.node);
-    this.stateOf = bytesOf(player.state);
-    this.beliefXs = player.belief ? shortsOf(player.belief.x) : null;
-    this.beliefYs = player.belief ? shortsOf(player.belief.y) : null;
-  }
-
-  /** Number of the last frame at a time, and how far it is to the next one. */
-  frameAt(time) {
-    const exact = Math.min(Math.max(time / this.frameS, 0), this.frames - 1);
-    const frame = Math.floor(exact + 1e-9);
-    return [frame, Math.max(exact - frame, 0)];
-  }
-
-  metres(axis, value) {
-    const [low, step] = this.axes[axis];
-    return low + (value + LARGEST) * step;
-  }
-
-  /** Position of a seat between two frames: on a line, unless the road wraps around or somebody leaves. */
-  position(seat, frame, part) {
-    const here = frame * this.seats + seat;
-    if (this.xs[here] === ABSENT) return null;
-    let x = this.metres(0, this.xs[here]);
-    let y = this.metres(1, this.ys[here]);
-    const next = here + this.seats;
-    if (part > 0 && frame + 1 < this.frames && this.xs[next] !== ABSENT) {
-      const dx = this.metres(0, this.xs[next]) - x;
-      const dy = this.metres(1, this.ys[next]) - y;
-      if (Math.hypot(dx, dy) <= this.jumpM) {
-        x += part * dx;
-        y += part * dy;
-      }
-    }
-    return [x, y];
-  }
-
-  /** Where the twin believed a seat in a frame. */
-  believed(seat, frame) {
-    const here = frame * this.seats + seat;
-    if (!this.beliefXs || this.beliefXs[here] === ABSENT) return null;
-    return [this.metres(0, this.beliefXs[here]), this.metres(1, this.beliefYs[here])];
-  }
-
-  /** Number of the vehicle that has a seat in a frame. */
-  vehicle(seat, frame) {
-    const slot = frame * this.step;
-    const visit = this.visits.find(([of, first, last]) => of === seat && first <= slot && slot <= last);
-    return visit ? visit[3] : null;
-  }
-}
+const WAYS_MAX = 6000;
+const TRAIL_S = 1.5;
 
 /** Draws one moment of a run on a canvas. */
 class RoadMap {
   constructor(canvas) {
     this.canvas = canvas;
     this.context = canvas.getContext("2d");
+    this.ground = document.createElement("canvas");
     this.shown = [];
   }
 
-  /** Fit the road into the canvas; one that is much longer than wide is drawn wider than it is. */
-  fit(motion) {
+  /** Fit the road into the canvas, at most `highest` pixels high; one that is much longer than wide is drawn wider. */
+  fit(motion, highest) {
     this.motion = motion;
     const width = this.canvas.clientWidth;
     const [[left, , right], [bottom, , top]] = motion.axes;
     const across = Math.max(right - left, 1);
     const along = Math.max(top - bottom, 1);
-    const pad = 34;
+    const pad = Math.min(40, 0.08 * width + 14);
     const equal = (width - 2 * pad) / across;
-    const height = Math.min(Math.max(equal * along + 2 * pad, 220), Math.max(0.75 * window.innerHeight, 300), 620);
+    const height = Math.round(Math.min(Math.max(equal * along + 2 * pad, 0.24 * width, 290), highest));
     let scaleX = Math.min(equal, (height - 2 * pad) / along);
     let scaleY = scaleX;
     this.stretch = 1;
@@ -107,14 +32,36 @@ class RoadMap {
     }
     const density = window.devicePixelRatio || 1;
     this.canvas.style.height = `${height}px`;
-    this.canvas.width = Math.round(width * density);
-    this.canvas.height = Math.round(height * density);
-    this.context.setTransform(density, 0, 0, density, 0, 0);
+    for (const canvas of [this.canvas, this.ground]) {
+      canvas.width = Math.round(width * density);
+      canvas.height = Math.round(height * density);
+      canvas.getContext("2d").setTransform(density, 0, 0, density, 0, 0);
+    }
     this.size = [width, height];
     const offsetX = (width - scaleX * across) / 2;
     const offsetY = (height - scaleY * along) / 2;
     this.scaleX = scaleX;
     this.place = ([x, y]) => [offsetX + (x - left) * scaleX, height - offsetY - (y - bottom) * scaleY];
+    this.drawGround();
+  }
+
+  /** The road is where anybody drove: drawn once, below everything. */
+  drawGround() {
+    const context = this.ground.getContext("2d");
+    context.clearRect(0, 0, ...this.size);
+    context.lineCap = context.lineJoin = "round";
+    const pieces = [...this.motion.ways(WAYS_MAX)].map(([x, y, toX, toY]) => [this.place([x, y]), this.place([toX, toY])]);
+    const wide = Math.min(Math.max(0.015 * this.size[0], 6), 12);
+    for (const [width, name] of [[wide + 3, "edge"], [wide, "road"]]) {
+      context.lineWidth = width;
+      context.strokeStyle = styleColour(name);
+      context.beginPath();
+      for (const [from, to] of pieces) {
+        context.moveTo(...from);
+        context.lineTo(...to);
+      }
+      context.stroke();
+    }
   }
 
   /** Draw; `options`: colour "node" or "state", links, belief. */
@@ -122,6 +69,7 @@ class RoadMap {
     const { context, motion } = this;
     const [frame, part] = motion.frameAt(time);
     context.clearRect(0, 0, ...this.size);
+    context.drawImage(this.ground, 0, 0, ...this.size);
     const groups = new Map();
     this.shown = [];
     for (let seat = 0; seat < motion.seats; seat++) {
@@ -137,7 +85,9 @@ class RoadMap {
     }
     if (options.links) this.drawLinks();
     if (options.belief) this.drawBelief(frame);
-    for (const [key, points] of groups) this.drawVehicles(points, key, options.colour);
+    const ordered = [...groups].sort(([one], [other]) => one - other); // what is worst is on top
+    for (const [key, points] of ordered) this.drawTrails(points, key, options.colour, time);
+    for (const [key, points] of ordered) this.drawVehicles(points, key, options.colour);
     this.drawNodes();
     this.drawScale();
   }
@@ -162,29 +112,58 @@ class RoadMap {
 
   drawBelief(frame) {
     const { context, motion } = this;
-    context.strokeStyle = styleColour("faint");
+    context.strokeStyle = styleColour("text");
     context.lineWidth = 1.2;
     context.beginPath();
     for (const point of this.shown) {
       const believed = motion.believed(point.seat, frame);
       if (!believed) continue;
       const [x, y] = this.place(believed);
-      context.moveTo(x + 8, y);
-      context.arc(x, y, 8, 0, 2 * Math.PI);
+      context.moveTo(x + 9, y);
+      context.arc(x, y, 9, 0, 2 * Math.PI);
     }
     context.stroke();
+  }
+
+  static inkOf(key, by) {
+    return colour(by === "node" ? key - 1 : STATES[key].colour);
+  }
+
+  /** Where a vehicle comes from, so that a still picture shows who drives where. */
+  drawTrails(points, key, by, time) {
+    const { context, motion } = this;
+    if (this.shown.length > 150) return;
+    context.strokeStyle = RoadMap.inkOf(key, by);
+    context.lineWidth = 3;
+    context.lineCap = "round";
+    context.globalAlpha = 0.3;
+    const [past, part] = motion.frameAt(time - TRAIL_S);
+    const [frame] = motion.frameAt(time);
+    context.beginPath();
+    for (const { at, seat } of points) {
+      const from = motion.position(seat, past, part);
+      const before = from && this.place(from);
+      const reach = motion.jumpM * (frame - past + 1) * this.scaleX;
+      if (!before || Math.abs(before[0] - at[0]) > reach || motion.vehicle(seat, past) !== motion.vehicle(seat, frame)) continue;
+      context.moveTo(...before);
+      context.lineTo(...at);
+    }
+    context.stroke();
+    context.globalAlpha = 1;
   }
 
   /** A kind of vehicle has a colour and a shape, for those who do not tell the colours apart. */
   drawVehicles(points, key, by) {
     const { context } = this;
-    const radius = this.shown.length > 300 ? 3 : this.shown.length > 60 ? 4 : 5;
-    const index = by === "node" ? key - 1 : STATES[key].colour;
-    context.fillStyle = colour(index);
+    const radius = this.shown.length > 300 ? 3 : this.shown.length > 60 ? 4 : 6;
+    context.fillStyle = RoadMap.inkOf(key, by);
+    context.strokeStyle = styleColour("panel");
+    context.lineWidth = 1.5;
     context.beginPath();
-    const outline = by === "node" ? Math.max(index, 0) : STATES[key].shape;
+    const outline = by === "node" ? Math.max(key - 1, 0) : STATES[key].shape;
     for (const { at } of points) shape(context, outline, ...at, radius);
     context.fill();
+    context.stroke();
   }
 
   drawNodes() {
@@ -195,7 +174,7 @@ class RoadMap {
     motion.nodes.forEach((node, index) => {
       const [x, y] = this.place([node.x, node.y]);
       context.fillStyle = colour(index);
-      context.strokeStyle = styleColour("back");
+      context.strokeStyle = styleColour("panel");
       context.lineWidth = 3;
       context.beginPath();
       if (node.rsu) shape(context, 1, x, y, 9);
@@ -206,14 +185,14 @@ class RoadMap {
     });
   }
 
-  /** Write a name over its node, or below it where another name is in the way. */
+  /** Write a name over its node, or below it where another name is in the way or the picture ends. */
   drawName(name, x, y, rows) {
     const { context } = this;
     const width = context.measureText(name).width;
     const left = Math.min(Math.max(x - width / 2, 4), Math.max(this.size[0] - width - 4, 4));
     const meets = (row) => left < row.right && row.left < left + width;
-    const overlaps = (top) => rows.some((row) => Math.abs(row.top - top) < 14 && meets(row));
-    const top = [y - 14, y + 24, y - 28, y + 38].find((one) => !overlaps(one)) ?? y - 14;
+    const free = (top) => top > 12 && !rows.some((row) => Math.abs(row.top - top) < 14 && meets(row));
+    const top = [y - 14, y + 24, y - 28, y + 38].find(free) ?? y - 14;
     rows.push({ left, right: left + width, top });
     context.strokeStyle = styleColour("panel");
     context.lineWidth = 4;

@@ -1,0 +1,130 @@
+"""What a report takes from the folder of a comparison or a sweep, and the runs that it simulates again for the map."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from physical.errors import InputError
+from sim.evaluation import HEADLINE, Comparison, evaluate
+from sim.jobs import Finished, Job
+from sim.report.runs import ReportedRun
+from sim.scenario import Scenario
+from sim.simulation import run
+
+FILES = ("compare.json", "sweep.json")
+MAPS = 4
+"""Policies that get a map, if nobody says how many."""
+_MAP_SLOTS = 400
+_MAPS_WALL_S = 60.0
+"""Of runs that took longer, no map is made: the page would take as long."""
+
+
+@dataclass(frozen=True)
+class StudiedPoint:
+    """What was compared at one point of a grid; a comparison has one, without values.
+
+    values : key -> value
+    """
+
+    values: dict[str, str]
+    scenario: Scenario
+    comparison: Comparison
+
+
+@dataclass(frozen=True)
+class Study:
+    """A comparison, or a sweep."""
+
+    directory: Path
+    points: list[StudiedPoint]
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether scenario values were varied."""
+        return bool(self.points[0].values)
+
+
+def is_study(directory: Path) -> bool:
+    """Tell whether a folder holds a comparison or a sweep."""
+    return any((directory / name).is_file() for name in FILES)
+
+
+def open_study(directory: Path) -> Study:
+    """Read a comparison or a sweep; all statistics are made anew from the runs, as `twin compare` made them.
+
+    Raises
+    ------
+    InputError : it cannot be read, lacks its scenario, or lacks runs
+    """
+    file = next(directory / name for name in FILES if (directory / name).is_file())
+    try:
+        told = json.loads(file.read_text("utf-8"))
+        points = [_point(one, directory) for one in (told if isinstance(told, list) else [told])]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        problem = f"cannot be read as a comparison ({type(error).__name__}: {error})"
+        raise InputError(
+            problem, where=str(file), accepted="what this version of twin compare and sweep writes"
+        ) from None
+    return Study(directory, points)
+
+
+def _point(told: dict[str, Any], directory: Path) -> StudiedPoint:
+    scenario = Scenario.model_validate(told["scenario"])
+    text, seeds = scenario.model_dump_json(), tuple(told["seeds"])
+    runs: dict[str, list[Finished]] = {}
+    for policy in told["policies"]:
+        found = [Job(text, policy, seed).finished(directory, told["version"]) for seed in seeds]
+        kept = [one for one in found if one is not None]
+        if len(kept) < len(found):
+            problem = f"lacks {len(found) - len(kept)} runs of {policy}"
+            raise InputError(
+                problem, where=str(directory), accepted="a whole comparison: the same command completes it"
+            )
+        runs[policy] = kept
+    cut = told["warmup_slots"] if told["warmup_rule"] == "given" else None
+    comparison = evaluate(runs, seeds, told["baseline"], cut, told["precision"]["asked"])
+    return StudiedPoint(dict(told.get("values", {})), scenario, comparison)
+
+
+def ranked(comparison: Comparison) -> list[str]:
+    """Return the policies, the best first; the unstable ones, whose means say little, are the last."""
+    return sorted(
+        comparison.policies,
+        key=lambda policy: (comparison.is_unstable(policy), comparison.means[policy][HEADLINE].mean),
+    )
+
+
+def on_the_map(point: StudiedPoint, num: int) -> list[str]:
+    """Return the policies of which to make a map: the best ones, and the baseline in any case."""
+    order = ranked(point.comparison)
+    chosen = order[:num]
+    if num and point.comparison.baseline not in chosen:
+        chosen[-1] = point.comparison.baseline
+    return chosen
+
+
+def simulate_again(point: StudiedPoint, policies: Sequence[str], folder: Path) -> tuple[list[ReportedRun], str]:
+    """Simulate the first seed again, since a comparison keeps no traces; return the runs, or why there are none.
+
+    A run goes on for as long as the player needs, at most 400 slots.
+
+    folder : for the traces
+    """
+    num_slot = min(point.scenario.time.num_slot, _MAP_SLOTS)
+    part = num_slot / point.scenario.time.num_slot
+    walls = [float(point.comparison.runs[policy][0].summary.get("wall_s") or 0.0) for policy in policies]
+    if part * sum(walls) > _MAPS_WALL_S:
+        return [], f"No map: simulating these runs again takes {part * sum(walls):.0f} s; give runs beside the folder."
+    runs: list[ReportedRun] = []
+    order = ranked(point.comparison)
+    for policy in policies:
+        out = folder / str(len(runs))
+        run(point.scenario, policy=policy, seed=point.comparison.seeds[0], out=out, num_slot=num_slot)
+        runs.append(ReportedRun(out, len(runs), policy, order.index(policy)))
+    return runs, ""

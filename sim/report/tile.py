@@ -1,0 +1,82 @@
+"""A tile: one number of a page, with what tells whether it is good."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+COLOURS = 8
+"""Of the palette; more things than that share them."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a tile, with a bar.
+
+    value : as it is spelled
+    parts : (length in parts of the bar's room, colour) of its pieces
+    note : beside the value: a difference, a limit
+    tone : "good" or "bad": the colour of the note
+    dot : colour of the run, if the row is one
+    mark : where a limit stands, in parts of the bar's room
+    """
+
+    label: str
+    value: str
+    parts: Sequence[tuple[float, int]] = ()
+    note: str = ""
+    tone: str = ""
+    dot: int | None = None
+    mark: float | None = None
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number.
+
+    value : of a single run, large; empty where every run has a row
+    about : how good it is
+    legend : (colour, name) of the pieces of the bars
+    """
+
+    key: str
+    title: str
+    unit: str
+    value: str
+    about: str
+    rows: Sequence[Row] = field(default_factory=tuple)
+    legend: Sequence[tuple[int, str]] = ()
+    warning: str = ""
+
+
+def html(tiles: Sequence[Tile]) -> str:
+    """Return the tiles as HTML."""
+    return f'<div class="tiles" id="tiles">{"".join(_html(tile) for tile in tiles)}</div>'
+
+
+def _html(tile: Tile) -> str:
+    big = f'<p class="big">{escape(tile.value)}</p>' if tile.value else ""
+    warning = f'<p class="warning">{escape(tile.warning)}</p>' if tile.warning else ""
+    rows = f'<ul class="rows">{"".join(map(_row, tile.rows))}</ul>' if tile.rows else ""
+    legend = "".join(f'<span><i class="c{colour}"></i>{escape(name)}</span>' for colour, name in tile.legend)
+    legend = f'<p class="keys">{legend}</p>' if legend else ""
+    return (
+        f'<article class="tile" id="tile-{tile.key}"><h2>{escape(tile.title)} '
+        f'<span class="unit">{escape(tile.unit)}</span></h2>{big}{warning}'
+        f'<p class="about">{escape(tile.about)}</p>{rows}{legend}</article>'
+    )
+
+
+def _row(row: Row) -> str:
+    dot = "" if row.dot is None else f'<i class="dot c{row.dot % 8}"></i>'
+    note = f' <span class="note {row.tone}">{escape(row.note)}</span>' if row.note else ""
+    pieces = "".join(
+        f'<i class="c{colour % 8}" style="width:{100 * max(length, 0.0):.2f}%"></i>' for length, colour in row.parts
+    )
+    mark = "" if row.mark is None else f'<b style="left:{100 * min(row.mark, 1.0):.2f}%"></b>'
+    bar = f'<span class="bar">{pieces}{mark}</span>' if row.parts else ""
+    return (
+        f'<li><span class="label">{dot}{escape(row.label)}</span>'
+        f'<span class="value">{escape(row.value)}{note}</span>{bar}</li>'
+    )

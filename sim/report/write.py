@@ -1,0 +1,67 @@
+"""Writes a report about whatever is in the given folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from physical.errors import InputError
+from sim.export.output import whole_file
+from sim.report import compared, swept
+from sim.report.page import page
+from sim.report.runs import ReportedRun, open_runs
+from sim.report.study import MAPS, Study, is_study, on_the_map, open_study, ranked, simulate_again
+
+
+def write_report(directories: Sequence[Path], out: Path, maps: int = MAPS) -> int:
+    """Write the report of some runs, of a comparison or of a sweep; return its size in bytes.
+
+    Parameters
+    ----------
+    directories : runs; or the folder of a comparison, and runs for its map; or the folder of a sweep
+    maps : of how many policies of a comparison to simulate the first seed again, for the map
+
+    Raises
+    ------
+    InputError : no run, one that cannot be read or holds no slot, a name that is not HTML
+    """
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"{out.name!r} is no name for a page", where="--out", accepted="FILE.html")
+    studies = [directory for directory in directories if is_study(directory)]
+    if len(studies) > 1:
+        raise InputError("are given several", where="comparisons", accepted="one comparison or sweep per page")
+    if studies:
+        text = _of_study(open_study(studies[0]), [one for one in directories if one not in studies], maps)
+    else:
+        text = page(open_runs(directories))
+    data = text.encode("utf-8")
+    with whole_file(out) as file:
+        file.write(data)
+    return len(data)
+
+
+def default_out(directories: Sequence[Path]) -> Path:
+    """Return where a report goes if nobody says it: into the folder that it is about; of several, beside them."""
+    return directories[0] / "report.html" if len(directories) == 1 else Path("report.html")
+
+
+def _of_study(study: Study, beside: Sequence[Path], maps: int) -> str:
+    if study.is_sweep:
+        if beside:
+            raise InputError("is a sweep, which has no maps", where=str(study.directory), accepted="the sweep alone")
+        return swept.page_of(study)
+    (point,) = study.points
+    if beside:
+        given, order = open_runs(beside), ranked(point.comparison)
+        for run in given:
+            if run.recorded.policy in order:
+                run.colour = order.index(run.recorded.policy)
+        return compared.page_of(point, given, "The runs are those that were given.")
+    with TemporaryDirectory() as folder:
+        runs: list[ReportedRun] = []
+        note = ""
+        if maps:
+            runs, note = simulate_again(point, on_the_map(point, maps), Path(folder))
+    seed = point.comparison.seeds[0]
+    return compared.page_of(point, runs, note or f"The maps show seed {seed}, simulated again." if maps else "")
