@@ -14,6 +14,7 @@ from physical.model import slot, split, units
 from physical.plane.fleet import AWAY, VehicleStates
 from physical.system import System
 from sim.prompts import rows_of
+from traces import arrays
 from traces.digest import mix
 from traces.writer import TraceWriter
 from twin.cloud import Deliberation
@@ -185,7 +186,7 @@ class DecisionRecorder:
 def add_present(writer: TraceWriter, table: str, present: NDArray[np.bool_], columns: dict[str, Any]) -> None:
     """Add the rows of vehicles that are in the scene; `present` is a mask over rows."""
     if not present.all():
-        chosen = pa.array(present)
+        chosen = arrays.of_numbers(present)
         columns = {
             name: values.filter(chosen) if isinstance(values, pa.Array) else values[present]
             for name, values in columns.items()

@@ -15,13 +15,14 @@ from physical.plane.ticks import NEVER, ns_from_ticks, ticks_from_ns
 from physical.system import System
 from sim.decisions import DecisionRecorder, add_present
 from sim.ledger import Ledger
+from traces import arrays
 from traces.schema import OUTCOME
 from traces.writer import TraceWriter
 from twin.cloud import Deliberation
 
 Floats = NDArray[np.float64]
 
-_OUTCOMES = pa.array(
+_OUTCOMES = arrays.of_texts(
     [
         "in flight",
         "completed",
@@ -63,7 +64,7 @@ class Recorder:
         self.ledger = Ledger(system)
         self.decisions = DecisionRecorder(system, writer)
         self._system = system
-        self._node_names = pa.array(node_names)
+        self._node_names = arrays.of_texts(node_names)
         self._writer = writer
         self._slot_duration_ns = slot_duration_ns
         self._states: list[tuple[int, VehicleStates]] = []
@@ -141,7 +142,7 @@ class Recorder:
                 "offloading_ratio": ratio,
                 "generated_ns": generated_ns,
                 **stages,
-                "outcome": pa.DictionaryArray.from_arrays(pa.array(outcome), _OUTCOMES).cast(OUTCOME),
+                "outcome": pa.DictionaryArray.from_arrays(arrays.of_numbers(outcome, OUTCOME.index_type), _OUTCOMES),
             },
         )
 
@@ -195,7 +196,7 @@ class Recorder:
         slots = np.array([index for index, _ in self._states], dtype=np.int32)
         states = [state for _, state in self._states]
         serving = np.concatenate([state.serving_node for state in states])
-        index = pa.array(serving.astype(np.int32), mask=serving < 0)
+        index = arrays.of_numbers(np.ma.MaskedArray(serving.astype(np.int32), mask=serving < 0))
         node = pa.DictionaryArray.from_arrays(index, self._node_names)
         add_present(
             self._writer,
