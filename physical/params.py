@@ -38,9 +38,12 @@ UplinkRule = Literal["each", "in-turn", "sharing"]
 
 
 class Params(BaseModel):
-    """Base of all parameter types: immutable, and an unknown key is an error."""
+    """Base of all parameter types: immutable, and an unknown key is an error.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+    A scenario needs one validator for all of its tables; those of the tables alone are built where they are used.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, defer_build=True)
 
 
 def _as_in_turn(value: object) -> object:

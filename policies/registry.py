@@ -11,7 +11,6 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -85,6 +84,8 @@ def register(name: str, target: str | Callable[..., Any], summary: str = "", ext
 @cache
 def _installed_specs() -> tuple[PolicySpec, ...]:
     """List what installed packages offer; nothing is imported, so that a broken one shows when it is used."""
+    from importlib.metadata import entry_points
+
     found = []
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         package = entry.dist.name if entry.dist else "an installed package"
@@ -125,7 +126,8 @@ def make(text: str, *, where: str = "--policy") -> Policy:
     """
     name, _, option_text = text.partition(":")
     name = name.strip()
-    known = specs()
+    # Looking through all installed packages takes as long as a short run.
+    known = _registered if name in _registered else specs()
     try:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)

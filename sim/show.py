@@ -7,14 +7,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from sim.bench.report import Report
+if TYPE_CHECKING:
+    from sim.bench.report import Report
 
 # Key of the summary -> what it is called, and its unit; by groups, in the order of the table.
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {
