@@ -38,10 +38,7 @@ UplinkRule = Literal["each", "in-turn", "sharing"]
 
 
 class Params(BaseModel):
-    """Base of all parameter types: immutable, and an unknown key is an error.
-
-    A scenario needs one validator for all of its tables; those of the tables alone are built where they are used.
-    """
+    """Base of all parameter types: immutable, and an unknown key is an error; a validator is built when it is used."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, defer_build=True)
 

@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from physical.model import slot, split, units
 from physical.plane.fleet import AWAY, VehicleStates
 from physical.system import System
 from sim.prompts import rows_of
-from traces import arrays
 from traces.digest import mix
 from traces.writer import TraceWriter
 from twin.cloud import Deliberation
@@ -186,11 +184,7 @@ class DecisionRecorder:
 def add_present(writer: TraceWriter, table: str, present: NDArray[np.bool_], columns: dict[str, Any]) -> None:
     """Add the rows of vehicles that are in the scene; `present` is a mask over rows."""
     if not present.all():
-        chosen = arrays.of_numbers(present)
-        columns = {
-            name: values.filter(chosen) if isinstance(values, pa.Array) else values[present]
-            for name, values in columns.items()
-        }
+        columns = {name: values[present] for name, values in columns.items()}
     writer.add(table, columns)
 
 

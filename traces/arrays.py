@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -88,8 +89,31 @@ def of_names(values: Iterable[str], kind: pa.DataType) -> pa.Array:
     """
     code: dict[str, int] = {}
     codes = [code.setdefault(value, len(code)) for value in values]
-    indices = of_numbers(np.array(codes, dtype=np.int64), kind.index_type)
-    return pa.DictionaryArray.from_arrays(indices, of_texts(list(code)))
+    return Coded(np.array(codes, dtype=np.int64), list(code)).to_arrow(kind)
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Texts that repeat, as what they are in a list of names.
+
+    codes : [num_row], perhaps masked
+    names : every text once
+    """
+
+    codes: NDArray[Any]
+    names: Sequence[str]
+
+    def __getitem__(self, rows: Mask) -> Coded:
+        """Return some of the rows."""
+        return Coded(self.codes[rows], self.names)
+
+    def to_arrow(self, kind: pa.DataType) -> pa.Array:
+        """Return them as an Arrow dictionary.
+
+        >>> Coded(np.array([1, 0, 1]), ["off", "on"]).to_arrow(pa.dictionary(pa.int8(), pa.string())).to_pylist()
+        ['on', 'off', 'on']
+        """
+        return pa.DictionaryArray.from_arrays(of_numbers(self.codes, kind.index_type), of_texts(self.names))
 
 
 def of_rows(values: Any) -> pa.Array:

@@ -110,7 +110,8 @@ def _text_bits(array: pa.Array) -> UInt64s:
         return np.array([hash_of[text] for text in texts], dtype=np.uint64)
     codes, null = numbers_of(array.indices)
     hashes = np.array([_constant(text) for text in array.dictionary.to_pylist()] + [_NULL], dtype=np.uint64)
-    return hashes[codes if null is None else np.where(null, -1, codes)]
+    chosen: UInt64s = hashes[codes if null is None else np.where(null, -1, codes)]
+    return chosen
 
 
 def _list_bits(array: pa.Array) -> UInt64s:

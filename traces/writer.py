@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -141,10 +140,10 @@ class TraceWriter:
 
 
 def _to_arrow(values: Any, column: Column) -> pa.Array:
-    if isinstance(values, pa.Array):
-        return values
     if pa.types.is_list(column.type):
         return arrays.of_rows(values)
+    if isinstance(values, arrays.Coded):
+        return values.to_arrow(column.type)
     if pa.types.is_dictionary(column.type):
         return arrays.of_names(values, column.type)
     return arrays.of_texts(values) if pa.types.is_string(column.type) else arrays.of_numbers(values, column.type)

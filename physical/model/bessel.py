@@ -46,8 +46,8 @@ def bessel_j0(x: NDArray[np.floating] | float) -> Floats:
     -------
     [...], no unit, in [-0.403, 1]
 
-    **Source** S. L. Moshier, Cephes Math Library (netlib), j0.c: rational approximations, which SciPy uses too. Up to 5 the
-    bits are SciPy's; beyond that the last may differ, where the cosines are those of another library.
+    **Source** S. L. Moshier, Cephes Math Library (netlib), j0.c: rational approximations, which SciPy uses too. Up to 5
+    the bits are SciPy's; beyond that the last may differ, where the cosines are those of another library.
 
     >>> bessel_j0(np.array([0.0, 2.404825557695773, 10.0])).round(9).tolist()
     [1.0, -0.0, -0.245935764]
