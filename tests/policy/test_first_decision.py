@@ -99,7 +99,12 @@ def test_a_language_model_has_read_its_cases(
     engine = pytest.importorskip("policies.llm.bundled", reason="needs the extra llm").BundledEngine
     read: list[Any] = []
     read_case = engine._read_case
-    monkeypatch.setattr(engine, "_read_case", lambda self, tokens: (read.append(tokens), read_case(self, tokens)))
+
+    def reading(self: Any, tokens: Any) -> None:
+        read.append(tokens)
+        read_case(self, tokens)
+
+    monkeypatch.setattr(engine, "_read_case", reading)
     policy, system = llm(case_file=str(case_file), select=select, start=4), scenario.system()
     policy.reset(system, 1)
     assert len(read) == 8
