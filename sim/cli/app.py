@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from physical.errors import InputError
 from sim.cli.commands import COMMANDS, PANELS
+from sim.cli.help import Command, Group, examples
 
 if TYPE_CHECKING:
     from sim.scenario import Scenario
@@ -30,7 +30,7 @@ BAD_INPUT, INTERNAL, INTERRUPTED, BROKEN_PIPE = 2, 70, 130, 141
 TRACEBACK = "VECTWIN_TRACEBACK"
 
 
-class Commands(TyperGroup):
+class Commands(Group):
     """The commands of ``twin``."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - Typer's signature
@@ -42,7 +42,7 @@ class Commands(TyperGroup):
         if cmd_name in COMMANDS and cmd_name not in self.commands:
             importlib.import_module(f"sim.cli.{COMMANDS[cmd_name].module}")
             loaded = typer.main.get_command(app)
-            assert isinstance(loaded, TyperGroup)
+            assert isinstance(loaded, Group)
             self.commands = loaded.commands
         return super().get_command(ctx, cmd_name)
 
@@ -61,8 +61,16 @@ class Commands(TyperGroup):
                 formatter.write_dl([(f"{name:{width}}", entry.about) for name, entry in commands.items()])
 
 
-def _typer(cls: type[TyperGroup] | None = None, *, add_completion: bool = False) -> typer.Typer:
-    return typer.Typer(
+class _Typer(typer.Typer):
+    """Makes commands whose help texts are ours."""
+
+    def command(self, name: str | None = None, **more: Any) -> Any:
+        """Register a command."""
+        return super().command(name, **{"cls": Command, **more})
+
+
+def _typer(cls: type[Group] = Group, *, add_completion: bool = False) -> typer.Typer:
+    return _Typer(
         cls=cls,
         add_completion=add_completion,
         rich_markup_mode=None,
@@ -172,11 +180,6 @@ def _print_version(wanted: bool) -> None:
 
         typer.echo(f"twin {version('vectwin')}")
         raise typer.Exit
-
-
-def examples(*lines: str) -> str:
-    """Lay out examples for the end of a help text."""
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 @app.callback(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from physical.errors import InputError
-from sim.cli.app import INTERRUPTED, Json, app, complain, examples, print_json
+from sim.cli.app import INTERRUPTED, Json, app, complain, print_json
+from sim.cli.help import examples
 
 if TYPE_CHECKING:
     from sim.replay import RecordedRun
