@@ -40,7 +40,7 @@ class Commands(Group):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Import the module of a command, and return it."""
         if cmd_name in COMMANDS and cmd_name not in self.commands:
-            importlib.import_module(f"sim.cli.{COMMANDS[cmd_name].module}")
+            importlib.import_module(COMMANDS[cmd_name].target.partition(":")[0])
             loaded = typer.main.get_command(app)
             assert isinstance(loaded, Group)
             self.commands = loaded.commands

@@ -86,8 +86,8 @@ def examples(*lines: str) -> str:
 def _broken(example: str) -> list[str]:
     r"""Break an example before options.
 
-    >>> _broken("twin run dtecn " + "--set " + "a" * 60 + " --json")
-    ['twin run dtecn \\', '    --set aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa --json']
+    >>> _broken("twin run dtecn " + "--set " + "a" * 52 + " --json")
+    ['twin run dtecn \\', '    --set aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa --json']
     """
     first, *options = re.split(r" (?=--)", example)
     lines = [first]
