@@ -128,6 +128,21 @@ def of_rows(values: Any) -> pa.Array:
     return pa.ListArray.from_arrays(of_numbers(offsets), of_numbers(rows.reshape(-1)))
 
 
+def to_arrow(values: Any, kind: pa.DataType) -> pa.Array:
+    """Return the values of a column as an Arrow array of a type that our tables have.
+
+    >>> to_arrow([[0.5], [1.0]], pa.list_(pa.float64())).to_pylist()
+    [[0.5], [1.0]]
+    """
+    if isinstance(values, Coded):
+        return values.to_arrow(kind)
+    if pa.types.is_list(kind):
+        return of_rows(values)
+    if pa.types.is_dictionary(kind):
+        return of_names(values, kind)
+    return of_texts(values) if pa.types.is_string(kind) else of_numbers(values, kind)
+
+
 def numbers_of(array: pa.Array) -> tuple[NDArray[Any], Mask | None]:
     """Return numbers or truth values [num_row], not copied if they are numbers, and where they are null, if any is.
 

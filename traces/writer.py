@@ -82,7 +82,7 @@ class TraceWriter:
     def add(self, name: str, columns: Mapping[str, Any]) -> None:
         """Add rows to a table, given as arrays by column."""
         table = TABLES[name]
-        filled = [_to_arrow(columns[column.name], column) for column in table.columns]
+        filled = [arrays.to_arrow(columns[column.name], column.type) for column in table.columns]
         rows = pa.Table.from_arrays(filled, schema=table.schema())
         if rows.num_rows:
             self._digests[name].add(rows)
@@ -137,16 +137,6 @@ class TraceWriter:
         temporary = self.directory / f"{MANIFEST}.tmp"
         temporary.write_text(text + "\n", "utf-8")
         os.replace(temporary, self.directory / MANIFEST)
-
-
-def _to_arrow(values: Any, column: Column) -> pa.Array:
-    if pa.types.is_list(column.type):
-        return arrays.of_rows(values)
-    if isinstance(values, arrays.Coded):
-        return values.to_arrow(column.type)
-    if pa.types.is_dictionary(column.type):
-        return arrays.of_names(values, column.type)
-    return arrays.of_texts(values) if pa.types.is_string(column.type) else arrays.of_numbers(values, column.type)
 
 
 def _write_part(directory: Path, part: int, rows: pa.Table, table: Table) -> None:
