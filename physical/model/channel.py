@@ -101,7 +101,7 @@ def fading_correlation(doppler_hz: Array, interval_s: Array) -> Array:
     if xp is np:
         return bessel_j0(phase_rad)
     correlation = bessel_j0(np.asarray(to_device(phase_rad, "cpu")))
-    return xp.asarray(correlation, device=device(phase_rad))
+    return xp.asarray(correlation, dtype=phase_rad.dtype, device=device(phase_rad))
 
 
 def shadowing_correlation(travelled_m: Array, decorrelation_m: float) -> Array:
