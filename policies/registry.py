@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import entry_points
 from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -84,8 +85,6 @@ def register(name: str, target: str | Callable[..., Any], summary: str = "", ext
 @cache
 def _installed_specs() -> tuple[PolicySpec, ...]:
     """List what installed packages offer; nothing is imported, so that a broken one shows when it is used."""
-    from importlib.metadata import entry_points
-
     found = []
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         package = entry.dist.name if entry.dist else "an installed package"
