@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
-from scipy.special import ndtri
 
 from physical.params import Params
 from physical.quantity import Seconds
@@ -63,10 +62,12 @@ class LognormalDelay(Params):
 
     def quantile(self, probability: Any) -> Any:
         """Return the delay, s, that is not exceeded with `probability`."""
+        if not self.sigma:
+            return self.median_s + 0 * probability
+        from scipy.special import ndtri  # takes a quarter of a second to import, and few scenarios need it
+
         # A uniform number can be exactly 0; its quantile would be -inf, whose exponential is a fine 0.
-        return (
-            self.median_s * np.exp(self.sigma * ndtri(probability)) if self.sigma else self.median_s + 0 * probability
-        )
+        return self.median_s * np.exp(self.sigma * ndtri(probability))
 
 
 def _constant(value: object) -> object:

@@ -38,9 +38,9 @@ UplinkRule = Literal["each", "in-turn", "sharing"]
 
 
 class Params(BaseModel):
-    """Base of all parameter types: immutable, and an unknown key is an error."""
+    """Base of all parameter types: immutable, and an unknown key is an error; a validator is built when it is used."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, defer_build=True)
 
 
 def _as_in_turn(value: object) -> object:

@@ -92,13 +92,17 @@ class MeanCase(CaseBased):
     def reset(self, system: System, seed: int) -> None:
         """Begin with the cases of the file, or with none."""
         super().reset(system, seed)
-        self._mean: Decision
         self._mean_version = -1
+        if len(self.memory.cases):
+            self._update_mean()
+
+    def _update_mean(self) -> None:
+        self._mean, self._mean_version = self._mean_share(), self.memory.version
 
     def _of_cases(self, snapshot: TwinSnapshot) -> Decision:
         """Return the mean; a vehicle's shares are of the capacity of its node, then and now."""
         if self._mean_version != self.memory.version:
-            self._mean, self._mean_version = self._mean_share(), self.memory.version
+            self._update_mean()
         system, mean = snapshot.system, self._mean
         return Decision(
             mean.offloading_ratio,

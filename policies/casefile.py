@@ -21,6 +21,7 @@ from physical.quantize import freeze
 from physical.system import System
 from policies.cases import Case, CaseSet
 from policies.feasible import JOINT_FIELDS
+from traces.arrays import numbers_of, of_numbers, to_arrow
 from traces.digest import TableDigest
 from traces.schema import SCHEMA_VERSION, Column, Table
 from traces.whole import write_whole
@@ -104,7 +105,7 @@ class CaseFile:
     def arrays(self, name: str) -> list[NDArray[Any]]:
         """Return the lists of a column, one array per case."""
         lists = self.rows.column(name).combine_chunks()
-        values, offsets = lists.values.to_numpy(zero_copy_only=False), lists.offsets.to_numpy()
+        (values, _), (offsets, _) = numbers_of(lists.values), numbers_of(lists.offsets)
         return [values[begin:end] for begin, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)]
 
     def used_share(self) -> list[float]:
@@ -242,11 +243,11 @@ def _check_rows(file: CaseFile) -> None:
         if not pa.types.is_list(column.type):
             continue
         wanted = lengths.get(name, num_vehicle)
-        length = set(np.diff(values.offsets.to_numpy()).tolist())
+        length = set(np.diff(numbers_of(values.offsets)[0]).tolist())
         if length != {wanted} and not (name in JOINT_FIELDS and length == {0}):
             wrong = min(length - {wanted})
             raise InputError(f"has a list of {wrong} values", where=where, key=name, accepted=f"{wanted} of them")
-        numbers = values.values.to_numpy(zero_copy_only=False)
+        numbers, _ = numbers_of(values.values)
         if not np.isfinite(numbers).all():
             raise InputError("has a value that is not finite", where=where, key=name, accepted="numbers")
         if name in _NOT_NEGATIVE and (numbers < 0).any():
@@ -303,16 +304,16 @@ def _table(cases: Iterable[Case]) -> pa.Table:
         **{name: [getattr(case.decision, name) for case in cases] for name in _OF_DECISION},
     }
     arrays = [
-        _lists(columns[column.name], column) if pa.types.is_list(column.type) else pa.array(columns[column.name])
+        (_lists if pa.types.is_list(column.type) else to_arrow)(columns[column.name], column.type)
         for column in CASES.columns
     ]
     return pa.Table.from_arrays(arrays, schema=CASES.schema())
 
 
-def _lists(arrays: list[NDArray[Any] | None], column: Column) -> pa.ListArray:
+def _lists(arrays: list[NDArray[Any] | None], kind: pa.DataType) -> pa.ListArray:
     flat = [np.empty(0) if values is None else values.reshape(-1) for values in arrays]
     offsets = np.cumsum([0, *(len(values) for values in flat)], dtype=np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(flat), type=column.type.value_type))
+    return pa.ListArray.from_arrays(of_numbers(offsets), of_numbers(np.concatenate(flat), kind.value_type))
 
 
 def _digest(rows: pa.Table) -> str:

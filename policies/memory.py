@@ -91,6 +91,7 @@ class CaseMemory:
             from policies.casefile import read_cases
 
             self.cases = read_cases(self._file, system)
+            self.cases.points()  # the first slot need not wait for them
         self._generator = np.random.default_rng(seed)
         self._taught: dict[int, Case] = {}
         self._pending: dict[int, Case] = {}
@@ -144,13 +145,23 @@ class CaseMemory:
         """
         if self._select == "nearest":
             return self.nearest(snapshot, count)
+        self._select_if_due(count)
+        self._num_kept += 1
+        return self._chosen
+
+    def coming(self, count: int) -> tuple[Case, ...]:
+        """Return what `choose` will give for the next slot; nothing if that depends on the slot or on cases to come."""
+        if self._select == "nearest" or not count or len(self.cases) < self._start:
+            return ()
+        self._select_if_due(count)
+        return self._chosen
+
+    def _select_if_due(self, count: int) -> None:
         incomplete = len(self._chosen) < min(count, len(self.cases))
         stale = self._num_kept >= self._refresh and self._chosen_version != self.version
         if incomplete or stale or self._chosen_for != count:
             self._chosen = select(self.cases, self._select, count, self._generator)
             self._chosen_for, self._chosen_version, self._num_kept = count, self.version, 0
-        self._num_kept += 1
-        return self._chosen
 
     def nearest(self, snapshot: TwinSnapshot, count: int) -> tuple[Case, ...]:
         """Return the `count` cases most like a snapshot whatever `choose` gives, the nearest last."""

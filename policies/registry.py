@@ -125,7 +125,8 @@ def make(text: str, *, where: str = "--policy") -> Policy:
     """
     name, _, option_text = text.partition(":")
     name = name.strip()
-    known = specs()
+    # Looking through all installed packages takes as long as a short run.
+    known = _registered if name in _registered else specs()
     try:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)

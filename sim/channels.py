@@ -40,12 +40,12 @@ class Channels:
         self._rates = None if scenario.radio.rate_file is None else _Rates(scenario, system, streams)
 
     def _correlations(self, speed_mps: Floats) -> Floats:
-        """Return the correlations from slot to slot of shadowing and both parts of the fading, [N, 3]."""
+        """Return the correlations from slot to slot of shadowing and both parts of the fading, [..., N, 3]."""
         slot_s = self._system.slot_duration_s
         doppler_hz = channel.doppler_hz(speed_mps, self._radio.carrier_hz)
         fading = quantize(channel.fading_correlation(doppler_hz, slot_s))
         shadowing = quantize(channel.shadowing_correlation(speed_mps * slot_s, self._radio.shadowing_decorrelation_m))
-        return np.stack([shadowing, fading, fading], axis=1)
+        return np.stack([shadowing, fading, fading], axis=-1)
 
     def large_scale_gain(self, position_m: Floats, shadowing_db: Floats | float) -> Floats:
         """Return the gains to all nodes without fading, [..., N, M]."""
@@ -85,15 +85,22 @@ class Channels:
         innovation = per_node[0] if num_node == 1 else np.concatenate(per_node, axis=-1)
         states = np.empty_like(innovation)
         state = self._state
-        is_steady = speed_mps.strides[0] == 0  # the same speeds in all slots
+        correlation = self._correlation_of(speed_mps)
         for row, new in enumerate(innovation):
-            if not (is_steady and row) and not np.array_equal(speed_mps[row], self._speed_mps):
-                self._speed_mps = speed_mps[row].copy()
-                self._correlation = np.tile(self._correlations(self._speed_mps), num_node)
-            state = new if state is None else channel.gauss_markov(state, self._correlation, new)
+            state = new if state is None else channel.gauss_markov(state, correlation[row], new)
             states[row] = state
         self._state = state
         return states
+
+    def _correlation_of(self, speed_mps: Floats) -> Floats:
+        """Return the correlations of the states of the next slots with those before, [B, N, 3 M]."""
+        num_node = len(self.node_m)
+        if speed_mps.strides[0]:
+            return np.tile(self._correlations(speed_mps), num_node)
+        if not np.array_equal(speed_mps[0], self._speed_mps):  # the same speeds in all slots, as in many runs
+            self._speed_mps = speed_mps[0].copy()
+            self._correlation = np.tile(self._correlations(self._speed_mps), num_node)
+        return np.broadcast_to(self._correlation, (len(speed_mps), *self._correlation.shape))
 
 
 class _Rates:

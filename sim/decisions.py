@@ -198,11 +198,7 @@ class DecisionRecorder:
 def add_present(writer: TraceWriter, table: str, present: NDArray[np.bool_], columns: dict[str, Any]) -> None:
     """Add the rows of vehicles that are in the scene; `present` is a mask over rows."""
     if not present.all():
-        chosen = pa.array(present)
-        columns = {
-            name: values.filter(chosen) if isinstance(values, pa.Array) else values[present]
-            for name, values in columns.items()
-        }
+        columns = {name: values[present] for name, values in columns.items()}
     writer.add(table, columns)
 
 

@@ -1,4 +1,7 @@
-"""Files that a scenario names: read once, cut to the run, and kept beside the trace so that a replay has them."""
+"""Files that a scenario names: read once, cut to the run, and kept beside the trace so that a replay has them.
+
+Most scenarios name none: what reads such files is imported inside the functions.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from physical.errors import InputError
 from physical.params import TaskClass
 from physical.plane.ticks import NS_PER_S, to_ns
-from traces.exogenous import LinkTrace, MobilityTrace, RequestTrace, read_link, read_mobility, read_requests
-from traces.exogenous.canonical import write_canonical
-from traces.exogenous.schema import ExogenousTrace, sorted_texts
+from traces.arrays import of_numbers
 
 if TYPE_CHECKING:
     from sim.scenario import Scenario
+    from traces.exogenous import ExogenousTrace, LinkTrace, MobilityTrace, RequestTrace
 
 FOLDER = "inputs"
 
@@ -39,6 +40,9 @@ def mobility_of(scenario: Scenario) -> tuple[MobilityTrace, int]:
 
 @lru_cache(maxsize=4)
 def _cut(file: str, version: tuple[int, int], begin_ns: int | None, duration_ns: int) -> tuple[MobilityTrace, int]:
+    from traces.exogenous import MobilityTrace, read_mobility
+    from traces.exogenous.schema import sorted_texts
+
     trace = _read(read_mobility, file, version)
     assert isinstance(trace, MobilityTrace)
     time_ns = trace.column("t_ns")
@@ -48,7 +52,7 @@ def _cut(file: str, version: tuple[int, int], begin_ns: int | None, duration_ns:
     if not inside.any():
         span = f"{time_ns.min() / NS_PER_S:g} to {time_ns.max() / NS_PER_S:g} s"
         raise InputError("nobody is on the road during the run", where=file, key="begin_s", accepted=span)
-    rows = trace.rows.filter(pa.array(inside)).combine_chunks()
+    rows = trace.rows.filter(of_numbers(inside)).combine_chunks()
     for name in ("entity_id", "kind"):  # only who is there counts as a vehicle
         texts = sorted_texts(rows.column(name).combine_chunks())
         rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), texts)
@@ -57,6 +61,8 @@ def _cut(file: str, version: tuple[int, int], begin_ns: int | None, duration_ns:
 
 def requests_of(task: TaskClass) -> RequestTrace:
     """Return the request trace of a task class."""
+    from traces.exogenous import RequestTrace, read_requests
+
     assert task.requests is not None
     trace = _read(read_requests, task.requests.file, _version(task.requests.file))
     assert isinstance(trace, RequestTrace)
@@ -65,6 +71,8 @@ def requests_of(task: TaskClass) -> RequestTrace:
 
 def link_of(scenario: Scenario) -> LinkTrace:
     """Return the trace of uplink rates."""
+    from traces.exogenous import LinkTrace, read_link
+
     file = scenario.radio.rate_file
     assert file is not None
     trace = _read(read_link, file, _version(file))
@@ -100,6 +108,8 @@ def store(scenario: Scenario, directory: Path) -> dict[str, Any]:
     listed = {}
     for name, (trace, more) in found.items():
         path = directory / FOLDER / f"{name}.parquet"
+        from traces.exogenous.canonical import write_canonical
+
         path.parent.mkdir(parents=True, exist_ok=True)
         write_canonical(trace, path)
         listed[name] = {

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cache
 
-import networkx as nx
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ from sim.channels import Channels
 from sim.draws import draw_uniform
 from sim.exogenous import mobility_of
 from sim.motion import Course, GeneratedMotion, Motion, RenewedMotion, TraceMotion
-from sim.network import CLOUD, EDGE_SERVER, VEHICLE, Passage, Route, build_graph
+from sim.network import CLOUD, EDGE_SERVER, VEHICLE, Graph, Passage, Route, build_graph
 from sim.scenario import Scenario
 from sim.streams import Streams
 from sim.workload import Workload
@@ -193,7 +192,7 @@ class _Way:
         self._streams = streams
         self._generators: list[Generator] = []
 
-    def passage(self, graph: nx.Graph[str], num_slot: int) -> Passage:
+    def passage(self, graph: Graph, num_slot: int) -> Passage:
         """Draw what happens to the messages of the next slots: [B, senders, messages]."""
         route = Route(graph, *self._ends)
         if not route.num_draw:

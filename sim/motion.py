@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,9 @@ from physical.params import Mobility
 from physical.plane.ticks import NS_PER_S
 from physical.quantize import freeze, quantize
 from sim.streams import Streams
-from traces.exogenous import MobilityTrace
+
+if TYPE_CHECKING:
+    from traces.exogenous import MobilityTrace
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

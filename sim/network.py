@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any
 
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -61,13 +60,35 @@ class NetworkParams(Params):
         return NetworkParams(**links)
 
 
-def build_graph(params: NetworkParams) -> nx.Graph[str]:
+Graph = Mapping[str, Mapping[str, Link]]
+"""Node -> neighbour -> the link between them."""
+
+
+def build_graph(params: NetworkParams) -> Graph:
     """Return the graph whose edges carry the links."""
-    graph: nx.Graph[str] = nx.Graph()
-    graph.add_edge(VEHICLE, BASE_STATION, link=params.access)
-    graph.add_edge(BASE_STATION, CLOUD, link=params.backhaul)
-    graph.add_edge(BASE_STATION, EDGE_SERVER, link=params.lan)
+    edges = (
+        (VEHICLE, BASE_STATION, params.access),
+        (BASE_STATION, CLOUD, params.backhaul),
+        (BASE_STATION, EDGE_SERVER, params.lan),
+    )
+    graph: dict[str, dict[str, Link]] = {}
+    for one, other, link in edges:
+        graph.setdefault(one, {})[other] = link
+        graph.setdefault(other, {})[one] = link
     return graph
+
+
+def _path(graph: Graph, source: str, target: str) -> list[Link]:
+    """Return the links from one node to another, with the fewest hops."""
+    way: dict[str, list[Link]] = {source: []}
+    nodes = deque([source])
+    while target not in way:
+        node = nodes.popleft()
+        for neighbour, link in graph[node].items():
+            if neighbour not in way:
+                way[neighbour] = [*way[node], link]
+                nodes.append(neighbour)
+    return way[target]
 
 
 @dataclass(frozen=True)
@@ -94,9 +115,8 @@ class Passage:
 class Route:
     """The links between two nodes, seen as one: hop latencies add up, one loss loses the message."""
 
-    def __init__(self, graph: nx.Graph[str], source: str, target: str) -> None:
-        nodes = nx.shortest_path(graph, source, target)
-        self.links: list[Link] = [graph.edges[edge]["link"] for edge in pairwise(nodes)]
+    def __init__(self, graph: Graph, source: str, target: str) -> None:
+        self.links = _path(graph, source, target)
         self.num_draw = sum(
             (not isinstance(link.latency_s, ConstantDelay)) + (link.jitter_s > 0) + (link.loss > 0)
             for link in self.links

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from physical.model import computing, energy
@@ -15,22 +14,15 @@ from physical.plane.ticks import NEVER, ns_from_ticks, ticks_from_ns
 from physical.system import System
 from sim.decisions import DecisionRecorder, add_present
 from sim.ledger import Ledger
-from traces.schema import OUTCOME
+from traces import arrays
 from traces.writer import TraceWriter
 from twin.cloud import Deliberation
 
 Floats = NDArray[np.float64]
 
-_OUTCOMES = pa.array(
-    [
-        "in flight",
-        "completed",
-        "late",
-        "dropped: uplink",
-        "dropped: result",
-        "dropped: handover",
-        "dropped: vehicle left",
-    ]
+_OUTCOMES = (
+    *("in flight", "completed", "late"),
+    *("dropped: uplink", "dropped: result", "dropped: handover", "dropped: vehicle left"),
 )
 _CUT_SHORT = (Outcome.DROPPED_HANDOVER, Outcome.DROPPED_LEFT)
 _STAGES = {
@@ -63,7 +55,7 @@ class Recorder:
         self.ledger = Ledger(system)
         self.decisions = DecisionRecorder(system, writer)
         self._system = system
-        self._node_names = pa.array(node_names)
+        self._node_names = node_names
         self._writer = writer
         self._slot_duration_ns = slot_duration_ns
         self._states: list[tuple[int, VehicleStates]] = []
@@ -141,7 +133,7 @@ class Recorder:
                 "offloading_ratio": ratio,
                 "generated_ns": generated_ns,
                 **stages,
-                "outcome": pa.DictionaryArray.from_arrays(pa.array(outcome), _OUTCOMES).cast(OUTCOME),
+                "outcome": arrays.Coded(outcome, _OUTCOMES),
             },
         )
 
@@ -195,8 +187,7 @@ class Recorder:
         slots = np.array([index for index, _ in self._states], dtype=np.int32)
         states = [state for _, state in self._states]
         serving = np.concatenate([state.serving_node for state in states])
-        index = pa.array(serving.astype(np.int32), mask=serving < 0)
-        node = pa.DictionaryArray.from_arrays(index, self._node_names)
+        node = arrays.Coded(np.ma.MaskedArray(serving.astype(np.int32), mask=serving < 0), self._node_names)
         add_present(
             self._writer,
             "vehicles",

@@ -6,14 +6,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sim import digits, show_groups, show_table
-from sim.bench.report import Report
 from sim.show_table import Column
+
+if TYPE_CHECKING:
+    from sim.bench.report import Report
 
 # Key of the summary -> what it is called, and its unit; by groups, in the order of the table.
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {

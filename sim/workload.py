@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,9 @@ from sim.draws import draw_uniform
 from sim.exogenous import requests_of
 from sim.streams import Streams
 from sim.timeline import Timeline
-from traces.exogenous import RequestTrace
+
+if TYPE_CHECKING:
+    from traces.exogenous import RequestTrace
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from traces.arrays import numbers_of
 from traces.schema import Column, Table
 
 UInt64s = NDArray[np.uint64]
@@ -84,18 +85,15 @@ def _array_bits(array: pa.Array, column: Column) -> UInt64s:
         return _text_bits(array)
     if pa.types.is_list(column.type):
         return _list_bits(array)
-    if array.null_count:
-        filled = _number_bits(array.fill_null(False if pa.types.is_boolean(array.type) else 0))
-        filled = filled.copy()
-        filled[np.asarray(array.is_null())] = _NULL
-        return filled
-    return _number_bits(array)
+    numbers, null = numbers_of(array)
+    if null is None:
+        return _number_bits(numbers)
+    return np.where(null, _NULL, _number_bits(numbers))
 
 
-def _number_bits(array: pa.Array) -> UInt64s:
-    if pa.types.is_boolean(array.type):
-        return np.asarray(array).astype(np.uint64)
-    numbers: NDArray[Any] = array.to_numpy(zero_copy_only=True)
+def _number_bits(numbers: NDArray[Any]) -> UInt64s:
+    if numbers.dtype == np.bool_:
+        return numbers.astype(np.uint64)
     if numbers.dtype.kind == "f":
         # What decodes to equal values has equal bits: adding zero turns -0.0 into 0.0, and there is one NaN.
         numbers = numbers + numbers.dtype.type(0)
@@ -107,17 +105,21 @@ def _number_bits(array: pa.Array) -> UInt64s:
 
 
 def _text_bits(array: pa.Array) -> UInt64s:
-    encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
-    codes = np.asarray(encoded.indices.fill_null(-1)).astype(np.int64)
-    hashes = np.array([_constant(text) for text in encoded.dictionary.to_pylist()] + [_NULL], dtype=np.uint64)
-    return hashes[codes]
+    if not pa.types.is_dictionary(array.type):
+        texts = array.to_pylist()
+        hash_of = {text: _NULL if text is None else _constant(text) for text in set(texts)}
+        return np.array([hash_of[text] for text in texts], dtype=np.uint64)
+    codes, null = numbers_of(array.indices)
+    hashes = np.array([_constant(text) for text in array.dictionary.to_pylist()] + [_NULL], dtype=np.uint64)
+    chosen: UInt64s = hashes[codes if null is None else np.where(null, -1, codes)]
+    return chosen
 
 
 def _list_bits(array: pa.Array) -> UInt64s:
     """Mix the numbers of each list with their positions, so that order matters, and add them up."""
-    offsets = np.asarray(array.offsets)
+    offsets, _ = numbers_of(array.offsets)
     length = np.diff(offsets)
-    numbers = _number_bits(array.values[offsets[0] : offsets[-1]])
+    numbers = _number_bits(numbers_of(array.values)[0][offsets[0] : offsets[-1]])
     by_position = mix(np.arange(length.max(initial=0), dtype=np.uint64) + _NULL)
     position = np.concatenate([by_position[:0], *(by_position[:size] for size in length.tolist())])
     return _sum_by_row(mix(numbers ^ position), length)

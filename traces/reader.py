@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from physical.errors import InputError
@@ -73,6 +72,8 @@ def in_key_order(parts: list[pa.Table], name: str) -> pa.Table:
     table = TABLES[name]
     if not parts:
         return table.schema().empty_table()
+    import pyarrow.compute as pc  # a run that is only written does not need it
+
     joined = pa.concat_tables(parts).unify_dictionaries()
     keys = {key: joined.column(key) for key in table.key}
     for key, values in keys.items():

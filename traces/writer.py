@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute  # loaded on first use otherwise, in the middle of a run
 import pyarrow.parquet as pq
 
 from physical.errors import InputError
+from traces import arrays
 from traces.digest import TableDigest, digest_of_digests
 from traces.schema import SCHEMA_VERSION, TABLES, Column, Table
 
@@ -83,8 +82,8 @@ class TraceWriter:
     def add(self, name: str, columns: Mapping[str, Any]) -> None:
         """Add rows to a table, given as arrays by column."""
         table = TABLES[name]
-        arrays = [_to_arrow(columns[column.name], column) for column in table.columns]
-        rows = pa.Table.from_arrays(arrays, schema=table.schema())
+        filled = [arrays.to_arrow(columns[column.name], column.type) for column in table.columns]
+        rows = pa.Table.from_arrays(filled, schema=table.schema())
         if rows.num_rows:
             self._digests[name].add(rows)
             if self._keep:
@@ -138,21 +137,6 @@ class TraceWriter:
         temporary = self.directory / f"{MANIFEST}.tmp"
         temporary.write_text(text + "\n", "utf-8")
         os.replace(temporary, self.directory / MANIFEST)
-
-
-def _to_arrow(values: Any, column: Column) -> pa.Array:
-    if isinstance(values, pa.Array):
-        return values
-    if pa.types.is_list(column.type):
-        rows = np.ascontiguousarray(values, dtype=np.float64)
-        offsets = np.arange(rows.shape[0] + 1, dtype=np.int32) * np.int32(rows[0].size if len(rows) else 0)
-        return pa.ListArray.from_arrays(pa.array(offsets), pa.array(rows.reshape(-1)))
-    if isinstance(values, np.ma.MaskedArray):
-        # Without a null, Arrow takes the values as they are; with a mask it copies them.
-        return pa.array(values.data, type=column.type, mask=values.mask if np.any(values.mask) else None)
-    if pa.types.is_dictionary(column.type):
-        return pa.array(list(values), type=pa.string()).dictionary_encode().cast(column.type)
-    return pa.array(values, type=column.type)
 
 
 def _write_part(directory: Path, part: int, rows: pa.Table, table: Table) -> None:

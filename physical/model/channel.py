@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 from array_api_compat import device, to_device
-from scipy import special
 
 from physical.model.arrays import Array, namespace
+from physical.model.bessel import bessel_j0
 from physical.model.units import SPEED_OF_LIGHT_MPS, db_to_linear
 
 
@@ -78,7 +78,7 @@ def doppler_hz(speed_mps: Array, carrier_hz: Array) -> Array:
 def fading_correlation(doppler_hz: Array, interval_s: Array) -> Array:
     """Return the correlation of Rayleigh fading over an interval: ``kappa = J0(2 pi f_d dt)``.
 
-    SciPy computes it for every library: torch.special.bessel_j0 (2.13) is wrong by up to 4e-7. Hence no gradient: the
+    NumPy computes it for every library: torch.special.bessel_j0 (2.13) is wrong by up to 4e-7. Hence no gradient: the
     Doppler frequency is an input, never a decision.
 
     Parameters
@@ -99,9 +99,9 @@ def fading_correlation(doppler_hz: Array, interval_s: Array) -> Array:
     phase_rad = 2.0 * math.pi * doppler_hz * interval_s
     xp = namespace(phase_rad)
     if xp is np:
-        return special.j0(phase_rad)
-    correlation = special.j0(np.asarray(to_device(phase_rad, "cpu")))
-    return xp.asarray(correlation, device=device(phase_rad))
+        return bessel_j0(phase_rad)
+    correlation = bessel_j0(np.asarray(to_device(phase_rad, "cpu")))
+    return xp.asarray(correlation, dtype=phase_rad.dtype, device=device(phase_rad))
 
 
 def shadowing_correlation(travelled_m: Array, decorrelation_m: float) -> Array:

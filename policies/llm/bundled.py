@@ -144,6 +144,11 @@ class BundledEngine:
             capacity_price=offers.price / self._num_task,
         )
 
+    def read(self, cases: Sequence[Case]) -> None:
+        """Read the cases of the next prompt; see `policies.llm.engine.Engine`."""
+        self._session.until(None)
+        self._read_all(self._write_all(cases))
+
     def ask(
         self, cases: Sequence[Case], snapshot: TwinSnapshot, prices: Sequence[float] | Floats
     ) -> tuple[Logits, Logits]:

@@ -52,5 +52,13 @@ class Engine(Protocol):
         DeadlineExceededError : not in so many seconds
         """
 
+    def read(self, cases: Sequence[Case]) -> None:
+        """Read the cases that the next prompts begin with, so that no answer waits for it.
+
+        Raises
+        ------
+        ModelError : that failed
+        """
+
     def close(self) -> None:
         """Free the model."""

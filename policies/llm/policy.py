@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from physical.errors import InputError
 from physical.system import System
 from policies.cases import predicted_objective
 from policies.llm.engine import Engine
+from policies.llm.errors import ModelError
 from policies.llm.guard import Guard
 from policies.llm.manifest import check_manifest
 from policies.llm.models import ModelFile, check_sha256, resolve, sha256
@@ -100,6 +102,17 @@ class Llm:
         self.memory.reset(system, seed)
         self._guard.reset(system, seed)
         self._diagnostics = Diagnostics()
+        self._read_ahead()
+
+    def _read_ahead(self) -> None:
+        """Let the model read the cases of its next prompt once they are known: its first answer takes no longer then.
+
+        With a case set that is before the run, otherwise in the teacher's last slot. What fails here fails again with
+        the answer, and is told there.
+        """
+        if self._engine is not None and (chosen := self.memory.coming(self.cases)):
+            with contextlib.suppress(ModelError):
+                self._engine.read(chosen)
 
     def _load(self, system: System) -> Engine:
         if self._file.kind == "bundled":
@@ -139,6 +152,7 @@ class Llm:
         self._diagnostics = Diagnostics()
         taught = self.memory.teach(snapshot)
         if taught is not None:
+            self._read_ahead()
             return taught
         if self._engine is None:
             raise InputError("decides nothing before it is reset", where="llm")

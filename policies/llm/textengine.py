@@ -92,6 +92,15 @@ class TextEngine:
             decode_s=completion.decode_s,
         )
 
+    def read(self, cases: Sequence[prompt.Example]) -> None:
+        """Read the cases of the next prompt, before a state of before: the prompts to come begin like it.
+
+        Raises
+        ------
+        ModelError : that failed
+        """
+        self._worker.read(self._question(cases, cases[-1].snapshot))
+
     def close(self) -> None:
         """End the model's process."""
         self._worker.close()

@@ -105,6 +105,18 @@ class TextModel:
         _, tokens, parts = self._tokenize(question)
         self._make_room(tokens.size, parts, question.num_vehicle, question.num_column)
 
+    def read(self, question: Question) -> None:
+        """Read a prompt, so that one that begins in the same way is read more quickly.
+
+        Raises
+        ------
+        ContextOverflowError : it is longer than what the model was trained on
+        """
+        first, tokens, parts = self._tokenize(question)
+        self._make_room(tokens.size, parts, question.num_vehicle, question.num_column)
+        self._session.until(None)
+        self._read(tokens, first.size)
+
     def close(self) -> None:
         """Free the model."""
         self._session.close()

@@ -106,6 +106,15 @@ class Worker:
         """
         self._call("reserve", question, None)
 
+    def read(self, question: Question) -> None:
+        """Read a prompt in advance; see `TextModel.read`.
+
+        Raises
+        ------
+        ModelError : as the model does
+        """
+        self._call("read", question, None)
+
     def close(self) -> None:
         """End the child; a later call starts another one."""
         if self._child is not None:
@@ -332,9 +341,11 @@ def serve() -> None:
             request = json.loads(lines.get())
             question = Question(**request["question"])
             try:
+                answer: dict[str, Any] = {"result": {}}
                 if request["call"] == "reserve":
                     model.reserve(question)
-                    answer: dict[str, Any] = {"result": {}}
+                elif request["call"] == "read":
+                    model.read(question)
                 else:
                     answer = {"result": dataclasses.asdict(model.complete(question, request.get("deadline_s")))}
             except Exception as error:  # the same

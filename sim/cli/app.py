@@ -1,23 +1,28 @@
 """The command line. Exit codes: 0; 1 the answer is no; 2 bad input; 70 a fault of ours; 130 interrupted.
 
-Heavy imports stand inside the commands, so that ``twin --help`` is quick.
+A command's module is imported when the command is called, and what it needs inside the command: ``twin --help`` and
+short runs are quick.
 """
 
 from __future__ import annotations
 
+import atexit
+import difflib
+import gc
+import importlib
 import json
 import os
 import re
 import sys
-import traceback
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from physical.errors import InputError
 from sim.cli import hints
+from sim.cli.commands import COMMANDS, PANELS
+from sim.cli.help import Command, Group, examples
 
 if TYPE_CHECKING:
     from sim.scenario import Scenario
@@ -26,16 +31,56 @@ BAD_INPUT, INTERNAL, INTERRUPTED, BROKEN_PIPE = 2, 70, 130, 141
 TRACEBACK = "VECTWIN_TRACEBACK"
 
 
-def _typer() -> typer.Typer:
-    return typer.Typer(
-        add_completion=False,
+class Commands(Group):
+    """The commands of ``twin``."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - Typer's signature
+        """Return the names, in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Import the module of a command, and return it."""
+        if cmd_name in COMMANDS and cmd_name not in self.commands:
+            importlib.import_module(COMMANDS[cmd_name].target.partition(":")[0])
+            loaded = typer.main.get_command(app)
+            assert isinstance(loaded, Group)
+            self.commands = loaded.commands
+        return super().get_command(ctx, cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that is called; of one that does not exist say what it is like."""
+        if args[0] not in COMMANDS and not ctx.resilient_parsing:
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            ctx.fail(f"No such command {args[0]!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's signature
+        """Write the commands by panel, without importing them."""
+        width = max(map(len, COMMANDS))
+        for panel, commands in PANELS.items():
+            with formatter.section(panel):
+                formatter.write_dl([(f"{name:{width}}", entry.about) for name, entry in commands.items()])
+
+
+class _Typer(typer.Typer):
+    """Makes commands whose help texts are ours."""
+
+    def command(self, name: str | None = None, **more: Any) -> Any:
+        """Register a command."""
+        return super().command(name, **{"cls": Command, **more})
+
+
+def _typer(cls: type[Group] = Group, *, add_completion: bool = False) -> typer.Typer:
+    return _Typer(
+        cls=cls,
+        add_completion=add_completion,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
     )
 
 
-app = _typer()
+app = _typer(Commands, add_completion=True)
 
 
 def group(name: str, about: str, *lines: str) -> typer.Typer:
@@ -59,6 +104,11 @@ def group(name: str, about: str, *lines: str) -> typer.Typer:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
+    # What is imported stays: looking for garbage among it every 700 objects takes a twentieth of a short run.
+    gc.set_threshold(50_000)
+    atexit.register(gc.freeze)  # nor at the end, when the process gives everything back
+    # Pydantic looks for plug-ins in every package that is installed.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     hints.begin(sys.argv[1:] if arguments is None else arguments)
     sys.exit(_guarded(arguments))
 
@@ -75,8 +125,10 @@ def _guarded(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:
         return _abandon_stdout()
     except SystemExit as error:
-        # Typer and rich turn a closed pipe into an exit.
-        return _abandon_stdout() if isinstance(error.__context__, BrokenPipeError) else _internal(error)
+        # Typer and rich turn a closed pipe into an exit; completion ends with one, too.
+        if isinstance(error.__context__, BrokenPipeError):
+            return _abandon_stdout()
+        return error.code if isinstance(error.code, int) else _internal(error)
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error; where its class lives depends on the version of typer
             return complain(_usage(error), BAD_INPUT)
@@ -87,6 +139,8 @@ def _guarded(arguments: Sequence[str] | None) -> int:
 def _internal(error: BaseException) -> int:
     """Report what should not have happened."""
     if os.environ.get(TRACEBACK):
+        import traceback
+
         traceback.print_exception(error)
     return complain(f"internal error: {type(error).__name__}: {error} (set {TRACEBACK}=1 to see where)", INTERNAL)
 
@@ -125,13 +179,10 @@ def _usage(error: Any) -> str:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         typer.echo(f"twin {version('vectwin')}")
         raise typer.Exit
-
-
-def examples(*lines: str) -> str:
-    """Lay out examples for the end of a help text."""
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 @app.callback(
@@ -146,9 +197,7 @@ def _twin(
 ) -> None:
     """Vehicular edge computing with a digital twin: simulate, decide, record, replay."""
     if context.invoked_subcommand is None:
-        names = [command.name for command in app.registered_commands] + [group.name for group in app.registered_groups]
-        commands = ", ".join(str(name) for name in names)
-        raise InputError("is missing", where="COMMAND", accepted=f"{commands}; see twin --help")
+        raise InputError("is missing", where="COMMAND", accepted=f"{', '.join(COMMANDS)}; see twin --help")
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]

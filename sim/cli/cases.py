@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sim.cli.app import Json, Settings, examples, group, load, print_json
+from sim.cli.app import Json, Settings, group, load, print_json
+from sim.cli.help import examples
 
 if TYPE_CHECKING:
     from policies.casefile import CaseFile

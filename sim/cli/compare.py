@@ -11,7 +11,8 @@ import typer
 
 from physical.errors import InputError
 from sim.cli import hints
-from sim.cli.app import INTERRUPTED, Json, Settings, app, complain, examples, load, print_json
+from sim.cli.app import INTERRUPTED, Json, Settings, app, complain, load, print_json
+from sim.cli.help import examples
 
 if TYPE_CHECKING:
     from sim.evaluation import Comparison

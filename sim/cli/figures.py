@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sim.cli.app import INTERRUPTED, Json, app, complain, examples, print_json
+from sim.cli.app import INTERRUPTED, Json, app, complain, print_json
+from sim.cli.help import examples
 
 if TYPE_CHECKING:
     from sim.figures import Produced

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sim.cli.app import Json, examples, group, print_json
+from sim.cli.app import Json, group, print_json
+from sim.cli.help import examples
 
 if TYPE_CHECKING:
     from traces.exogenous import ExogenousTrace

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from sim.cli.app import Json, app, examples, print_json
+from sim.cli.app import Json, app, print_json
+from sim.cli.help import examples
 
 
 @app.command(name="scenarios", epilog=examples("twin scenarios", "twin scenarios --json"))

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from sim.cli.app import Json, app, examples, print_json
+from sim.cli.app import Json, app, print_json
+from sim.cli.help import examples
 
 
 @app.command(name="bench", epilog=examples("twin bench", "twin bench kernel --json"))
 def _bench(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Which ones; by default all.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Which ones; by default all.")] = None,
     as_json: Json = False,
 ) -> None:
     """Measure speed as ratios; takes minutes."""

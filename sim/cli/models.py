@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from physical.errors import InputError
-from sim.cli.app import INTERRUPTED, Json, complain, examples, group, print_json
+from sim.cli.app import INTERRUPTED, Json, complain, group, print_json
+from sim.cli.help import examples
 
 models = group(
     "models", "List, verify and train the language models of the policy llm.", "twin models list", "twin models verify"
@@ -34,9 +35,7 @@ def _list(as_json: Json = False) -> None:
 
 @models.command(name="verify", epilog=examples("twin models verify", "twin models verify mine.gguf --json"))
 def _verify(
-    model: Annotated[
-        str, typer.Argument(metavar="[MODEL]", help="bundled, or a file of twin models train.")
-    ] = "bundled",
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="bundled, or a file of twin models train.")] = "bundled",
     as_json: Json = False,
 ) -> int:
     """Check a model's digest, llama.cpp against torch with the same weights, and a decision of before.

@@ -10,7 +10,8 @@ import typer
 
 from physical.errors import InputError
 from sim.cli import hints
-from sim.cli.app import INTERRUPTED, Json, app, complain, examples, print_json
+from sim.cli.app import INTERRUPTED, Json, app, complain, print_json
+from sim.cli.help import examples
 from sim.cli.hints import Step
 
 if TYPE_CHECKING:

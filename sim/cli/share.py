@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from physical.errors import InputError
-from sim.cli.app import Json, app, examples, print_json
+from sim.cli.app import Json, app, print_json
+from sim.cli.help import examples
 
 _FORMATS = ("perfetto", "csv")
 

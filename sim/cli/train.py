@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from physical.errors import InputError
-from sim.cli.app import INTERRUPTED, Json, Settings, app, complain, examples, load, print_json
+from sim.cli.app import INTERRUPTED, Json, Settings, app, complain, load, print_json
+from sim.cli.help import examples
 
 
 @app.command(

@@ -191,3 +191,24 @@ def test_five_slots_are_well_formed_and_repeatable(method: Method) -> None:
         assert ratio.shape == share_hz.shape == (4, 2)
         assert ((ratio >= 0) & (ratio <= 1)).all()
         assert ((share_hz >= 0) & (share_hz <= slots[0].system.server.frequency_hz)).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_read_before_changes_no_answer(method: Method) -> None:
+    """The first answer finds the cases in the cache, as later ones do, and is what it is without that."""
+    from policies.llm.textengine import TextEngine
+
+    cases, snapshot = [make_case(seed, 4) for seed in range(2)], make_snapshot(10, 4)
+    answers = []
+    for before in (True, False):
+        engine = TextEngine(smollm2(), snapshot.system, num_case=2, method=method)
+        if before:
+            engine.read(cases)
+        answers.append(engine.decide(cases, snapshot))
+        engine.close()
+    ready, cold = answers
+    assert cold.num_reused_token == 0
+    assert ready.num_reused_token > 0.5 * ready.num_prompt_token
+    np.testing.assert_array_equal(ready.decision.offloading_ratio, cold.decision.offloading_ratio)
+    np.testing.assert_array_equal(ready.decision.compute_allocation_hz, cold.decision.compute_allocation_hz)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from sim import Scenario, bench, run, show
 from sim.bench import kernel, optimal, timing
+from sim.cli import app
+from sim.cli.commands import COMMANDS, PANELS
 from tests.fault.command import TWIN, environment, twin, twin_process
 
 # Scripts rely on these keys.
@@ -70,8 +73,8 @@ def test_duration(duration: str, num_slot: int) -> None:
 USAGE = [
     (
         (),
-        "COMMAND: is missing (accepted: run, replay, branch, compare, sweep, scenarios, policies, check, bench, train, "
-        "report, export, figures, import, cases, models; "
+        "COMMAND: is missing (accepted: run, replay, branch, compare, sweep, figures, bench, train, cases, models, "
+        "import, export, report, scenarios, policies, check; "
         "see twin --help)",
     ),
     (("fly",), "No such command 'fly'"),
@@ -118,17 +121,73 @@ def test_lists() -> None:
     assert {"name": "random", "extra": "", "installed": True}.items() <= listed[2].items()
 
 
-COMMANDS = (
-    *("run", "replay", "branch", "compare", "sweep", "scenarios", "policies", "check", "bench", "import", "cases"),
-    *("train", "report", "export", "figures"),
-)
+WITH_COMMANDS = {
+    "cases": ("build", "show"),
+    "models": ("list", "verify", "train"),
+    "import": ("fcd", "csv", "requests", "link"),
+}
+CALLS = [(), *((name,) for name in COMMANDS), *((name, one) for name, some in WITH_COMMANDS.items() for one in some)]
 
 
-@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
-def test_help_has_examples(command: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("command", CALLS)
+@pytest.mark.parametrize("width", [80, 140])
+def test_a_help_text_fits(command: tuple[str, ...], width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has examples; no line is cut or too long, and no type of Python or name in another case is shown."""
+    monkeypatch.setenv("COLUMNS", str(width))
     done = twin(*command, "--help")
     assert (done.code, done.err) == (0, "")
     assert f"Examples:\n    twin {' '.join(command)}".rstrip() in done.out
+    lines = done.out.splitlines()
+    assert max(map(len, lines)) <= min(width, 120)
+    assert [line for line in lines if line.endswith("...") and not line.startswith("Usage: ")] == []
+    assert not re.search(r"<\w+|\{", done.out)
+
+
+def test_help_names_every_command_in_its_panel() -> None:
+    """The panels stand in their order, and in each its commands with what they do, which fits into 80 columns."""
+    found = re.findall(r"^(\S.*):$|^  ([a-z]+) +(\S.*)$", twin("--help").out.partition("Options:")[2], re.MULTILINE)
+    assert [panel for panel, _, _ in found if panel] == list(PANELS)
+    listed = [(name, about) for _, name, about in found if name]
+    assert listed == [(name, entry.about) for name, entry in COMMANDS.items()]
+    assert all(len(about) <= 60 for _, about in listed)
+
+
+def test_every_command_is_listed_and_is_there() -> None:
+    """A module that is imported registers the commands that the table says it has, and no others."""
+    for name, entry in COMMANDS.items():
+        module, _, attribute = entry.target.partition(":")
+        assert hasattr(importlib.import_module(module), attribute)
+        assert twin(name, "--help").out.startswith(f"Usage: twin {name} ")
+    registered = [one.name for one in app.registered_commands] + [one.name for one in app.registered_groups]
+    assert sorted(map(str, registered)) == sorted(COMMANDS)
+
+
+def complete(words: str) -> list[str]:
+    """Return what bash is told to go on with; the last word is the one that is completed."""
+    variables = {"_TWIN_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    done = twin_process(**variables)
+    assert (done.code, done.err) == (0, "")
+    return done.out.split()
+
+
+@pytest.mark.full
+def test_a_shell_completes_commands_and_options() -> None:
+    assert complete("twin re") == ["replay", "report"]
+    assert complete("twin import f") == ["fcd"]
+    assert complete("twin run --sl") == ["--slots"]
+    assert set(complete("twin ")) == set(COMMANDS)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_installed_for_a_shell(shell: str, tmp_path: Path) -> None:
+    done = twin_process(
+        "--install-completion", shell, HOME=str(tmp_path), _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1"
+    )
+    assert (done.code, done.err) == (0, "")
+    installed = [path for path in tmp_path.rglob("*") if path.is_file() and "_TWIN_COMPLETE" in path.read_text("utf-8")]
+    assert len(installed) == 1
+    assert str(installed[0]) in done.out.replace("\n", "")
 
 
 def test_version() -> None:
@@ -151,15 +210,6 @@ def test_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("sim.check.check", interrupted)
     assert twin("check", "dtecn").code == 130
-
-
-@pytest.mark.full
-def test_listing_policies_imports_no_learning_library() -> None:
-    command = [sys.executable, "-X", "importtime", "-m", "sim.cli", "policies"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
-    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "typer" in imported
-    assert not imported & {"torch", "llama_cpp", "safetensors"}
 
 
 @pytest.mark.full

@@ -9,6 +9,7 @@ import pytest
 from scipy import special, stats
 
 from physical.model import channel
+from physical.model.bessel import bessel_j0
 
 SIGMAS = 4.5  # two-sided probability 7e-6 per comparison
 NUM_VEHICLE = 40_000  # independent processes
@@ -49,6 +50,17 @@ def test_fading_keeps_unit_power_and_is_exponential() -> None:
 def test_fading_of_a_standing_vehicle_never_changes() -> None:
     correlation = channel.fading_correlation(np.array([0.0]), 0.1)
     assert channel.gauss_markov(np.array([0.3]), correlation, np.array([5.0]))[0] == 0.3
+
+
+@pytest.mark.parametrize("largest", [1e-4, 5.0, 50.0, 1e4])
+def test_bessel_function_is_that_of_scipy(largest: float) -> None:
+    """To the last bits; as a single, to which the world rounds it, it is the same number."""
+    x = np.concatenate([np.linspace(0.0, largest, 20_001), np.random.default_rng(3).uniform(0.0, largest, 20_000)])
+    found, expected = bessel_j0(x), special.j0(x)
+    assert np.abs(found - expected).max() <= 4e-16
+    assert np.array_equal(found.astype(np.float32), expected.astype(np.float32))
+    assert np.array_equal(bessel_j0(-x), found)
+    assert bessel_j0(float(x[7])) == found[7]
 
 
 def test_shadowing_autocorrelation_and_spread() -> None:
