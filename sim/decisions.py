@@ -16,6 +16,7 @@ from physical.model import slot, split, units
 from physical.plane.fleet import AWAY, VehicleStates
 from physical.system import System
 from sim.prompts import rows_of
+from traces.arrays import of_numbers
 from traces.digest import mix
 from traces.writer import TraceWriter
 from twin.cloud import Deliberation
@@ -138,7 +139,7 @@ class DecisionRecorder:
         if waits.all():
             return rows
         offsets = np.concatenate([[0], np.cumsum(waits * rows.shape[1])]).astype(np.int32)
-        return pa.ListArray.from_arrays(pa.array(offsets), pa.array(rows[waits].reshape(-1)))
+        return pa.ListArray.from_arrays(of_numbers(offsets), of_numbers(rows[waits].reshape(-1)))
 
     def _predicted(self, beliefs: dict[str, Floats], decided: dict[str, Floats]) -> Floats:
         """Return the objective as it follows from beliefs and decisions, [num_decision]."""

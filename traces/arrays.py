@@ -134,6 +134,8 @@ def to_arrow(values: Any, kind: pa.DataType) -> pa.Array:
     >>> to_arrow([[0.5], [1.0]], pa.list_(pa.float64())).to_pylist()
     [[0.5], [1.0]]
     """
+    if isinstance(values, pa.Array):
+        return values
     if isinstance(values, Coded):
         return values.to_arrow(kind)
     if pa.types.is_list(kind):

@@ -63,7 +63,7 @@ class TableDigest:
         total = np.full(block.num_rows, self._start)
         for column, constant in zip(self._columns, self._constants, strict=True):
             values = block.column(column.name)
-            if column.type == pa.float64() and not values.null_count and not values.to_numpy().any():
+            if column.type == pa.float64() and not values.null_count and not numbers_of(values)[0].any():
                 continue  # zeros add nothing, and some columns hold nothing else
             total += _array_bits(values, column) * constant
         row_hash = mix(total)
