@@ -23,7 +23,8 @@ COMMA    := ,
 
 # llama.cpp without what nothing here uses: a third of the work. CMAKE_ARGS of one's own are kept.
 LLAMA_CMAKE_ARGS := -DLLAVA_BUILD=OFF -DCMAKE_PROJECT_llama_cpp_INCLUDE=$(CURDIR)/llama.cmake
-WITH_LLM := $(filter all llm,$(subst $(COMMA), ,$(EXTRAS)))
+WITH_LLM    := $(filter all llm,$(subst $(COMMA), ,$(EXTRAS)))
+WITH_REPORT := $(filter all report,$(subst $(COMMA), ,$(EXTRAS)))
 
 LLAMA_LOG := .venv/llama.log
 # Of what the build prints, the steps, on one line.
@@ -43,9 +44,14 @@ help:  ## show the targets
 run: .venv/.core  ## rush-hour: policies that differ, with intervals, a figure and a page
 	@$(BIN)/twin compare $(STUDY) --policies $(RIVALS)
 	@$(MAKE) --no-print-directory .venv/.ready
-	@echo; echo "The same comparison$(if $(WITH_LLM), with the language model), and its page:"
-	@$(BIN)/twin compare $(STUDY) --policies $(RIVALS)$(if $(WITH_LLM),$(COMMA)llm) --plot $(STUDY_OUT)/penalty.svg
-	@$(BIN)/twin report $(STUDY_OUT) --out $(STUDY_OUT)/report.html
+	@echo; echo "The same$(if $(WITH_LLM), with the language model)$(if $(WITH_REPORT), and a figure), and a page with a map:"
+	@$(BIN)/twin compare $(STUDY) --policies $(RIVALS)$(if $(WITH_LLM),$(COMMA)llm) \
+	  $(if $(WITH_REPORT),--plot $(STUDY_OUT)/penalty.svg)
+	@$(BIN)/twin report $(STUDY_OUT)
+	@echo; echo "Next:"
+	@echo "  $(BIN)/twin run rush-hour --policy greedy-cost --seed 7 --out runs/mine   # one run, with its trace"
+	@echo "  $(BIN)/twin report runs/mine                                             # a page about it"
+	@echo "  $(BIN)/twin --help                                                       # all there is"
 
 test: lint  ## everything CI runs: lint, types, import rules, and all tests except the slow ones
 	@$(BIN)/pytest -q -n $(WORKERS) -m "not slow"
@@ -73,7 +79,7 @@ clean:  ## remove caches and build products; .venv and runs/ stay
 .venv/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "vectwin needs Python 3.11 or later: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; }
-	@echo "installing vectwin into .venv (once; less than a minute)" >&2
+	@echo "installing vectwin into .venv (once; about half a minute)" >&2
 	@$(PYTHON) -m venv .venv
 	@$(PIP) -qq -e .
 	@touch $@
