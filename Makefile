@@ -12,23 +12,25 @@ EXTRAS  ?= all
 WORKERS ?= 2
 
 # What `make run` compares, and where the results go.
-STUDY_OUT := runs/rush-hour
-STUDY     := rush-hour --seeds 0..9 --slots 400 --workers 2 --out $(STUDY_OUT)
-RIVALS    := p2-exact,greedy-cost,greedy-latency,random,edge-equal,local-only
+STUDY  := runs/rush-hour
+RIVALS := p2-exact,greedy-cost,greedy-latency,random,edge-equal,local-only
 
 BIN      := .venv/bin
-PIP      := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+PIP      := $(BIN)/python -m pip --disable-pip-version-check
 PACKAGES := physical twin policies traces sim tests
 COMMA    := ,
 
 # llama.cpp without what nothing here uses: a third of the work. CMAKE_ARGS of one's own are kept.
 LLAMA_CMAKE_ARGS := -DLLAVA_BUILD=OFF -DCMAKE_PROJECT_llama_cpp_INCLUDE=$(CURDIR)/llama.cmake
-WITH_LLM    := $(filter all llm,$(subst $(COMMA), ,$(EXTRAS)))
-WITH_REPORT := $(filter all report,$(subst $(COMMA), ,$(EXTRAS)))
+WITH_LLM         := $(filter all llm,$(subst $(COMMA), ,$(EXTRAS)))
+EMPTY            :=
+SPACE            := $(EMPTY) $(EMPTY)
+OTHER_EXTRAS     := $(if $(filter all,$(EXTRAS)),marl$(COMMA)env$(COMMA)report$(COMMA)dev,$(strip \
+  $(subst $(SPACE),$(COMMA),$(filter-out llm,$(subst $(COMMA), ,$(EXTRAS))))))
 
-LLAMA_LOG := .venv/llama.log
-# Of what the build prints, the steps, on one line.
-SHOW_STEP := match($$0, /\[[0-9]+\/[0-9]+\]/) {printf "\r  step %s ", substr($$0, RSTART, RLENGTH); fflush()} END {print ""}
+# Of what the build prints, the steps, on one line of a terminal and every twentieth elsewhere.
+SHOW_STEP := match($$0, /\[[0-9]+\/[0-9]+\]/) {step = substr($$0, RSTART, RLENGTH); \
+  if (TTY) {printf "\r  building llama.cpp %s ", step; fflush()} else if (++num % 20 == 0) print "  building llama.cpp " step} END {if (TTY) print ""}
 
 # One thread per process: the same sums in the same order everywhere, and no fight between pytest's processes.
 export OMP_NUM_THREADS      := 1
@@ -42,12 +44,13 @@ help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/.core  ## rush-hour: policies that differ, with intervals, a figure and a page
-	@$(BIN)/twin compare $(STUDY) --policies $(RIVALS)
+	@$(BIN)/twin compare rush-hour --policies $(RIVALS) --seeds 0..9 --slots 400 --workers 2 --out $(STUDY) --plot $(STUDY)/penalty.svg
+	@$(BIN)/twin report $(STUDY)
 	@$(MAKE) --no-print-directory .venv/.ready
-	@echo; echo "The same$(if $(WITH_LLM), with the language model)$(if $(WITH_REPORT), and a figure), and a page with a map:"
-	@$(BIN)/twin compare $(STUDY) --policies $(RIVALS)$(if $(WITH_LLM),$(COMMA)llm) \
-	  $(if $(WITH_REPORT),--plot $(STUDY_OUT)/penalty.svg)
-	@$(BIN)/twin report $(STUDY_OUT)
+ifneq ($(WITH_LLM),)
+	@echo; echo "A small language model, which was not trained for this:"
+	@$(BIN)/twin compare rush-hour --policies p2-exact,llm --seeds 0..4 --slots 400 --workers 2 --out $(STUDY)-llm
+endif
 	@echo; echo "Next:"
 	@echo "  $(BIN)/twin run rush-hour --policy greedy-cost --seed 7 --out runs/mine   # one run, with its trace"
 	@echo "  $(BIN)/twin report runs/mine                                             # a page about it"
@@ -81,17 +84,24 @@ clean:  ## remove caches and build products; .venv and runs/ stay
 	  || { echo "vectwin needs Python 3.11 or later: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "installing vectwin into .venv (once; about half a minute)" >&2
 	@$(PYTHON) -m venv .venv
-	@$(PIP) -qq -e .
+	@$(PIP) install -qq -c constraints.txt -e ".[report]"
 	@touch $@
 
+# Then the extras: one core unpacks those from wheels while the other begins to build llama.cpp.
 .venv/.ready: .venv/.core llama.cmake
-ifneq ($(WITH_LLM),)
+	@echo "installing the extras $(EXTRAS) (once; with llama.cpp about 4 minutes on two cores)" >&2
+	@$(MAKE) --no-print-directory -j 2 .venv/.wheels $(if $(WITH_LLM),.venv/.llama)
+	@$(PIP) install -qq -c constraints.txt --find-links .venv/wheels -e ".[$(EXTRAS)]"
+	@touch $@
+
+.venv/.wheels: .venv/.core
+	@$(PIP) install -qq -c constraints.txt -e ".[$(OTHER_EXTRAS)]"
+	@touch $@
+
+.venv/.llama: constraints.txt llama.cmake | .venv/.core
 	@command -v c++ >/dev/null || command -v g++ >/dev/null \
 	  || { echo "llama-cpp-python needs a C++ compiler (c++ or g++): install one, or use EXTRAS=marl,dev" >&2; exit 1; }
-	@echo "building llama.cpp (once; about 4 minutes on two cores, seconds if pip has kept it)" >&2
-	@CMAKE_ARGS="$(LLAMA_CMAKE_ARGS) $${CMAKE_ARGS:-}" $(PIP) -v llama-cpp-python 2>&1 | tee $(LLAMA_LOG) | awk '$(SHOW_STEP)' >&2 \
-	  || { tail -n 20 $(LLAMA_LOG); echo "llama.cpp cannot be built: $(LLAMA_LOG) has all of it" >&2; exit 1; }
-endif
-	@echo "installing the extras $(EXTRAS) (once; about a minute)" >&2
-	@$(PIP) -qq -e ".[$(EXTRAS)]"
+	@CMAKE_ARGS="$(LLAMA_CMAKE_ARGS) $${CMAKE_ARGS:-}" $(PIP) wheel -v --no-deps -c constraints.txt -w .venv/wheels llama-cpp-python 2>&1 \
+	  | tee .venv/llama.log | awk -v TTY=$$([ -t 2 ] && echo 1) '$(SHOW_STEP)' >&2 \
+	  || { tail -n 20 .venv/llama.log; echo "llama.cpp cannot be built: .venv/llama.log has all of it" >&2; exit 1; }
 	@touch $@
