@@ -30,7 +30,7 @@ OTHER_EXTRAS     := $(if $(filter all,$(EXTRAS)),marl$(COMMA)env$(COMMA)report$(
 
 # Of what the build prints, the steps, on one line of a terminal and every twentieth elsewhere.
 SHOW_STEP := match($$0, /\[[0-9]+\/[0-9]+\]/) {step = substr($$0, RSTART, RLENGTH); \
-  if (TTY) {printf "\r  building llama.cpp %s ", step; fflush()} else if (++num % 20 == 0) print "  building llama.cpp " step} END {if (TTY) print ""}
+  if (TTY) {printf "\r  building llama.cpp %s ", step; fflush()} else if (++num % 20 == 0) {print "  building llama.cpp " step; fflush()}} END {if (TTY) print ""}
 
 # One thread per process: the same sums in the same order everywhere, and no fight between pytest's processes.
 export OMP_NUM_THREADS      := 1
