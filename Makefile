@@ -17,6 +17,8 @@ RIVALS := p2-exact,greedy-cost,greedy-latency,random,edge-equal,local-only
 
 BIN      := .venv/bin
 PIP      := $(BIN)/python -m pip --disable-pip-version-check
+# Modules are compiled when they are first imported: nobody imports all of torch.
+INSTALL  := $(PIP) install -qq --no-compile -c constraints.txt
 PACKAGES := physical twin policies traces sim tests
 COMMA    := ,
 
@@ -49,7 +51,7 @@ run: .venv/.core  ## rush-hour: policies that differ, with intervals, a figure a
 	@$(MAKE) --no-print-directory .venv/.ready
 ifneq ($(WITH_LLM),)
 	@echo; echo "A small language model, which was not trained for this:"
-	@$(BIN)/twin compare rush-hour --policies p2-exact,llm --seeds 0..4 --slots 400 --workers 2 --out $(STUDY)-llm
+	@$(BIN)/twin compare rush-hour --policies p2-exact,llm --seeds 0..4 --slots 100 --workers 2 --out $(STUDY)-llm
 endif
 	@echo; echo "Next:"
 	@echo "  $(BIN)/twin run rush-hour --policy greedy-cost --seed 7 --out runs/mine   # one run, with its trace"
@@ -84,18 +86,18 @@ clean:  ## remove caches and build products; .venv and runs/ stay
 	  || { echo "vectwin needs Python 3.11 or later: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "installing vectwin into .venv (once; about half a minute)" >&2
 	@$(PYTHON) -m venv .venv
-	@$(PIP) install -qq -c constraints.txt -e ".[report]"
+	@$(INSTALL) -e ".[report]"
 	@touch $@
 
 # Then the extras: one core unpacks those from wheels while the other begins to build llama.cpp.
 .venv/.ready: .venv/.core llama.cmake
 	@echo "installing the extras $(EXTRAS) (once; with llama.cpp about 4 minutes on two cores)" >&2
 	@$(MAKE) --no-print-directory -j 2 .venv/.wheels $(if $(WITH_LLM),.venv/.llama)
-	@$(PIP) install -qq -c constraints.txt --find-links .venv/wheels -e ".[$(EXTRAS)]"
+	@$(INSTALL) --find-links .venv/wheels -e ".[$(EXTRAS)]"
 	@touch $@
 
 .venv/.wheels: .venv/.core
-	@$(PIP) install -qq -c constraints.txt -e ".[$(OTHER_EXTRAS)]"
+	@$(INSTALL) -e ".[$(OTHER_EXTRAS)]"
 	@touch $@
 
 .venv/.llama: constraints.txt llama.cmake | .venv/.core
