@@ -58,11 +58,14 @@ def is_study(directory: Path) -> bool:
 def open_study(directory: Path) -> Study:
     """Read a comparison or a sweep; all statistics are made anew from the runs, as `twin compare` made them.
 
+    Of a folder with both, the later one is read.
+
     Raises
     ------
     InputError : it cannot be read, lacks its scenario, or lacks runs
     """
-    file = next(directory / name for name in FILES if (directory / name).is_file())
+    files = [directory / name for name in FILES if (directory / name).is_file()]
+    file = max(files, key=lambda one: one.stat().st_mtime_ns)
     try:
         told = json.loads(file.read_text("utf-8"))
         points = [_point(one, directory) for one in (told if isinstance(told, list) else [told])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -253,6 +254,15 @@ def test_a_file_that_no_comparison_wrote(tmp_path: Path) -> None:
         file.write_text(text, "utf-8")
         with pytest.raises(InputError, match="cannot be read as a comparison"):
             open_study(tmp_path / "c")
+
+
+def test_of_a_folder_with_both_the_later_is_read(tmp_path: Path) -> None:
+    stored(tmp_path, {"greedy-cost": -0.5, "edge-equal": -0.4}, 2, 100)
+    told = json.loads((tmp_path / "compare.json").read_text("utf-8"))
+    (tmp_path / "sweep.json").write_text(json.dumps([{**told, "values": {"time.num_slot": "100"}}]), "utf-8")
+    for later in ("compare.json", "sweep.json"):
+        os.utime(tmp_path / later)
+        assert open_study(tmp_path).is_sweep == (later == "sweep.json")
 
 
 def test_a_comparison_that_did_not_end(tmp_path: Path) -> None:
