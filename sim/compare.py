@@ -14,6 +14,7 @@ from pathlib import Path
 from physical.errors import InputError
 from policies.registry import make
 from sim.evaluation import Comparison, evaluate, write_runs
+from sim.export.output import whole_file
 from sim.jobs import Finished, Job, finish
 from sim.scenario import Scenario
 
@@ -156,8 +157,8 @@ def compare(
 
     Raises
     ------
-    InputError : unknown policy, baseline that is not among them, a directory that cannot be written, a warm-up that
-        leaves nothing
+    InputError : unknown policy, baseline that is not among them, a directory or file that cannot be written, a warm-up
+        that leaves nothing
     """
     reference = check_policies(policies, baseline)
     rules = rules or Rules()
@@ -181,7 +182,8 @@ def compare(
     write_runs(comparison.rows(), directory / "runs.parquet")
     made = {"version": version("vectwin"), "scenario": scenario.model_dump(mode="json")}
     report = json.dumps({**comparison.to_dict(), **made}, indent=2, allow_nan=False)
-    (directory / "compare.json").write_text(report + "\n", "utf-8")
+    with whole_file(directory / "compare.json") as file:
+        file.write(f"{report}\n".encode())
     return comparison
 
 

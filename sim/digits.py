@@ -55,10 +55,10 @@ def with_interval(
 
 
 def alone(mean: float, half_width: float = math.nan, *, unit: float = 1.0, scale: float = 0.0) -> str:
-    """Spell a mean without its interval, but with the digits that it bears; with four where there is none.
+    """Spell a mean without its interval, but with the digits that it bears, at least one; with four if there is none.
 
-    >>> alone(0.40231, 0.021), alone(0.40231), alone(123456.7)
-    ('0.402', '0.4023', '123 457')
+    >>> alone(0.40231, 0.021), alone(0.40231), alone(123456.7), alone(-0.00123, 4.0)
+    ('0.402', '0.4023', '123 457', '-0.001')
     """
     floor = ROUND_OFF * max(1.0, abs(mean), scale)
     if abs(mean) <= floor:
@@ -66,7 +66,8 @@ def alone(mean: float, half_width: float = math.nan, *, unit: float = 1.0, scale
     if not half_width > floor or math.isinf(half_width):
         text = f"{mean / unit:.{_PLAIN_DIGITS}g}"
         return grouped(Decimal(f"{mean / unit:.0f}")) if "e+" in text else text
-    (number,), exponent = _to_place([mean / unit], place(half_width / unit))
+    first = Decimal(mean / unit).adjusted()
+    (number,), exponent = _to_place([mean / unit], min(place(half_width / unit), first))
     return f"{number}e{exponent}" if exponent else number
 
 

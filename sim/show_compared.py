@@ -61,13 +61,14 @@ def sweep(points: Sequence[Point], title: str, directory: Path) -> None:
     output = show.console()
     about = _with(points[0].comparison, " Mean")
     say(output, f"{title}. Penalty per slot after a warm-up, other metrics of whole runs.{about}")
-    keys: dict[str, list[str]] = {key.rpartition(".")[2]: [] for key in points[0].values}
+    labels = _short(list(points[0].values))
+    keys: dict[str, list[str]] = {label: [] for label in labels.values()}
     names: list[str] = []
     columns: dict[str, list[str]] = {}
     for point in points:
         compared = point.comparison
         for key, value in point.values.items():
-            keys[key.rpartition(".")[2]] += [value] * len(compared.means)
+            keys[labels[key]] += [value] * len(compared.means)
         cut = Column("cut", [str(compared.warmup)] * len(compared.means))
         for column in (*_headline(compared), *_metrics(compared), cut):
             columns.setdefault(column.label, [""] * len(names)).extend(column.cells)  # a point may lack a metric
@@ -78,6 +79,12 @@ def sweep(points: Sequence[Point], title: str, directory: Path) -> None:
     table(output, named, [Column(label, cells) for label, cells in columns.items()])
     notes = dict.fromkeys(note for point in points for note in point.comparison.notes())
     _end(output, list(notes), directory)
+
+
+def _short(keys: Sequence[str]) -> dict[str, str]:
+    """Return the last part of each key of a scenario, or the whole key where several end alike."""
+    last = {key: key.rpartition(".")[2] for key in keys}
+    return {key: key if list(last.values()).count(short) > 1 else short for key, short in last.items()}
 
 
 def _about(compared: Comparison) -> str:

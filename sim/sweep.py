@@ -13,6 +13,7 @@ from typing import Any
 from physical.errors import InputError
 from sim.compare import Rules, check_policies
 from sim.evaluation import Comparison, evaluate, write_runs
+from sim.export.output import whole_file
 from sim.jobs import Job, finish
 from sim.scenario import Scenario
 
@@ -109,4 +110,5 @@ def _write(points: Sequence[Point], directory: Path) -> None:
     made = [{"version": version("vectwin"), "scenario": json.loads(point.scenario)} for point in points]
     told = [{**statistics, **more} for statistics, more in zip(to_dict(points), made, strict=True)]
     text = json.dumps(told, indent=2, allow_nan=False)
-    (directory / "sweep.json").write_text(text + "\n", "utf-8")
+    with whole_file(directory / "sweep.json") as file:
+        file.write(f"{text}\n".encode())

@@ -149,6 +149,8 @@ def _sweep(
         return load(scenario, [*(settings or ()), *more], slots)
 
     points = sweep.parse_grid(grid)
+    if slots is not None and "time.num_slot" in points:
+        raise InputError("are given both", where="--slots, --grid time.num_slot", accepted="one of them")
     names, numbers = compare.parse_policies(policies), compare.parse_seeds(seeds)
     cut = compare.parse_warmup(warmup)
     directory = out if out is not None else compare.default_directory(scenario, at(()), "sweep")
@@ -172,8 +174,7 @@ def _sweep(
         print_json({"points": sweep.to_dict(found), "directory": str(directory)})
     else:
         show_compared.sweep(found, f"{scenario}, {_count(numbers)}", directory)
-    first = [f"{key}={value}" for key, value in found[0].values.items()]
-    settled = [word for word in first if not word.startswith("time.num_slot=")] if slots is not None else first
+    settled = [f"{key}={value}" for key, value in found[0].values.items()]
     at_point = ["compare", scenario, "--policies", policies, "--seeds", seeds, *_words(baseline, warmup, None)]
     hints.tell(
         [

@@ -105,9 +105,11 @@ def _after_bad_input(words: list[str], text: str) -> list[Step]:
         return [Step("what there is", ["scenarios"])]
     if re.search(r"there is no (policy|option)", text):
         return [Step("who can decide", ["policies"])]
-    if "holds a run already" in text and "--out" in words:
-        taken = Path(words[words.index("--out") + 1])
-        other = [str(unused(taken)) if word == str(taken) else word for word in words]
+    out = next((index for index, word in enumerate(words) if word.partition("=")[0] == "--out"), None)
+    if "holds a run already" in text and out is not None:
+        is_one_word = words[out] != "--out"
+        taken = Path(words[out].partition("=")[2] if is_one_word else words[out + 1])
+        other = [*words[:out], "--out", str(unused(taken)), *words[out + (1 if is_one_word else 2) :]]
         return [Step("beside it", other), Step("what is there", ["check", taken])]
     if file:
         return [Step("once it is corrected", ["check", file])]

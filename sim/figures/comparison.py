@@ -59,11 +59,12 @@ def draw_comparison(comparison: Comparison, title: str, path: Path) -> None:
             _draw_panel(comparison, order, metric, factor, one)
             one.set_xlabel(label)
         for one in axes[:, 0]:
-            one.set_yticks(range(len(order)), order)
+            one.set_yticks(range(len(order)), order, parse_math=False)
         axes[0, 0].set_ylim(len(order) - 0.5, -0.5)
-        seeds = f"{len(comparison.seeds)} seed{'s' if len(comparison.seeds) > 1 else ''}, 95 % intervals"
+        num = len(comparison.seeds)
+        seeds = f"{num} seeds, 95 % intervals" if num > 1 else "1 seed, no intervals"
         hollow = "; hollow: unstable" if any(map(comparison.is_unstable, order)) else ""
-        page.suptitle(f"{title}: {seeds}{hollow}; the best on top", fontsize=7.5)
+        page.suptitle(f"{title}: {seeds}{hollow}; the best on top", fontsize=7.5, parse_math=False)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             page.savefig(path, dpi=DPI, metadata={".svg": {"Date": None}, ".png": {"Software": None}}.get(path.suffix))

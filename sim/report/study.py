@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from physical.errors import InputError
 from sim.evaluation import HEADLINE, Comparison, evaluate
 from sim.jobs import Finished, Job
@@ -56,27 +58,45 @@ def is_study(directory: Path) -> bool:
 def open_study(directory: Path) -> Study:
     """Read a comparison or a sweep; all statistics are made anew from the runs, as `twin compare` made them.
 
+    Of a folder with both, the later one is read.
+
     Raises
     ------
     InputError : it cannot be read, lacks its scenario, or lacks runs
     """
-    file = next(directory / name for name in FILES if (directory / name).is_file())
+    files = [directory / name for name in FILES if (directory / name).is_file()]
+    file = max(files, key=lambda one: one.stat().st_mtime_ns)
     try:
         told = json.loads(file.read_text("utf-8"))
         points = [_point(one, directory) for one in (told if isinstance(told, list) else [told])]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
-        problem = f"cannot be read as a comparison ({type(error).__name__}: {error})"
-        raise InputError(
-            problem, where=str(file), accepted="what this version of twin compare and sweep writes"
-        ) from None
+    except InputError:
+        raise
+    except ValidationError as error:
+        first = error.errors()[0]
+        words = f"{'.'.join(map(str, ('scenario', *first['loc'])))}: {first['msg']}"
+        raise _unreadable(words, file) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _unreadable(f"{type(error).__name__}: {error}", file) from None
+    if not points or (len(points) > 1 and not all(point.values for point in points)):
+        raise _unreadable("no points of a grid", file)
     return Study(directory, points)
+
+
+def _unreadable(why: str, file: Path) -> InputError:
+    accepted = "what this version of twin compare and sweep writes"
+    return InputError(f"cannot be read as a comparison ({why})", where=str(file), accepted=accepted)
+
+
+def is_unfinished(directory: Path) -> bool:
+    """Tell whether a folder holds runs of a comparison or a sweep that did not come to its end."""
+    return not is_study(directory) and any((directory / "runs").glob("*.json"))
 
 
 def _point(told: dict[str, Any], directory: Path) -> StudiedPoint:
     scenario = Scenario.model_validate(told["scenario"])
     text, seeds = scenario.model_dump_json(), tuple(told["seeds"])
+    if not seeds or not told["policies"]:
+        raise ValueError("nothing was compared")
     runs: dict[str, list[Finished]] = {}
     for policy in told["policies"]:
         found = [Job(text, policy, seed).finished(directory, told["version"]) for seed in seeds]
@@ -89,7 +109,8 @@ def _point(told: dict[str, Any], directory: Path) -> StudiedPoint:
         runs[policy] = kept
     cut = told["warmup_slots"] if told["warmup_rule"] == "given" else None
     comparison = evaluate(runs, seeds, told["baseline"], cut, told["precision"]["asked"])
-    return StudiedPoint(dict(told.get("values", {})), scenario, comparison)
+    values = {key: str(value) for key, value in dict(told.get("values", {})).items()}
+    return StudiedPoint(values, scenario, comparison)
 
 
 def ranked(comparison: Comparison) -> list[str]:

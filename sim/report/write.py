@@ -11,7 +11,7 @@ from sim.export.output import whole_file
 from sim.report import compared, swept
 from sim.report.page import page
 from sim.report.runs import ReportedRun, open_runs
-from sim.report.study import MAPS, Study, is_study, on_the_map, open_study, ranked, simulate_again
+from sim.report.study import MAPS, Study, is_study, is_unfinished, on_the_map, open_study, ranked, simulate_again
 
 
 def write_report(directories: Sequence[Path], out: Path, maps: int = MAPS) -> int:
@@ -24,10 +24,15 @@ def write_report(directories: Sequence[Path], out: Path, maps: int = MAPS) -> in
 
     Raises
     ------
-    InputError : no run, one that cannot be read or holds no slot, a name that is not HTML
+    InputError : no run, one that cannot be read or holds no slot, a comparison that did not end, a name that is not
+        HTML
     """
     if out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"{out.name!r} is no name for a page", where="--out", accepted="FILE.html")
+    for directory in directories:
+        if is_unfinished(directory):
+            problem, accepted = "holds a comparison that did not end", "a whole one: the same command completes it"
+            raise InputError(problem, where=str(directory), accepted=accepted)
     studies = [directory for directory in directories if is_study(directory)]
     if len(studies) > 1:
         raise InputError("are given several", where="comparisons", accepted="one comparison or sweep per page")

@@ -174,6 +174,20 @@ def test_rules_that_make_no_sense_are_one_line(options: tuple[str, ...], words: 
     assert words in twin(*arguments, *options).complaint()
 
 
+def test_a_result_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "compare.json").mkdir()
+    arguments = ("compare", "dtecn", "--slots", "2", "--policies", "random", "--seeds", "0", "--out", tmp_path)
+    assert f"--out: {tmp_path / 'compare.json'} is a directory" in twin(*arguments).complaint()
+
+
+def test_a_sweep_over_lengths_takes_no_other_length(tmp_path: Path) -> None:
+    """Its points would all have that length, and their values would say otherwise."""
+    arguments = ("sweep", "dtecn", "--slots", "3", "--policies", "random", "--seeds", "0", "--out", tmp_path / "sweep")
+    words = "--slots, --grid time.num_slot: are given both (accepted: one of them)"
+    assert words in twin(*arguments, "--grid", "time.num_slot=1,2").complaint()
+    assert not (tmp_path / "sweep").exists()
+
+
 class Made:
     """Stands in for the workers: the penalty of a run is that of its policy, a share of the seed's, and noise."""
 

@@ -71,6 +71,17 @@ def test_interrupted_run_is_whole(tmp_path: Path) -> None:
     assert "was interrupted, all digests are right" in twin("check", out).out
 
 
+def test_a_command_that_keeps_nothing_says_that_it_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sim.report.write.write_report", stopped)
+    done = twin("report", tmp_path)
+    assert (done.code, done.out, done.err) == (130, "", "twin: interrupted\n")
+
+
 def test_place_that_holds_a_run(tmp_path: Path) -> None:
     arguments = ("run", "dtecn", "--slots", "2", "--json", "--out", tmp_path / "run")
     assert twin(*arguments).code == 0

@@ -49,7 +49,12 @@ def test_stable_policies_have_intervals_and_unstable_ones_have_none(tmp_path: Pa
     draw_comparison(compared(num_seed=1), "rush-hour", tmp_path / "b.svg")
     text = (tmp_path / "b.svg").read_text("utf-8")
     assert "LineCollection" not in text  # one seed has no interval
-    assert "1 seed, " in text
+    assert "1 seed, no intervals" in text
+
+
+def test_names_are_no_formulas(tmp_path: Path) -> None:
+    draw_comparison(compared(), r"costs-$\frac$-<b>", tmp_path / "a.svg")
+    assert r"costs-$\frac$-&lt;b&gt;: 6 seeds" in (tmp_path / "a.svg").read_text("utf-8")
 
 
 def test_intervals_are_where_the_numbers_are() -> None:

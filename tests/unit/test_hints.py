@@ -33,6 +33,9 @@ COMMANDS = {
     "unknown policy": ["run", "dtecn", "--policy", "edge-eqaul"],
     "unknown scenario": ["run", "dtcen"],
     "taken": ["run", "dtecn", "--slots", "3", "--out", "first"],
+    "taken, in one word": ["run", "dtecn", "--slots", "3", "--out=first", "--policy", "random"],
+    "taken, by a slash": ["run", "dtecn", "--slots", "3", "--out", "./first/"],
+    "taken by itself": ["branch", "first", "--at", "0.2", "--policy", "random", "--out", "first"],
     "wrong file": ["run", "my.toml"],
     "no run": ["check", "empty"],
 }
@@ -46,6 +49,9 @@ NEXT = {  # the words of the first step
     "unknown policy": "policies",
     "unknown scenario": "scenarios",
     "taken": "run dtecn --slots 3 --out first-2",
+    "taken, in one word": "run dtecn --slots 3 --out first-2 --policy random",
+    "taken, by a slash": "run dtecn --slots 3 --out first-2",
+    "taken by itself": "branch first --at 0.2 --policy random --out first-2",
     "wrong file": "check my.toml",
     "no run": "check --help",
 }

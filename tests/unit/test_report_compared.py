@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -232,6 +233,8 @@ def test_values_that_are_no_numbers_are_names_on_the_axis() -> None:
         (lambda told: told.pop("scenario"), "cannot be read as a comparison"),
         (lambda told: told["seeds"].append(99), "lacks 1 runs of greedy-cost"),
         (lambda told: told.update(version="0"), "the same command completes it"),
+        (lambda told: told.update(policies=[]), "cannot be read as a comparison (ValueError: nothing was compared)"),
+        (lambda told: told["scenario"].update(x=1), "(scenario.x: Extra inputs are not permitted) (accepted:"),
     ],
 )
 def test_a_folder_that_is_not_whole(tmp_path: Path, change: Any, words: str) -> None:
@@ -241,6 +244,33 @@ def test_a_folder_that_is_not_whole(tmp_path: Path, change: Any, words: str) -> 
     change(told)
     file.write_text(json.dumps(told), "utf-8")
     assert words in twin("report", tmp_path / "c").complaint()
+
+
+def test_a_file_that_no_comparison_wrote(tmp_path: Path) -> None:
+    stored(tmp_path / "c", {"greedy-cost": -0.5, "edge-equal": -0.4}, 2, 100)
+    file = tmp_path / "c" / "compare.json"
+    told = json.loads(file.read_text("utf-8"))
+    for text in ("[]", json.dumps([told, told]), json.dumps({**told, "scenario": "[" * 9}), "[" * 100_000, "{", "3"):
+        file.write_text(text, "utf-8")
+        with pytest.raises(InputError, match="cannot be read as a comparison"):
+            open_study(tmp_path / "c")
+
+
+def test_of_a_folder_with_both_the_later_is_read(tmp_path: Path) -> None:
+    stored(tmp_path, {"greedy-cost": -0.5, "edge-equal": -0.4}, 2, 100)
+    told = json.loads((tmp_path / "compare.json").read_text("utf-8"))
+    (tmp_path / "sweep.json").write_text(json.dumps([{**told, "values": {"time.num_slot": "100"}}]), "utf-8")
+    for later in ("compare.json", "sweep.json"):
+        os.utime(tmp_path / later)
+        assert open_study(tmp_path).is_sweep == (later == "sweep.json")
+
+
+def test_a_comparison_that_did_not_end(tmp_path: Path) -> None:
+    stored(tmp_path / "c", {"greedy-cost": -0.5, "edge-equal": -0.4}, 2, 100)
+    (tmp_path / "c" / "compare.json").unlink()
+    words = "c: holds a comparison that did not end (accepted: a whole one: the same command completes it)"
+    assert words in twin("report", tmp_path / "c").complaint()
+    assert not (tmp_path / "c" / "report.html").exists()
 
 
 def test_scales_keep_who_is_far_off_at_their_end() -> None:

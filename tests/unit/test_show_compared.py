@@ -206,3 +206,23 @@ def test_sweep_with_a_metric_that_a_point_lacks(monkeypatch: pytest.MonkeyPatch)
         end = heading.index(label) + len(label)
         assert there[end - 1] != " "
         assert not not_there[end - len(label) : end].strip()
+
+
+def test_sweep_over_keys_that_end_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = ("tasks.0.deadline_s", "tasks.1.deadline_s", "vehicles.num_vehicle")
+    points = [Point(dict(zip(keys, (first, "0.2", "5"), strict=True)), compared(6)) for first in ("0.1", "0.3")]
+    text = printed(monkeypatch, 250, show_compared.sweep, points, "x", Path("runs/x"))
+    heading = next(line for line in text.splitlines() if line.startswith("tasks"))
+    assert cells(heading)[:4] == [*keys[:2], "num_vehicle", "policy"]
+
+
+def test_differences_of_unstable_policies_that_the_interval_swallows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The difference is 0.5 J, its interval some 400 J: it is shown, with one digit."""
+    spread = np.array([0.0, 300.0, -300.0])
+    runs = {
+        policy: [Finished({"energy_j_mean": 900.0 + more, "stable": False}, np.full(100, 1.0)) for more in energies]
+        for policy, energies in {"first": np.zeros(3), "second": 0.5 + spread}.items()
+    }
+    found = evaluate(runs, (0, 1, 2), "first")
+    text = printed(monkeypatch, 80, show_compared.comparison, found, "x", Path("runs/x"))
+    assert [line.split() for line in text.splitlines() if line.startswith("second")][-1] == ["second", "0.5"]
