@@ -111,8 +111,15 @@ def test_a_wrong_place_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.full
-def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "mine.gguf"
+def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bundled model's recipe, with the numbers that the command line gives, for a smaller network."""
+    out, recipe = tmp_path / "mine.gguf", train.recipe
+
+    def smaller(**given: int) -> train.Recipe:
+        asked = recipe(**given)
+        return replace(asked, learning=replace(asked.learning, tokens=600, num_case=3), shape=SMALL)
+
+    monkeypatch.setattr(train, "recipe", smaller)
     for arguments in (
         ["train", "--steps", "2", "--environments", "4", "--out", str(out), "--json"],
         ["verify", str(out), "--json"],
@@ -125,3 +132,5 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert '"torch parity"' in lines
     found = json.loads(lines[lines.rindex('{\n  "models"') :] if '{\n  "models"' in lines else lines.splitlines()[-1])
     assert [model["name"] for model in found["models"]] == ["bundled", "smollm2"]
+    assert recipe(steps=2, num_environment=4).learning.steps == 2
+    assert recipe(steps=2, num_environment=4).environments.num_environment == 4
