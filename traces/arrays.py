@@ -25,6 +25,7 @@ def of_numbers(values: Any, kind: pa.DataType | None = None) -> pa.Array:
     Raises
     ------
     OverflowError : a value that the type cannot hold
+    ValueError : more than one dimension
 
     >>> of_numbers([1.5, None], pa.float64()).to_pylist()
     [1.5, None]
@@ -42,7 +43,10 @@ def of_numbers(values: Any, kind: pa.DataType | None = None) -> pa.Array:
         null = np.fromiter((value is None for value in values), dtype=np.bool_, count=len(values))
         data = np.array([0 if value is None else value for value in values], dtype=None if len(values) else dtype)
     data = np.ascontiguousarray(data if dtype is None else _converted(data, dtype, null))
+    data = data.astype(data.dtype.newbyteorder("="), copy=False)
     arrow_type = pa.from_numpy_dtype(data.dtype) if kind is None else kind
+    if data.ndim != 1:
+        raise ValueError(f"{data.ndim} dimensions are no column")
     is_bool = data.dtype == np.bool_
     buffer = _packed(data) if is_bool else pa.py_buffer(data)
     validity = None if null is None or not null.any() else _packed(~null)

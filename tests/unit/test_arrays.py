@@ -65,6 +65,16 @@ def test_what_a_type_cannot_hold_is_refused(values: Any, kind: pa.DataType) -> N
     assert of_numbers(hidden, kind).to_pylist() == [None]
 
 
+def test_bytes_of_another_order_are_turned_round() -> None:
+    assert of_numbers(np.array([1.5, 2.5], dtype=">f8")).to_pylist() == [1.5, 2.5]
+
+
+@pytest.mark.parametrize("kind", [None, pa.float64()])
+def test_more_than_one_dimension_is_refused(kind: pa.DataType | None) -> None:
+    with pytest.raises(ValueError, match="2 dimensions are no column"):
+        of_numbers(np.ones((2, 3)), kind)
+
+
 @given(st.lists(st.text(max_size=3), max_size=20))
 def test_texts(texts: list[str]) -> None:
     kind = pa.dictionary(pa.int32(), pa.string())
