@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +35,7 @@ UPLINK = Use(ready="local_end", work="upload_left_bytes", end="upload_end", joul
 """Work is bytes."""
 
 
-class Resource:
+class Resource(ABC):
     """One resource for each of N vehicles, all of the same kind. Times `now` are ticks.
 
     The rows that use a resource at present stand in one row of a matrix, [N, places], in no particular order: `_goal`
@@ -234,25 +235,25 @@ class Resource:
 
     # What the rules differ in.
 
+    @abstractmethod
     def _enter(self, owner: Ints, place: Ints, work: Floats) -> None:
         """Take in rows with their work, at places that have just been filled."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _settle(self, vehicle: Ints, at: int | Ints) -> None:
         """Count what has been done at some vehicles since the last event until `at`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _foresee(self, vehicle: Ints) -> tuple[Ints, Floats]:
         """Return the place of the row that is done next, and the work that the whole resource does until then."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _complete(self, vehicle: Ints, place: Ints, at: Ints) -> None:
         """Bring some vehicles exactly to the end of the use of one row each."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _left_at(self, now: int | None) -> Floats:
         """Return what all places have left at `now`, [N, places]; None: when last settled."""
-        raise NotImplementedError
 
     def _tidy(self) -> None:
         """Mark places that have become empty when rows were taken out."""

@@ -71,8 +71,7 @@ class TextModel:
         """
         begin = time.perf_counter()
         num_vehicle, num_column = question.num_vehicle, question.num_column
-        first, tokens, parts = self._tokenize(question)
-        self._make_room(tokens.size, parts, num_vehicle, num_column)
+        first, tokens, parts = self._prepared(question)
         if deadline_s is not None:
             deadline_s = max(deadline_s - (time.perf_counter() - begin), 0.0)
         self._session.until(deadline_s)
@@ -102,8 +101,7 @@ class TextModel:
         ------
         ContextOverflowError : they are longer than what the model was trained on
         """
-        _, tokens, parts = self._tokenize(question)
-        self._make_room(tokens.size, parts, question.num_vehicle, question.num_column)
+        self._prepared(question)
 
     def read(self, question: Question) -> None:
         """Read a prompt, so that one that begins in the same way is read more quickly.
@@ -112,8 +110,7 @@ class TextModel:
         ------
         ContextOverflowError : it is longer than what the model was trained on
         """
-        first, tokens, parts = self._tokenize(question)
-        self._make_room(tokens.size, parts, question.num_vehicle, question.num_column)
+        first, tokens, _ = self._prepared(question)
         self._session.until(None)
         self._read(tokens, first.size)
 
@@ -132,12 +129,14 @@ class TextModel:
         self._tokens = np.zeros(0, dtype=np.int32)
         self._pieces: list[tuple[int, int]] = []
 
-    def _tokenize(self, question: Question) -> tuple[Ints, Ints, list[Ints]]:
-        """Return the tokens of the prefix, of the whole prompt, and of the rows' beginnings."""
+    def _prepared(self, question: Question) -> tuple[Ints, Ints, list[Ints]]:
+        """Return the tokens of the prefix, of the whole prompt, and of the rows' beginnings; see to room for them."""
         head, tail = instruct(question.prefix, question.query, self._template)
         first = np.concatenate([self._first, self._session.tokenize(head)])
         tokens = np.concatenate([first, _after_line(self._session, tail)])
-        return first, tokens, [_after_line(self._session, row) for row in question.rows]
+        parts = [_after_line(self._session, row) for row in question.rows]
+        self._make_room(tokens.size, parts, question.num_vehicle, question.num_column)
+        return first, tokens, parts
 
     def _make_room(self, num_prompt: int, parts: list[Ints], num_vehicle: int, num_column: int) -> None:
         """See to a context that holds prompt and answer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -29,7 +30,7 @@ class Job:
     joules: float = 0.0
 
 
-class Resource:
+class Resource(ABC):
     """Works on its jobs at `rate` (work per second), with a power of `watts` while there is something to do."""
 
     def __init__(self, clock: Clock, done_phase: Phase) -> None:
@@ -52,16 +53,17 @@ class Resource:
             self.rate, self.watts = rate, watts
             self._wake()
 
+    @abstractmethod
     def left(self, job: Job) -> float:
         """Return how much work of a job is still to do; nobody notices that it was asked."""
-        raise NotImplementedError
 
+    @abstractmethod
     def settle(self) -> None:
         """Bring jobs up to now: what they have got, and what it has cost."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _join(self, job: Job) -> None:
-        raise NotImplementedError
+        """Let a job be among those that are served."""
 
     def _wake(self) -> None:
         """Let the process think again about what ends next."""
