@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from physical.errors import InputError
 from physical.model import computing, energy, qos, rate
+from physical.model.arrays import every
 from physical.system import System
 from policies.feasible import least_allocation_hz, rest_hz
 from twin.decision import Decision
@@ -110,7 +111,7 @@ class EdgeEqual:
 
     def decide(self, snapshot: TwinSnapshot) -> Decision:
         """Offload everything that there is."""
-        if not snapshot.system.joint and snapshot.all_attached and snapshot.size_bytes.all():
+        if not snapshot.system.joint and snapshot.all_attached and every(snapshot.size_bytes > 0):
             return Decision(self._ratio, share_equally(snapshot, self._all))
         tasks: NDArray[np.bool_] = (snapshot.size_bytes > 0) & (snapshot.serving_node >= 0)[:, np.newaxis]
         radio = simple_radio(snapshot, np.any(tasks, axis=1)) if snapshot.system.joint else {}

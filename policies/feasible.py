@@ -138,7 +138,7 @@ def project(
     ratio = _checked(decision.offloading_ratio, "offloading_ratio", shape)
     allocation_hz = _checked(decision.compute_allocation_hz, "compute_allocation_hz", shape)
     node = np.zeros(system.num_vehicle, dtype=np.int64) if serving_node is None else serving_node
-    all_attached = bool(node.min() >= 0)
+    all_attached = every(node >= 0)
     clipped = _split(system, ratio, node, all_attached=all_attached)
     least_hz = np.where(clipped > 0, least_allocation_hz(system, estimation_bias_hz, node), 0.0)
     lifted_hz = np.maximum(allocation_hz, least_hz)
@@ -147,7 +147,7 @@ def project(
     joint, changed = _project_joint(system, decision, clipped, node)
     # What is left beside reservations is a difference: its rounding is nobody's excess.
     close_hz = 0.0 if rest_hz is None else _ROUNDING * float(system.node_hz.max())
-    repaired = changed or bool(some(clipped != ratio) or some(np.abs(feasible_hz - allocation_hz) > close_hz))
+    repaired = changed or some(clipped != ratio) or some(np.abs(feasible_hz - allocation_hz) > close_hz)
     return Decision(clipped, feasible_hz, **joint), repaired
 
 
@@ -235,7 +235,7 @@ def capacity_hz(system: System, estimation_bias_hz: Floats, node: int = 0, reser
 
 def _offset_hz(system: System, bias_hz: Floats) -> Floats | float:
     """Return what counts of a flow beside its allocation, Hz: [N, K], or 0 for all."""
-    return bias_hz if system.model.capacity_rule == "effective" and bias_hz.any() else 0.0
+    return bias_hz if system.model.capacity_rule == "effective" and some(bias_hz != 0) else 0.0
 
 
 def _scale_nodes(

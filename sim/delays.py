@@ -26,17 +26,17 @@ class DelayCounts:
         self._counts = np.zeros((len(deadline_ns), _NUM_STEP + 1), dtype=np.int64)
         self._ended = np.zeros(len(deadline_ns), dtype=np.int64)
 
-    def add(self, task_class: Ints, delay_ns: Ints, done: NDArray[np.bool_], ended: NDArray[np.bool_]) -> None:
-        """Count tasks, [rows].
+    def add(self, task_class: int, delay_ns: Ints, num_ended: int) -> None:
+        """Count tasks of a class.
 
-        done : came to their end, in time or late; `ended` : or were dropped
+        delay_ns : of those that came to their end, in time or late
+        num_ended : how many did, or were dropped
         """
-        chosen = task_class[done].astype(np.int64)
-        # ceil(STEPS d / T) - 1, in whole numbers: a delay of exactly one step belongs to it.
-        step = np.clip(-(-STEPS_PER_DEADLINE * delay_ns[done] // self._deadline_ns[chosen]) - 1, 0, _NUM_STEP)
-        width = self._counts.shape[1]
-        self._counts += np.bincount(chosen * width + step, minlength=self._counts.size).reshape(self._counts.shape)
-        self._ended += np.bincount(task_class[ended], minlength=len(self._ended))
+        # A delay of exactly one step belongs to it: the quotient of such is exact, and others are far enough from it.
+        part = np.ceil(STEPS_PER_DEADLINE * delay_ns / float(self._deadline_ns[task_class]))
+        step = (np.minimum(np.maximum(part, 1.0), _NUM_STEP + 1.0) - 1.0).astype(np.int64)
+        self._counts[task_class] += np.bincount(step, minlength=_NUM_STEP + 1)
+        self._ended[task_class] += num_ended
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data: per class the counts of its steps up to the last with any, and how many tasks ended."""
@@ -56,8 +56,7 @@ def shares(kept: list[dict[str, Any]], task_class: int) -> tuple[Floats, Floats]
     kept : of each run, as `DelayCounts.to_dict` gives it
 
     >>> counts = DelayCounts(np.array([100]))
-    >>> yes = np.array([True, True])
-    >>> counts.add(np.array([0, 0]), np.array([2, 5]), yes, yes)
+    >>> counts.add(0, np.array([2, 5]), num_ended=2)
     >>> [values.tolist() for values in shares([counts.to_dict()], 0)]
     [[0.0, 0.02, 0.04, 0.06], [0.0, 0.5, 0.5, 1.0]]
     """

@@ -133,7 +133,7 @@ class Ledger:
         dropped = outcome >= Outcome.DROPPED_UPLINK
         counted = (outcome != Outcome.IN_FLIGHT) | over
         ended = outcome != Outcome.IN_FLIGHT
-        self.delays.add(rows["task_class"], age_ns, ended & ~dropped, ended)
+        finished = ended & ~dropped
         index = rows["slot"] - self._first
         self._extend(int(index[-1]) + 1)
         self._count("completed", index[outcome == Outcome.COMPLETED])
@@ -153,7 +153,9 @@ class Ledger:
         if delay_ns.max() > self._longest_ns.min():
             qos_delay_ns = np.minimum(delay_ns, self._longest_ns[rows["task_class"]])
         for task_class in range(self._system.num_class):
-            chosen = (rows["task_class"] == task_class) & counted
+            mine = rows["task_class"] == task_class
+            self.delays.add(task_class, age_ns[mine & finished], int(np.count_nonzero(mine & ended)))
+            chosen = mine & counted
             index_chosen = index[chosen]
             self._sums["counted"][:, task_class] += np.bincount(index_chosen, minlength=len(self._sums["counted"]))
             totals = [self._sums["delay_ns"][:, task_class], self._sums["qos_delay_ns"][:, task_class]]

@@ -115,7 +115,8 @@ class Waiting:
         sums, counts = rate_bps.copy(), (rate_bps > 0.0).astype(np.float64)
         for total, before in ((sums, self._sum_bps), (counts, self._num_rate)):
             total[0] += before
-            np.cumsum(total, axis=0, out=total)
+            if len(total) > 1:
+                np.cumsum(total, axis=0, out=total)
         self._sum_bps, self._num_rate = sums[-1], counts[-1]
         if not waiting_bytes.any():
             return np.zeros_like(waiting_bytes)

@@ -8,6 +8,7 @@ from functools import cache, cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.model.arrays import every
 from physical.quantize import freeze
 from physical.system import System
 
@@ -77,7 +78,7 @@ class TwinSnapshot:
     @cached_property
     def all_attached(self) -> bool:
         """Whether every vehicle has a serving node, as far as the twin knows."""
-        return bool(self.serving_node.min() >= 0)
+        return every(self.serving_node >= 0)
 
     @cached_property
     def uplink_rate_bps(self) -> Floats:

@@ -64,9 +64,15 @@ class FlowQueues:
         index = as_slice(rows)
         flow = getattr(self._columns, self._stage.flow)[index]
         # Rows of one slot are of ascending flows; consecutive rows may be of several slots, once others are forgotten.
-        if every(flow[1:] > flow[:-1]) or np.bincount(flow).max() == 1:
-            self._admit_one_each(rows, flow)
-            return
+        if not every(flow[1:] > flow[:-1]):
+            several = np.bincount(flow)[flow] > 1
+            if some(several):  # few, as a rule: uploads that have lasted until others came
+                self._admit_in_turn(rows[several], flow[several])
+                rows, flow = rows[~several], flow[~several]
+        self._admit_one_each(rows, flow)
+
+    def _admit_in_turn(self, rows: Ints, flow: Ints) -> None:
+        """Put rows into queues, some of which get several."""
         order = np.lexsort((rows, getattr(self._columns, self._stage.ready)[rows], flow))
         rows, flow = rows[order], flow[order]
         first = np.flatnonzero(np.diff(flow, prepend=-1))

@@ -34,8 +34,7 @@ def test_counts_are_those_of_the_tasks() -> None:
 def test_edges_of_steps() -> None:
     counts = DelayCounts(np.array([1000]))
     delays = np.array([0, 1, 20, 21, 1000, 1001, 4000, 4001, 10**15])
-    every = np.ones(len(delays), dtype=bool)
-    counts.add(np.zeros(len(delays), dtype=np.int64), delays, every, every)
+    counts.add(0, delays, num_ended=len(delays))
     (row,) = counts.to_dict()["counts"]
     assert (row[0], row[1], row[49], row[50], row[199], len(row)) == (3, 1, 1, 1, 1, 200)
     _, share = shares([counts.to_dict(), counts.to_dict()], 0)
