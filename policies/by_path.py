@@ -120,8 +120,14 @@ def _classes(module: ModuleType) -> list[str]:
 
 
 def _import_module(name: str) -> ModuleType:
-    with _told(name):
-        return importlib.import_module(name)
+    try:
+        with _told(name):
+            return importlib.import_module(name)
+    except InputError as error:
+        if isinstance(cause := error.__cause__, ModuleNotFoundError) and name.startswith(str(cause.name)):
+            accepted = "a name of twin policies, or ./FILE.py:CLASS"
+            raise InputError(f"there is no policy and no module {name!r}", accepted=accepted) from None
+        raise
 
 
 @contextlib.contextmanager
@@ -134,7 +140,7 @@ def _told(place: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}"
-        line = getattr(error, "lineno", None) or _line_in(error, place)
+        line = None if isinstance(error, SyntaxError) else _line_in(error, place)  # a wrong syntax tells its line
         at = f" (line {line})" if line else ""
         raise InputError(f"cannot be imported: {reason}{at}", key=place) from error
 

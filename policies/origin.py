@@ -63,10 +63,15 @@ def contents(policy: str | Callable[..., Any] | object) -> dict[str, str]:
 def portable(text: str) -> str:
     """Return a policy's text without folders, which say nothing about decisions: `contents` has what lies there.
 
+    A text that names no policy stays as it is.
+
     >>> portable("/home/ann/policy.py:BestChannels,part=0.8"), portable("random")
     ('policy:BestChannels,part=0.8', 'random')
     """
-    spec, options = look_up(text, by_path=True)
+    try:
+        spec, options = look_up(text, by_path=True)
+    except InputError:
+        return text
     name = spec.name
     if isinstance(spec.target, Reference) and (file := spec.target.file()) is not None:
         name = f"{module_name(file, root_of(file))}:{spec.target.attribute}"

@@ -126,6 +126,8 @@ def _guarded(arguments: Sequence[str] | None) -> int:
         code = app(args=arguments, prog_name="twin", standalone_mode=False)
         sys.stdout.flush()
     except InputError as error:
+        if error.__cause__ is not None:  # what a policy's own code raised, for example
+            _trace(error)
         return complain(str(error), BAD_INPUT)
     except KeyboardInterrupt:
         return complain("interrupted", INTERRUPTED)
@@ -145,11 +147,15 @@ def _guarded(arguments: Sequence[str] | None) -> int:
 
 def _internal(error: BaseException) -> int:
     """Report what should not have happened."""
+    _trace(error)
+    return complain(f"internal error: {type(error).__name__}: {error} (set {TRACEBACK}=1 to see where)", INTERNAL)
+
+
+def _trace(error: BaseException) -> None:
     if os.environ.get(TRACEBACK):
         import traceback
 
         traceback.print_exception(error)
-    return complain(f"internal error: {type(error).__name__}: {error} (set {TRACEBACK}=1 to see where)", INTERNAL)
 
 
 def complain(text: str, code: int) -> int:
@@ -207,6 +213,7 @@ def _twin(
         raise InputError("is missing", where="COMMAND", accepted=f"{', '.join(COMMANDS)}; see twin --help")
 
 
+BY_PATH = "or a class of your own, ./policy.py:CLASS[,OPTION=VALUE,...]"
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Settings = Annotated[
     list[str] | None,
