@@ -22,6 +22,7 @@ from physical.errors import InputError
 from policies.api import Policy
 from policies.by_path import Reference, load_reference, reference
 from policies.closure import is_own_code
+from policies.extras import needs
 
 ENTRY_POINT_GROUP = "vectwin.policies"
 _EXTRA_MODULES = {"marl": ("torch", "safetensors"), "llm": ("llama_cpp",)}
@@ -42,7 +43,11 @@ class PolicySpec:
     @property
     def installed(self) -> bool:
         """Whether the libraries of the extra are there."""
-        return all(importlib.util.find_spec(module) for module in _EXTRA_MODULES.get(self.extra, ()))
+        return not self.not_installed()
+
+    def not_installed(self) -> list[str]:
+        """Return the libraries of the extra that are not there."""
+        return [name for name in _EXTRA_MODULES.get(self.extra, ()) if importlib.util.find_spec(name) is None]
 
 
 _BUILT_IN = (
@@ -228,14 +233,14 @@ def load(spec: PolicySpec) -> Callable[..., Any]:
     if not isinstance(spec.target, str):
         return spec.target
     module_name, _, attribute = spec.target.partition(":")
+    for library in spec.not_installed():  # the module itself may import its library only when it decides
+        raise needs(spec.extra, f"No module named {library!r}", key=spec.name)
     try:
         loaded = importlib.import_module(module_name)
     except Exception as error:  # a third party's module may raise anything
         reason = f"{type(error).__name__}: {error}"
         if spec.extra and isinstance(error, ImportError):
-            command = f'pip install "vectwin[{spec.extra}]"'
-            problem = f"needs the extra {spec.extra} ({error})"
-            raise InputError(problem, key=spec.name, accepted=f"after {command}") from error
+            raise needs(spec.extra, error, key=spec.name) from error
         raise InputError(f"{module_name} cannot be imported: {reason}", key=spec.name) from error
     for part in attribute.split("."):
         if not hasattr(loaded, part):

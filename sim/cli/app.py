@@ -138,6 +138,12 @@ def _guarded(arguments: Sequence[str] | None) -> int:
         if isinstance(error.__context__, BrokenPipeError):
             return _abandon_stdout()
         return error.code if isinstance(error.code, int) else _internal(error)
+    except ImportError as error:
+        from policies.extras import missing
+
+        told = missing(error, "twin")
+        _trace(error)
+        return _internal(error) if told is None else complain(str(told), BAD_INPUT)
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error; where its class lives depends on the version of typer
             return complain(_usage(error), BAD_INPUT)
