@@ -17,7 +17,7 @@ from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
 from physical.errors import InputError
-from policies.closure import module_files, module_name, root_of
+from policies.closure import OWN_PACKAGES, module_files, module_name, root_of
 from policies.digests import digest
 
 _NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
@@ -193,6 +193,8 @@ def _import_file(file: Path, place: str) -> ModuleType:
         if known.digests == digests:
             return known.module
         _forget(known)
+    for package in OWN_PACKAGES:  # a folder of the same name beside the file does not take its place
+        importlib.import_module(package)
     name = module_name(file, root)
     if "." not in name:  # any folder may have a policy.py
         name = f"{name}_{hashlib.blake2b(str(file).encode(), digest_size=6).hexdigest()}"

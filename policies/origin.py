@@ -16,7 +16,6 @@ from physical.errors import InputError
 from policies.by_path import Reference
 from policies.closure import OWN_PACKAGES, is_installed, is_own, module_files, module_name, root_of
 from policies.digests import digest
-from policies.llm import models
 from policies.registry import load, look_up, parameters_of
 
 
@@ -137,6 +136,8 @@ def _paths(value: str | Path) -> dict[str, Path]:
     A folder counts only if the value is a path beyond doubt: an option's ``random`` is hardly the folder of that name.
     """
     if value == "smollm2":
+        from policies.llm import models  # a short run imports no more than it needs
+
         with contextlib.suppress(InputError):
             return {"": models.resolve(value).path}
     path = Path(value).expanduser()

@@ -1,22 +1,20 @@
 """The simulator: scenarios, the event clock, the network, the world, and the command line."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sim.scenario import Scenario
     from sim.simulation import RunResult, run
 
+_PLACES = {"RunResult": "sim.simulation", "Scenario": "sim.scenario", "run": "sim.simulation"}
+
 __all__ = ["RunResult", "Scenario", "run"]
 
 
 def __getattr__(name: str) -> Any:
     """Import the public names when they are asked for, so that ``twin --help`` is quick."""
-    if name == "Scenario":
-        from sim.scenario import Scenario
-
-        return Scenario
-    if name in __all__:
-        from sim import simulation
-
-        return getattr(simulation, name)
-    raise AttributeError(f"module 'sim' has no attribute {name!r}")
+    if name not in _PLACES:
+        raise AttributeError(f"module 'sim' has no attribute {name!r}")
+    importlib.import_module("vectwin")  # an error if a file of the user's takes the place of one of our packages
+    return getattr(importlib.import_module(_PLACES[name]), name)

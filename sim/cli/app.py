@@ -139,16 +139,25 @@ def _guarded(arguments: Sequence[str] | None) -> int:
             return _abandon_stdout()
         return error.code if isinstance(error.code, int) else _internal(error)
     except ImportError as error:
-        from policies.extras import missing
-
-        told = missing(error, "twin")
-        _trace(error)
-        return _internal(error) if told is None else complain(str(told), BAD_INPUT)
+        return _not_imported(error)
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error; where its class lives depends on the version of typer
             return complain(_usage(error), BAD_INPUT)
         return _internal(error)
     return code if isinstance(code, int) else 0
+
+
+def _not_imported(error: ImportError) -> int:
+    """Say which extra is missing, or what takes the place of one of our packages."""
+    try:
+        importlib.import_module("vectwin").check()
+        told = importlib.import_module("policies.extras").missing(error, "twin")
+    except ImportError as shadowed:
+        told = shadowed
+    if told is None:
+        return _internal(error)
+    _trace(error)
+    return complain(str(told), BAD_INPUT)
 
 
 def _internal(error: BaseException) -> int:
