@@ -101,9 +101,9 @@ def checked_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
     try:
         found = tuple(checked_seed(seed) for seed in seeds)
     except TypeError:  # one seed, in no list
-        raise InputError(f"{seeds!r} are no seeds", where="seeds", accepted=accepted) from None
+        raise InputError(f"{seeds!r} are no seeds", where="--seeds", accepted=accepted) from None
     if not found or len(set(found)) < len(found):
-        raise InputError(f"{list(found)} are no different seeds", where="seeds", accepted=accepted)
+        raise InputError(f"{list(found)} are no different seeds", where="--seeds", accepted=accepted)
     return found
 
 
@@ -177,7 +177,7 @@ def compare(
     ----------
     scenario : or its name, or a TOML file
     policies : names with options, paths with a class, classes, objects; a mapping says what tables call them
-    seeds : of the runs, the same for every policy
+    seeds : the same for every policy
     out : directory of the comparison; None: nothing is kept
     baseline : whom the others are compared with; by default the first
     warmup : slots cut from every run for `penalty_mean`; None: MSER-5 decides
@@ -190,8 +190,7 @@ def compare(
 
     Raises
     ------
-    InputError : unknown policy, baseline that is not among them, a directory or file that cannot be written, a warm-up
-        that leaves nothing
+    InputError : unknown policy or baseline, a directory that cannot be written, a warm-up that leaves nothing
 
     >>> found = compare("dtecn", ["local-only", "edge-equal"], seeds=[1, 2])
     >>> found.means["edge-equal"]["penalty_mean"].mean < found.means["local-only"]["penalty_mean"].mean
@@ -205,23 +204,20 @@ def compare(
     rules.check(scenario.time.num_slot, len(chosen))
     if precision is not None:
         chosen = _continued(chosen, min(SEEDS_CHECKED, seeds_max) - len(chosen))
-    directory = None if out is None else Path(out)
-    pool = Pool(directory, num_worker=num_worker, executor=executor, fresh=fresh)
+    pool = Pool(out, num_worker=num_worker, executor=executor, fresh=fresh)
     make = Jobs(scenario, who)
     found: dict[Job, Finished] = {}
-    while True:
+    more = len(chosen)
+    while more:
         jobs = make(chosen)
         missing = [job for row in jobs.values() for job in row if job not in found]
-        told = partial(_tell, progress, len(found), len(found) + len(missing))
-        found |= pool.finish(missing, told)
+        found |= pool.finish(missing, partial(_tell, progress, len(found), len(found) + len(missing)))
         runs = {policy: [found[job] for job in row] for policy, row in jobs.items()}
         comparison = evaluate(runs, chosen, reference, warmup, precision)
         more = _num_missing(comparison, rules)
-        if not more:
-            break
         chosen = _continued(chosen, more)
-    if directory is not None:
-        _write(comparison, jobs, scenario, directory)
+    if out is not None:
+        _write(comparison, jobs, scenario, Path(out))
     return comparison
 
 

@@ -13,6 +13,7 @@ from policies import registry
 from policies.api import Policy
 from policies.origin import NoSourceError, contents, portable
 from sim.contents import digest_of
+from sim.travel import pickled, unpickled
 
 AnyPolicy = str | Callable[..., Any] | Policy
 """Name with options, path with a class and options, class (or anything that makes one when called), or object."""
@@ -50,13 +51,13 @@ class Entrant:
             _register(self.known)
         if self.text:
             return registry.make(self.text, where=self.name, by_path=True)
-        made = _unpickled(self.pickled)
+        made = unpickled(self.pickled)
         if isinstance(made, type) or not isinstance(made, Policy):
-            made = registry.construct(made, self.name, {})
+            made = registry.construct(made, self.name)
         return made
 
 
-def entrants(policies: Policies, where: str = "policies") -> tuple[Entrant, ...]:
+def entrants(policies: Policies, where: str = "--policies") -> tuple[Entrant, ...]:
     """Return who takes part; each policy is made once, to see that it can be.
 
     where : what errors name
@@ -96,11 +97,11 @@ def _name(policy: AnyPolicy) -> str:
 def _entrant(name: str, policy: AnyPolicy, known: bytes) -> Entrant:
     if isinstance(policy, str):
         return Entrant(name, registry.resolved(policy), b"", known, digest_of([portable(policy), contents(policy)]))
-    pickled = _pickled(policy, name)
-    return Entrant(name, "", pickled, known, _digest_of_object(policy, pickled))
+    data = pickled(policy, name)
+    return Entrant(name, "", data, known, _digest_of_object(policy, data))
 
 
-def _digest_of_object(policy: Any, pickled: bytes) -> str:
+def _digest_of_object(policy: Any, data: bytes) -> str:
     """Return the digest of a class by its source, with its values where it may have any beside.
 
     An object has its state, a class within a function the values there: the pickle has these. A script may read what
@@ -115,35 +116,18 @@ def _digest_of_object(policy: Any, pickled: bytes) -> str:
     if kind.__module__ == "__main__":
         parts.append(sys.argv[1:])
     if by_value:
-        parts.append(pickled.hex())
+        parts.append(data.hex())
     return digest_of([f"{kind.__qualname__}", *parts])
-
-
-def _pickled(value: Any, name: str) -> bytes:
-    import cloudpickle
-
-    try:
-        pickled: bytes = cloudpickle.dumps(value)
-    except Exception as error:  # whatever the object holds: a file, a lock, a model
-        raise InputError(f"cannot travel to another process: {error}", where=name, accepted="a class") from error
-    return pickled
-
-
-def _unpickled(pickled: bytes) -> Any:
-    """Return what another process of ours, or this one, has pickled; nothing that was read from disk comes here."""
-    import cloudpickle
-
-    return cloudpickle.loads(pickled)
 
 
 def _known_by_hand() -> bytes:
     """Pickle the policies that were registered by hand: scenarios may name them, too."""
     specs = registry.registered()
-    return _pickled(specs, "register") if specs else b""
+    return pickled(specs, "register") if specs else b""
 
 
 @cache
 def _register(known: bytes) -> None:
     """Register, once per process, what the process that made the jobs knows."""
-    for spec in _unpickled(known):
+    for spec in unpickled(known):
         registry.add(spec)

@@ -32,11 +32,16 @@ class Pool:
     """
 
     def __init__(
-        self, directory: Path | None, *, num_worker: int = 1, executor: Executor | None = None, fresh: bool = False
+        self,
+        directory: str | Path | None,
+        *,
+        num_worker: int = 1,
+        executor: Executor | None = None,
+        fresh: bool = False,
     ) -> None:
         if num_worker < 1:
-            raise InputError(f"{num_worker} cannot work", where="num_worker", accepted="an integer >= 1")
-        self._store = None if directory is None else Store(directory)
+            raise InputError(f"{num_worker} cannot work", where="--workers", accepted="an integer >= 1")
+        self._store = None if directory is None else Store(Path(directory))
         self._num_worker = num_worker
         self._executor = executor
         self._fresh = fresh

@@ -108,16 +108,15 @@ def sweep(
         Rules(warmup).check(made.time.num_slot, len(chosen))
         scenarios.append(made)
         jobs.append(Jobs(made, who)(chosen))
-    directory = None if out is None else Path(out)
-    pool = Pool(directory, num_worker=num_worker, executor=executor, fresh=fresh)
+    pool = Pool(out, num_worker=num_worker, executor=executor, fresh=fresh)
     all_jobs = dict.fromkeys(job for rows in jobs for row in rows.values() for job in row)
     found = pool.finish(all_jobs, lambda done: progress(done, len(all_jobs)))
     compared = []
     for values, made, rows in zip(points, scenarios, jobs, strict=True):
         runs = {policy: [found[job] for job in row] for policy, row in rows.items()}
         compared.append(Point(values, evaluate(runs, chosen, reference, warmup), made.model_dump_json()))
-    if directory is not None:
-        _write(compared, [told_of(rows, made) for rows, made in zip(jobs, scenarios, strict=True)], directory)
+    if out is not None:
+        _write(compared, [told_of(rows, made) for rows, made in zip(jobs, scenarios, strict=True)], Path(out))
     return compared
 
 

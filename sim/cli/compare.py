@@ -32,9 +32,23 @@ Warmup = Annotated[
     str,
     typer.Option("--warmup", metavar="auto|N", help="Slots cut from every run for the penalty; auto: by MSER-5."),
 ]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        metavar="P%",
+        help="Add seeds until every difference in penalty is known to P % of |the baseline's| + 1.",
+    ),
+]
+SeedsMax = Annotated[
+    int | None, typer.Option("--seeds-max", min=1, help="With --precision: at most so many, by default 100.")
+]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes to use.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Run again what is kept already.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where results go; by default below runs/.")]
+Plot = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE", help="Draw it, too: a name ending in .svg, .png or .pdf.")
+]
 
 
 @app.command(
@@ -54,23 +68,12 @@ def _compare(
     slots: Slots = None,
     settings: Settings = None,
     warmup: Warmup = "auto",
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            "--precision",
-            metavar="P%",
-            help="Add seeds until every difference in penalty is known to P % of |the baseline's| + 1.",
-        ),
-    ] = None,
-    seeds_max: Annotated[
-        int | None, typer.Option("--seeds-max", min=1, help="With --precision: at most so many, by default 100.")
-    ] = None,
+    precision: Precision = None,
+    seeds_max: SeedsMax = None,
     workers: Workers = 1,
     out: Out = None,
     fresh: Fresh = False,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="Draw it, too: a name ending in .svg, .png or .pdf.")
-    ] = None,
+    plot: Plot = None,
     as_json: Json = False,
     quiet: hints.Quiet = False,
 ) -> int:
