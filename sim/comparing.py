@@ -207,14 +207,14 @@ def compare(
     pool = Pool(out, num_worker=num_worker, executor=executor, fresh=fresh)
     make = Jobs(scenario, who)
     found: dict[Job, Finished] = {}
-    more = len(chosen)
-    while more:
+    while True:
         jobs = make(chosen)
         missing = [job for row in jobs.values() for job in row if job not in found]
         found |= pool.finish(missing, partial(_tell, progress, len(found), len(found) + len(missing)))
         runs = {policy: [found[job] for job in row] for policy, row in jobs.items()}
         comparison = evaluate(runs, chosen, reference, warmup, precision)
-        more = _num_missing(comparison, rules)
+        if not (more := _num_missing(comparison, rules)):
+            break
         chosen = _continued(chosen, more)
     if out is not None:
         _write(comparison, jobs, scenario, Path(out))
