@@ -49,7 +49,7 @@ def comparison(compared: Comparison, title: str, directory: Path) -> None:
 
 def comparison_text(compared: Comparison) -> str:
     """Return the same tables as a text."""
-    output = Console(file=io.StringIO(), width=_TEXT_WIDTH, color_system=None)
+    output = Console(file=io.StringIO(), width=_TEXT_WIDTH, color_system=None, force_jupyter=False)
     _tables(compared, "", output)
     for note in compared.notes():
         say(output, f"note: {note}")
