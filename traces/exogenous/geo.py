@@ -106,12 +106,13 @@ def projected(
         rows.refuse(np.abs(values) > most, name, values, "is out of range", f"degrees from {-most} to {most}")
     origin = origin or origin_of(lon_deg, lat_deg)
     x_m, y_m = to_plane(lon_deg, lat_deg, origin)
-    # The plane shows the far side of the Earth, too; through the Earth it is far.
+    # The plane shows the far side of the Earth, too; the straight way through the Earth tells it from the near one.
     lon, lat = (
         np.deg2rad(np.append(values, at)) for values, at in ((lon_deg, origin.lon_deg), (lat_deg, origin.lat_deg))
     )
     places = np.stack(_geocentric(lon, lat))
-    away_m = np.sqrt(((places[:, :-1] - places[:, -1:]) ** 2).sum(axis=0))
+    straight_m = np.sqrt(((places[:, :-1] - places[:, -1:]) ** 2).sum(axis=0))
+    away_m = 2 * WGS84_A_M * np.arcsin(np.minimum(straight_m / (2 * WGS84_A_M), 1.0))
     if (away_m > RANGE_M).any():
         index = int((away_m > RANGE_M).argmax())
         problem = (
