@@ -127,7 +127,7 @@ def _is_whole(column: pa.ChunkedArray) -> bool:
     if not is_text(kind):
         return bool(pa.types.is_integer(kind))
     values = pc.utf8_trim_whitespace(column.cast(kind).cast(pa.string()))
-    return bool(pc.all(pc.match_substring_regex(values, r"^[+-]?\d{1,18}$")).as_py())
+    return bool(pc.all(pc.match_substring_regex(values, r"^[+-]?\d{1,19}$")).as_py())
 
 
 def _since_1970(values: NDArray[np.float64] | NDArray[np.int64]) -> str:
