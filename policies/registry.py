@@ -214,8 +214,11 @@ def _known(name: str) -> dict[str, PolicySpec]:
 
 
 def resolved(text: str) -> str:
-    """Return a policy's text so that it means the same in another folder; names stay as they are."""
-    target = look_up(text, by_path=True).spec.target
+    """Return a policy's text so that it means the same in another folder; names and wrong texts stay as they are."""
+    try:
+        target = look_up(text, by_path=True).spec.target
+    except InputError:
+        return text
     if not isinstance(target, Reference) or (file := target.file()) is None:
         return text
     return target._replace(place=str(file)).text
@@ -332,3 +335,24 @@ def _hints(policy_type: Callable[..., Any]) -> dict[str, Any]:
     with contextlib.suppress(NameError):  # a type that is only imported for the type checker
         hints |= get_type_hints(constructor)
     return hints
+
+
+def construct(policy_type: Callable[..., Any], name: str) -> Policy:
+    """Make a policy of a class that a caller has at hand, without options; `name` is what errors name.
+
+    Raises
+    ------
+    InputError : it cannot be made, or is not a policy
+    """
+    return _construct(policy_type, name, {})
+
+
+def registered() -> tuple[PolicySpec, ...]:
+    """Return the policies that were registered by hand in this process."""
+    built_in = {spec.name for spec in _BUILT_IN}
+    return tuple(spec for name, spec in _registered.items() if name not in built_in)
+
+
+def add(spec: PolicySpec) -> None:
+    """Register what another process of ours has registered."""
+    _registered[spec.name] = spec

@@ -4,12 +4,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sim.comparing import compare
     from sim.scenario import Scenario
     from sim.simulation import RunResult, run
+    from sim.sweeping import sweep
 
-_PLACES = {"RunResult": "sim.simulation", "Scenario": "sim.scenario", "run": "sim.simulation"}
+_PLACES = {
+    "RunResult": "sim.simulation",
+    "Scenario": "sim.scenario",
+    "compare": "sim.comparing",
+    "run": "sim.simulation",
+    "sweep": "sim.sweeping",
+}
 
-__all__ = ["RunResult", "Scenario", "run"]
+__all__ = ["RunResult", "Scenario", "compare", "run", "sweep"]
 
 
 def __getattr__(name: str) -> Any:

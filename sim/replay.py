@@ -180,7 +180,7 @@ def branch(
     decider = SwitchedDecisions(_decisions_of(recorded), [Swap(to_ns(at_s), other, "--policy")])
     swapped = (*_without_swaps_from(scenario.timeline, at_s), PolicySwap(at_s=at_s, name=policy))
     extra = {"branch": {"of": str(directory), "at_s": at_s, "digest": recorded.trace.manifest.get("digest")}}
-    extra |= contents_of(policy)
+    extra |= contents_of(policy, by_path=True)
     options = Options(out=out, progress=progress, num_slot=recorded.num_slot, extra=extra)
     scenario = scenario.model_copy(update={"timeline": swapped})
     return recorded, simulate(scenario, decider, recorded.policy, recorded.seed, options)

@@ -104,11 +104,12 @@ def run(
     decider: Decider = GuardedPolicy(made, make(scenario.policy.fallback))
     if swaps := _swaps(scenario):
         decider = SwitchedDecisions(decider, swaps)
-    options = Options(out, keep_tables, progress, speed, num_slot, contents_of(name if policy is None else policy))
+    told = {} if out is None else contents_of(name if policy is None else policy, by_path=policy is not None)
+    options = Options(out, keep_tables, progress, speed, num_slot, told)
     return simulate(scenario, decider, name, seed, options)
 
 
-def contents_of(policy: str | Policy) -> dict[str, Any]:
+def contents_of(policy: str | Policy, *, by_path: bool) -> dict[str, Any]:
     """Return what the manifest says about a policy's code and files, see `policies.origin`: digests, if there are any.
 
     A policy that is in no file has the digests of the modules that it uses.
@@ -116,7 +117,7 @@ def contents_of(policy: str | Policy) -> dict[str, Any]:
     from policies.origin import NoSourceError, contents
 
     try:
-        found = contents(policy)
+        found = contents(policy, by_path=by_path)
     except NoSourceError as error:
         found = error.found
     return {"policy_contents": found} if found else {}

@@ -17,7 +17,7 @@ from policies import make, register, registry
 from policies.digests import DIGEST_SIZE
 from policies.registry import resolved
 from sim import Scenario, run
-from sim.compare import parse_policies
+from sim.comparing import parse_policies
 from sim.replay import branch, counterfactual, verify
 from tests.fault.command import twin
 from traces.reader import Trace
@@ -278,3 +278,20 @@ def test_a_script_registers_its_class_and_runs_it_by_name(folder: Path) -> None:
     variables = {**os.environ, "PYTHONPATH": str(Path(registry.__file__).parents[1])}
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=variables, check=False)
     assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+def test_a_scenario_that_names_a_path_is_not_imported_by_a_comparison(folder: Path) -> None:
+    (folder / "policy.py").write_text("import pathlib; pathlib.Path('imported').touch()\n" + POLICY, "utf-8")
+    for setting in ("policy={fallback='./policy.py:Offload'}",
+                    "timeline=[{kind='policy', at_s=0.1, name='./policy.py:Offload'}]"):  # fmt: skip
+        command = ["compare", "dtecn", "--policies", "random", "--seeds", "0", "--slots", 5, "--set", setting]
+        assert "'./policy.py:Offload' is a policy by path" in twin(*command, "--out", "c").complaint()
+    assert not (folder / "imported").exists()
+
+
+def test_a_comparison_takes_a_policy_by_path(folder: Path) -> None:
+    policies = "random,./policy.py:Offload,part=0.25,policy:Offload"
+    command = ["compare", "dtecn", "--policies", policies, "--seeds", "0", "--slots", 5, "--out", "c", "--json"]
+    assert twin(*command).json()["policies"] == ["random", "./policy.py:Offload,part=0.25", "policy:Offload"]
+    wrong = ["compare", "dtecn", "--policies", "random,./policy.py:Ofload", "--seeds", "0", "--out", "d"]
+    assert "--policies: ./policy.py: there is no Ofload in it; did you mean Offload?" in twin(*wrong).complaint()
