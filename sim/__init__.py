@@ -1,6 +1,8 @@
 """The simulator: scenarios, the event clock, the network, the world, and the command line."""
 
 import importlib
+import importlib.util
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,5 +26,18 @@ def __getattr__(name: str) -> Any:
     """Import the public names when they are asked for, so that ``twin --help`` is quick."""
     if name not in _PLACES:
         raise AttributeError(f"module 'sim' has no attribute {name!r}")
-    importlib.import_module("vectwin")  # an error if a file of the user's takes the place of one of our packages
+    check_packages()
     return getattr(importlib.import_module(_PLACES[name]), name)
+
+
+def check_packages() -> None:
+    """See that no file of the user's takes the place of one of our packages; her script may be called vectwin.py.
+
+    Raises
+    ------
+    ImportError : one line that names the file
+    """
+    facade = Path(__file__).resolve().parents[1] / "vectwin" / "__init__.py"
+    spec = importlib.util.find_spec("vectwin")
+    if spec is not None and spec.origin is not None and Path(spec.origin).resolve() == facade:
+        importlib.import_module("vectwin").check()

@@ -150,7 +150,7 @@ def _guarded(arguments: Sequence[str] | None) -> int:
 def _not_imported(error: ImportError) -> int:
     """Say which extra is missing, or what takes the place of one of our packages."""
     try:
-        importlib.import_module("vectwin").check()
+        importlib.import_module("sim").check_packages()
         told = importlib.import_module("policies.extras").missing(error, "twin")
     except ImportError as shadowed:
         told = shadowed

@@ -77,3 +77,9 @@ def test_a_folder_without_modules_takes_nobody_s_place(tmp_path: Path) -> None:
     write(tmp_path, {"script.py": f"from vectwin import Scenario, run\n{RUN}print('done')\n"})
     done = call(tmp_path, "script.py")
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+
+
+def test_a_script_may_be_called_as_the_facade_is(tmp_path: Path) -> None:
+    write(tmp_path, {"vectwin.py": f"print('once')\nfrom sim import Scenario, run\n{RUN}"})
+    done = call(tmp_path, "vectwin.py")
+    assert (done.returncode, done.stdout) == (0, "once\n"), done.stderr
