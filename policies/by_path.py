@@ -17,7 +17,7 @@ from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
 from physical.errors import InputError
-from policies.closure import OWN_PACKAGES, module_files, module_name, root_of
+from policies.closure import OWN_PACKAGES, imports_late, module_files, module_name, root_of
 from policies.digests import digest
 
 _NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
@@ -198,7 +198,7 @@ def _import_file(file: Path, place: str) -> ModuleType:
     name = module_name(file, root)
     if "." not in name:  # any folder may have a policy.py
         name = f"{name}_{hashlib.blake2b(str(file).encode(), digest_size=6).hexdigest()}"
-    _refuse_others(files, file, place)
+    _make_way(files, file, place)
     _loading.add(file)
     try:
         with _told(place), _first_in_path(root):
@@ -228,13 +228,22 @@ def _executed(name: str, file: Path) -> ModuleType:
     return module
 
 
-def _refuse_others(files: dict[str, Path], file: Path, place: str) -> None:
-    """Refuse a module beside the file that another one of the same name keeps out: it would be taken silently."""
+def _make_way(files: dict[str, Path], file: Path, place: str) -> None:
+    """Let modules of the same names make way for those beside the file: else they would be taken silently.
+
+    Those of another policy by path do, as it has imported what it needs: two versions of a folder can be compared.
+
+    Raises
+    ------
+    InputError : a module that others may need, or that is imported when a function is called
+    """
     for label, path in files.items():
         present = getattr(sys.modules.get(label), "__file__", None)
-        if path == file or present is None or Path(present).resolve() == path:
+        if path == file or present is None or (there := Path(present).resolve()) == path:
             continue
-        if not Path(present).exists():  # the folder has moved
+        owners = [known.files for known in _loaded.values() if known.files.get(label) == there]
+        is_free = bool(owners) and not any(imports_late(each) for each in (files, *owners))
+        if is_free or not there.exists():  # or else the folder has moved
             del sys.modules[label]
         else:
             problem = f"imports {path.name} from beside it, but {label} is {present} in this process"

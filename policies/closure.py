@@ -15,6 +15,7 @@ from typing import Any
 
 OWN_PACKAGES = ("physical", "twin", "policies", "traces", "sim", "vectwin")
 _OWN_ROOT = Path(__file__).resolve().parents[1]
+_IMPORTERS = {"import_module", "__import__"}
 _SUFFIXES = (".py", *EXTENSION_SUFFIXES)
 
 
@@ -103,14 +104,32 @@ def _find_in(root: Path, name: str) -> list[tuple[str, Path]]:
     return found
 
 
+def imports_late(files: Mapping[str, Path]) -> bool:
+    """Whether a function of these modules imports one of them when it is called: by name, whichever that is then."""
+    tops = {label.partition(".")[0] for label in files}
+    for label, file in files.items():
+        for node in ast.walk(_parsed(file)):
+            is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            called = isinstance(node, ast.Call) and _called(node) in _IMPORTERS
+            if (is_function or called) and any(name.partition(".")[0] in tops for name in _names(label, file, node)):
+                return True
+    return False
+
+
 def _imported(name: str, file: Path) -> Iterator[str]:
     """Yield the absolute names of all that a module's source imports; a name may be of something within a module."""
-    if file.suffix != ".py":
-        return
+    return _names(name, file, _parsed(file))
+
+
+def _parsed(file: Path) -> ast.AST:
     try:
-        tree = ast.parse(file.read_bytes())
+        return ast.parse(file.read_bytes() if file.suffix == ".py" else b"")
     except (SyntaxError, ValueError):
-        return  # importing it fails; its bytes count all the same
+        return ast.Module([], [])  # importing it fails; its bytes count all the same
+
+
+def _names(name: str, file: Path, tree: ast.AST) -> Iterator[str]:
+    """Yield what a part of a module's source imports."""
     package = name.split(".") if file.name == "__init__.py" else name.split(".")[:-1]
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -119,7 +138,7 @@ def _imported(name: str, file: Path) -> Iterator[str]:
             base = package[: len(package) - node.level + 1] if node.level else []
             start = [*base, *([node.module] if node.module else [])]
             yield from (".".join([*start, alias.name]) for alias in node.names if alias.name != "*" or start)
-        elif isinstance(node, ast.Call) and _called(node) in {"import_module", "__import__"}:
+        elif isinstance(node, ast.Call) and _called(node) in _IMPORTERS:
             yield from _literal(node.args)
 
 

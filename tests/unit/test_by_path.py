@@ -240,12 +240,49 @@ def test_two_files_of_one_name_do_not_stand_in_for_each_other(folder: Path) -> N
         (folder / name / "policy.py").write_text(POLICY.replace("0.5", str(part)), "utf-8")
         run(Scenario.load("dtecn", SHORT), policy=f"./{name}/policy.py:Offload", out=f"r-{name}")
         assert ratios(folder / f"r-{name}") == {part}
+
+
+def test_two_versions_of_a_folder_have_each_its_own_helper(folder: Path) -> None:
+    source = POLICY.replace("self.part)", "rule.part())") + "from helper import rule\n"
+    for name, part in (("a", 0.25), ("b", 0.75)):
+        (folder / name / "helper").mkdir(parents=True)
+        (folder / name / "helper" / "__init__.py").write_text("", "utf-8")
+        (folder / name / "helper" / "rule.py").write_text(f"def part(): return {part}\n", "utf-8")
+        (folder / name / "policy.py").write_text(source, "utf-8")
+    texts = {name: f"./{name}/policy.py:Offload" for name in ("a", "b")}
+    made = {name: make(text, by_path=True) for name, text in texts.items()}
+    for number, name in enumerate(("a", "b", "a")):
+        run(Scenario.load("dtecn", SHORT), policy=texts[name], out=f"r{number}")
+        run(Scenario.load("dtecn", SHORT), policy=made[name], out=f"m{number}")
+    assert [ratios(folder / f"{kind}{number}") for kind in "rm" for number in range(3)] == [{0.25}, {0.75}, {0.25}] * 2
+
+
+@pytest.mark.parametrize("late", [
+    "def late():\n    import helper\n", "import importlib\nhelper = importlib.import_module('helper')\n",
+])  # fmt: skip
+def test_helpers_that_are_imported_late_are_not_mixed_up(folder: Path, late: str) -> None:
     for name in ("a", "b"):
+        (folder / name).mkdir()
         (folder / name / "helper.py").write_text(f"X = {name!r}\n", "utf-8")
-        (folder / name / "policy.py").write_text(POLICY + "import helper\n", "utf-8")
+        (folder / name / "policy.py").write_text(POLICY + "import helper\n" + late * (name == "a"), "utf-8")
     make("./a/policy.py:Offload", by_path=True)
     with pytest.raises(InputError, match=r"imports helper\.py from beside it, but helper is .*a/helper\.py"):
         make("./b/policy.py:Offload", by_path=True)
+    sys.modules["further"] = sys.modules.pop("helper")  # nobody's any more
+    make("./b/policy.py:Offload", by_path=True)
+
+
+def test_a_module_of_the_program_does_not_make_way(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "a").mkdir()
+    (folder / "a" / "helper.py").write_text("", "utf-8")
+    (folder / "helper.py").write_text("", "utf-8")
+    (folder / "policy.py").write_text(POLICY + "import helper\n", "utf-8")
+    monkeypatch.syspath_prepend(folder / "a")
+    import helper  # type: ignore[import-not-found]  # written above
+
+    assert helper is sys.modules["helper"]
+    with pytest.raises(InputError, match=r"imports helper\.py from beside it, but helper is .*a/helper\.py"):
+        make("./policy.py:Offload", by_path=True)
 
 
 def test_texts_are_resolved_and_lists_of_them_are_split(folder: Path) -> None:
