@@ -17,7 +17,7 @@ from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
 from physical.errors import InputError
-from policies.closure import module_files, module_name, root_of
+from policies.closure import OWN_PACKAGES, module_files, module_name, root_of
 from policies.digests import digest
 
 _NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
@@ -120,8 +120,14 @@ def _classes(module: ModuleType) -> list[str]:
 
 
 def _import_module(name: str) -> ModuleType:
-    with _told(name):
-        return importlib.import_module(name)
+    try:
+        with _told(name):
+            return importlib.import_module(name)
+    except InputError as error:
+        if isinstance(cause := error.__cause__, ModuleNotFoundError) and name.startswith(str(cause.name)):
+            accepted = "a name of twin policies, or ./FILE.py:CLASS"
+            raise InputError(f"there is no policy and no module {name!r}", accepted=accepted) from None
+        raise
 
 
 @contextlib.contextmanager
@@ -134,7 +140,7 @@ def _told(place: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}"
-        line = getattr(error, "lineno", None) or _line_in(error, place)
+        line = None if isinstance(error, SyntaxError) else _line_in(error, place)  # a wrong syntax tells its line
         at = f" (line {line})" if line else ""
         raise InputError(f"cannot be imported: {reason}{at}", key=place) from error
 
@@ -187,6 +193,8 @@ def _import_file(file: Path, place: str) -> ModuleType:
         if known.digests == digests:
             return known.module
         _forget(known)
+    for package in OWN_PACKAGES:  # a folder of the same name beside the file does not take its place
+        importlib.import_module(package)
     name = module_name(file, root)
     if "." not in name:  # any folder may have a policy.py
         name = f"{name}_{hashlib.blake2b(str(file).encode(), digest_size=6).hexdigest()}"

@@ -11,6 +11,7 @@ from functools import cache
 from importlib import metadata
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from typing import Any
 
 OWN_PACKAGES = ("physical", "twin", "policies", "traces", "sim", "vectwin")
 _OWN_ROOT = Path(__file__).resolve().parents[1]
@@ -21,6 +22,12 @@ def is_own(file: Path) -> bool:
     """Whether a file belongs to this distribution."""
     file = file.resolve()
     return file.is_relative_to(_OWN_ROOT) and file.relative_to(_OWN_ROOT).parts[0].removesuffix(".py") in OWN_PACKAGES
+
+
+def is_own_code(made: Any) -> bool:
+    """Whether a class, a function or an object is of this distribution's code: then what it raises is our fault."""
+    module = getattr(made, "__module__", None) or type(made).__module__
+    return str(module).partition(".")[0] in OWN_PACKAGES
 
 
 def root_of(file: Path) -> Path:

@@ -7,8 +7,10 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from physical.errors import InputError
 from physical.system import System
 from policies.api import Closes, Describes, Explains, Learns, Policy
+from policies.closure import is_own_code
 from policies.feasible import command
 from twin.decision import Diagnostics, Ruling
 from twin.snapshot import TwinSnapshot
@@ -34,11 +36,23 @@ class GuardedPolicy:
         self._not_learnt = ""
 
     def reset(self, system: System, seed: int) -> None:
-        """Get both policies ready for a run."""
+        """Get both policies ready for a run.
+
+        Raises
+        ------
+        InputError : a policy refuses the system; somebody else's policy raises whatever it may be
+        """
         self._decided.clear()
         self._not_learnt = ""
-        self._policy.reset(system, seed)
-        self._fallback.reset(system, seed)
+        for policy in (self._policy, self._fallback):
+            try:
+                policy.reset(system, seed)
+            except InputError:
+                raise
+            except Exception as error:
+                if is_own_code(policy) or isinstance(error, OSError):  # its file is named by whoever runs
+                    raise
+                raise InputError(_describe(error), where="--policy", key=f"{type(policy).__name__}.reset") from error
 
     def rule(self, snapshot: TwinSnapshot) -> Ruling:
         """Return a feasible decision."""

@@ -16,7 +16,7 @@ from physical.errors import InputError
 from policies.by_path import Reference
 from policies.closure import OWN_PACKAGES, is_installed, is_own, module_files, module_name, root_of
 from policies.digests import digest
-from policies.llm import models
+from policies.loaded import check_current
 from policies.registry import load, look_up, parameters_of
 
 
@@ -33,7 +33,7 @@ class NoSourceError(Exception):
         self.found = found
 
 
-def contents(policy: str | Callable[..., Any] | object) -> dict[str, str]:
+def contents(policy: str | Callable[..., Any] | object, *, by_path: bool = False) -> dict[str, str]:
     """Return digests of what a policy's decisions depend on beside scenario and seed, by label.
 
     These are the source files of its code, unless they are this distribution's: its module and, transitively, the
@@ -46,27 +46,34 @@ def contents(policy: str | Callable[..., Any] | object) -> dict[str, str]:
 
     Parameters
     ----------
-    policy : text as for ``--policy``, also by path; or a class or function that makes a policy; or a policy itself
+    policy : text that names a policy; or a class or function that makes one; or a policy itself
+    by_path : the text may be one by path, whose code is run; see `policies.registry.make`
 
     Raises
     ------
-    InputError : a text that names no policy, a policy that cannot be imported, a file that cannot be read
+    InputError : a text that names no policy, a policy that cannot be imported, a file that cannot be read, a file
+        that has changed since this process imported it
     NoSourceError : a class or function that is in no file; the caller has to look at the code itself
 
     >>> contents("edge-equal")
     {}
     """
-    found = _of_text(policy, set()) if isinstance(policy, str) else _of_object(policy)
+    found = _of_text(policy, set(), by_path=by_path) if isinstance(policy, str) else _of_object(policy)
     return dict(sorted(found.items()))
 
 
 def portable(text: str) -> str:
     """Return a policy's text without folders, which say nothing about decisions: `contents` has what lies there.
 
+    A text that names no policy stays as it is.
+
     >>> portable("/home/ann/policy.py:BestChannels,part=0.8"), portable("random")
     ('policy:BestChannels,part=0.8', 'random')
     """
-    spec, options = look_up(text, by_path=True)
+    try:
+        spec, options = look_up(text, by_path=True)
+    except InputError:
+        return text
     name = spec.name
     if isinstance(spec.target, Reference) and (file := spec.target.file()) is not None:
         name = f"{module_name(file, root_of(file))}:{spec.target.attribute}"
@@ -75,7 +82,7 @@ def portable(text: str) -> str:
     return f"{name}{separator * bool(told)}{told}"
 
 
-def _of_text(text: str, seen: set[str], *, by_path: bool = True) -> dict[str, str]:
+def _of_text(text: str, seen: set[str], *, by_path: bool = False) -> dict[str, str]:
     """Return the contents of a policy by its text; `seen` are names, as teachers may name each other."""
     spec, options = look_up(text, by_path=by_path)
     if spec.name in seen:
@@ -120,9 +127,7 @@ def _of_options(options: Mapping[str, object], seen: set[str]) -> dict[str, str]
             found[f"option {name}{label}"] = digest(path)
         with contextlib.suppress(InputError):
             look_up(str(value))
-            found |= {
-                f"option {name}: {label}": each for label, each in _of_text(str(value), seen, by_path=False).items()
-            }
+            found |= {f"option {name}: {label}": each for label, each in _of_text(str(value), seen).items()}
     return found
 
 
@@ -132,6 +137,8 @@ def _paths(value: str | Path) -> dict[str, Path]:
     A folder counts only if the value is a path beyond doubt: an option's ``random`` is hardly the folder of that name.
     """
     if value == "smollm2":
+        from policies.llm import models  # a short run imports no more than it needs
+
         with contextlib.suppress(InputError):
             return {"": models.resolve(value).path}
     path = Path(value).expanduser()
@@ -158,7 +165,11 @@ def _of_code(made: Callable[..., Any]) -> dict[str, str]:
     file = _file_of(module)
     if file is None or not _is_from(made, file):
         raise NoSourceError(f"{made.__qualname__} is in no file", _digests(_files_used(made)))
-    return {} if is_own(file) else _digests(module_files(file, _root(made.__module__, file)))
+    if is_own(file):
+        return {}
+    files = module_files(file, _root(made.__module__, file))
+    check_current(files)
+    return _digests(files)
 
 
 def _digests(files: Mapping[str, Path]) -> dict[str, str]:

@@ -8,10 +8,12 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -19,6 +21,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from physical.errors import InputError
 from policies.api import Policy
 from policies.by_path import Reference, load_reference, reference
+from policies.closure import is_own_code
+from policies.extras import needs
 
 ENTRY_POINT_GROUP = "vectwin.policies"
 _EXTRA_MODULES = {"marl": ("torch", "safetensors"), "llm": ("llama_cpp",)}
@@ -39,7 +43,11 @@ class PolicySpec:
     @property
     def installed(self) -> bool:
         """Whether the libraries of the extra are there."""
-        return all(importlib.util.find_spec(module) for module in _EXTRA_MODULES.get(self.extra, ()))
+        return not self.not_installed()
+
+    def not_installed(self) -> list[str]:
+        """Return the libraries of the extra that are not there."""
+        return [name for name in _EXTRA_MODULES.get(self.extra, ()) if importlib.util.find_spec(name) is None]
 
 
 _BUILT_IN = (
@@ -69,18 +77,43 @@ _registered: dict[str, PolicySpec] = {spec.name: spec for spec in _BUILT_IN}
 def register(name: str, target: str | Callable[..., Any], summary: str = "", extra: str = "") -> None:
     """Add a policy under a name of its own: a class, or ``module:attr``.
 
-    Packages do the same with the entry-point group ``vectwin.policies``.
+    The same target may be registered again, by the same file under another module's name, too: a script is imported
+    once more by its workers. Packages do the same with the entry-point group ``vectwin.policies``.
 
     Raises
     ------
-    InputError : the name is taken, or has other characters than ``a-z 0-9 - _``
+    InputError : the name is another target's, or has other characters than ``a-z 0-9 - _``
     """
-    if name in specs():
+    known = specs().get(name)
+    if known is not None and not _is_same(known.target, target):
         raise InputError(f"there is a policy {name!r} already", where="register")
     if not name or not set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_"):
         accepted = "lower-case letters, digits, - and _"
         raise InputError(f"{name!r} is not a policy name", where="register", accepted=accepted)
     _registered[name] = PolicySpec(name, target, summary, extra)
+
+
+def _is_same(known: str | Reference | Callable[..., Any], target: str | Reference | Callable[..., Any]) -> bool:
+    """Whether two targets are the same: in the same file, or module without one, with the same qualified name."""
+    if known is target or known == target:
+        return True
+    place = _place_of(known)
+    return place is not None and place == _place_of(target)
+
+
+def _place_of(target: str | Reference | Callable[..., Any]) -> tuple[str, str] | None:
+    """Return file, or else module, and qualified name of a target; None for what a function made."""
+    if isinstance(target, str):
+        name, _, qualified = target.partition(":")
+    else:
+        name, qualified = getattr(target, "__module__", ""), getattr(target, "__qualname__", "<")
+    if "<" in qualified:
+        return None
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if file is None and isinstance(target, str) and name.isidentifier():  # of a package's module, finding is importing
+        with contextlib.suppress(ImportError, ValueError):
+            file = getattr(importlib.util.find_spec(name), "origin", None)
+    return (str(Path(file).resolve()) if file else name), qualified
 
 
 @cache
@@ -162,6 +195,9 @@ def look_up(text: str, *, by_path: bool = False) -> Named:
     if name in known:
         return Named(known[name], _parse_options(option_text, name))
     found = reference(text)
+    if found is None and name.endswith(".py"):
+        problem, accepted = f"{text!r} names no class", f"{name}:CLASS[,OPTION=VALUE,...]"
+        raise InputError(problem, accepted=accepted)
     if found is not None and by_path:
         return Named(PolicySpec(found.name, found, ""), _parse_options(found.options, found.name))
     if found is not None and found.has_file():
@@ -178,8 +214,11 @@ def _known(name: str) -> dict[str, PolicySpec]:
 
 
 def resolved(text: str) -> str:
-    """Return a policy's text so that it means the same in another folder; names stay as they are."""
-    target = look_up(text, by_path=True).spec.target
+    """Return a policy's text so that it means the same in another folder; names and wrong texts stay as they are."""
+    try:
+        target = look_up(text, by_path=True).spec.target
+    except InputError:
+        return text
     if not isinstance(target, Reference) or (file := target.file()) is None:
         return text
     return target._replace(place=str(file)).text
@@ -197,14 +236,14 @@ def load(spec: PolicySpec) -> Callable[..., Any]:
     if not isinstance(spec.target, str):
         return spec.target
     module_name, _, attribute = spec.target.partition(":")
+    for library in spec.not_installed():  # the module itself may import its library only when it decides
+        raise needs(spec.extra, f"No module named {library!r}", key=spec.name)
     try:
         loaded = importlib.import_module(module_name)
     except Exception as error:  # a third party's module may raise anything
         reason = f"{type(error).__name__}: {error}"
         if spec.extra and isinstance(error, ImportError):
-            command = f'pip install "vectwin[{spec.extra}]"'
-            problem = f"needs the extra {spec.extra} ({error})"
-            raise InputError(problem, key=spec.name, accepted=f"after {command}") from error
+            raise needs(spec.extra, error, key=spec.name) from error
         raise InputError(f"{module_name} cannot be imported: {reason}", key=spec.name) from error
     for part in attribute.split("."):
         if not hasattr(loaded, part):
@@ -265,6 +304,10 @@ def _construct(policy_type: Callable[..., Any], name: str, options: dict[str, st
         raise
     except (TypeError, ValueError, OSError) as error:
         raise InputError(str(error), key=name) from error
+    except Exception as error:
+        if is_own_code(policy_type):
+            raise
+        raise InputError(f"cannot be made: {type(error).__name__}: {error}", key=name) from error
     if not isinstance(policy, Policy):
         raise InputError("is not a policy: it needs reset(system, seed) and decide(snapshot)", key=name)
     return policy

@@ -22,6 +22,7 @@ __all__ = ["RunResult", "Scenario", "compare", "run", "sweep"]
 
 def __getattr__(name: str) -> Any:
     """Import the public names when they are asked for, so that ``twin --help`` is quick."""
-    if name in _PLACES:
-        return getattr(importlib.import_module(_PLACES[name]), name)
-    raise AttributeError(f"module 'sim' has no attribute {name!r}")
+    if name not in _PLACES:
+        raise AttributeError(f"module 'sim' has no attribute {name!r}")
+    importlib.import_module("vectwin")  # an error if a file of the user's takes the place of one of our packages
+    return getattr(importlib.import_module(_PLACES[name]), name)

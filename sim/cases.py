@@ -109,7 +109,7 @@ def build(
     Parameters
     ----------
     scenario : what to simulate, as long as needed: `num_slot_for`
-    policy : name with options
+    policy : name with options, or by path as for `run`
     seed : of all random numbers
     num_case : how many cases
     every : slots from one to the next
@@ -129,7 +129,7 @@ def build(
     if needed > scenario.time.num_slot:
         problem = f"{num_case} cases, one in {every} slots, need {needed} of {scenario.time.num_slot} slots"
         raise InputError(problem, where=name or "scenario", key="time.num_slot", accepted=f">= {needed}")
-    watched = Watched(GuardedPolicy(make(policy), make(scenario.policy.fallback)), every)
+    watched = Watched(GuardedPolicy(make(policy, by_path=True), make(scenario.policy.fallback)), every)
     options = Options(progress=progress, num_slot=min(needed + _TAIL_SLOTS, scenario.time.num_slot))
     result = simulate(scenario, watched, policy, seed, options)
     if result.status == "interrupted":

@@ -77,15 +77,16 @@ def entrants(policies: Policies, where: str = "--policies") -> tuple[Entrant, ..
             accepted = 'names of their own: {"one": ..., "other": ...}'
             raise InputError(f"{name!r} is given twice", where=where, accepted=accepted)
     known = _known_by_hand()
-    found = tuple(_entrant(name, policy, known) for name, policy in named)
-    for entrant in found:
+    found = []
+    for name, policy in named:
         try:
-            entrant.make()
+            found.append(_entrant(name, policy, known))
+            found[-1].make()
         except InputError as error:
-            if error.where == entrant.name:
+            if error.where in {"", name}:
                 error.where = where
             raise
-    return found
+    return tuple(found)
 
 
 def _name(policy: AnyPolicy) -> str:
@@ -96,7 +97,8 @@ def _name(policy: AnyPolicy) -> str:
 
 def _entrant(name: str, policy: AnyPolicy, known: bytes) -> Entrant:
     if isinstance(policy, str):
-        return Entrant(name, registry.resolved(policy), b"", known, digest_of([portable(policy), contents(policy)]))
+        digest = digest_of([portable(policy), contents(policy, by_path=True)])
+        return Entrant(name, registry.resolved(policy), b"", known, digest)
     data = pickled(policy, name)
     return Entrant(name, "", data, known, _digest_of_object(policy, data))
 

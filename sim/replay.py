@@ -12,13 +12,14 @@ import pyarrow as pa
 
 from physical.errors import InputError
 from physical.plane.ticks import NS_PER_S, to_ns
+from policies.api import Policy
 from policies.fallback import GuardedPolicy
 from policies.registry import make
 from sim.deciders import RecordedDecisions, Swap, SwitchedDecisions
 from sim.exogenous import with_stored
 from sim.prompts import prompts_of
 from sim.scenario import Scenario
-from sim.simulation import Options, RunResult, run, simulate
+from sim.simulation import Options, RunResult, contents_of, run, simulate
 from sim.timeline import PolicySwap
 from traces.diff import Difference, first_difference
 from traces.digest import TableDigest
@@ -146,7 +147,7 @@ def verify(directory: str | Path, progress: Progress = lambda _: None) -> Verifi
 def counterfactual(
     directory: str | Path, policy: str, out: Path | None = None, progress: Progress = lambda _: None
 ) -> tuple[RecordedRun, RunResult]:
-    """Simulate the inputs of a run with another policy.
+    """Simulate the inputs of a run with another policy, which may be one by path; what the run names is not imported.
 
     Raises
     ------
@@ -164,6 +165,8 @@ def branch(
 ) -> tuple[RecordedRun, RunResult]:
     """Simulate a run again as recorded before a time, and with another policy from then on.
 
+    The other policy may be one by path; what the run names is not imported.
+
     Raises
     ------
     InputError : see `RecordedRun`; a time outside the run; unknown policy, or one that refuses the scenario
@@ -173,9 +176,11 @@ def branch(
     end_s = recorded.num_slot * scenario.time.slot_duration_s
     if not 0 <= at_s < end_s or to_ns(at_s) >= recorded.num_slot * to_ns(scenario.time.slot_duration_s):
         raise InputError(f"{at_s:g} s is outside the run", where="--at", accepted=f"from 0 to less than {end_s:g} s")
-    decider = SwitchedDecisions(_decisions_of(recorded), [Swap(to_ns(at_s), _guarded(scenario, policy), "--policy")])
+    other = _guarded(scenario, make(policy, by_path=True))
+    decider = SwitchedDecisions(_decisions_of(recorded), [Swap(to_ns(at_s), other, "--policy")])
     swapped = (*_without_swaps_from(scenario.timeline, at_s), PolicySwap(at_s=at_s, name=policy))
     extra = {"branch": {"of": str(directory), "at_s": at_s, "digest": recorded.trace.manifest.get("digest")}}
+    extra |= contents_of(policy, by_path=True)
     options = Options(out=out, progress=progress, num_slot=recorded.num_slot, extra=extra)
     scenario = scenario.model_copy(update={"timeline": swapped})
     return recorded, simulate(scenario, decider, recorded.policy, recorded.seed, options)
@@ -204,8 +209,10 @@ def _without_swaps_from(timeline: tuple[Any, ...], at_s: float) -> Iterator[Any]
 def _decisions_of(recorded: RecordedRun) -> RecordedDecisions:
     scenario = recorded.scenario
     takes_time = scenario.twin.decision.latency != "zero"
-    return RecordedDecisions(recorded.rulings(), _guarded(scenario, scenario.policy.fallback), takes_time=takes_time)
+    return RecordedDecisions(
+        recorded.rulings(), _guarded(scenario, make(scenario.policy.fallback)), takes_time=takes_time
+    )
 
 
-def _guarded(scenario: Scenario, policy: str) -> GuardedPolicy:
-    return GuardedPolicy(make(policy), make(scenario.policy.fallback))
+def _guarded(scenario: Scenario, policy: Policy) -> GuardedPolicy:
+    return GuardedPolicy(policy, make(scenario.policy.fallback))

@@ -82,7 +82,7 @@ def run(
     Parameters
     ----------
     scenario : what to simulate
-    policy : name with options, or an object; by default the scenario's
+    policy : name with options, ``./policy.py:Class,option=value``, or an object; by default the scenario's
     seed : of all random numbers
     out : directory for the trace; without it the trace stays in memory
     keep_tables : False drops a trace without a directory, digest and summary remain
@@ -92,19 +92,35 @@ def run(
 
     Raises
     ------
-    InputError : unknown policy or option, a directory that holds a run already
+    InputError : unknown policy or option, a policy by path in the scenario, a directory that holds a run already
 
     >>> result = run(Scenario.load("dtecn", ["time.num_slot=3"]), policy="local-only", seed=1)
     >>> result.summary["tasks_generated"], result.table("tasks").num_rows
     (90, 90)
     """
     name = policy if isinstance(policy, str) else scenario.policy.name if policy is None else type(policy).__name__
-    made = make(name) if policy is None or isinstance(policy, str) else policy
+    # What the caller names may be a file of hers, what a scenario names may not: it can be a stranger's.
+    made = make(name, by_path=policy is not None) if policy is None or isinstance(policy, str) else policy
     decider: Decider = GuardedPolicy(made, make(scenario.policy.fallback))
     if swaps := _swaps(scenario):
         decider = SwitchedDecisions(decider, swaps)
-    options = Options(out=out, keep_tables=keep_tables, progress=progress, speed=speed, num_slot=num_slot)
+    told = {} if out is None else contents_of(name if policy is None else policy, by_path=policy is not None)
+    options = Options(out, keep_tables, progress, speed, num_slot, told)
     return simulate(scenario, decider, name, seed, options)
+
+
+def contents_of(policy: str | Policy, *, by_path: bool) -> dict[str, Any]:
+    """Return what the manifest says about a policy's code and files, see `policies.origin`: digests, if there are any.
+
+    A policy that is in no file has the digests of the modules that it uses.
+    """
+    from policies.origin import NoSourceError, contents
+
+    try:
+        found = contents(policy, by_path=by_path)
+    except NoSourceError as error:
+        found = error.found
+    return {"policy_contents": found} if found else {}
 
 
 def _swaps(scenario: Scenario) -> list[Swap]:

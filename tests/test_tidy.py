@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("physical", "twin", "policies", "traces", "sim")
+PACKAGES = ("physical", "twin", "policies", "traces", "sim", "vectwin")
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from physical.errors import InputError
+from policies.extras import needs
 from policies.llm import errors
 from policies.llm.completion import Completion, Method, Question
 from policies.llm.errors import DeadlineExceededError, ModelError, WorkerDiedError
@@ -372,8 +373,7 @@ def _reported(error: Exception) -> dict[str, Any]:
         names = ("problem", "where", "key", "accepted")
         return {"input_error": {name: getattr(error, name) for name in names}}
     if isinstance(error, ImportError):
-        accepted = 'after: pip install "vectwin[llm]"'
-        return {"input_error": {"problem": str(error), "where": "--policy", "key": "llm", "accepted": accepted}}
+        return _reported(needs("llm", error, where="--policy", key="llm"))
     known = type(error).__name__
     text = str(error) if known in _ERRORS else f"{known}: {error}"
     return {"error": known, "text": text}

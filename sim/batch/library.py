@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from physical.errors import InputError
 from physical.model.arrays import Array
 from physical.quantize import freeze
+from policies.extras import needs
 
 LibraryName = Literal["numpy", "torch"]
 Dtype = Literal["float64", "float32"]
@@ -72,8 +73,7 @@ class TorchLibrary:
         try:
             import torch
         except ImportError as error:
-            command = 'pip install "vectwin[marl]"'
-            raise InputError(f"torch needs the extra marl ({error}): {command}", where="batch", key="library") from None
+            raise needs("marl", error, where="batch", key="library") from None
         self._torch = torch
         self._dtype = torch.float64 if dtype == "float64" else torch.float32
 

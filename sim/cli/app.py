@@ -126,6 +126,8 @@ def _guarded(arguments: Sequence[str] | None) -> int:
         code = app(args=arguments, prog_name="twin", standalone_mode=False)
         sys.stdout.flush()
     except InputError as error:
+        if error.__cause__ is not None:  # what a policy's own code raised, for example
+            _trace(error)
         return complain(str(error), BAD_INPUT)
     except KeyboardInterrupt:
         return complain("interrupted", INTERRUPTED)
@@ -136,6 +138,8 @@ def _guarded(arguments: Sequence[str] | None) -> int:
         if isinstance(error.__context__, BrokenPipeError):
             return _abandon_stdout()
         return error.code if isinstance(error.code, int) else _internal(error)
+    except ImportError as error:
+        return _not_imported(error)
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error; where its class lives depends on the version of typer
             return complain(_usage(error), BAD_INPUT)
@@ -143,13 +147,30 @@ def _guarded(arguments: Sequence[str] | None) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _not_imported(error: ImportError) -> int:
+    """Say which extra is missing, or what takes the place of one of our packages."""
+    try:
+        importlib.import_module("vectwin").check()
+        told = importlib.import_module("policies.extras").missing(error, "twin")
+    except ImportError as shadowed:
+        told = shadowed
+    if told is None:
+        return _internal(error)
+    _trace(error)
+    return complain(str(told), BAD_INPUT)
+
+
 def _internal(error: BaseException) -> int:
     """Report what should not have happened."""
+    _trace(error)
+    return complain(f"internal error: {type(error).__name__}: {error} (set {TRACEBACK}=1 to see where)", INTERNAL)
+
+
+def _trace(error: BaseException) -> None:
     if os.environ.get(TRACEBACK):
         import traceback
 
         traceback.print_exception(error)
-    return complain(f"internal error: {type(error).__name__}: {error} (set {TRACEBACK}=1 to see where)", INTERNAL)
 
 
 def complain(text: str, code: int) -> int:
@@ -207,6 +228,7 @@ def _twin(
         raise InputError("is missing", where="COMMAND", accepted=f"{', '.join(COMMANDS)}; see twin --help")
 
 
+BY_PATH = "or a class of your own, ./policy.py:CLASS[,OPTION=VALUE,...]"
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Settings = Annotated[
     list[str] | None,

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from sim.cli.app import Json, app, print_json
+from physical.errors import InputError
+from sim.cli.app import Json, Settings, app, load, print_json
 from sim.cli.help import examples
 
 
@@ -27,12 +28,31 @@ def _scenarios(as_json: Json = False) -> None:
     show.listing(rows)
 
 
-@app.command(name="policies", epilog=examples("twin policies", "twin policies --json"))
-def _policies(as_json: Json = False) -> None:
-    """List the policies, and which extra they need."""
+@app.command(
+    name="policies",
+    epilog=examples(
+        "twin policies", "twin policies llm6g", "twin policies my.toml --set vehicles.num_vehicle=4 --json"
+    ),
+)
+def _policies(
+    scenario: Annotated[
+        str | None, typer.Argument(metavar="[SCENARIO]", help="Built-in name or TOML file: who can decide there?")
+    ] = None,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """List the policies and which extra they need; or which of them fit a scenario, and why the others do not.
+
+    Policies are asked as they are by default: one that does not fit may do so with other options.
+    """
     from policies.registry import specs
     from sim import show
 
+    if scenario is not None:
+        _fitting(scenario, settings, as_json=as_json)
+        return
+    if settings:
+        raise InputError("goes with a scenario only", where="--set", accepted="twin policies SCENARIO --set KEY=VALUE")
     found = specs().values()
     if as_json:
         keys = ("name", "summary", "extra", "installed")
@@ -43,6 +63,19 @@ def _policies(as_json: Json = False) -> None:
         extra = f" [extra {spec.extra}: {'installed' if spec.installed else 'not installed'}]" if spec.extra else ""
         rows.append((spec.name, f"{spec.summary}{extra}"))
     show.listing(rows)
+
+
+def _fitting(scenario: str, settings: list[str] | None, *, as_json: bool) -> None:
+    """Print who fits a scenario."""
+    from sim import show
+    from sim.fitting import fits
+
+    found = fits(load(scenario, settings))
+    if as_json:
+        listed = [{"name": one.spec.name, "fits": one.fits, "reason": one.reason or None} for one in found]
+        print_json({"scenario": scenario, "policies": listed})
+        return
+    show.listing([(one.spec.name, "fits" if one.fits else f"no: {one.reason}") for one in found])
 
 
 @app.command(

@@ -10,7 +10,7 @@ import typer
 
 from physical.errors import InputError
 from sim.cli import hints
-from sim.cli.app import INTERRUPTED, Json, app, complain, print_json
+from sim.cli.app import BY_PATH, INTERRUPTED, Json, app, complain, print_json
 from sim.cli.help import examples
 from sim.cli.hints import Step
 
@@ -33,7 +33,7 @@ Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where th
 def _replay(
     run: Run,
     policy: Annotated[
-        str | None, typer.Option("--policy", metavar="NAME[:OPTION=VALUE,...]", help="Who decides instead.")
+        str | None, typer.Option("--policy", metavar="NAME[:OPTION=VALUE,...]", help=f"Who decides instead; {BY_PATH}.")
     ] = None,
     out: Out = None,
     as_json: Json = False,
@@ -84,7 +84,7 @@ def _branch(
     run: Run,
     at: Annotated[float, typer.Option("--at", metavar="SECONDS", help="When the other policy takes over.")],
     policy: Annotated[
-        str, typer.Option("--policy", metavar="NAME[:OPTION=VALUE,...]", help="Who decides from then on.")
+        str, typer.Option("--policy", metavar="NAME[:OPTION=VALUE,...]", help=f"Who decides from then on; {BY_PATH}.")
     ],
     out: Out = None,
     as_json: Json = False,

@@ -11,7 +11,7 @@ import typer
 
 from physical.errors import InputError
 from sim.cli import hints
-from sim.cli.app import INTERRUPTED, Json, Settings, app, complain, load, print_json
+from sim.cli.app import BY_PATH, INTERRUPTED, Json, Settings, app, complain, load, print_json
 from sim.cli.help import examples
 
 
@@ -22,13 +22,15 @@ from sim.cli.help import examples
         "twin run dtecn --policy greedy-cost --seed 1 --out runs/first",
         'twin run dtecn --duration "2 s" --set vehicles.num_vehicle=40 --set "server.frequency_hz=1.6 THz"',
         "twin run dtecn --duration 5 --realtime 1",
+        "twin run dtecn --policy ./policy.py:BestChannels,part=0.8",
         "twin run my.toml --slots 100 --set tasks.0.size_bytes=[100,5000] --json",
     ),
 )
 def _run(
     scenario: Annotated[str, typer.Argument(help="Built-in name or TOML file.")],
     policy: Annotated[
-        str | None, typer.Option("--policy", metavar="NAME[:OPTION=VALUE,...]", help="Who decides; see twin policies.")
+        str | None,
+        typer.Option("--policy", metavar="NAME[:OPTION=VALUE,...]", help=f"Who decides, see twin policies; {BY_PATH}."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of all random numbers.")] = 0,
     slots: Annotated[int | None, typer.Option("--slots", min=1, help="How many slots to simulate.")] = None,
@@ -59,7 +61,7 @@ def _run(
         raise InputError(f"{realtime:g} is no speed", where="--realtime", accepted="> 0; 1 is real time")
     try:
         with show.progress(chosen.time.num_slot, shown=hints.is_shown(silent=as_json or quiet)) as progress:
-            result = run(chosen, policy=name, seed=seed, out=directory, progress=progress, speed=realtime)
+            result = run(chosen, policy=policy, seed=seed, out=directory, progress=progress, speed=realtime)
     except InputError as error:
         if error.where == "--policy" and policy is None:
             error.where = f"{scenario}: policy.name"
@@ -85,5 +87,7 @@ def _run(
 
 def free_directory(scenario: str, policy: str, seed: int) -> Path:
     """Return ``runs/<scenario>-<policy>-seed<S>``, numbered if that exists."""
-    words = re.sub(r"[^\w.]+", "-", f"{Path(scenario).stem}-{policy}").strip("-.")
+    from policies.origin import portable
+
+    words = re.sub(r"[^\w.]+", "-", f"{Path(scenario).stem}-{portable(policy)}").strip("-.")
     return hints.unused(Path("runs") / f"{words[:120]}-seed{seed}")

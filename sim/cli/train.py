@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from physical.errors import InputError
+from policies.extras import needs
 from sim.cli.app import INTERRUPTED, Json, Settings, app, complain, load, print_json
 from sim.cli.help import examples
 
@@ -40,8 +41,7 @@ def _train(
     try:
         from sim import show, training
     except ImportError as error:
-        accepted = 'after pip install "vectwin[marl]"'
-        raise InputError(f"training needs the extra marl ({error})", where="train", accepted=accepted) from error
+        raise needs("marl", error, where="train") from error
 
     if algorithm not in training.VARIANTS:
         accepted = ", ".join(training.VARIANTS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from physical.errors import InputError
+from policies.extras import needs
 from sim.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -117,5 +118,5 @@ def _need_pettingzoo(name: str) -> None:
         import gymnasium
         import pettingzoo
     except ImportError as error:
-        raise InputError(f'needs the extra env ({error}): pip install "vectwin[env]"', where=name) from None
+        raise needs("env", error, where=name) from None
     del gymnasium, pettingzoo

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from physical.errors import InputError
+from policies.extras import needs
 from sim.figures.measure import FloatArray, Measured, intervals
 from sim.figures.plan import FigurePlan, Method, Panel, Series, number
 
@@ -73,8 +73,7 @@ def require(where: str) -> None:
     InputError : matplotlib is not installed
     """
     if importlib.util.find_spec("matplotlib") is None:
-        accepted = 'after pip install "vectwin[report]"'
-        raise InputError("needs the extra report (there is no matplotlib)", where=where, accepted=accepted)
+        raise needs("report", "No module named 'matplotlib'", where=where)
 
 
 def draw(figure: FigurePlan, measured: Measured, mode: str, stem: Path) -> tuple[Path, Path]:

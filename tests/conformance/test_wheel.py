@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("physical", "twin", "policies", "traces", "sim")
+PACKAGES = ("physical", "twin", "policies", "traces", "sim", "vectwin")
 OFFLINE = ("--no-deps", "--no-index", "--disable-pip-version-check", "--quiet")
 
 pytestmark = pytest.mark.full

@@ -207,9 +207,7 @@ def test_what_is_carried_over_has_no_gradient() -> None:
 
 def test_without_torch_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(
-        InputError, match=r'batch: library: torch needs the extra marl .* pip install "vectwin\[marl\]"'
-    ):
+    with pytest.raises(InputError, match=r'batch: library: needs the extra marl .* pip install "vectwin\[marl\]"'):
         BatchEnvironment(Scenario.load("dtecn"), 1, library="torch")
     BatchEnvironment(Scenario.load("dtecn"), 1)
 

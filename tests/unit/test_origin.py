@@ -20,7 +20,10 @@ from physical.errors import InputError
 from policies import closure, register, registry
 from policies.closure import module_files
 from policies.digests import DIGEST_SIZE
-from policies.origin import NoSourceError, contents, portable
+from policies.origin import NoSourceError, portable
+from policies.origin import contents as contents_of
+
+contents = functools.partial(contents_of, by_path=True)
 
 POLICY = """
 from dataclasses import dataclass
@@ -233,6 +236,8 @@ def test_code_without_a_file_says_so_and_names_the_modules_that_it_uses(
 def test_unknown_policies_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no policy 'edge-eqaul'"):
         contents("edge-eqaul")
+    with pytest.raises(InputError, match="is a policy by path"):
+        contents_of(f"{tmp_path}/none.py:Best")
     with pytest.raises(InputError, match="there is no such file"):
         contents(f"{tmp_path}/none.py:Best")
 
@@ -244,3 +249,59 @@ def test_a_script_that_has_moved_beside_another_helper_is_another(tmp_path: Path
     one = {name: expected(path) for name, path in module_files(first / "policy.py").items()}
     other = {name: expected(path) for name, path in module_files(second / "policy.py").items()}
     assert {name for name in one if one[name] != other[name]} == {"further"}
+
+
+@pytest.mark.parametrize("change", ["return x", "def rank"])
+def test_code_that_changed_after_its_import_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """Its digest would be that of the new file, and what runs is the old code."""
+    folder = write(tmp_path)
+    monkeypatch.syspath_prepend(folder)
+    importlib.invalidate_caches()
+    kind = importlib.import_module("policy").Best
+    before = contents(kind)
+    helper = folder / "helper.py"
+    helper.write_text("# a line more\n" + FILES["helper.py"], "utf-8")
+    assert contents(kind) != before, "functions may stand elsewhere"
+    helper.write_text(
+        FILES["helper.py"].replace(change, {"return x": "return 2", "def rank": "def other"}[change]), "utf-8"
+    )
+    with pytest.raises(InputError, match=r"helper\.py: rank has changed since it was imported \(accepted: a new start"):
+        contents(kind)
+    sys.modules.pop("helper")
+    importlib.import_module("helper")
+    assert contents(kind) != before
+
+
+def test_a_changed_constant_of_a_method_and_a_decorated_one_are_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = """
+import functools
+from dataclasses import dataclass
+
+def loud(function):
+    @functools.wraps(function)
+    def inner(*given): return function(*given)
+    return inner
+
+@dataclass
+class Best:
+    part: float = 0.5
+    @property
+    def half(self): return lambda x: {x, 0.5, *frozenset({"a", "b"})}
+    @staticmethod
+    def kind(): return [y for y in (1, 2)]
+    def reset(self, system, seed): ...
+    @loud
+    def decide(self, snapshot): return 0.25
+"""
+    write(tmp_path, {"policy.py": source})
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    kind = importlib.import_module("policy").Best
+    assert set(contents(kind)) == {"module policy"}
+    (tmp_path / "policy.py").write_text(source.replace("{x, 0.5", "{x, 0.75"), "utf-8")
+    with pytest.raises(InputError, match=r"policy\.py: Best\.half has changed"):
+        contents(kind)

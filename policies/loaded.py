@@ -1,0 +1,70 @@
+"""Whether code in this process is what its file says now: an import is not done again when a file changes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+from physical.errors import InputError
+
+
+def check_current(files: Mapping[str, Path]) -> None:
+    """Refuse modules that were imported before their file changed: their digest would not be that of what runs.
+
+    Functions and methods are compared, values of a module are not.
+
+    Raises
+    ------
+    InputError : names the file
+    """
+    by_file = {str(path): label for label, path in files.items() if path.suffix == ".py"}
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if file is None or file not in by_file:
+            continue
+        try:
+            source = compile(Path(file).read_bytes(), file, "exec", dont_inherit=True)
+        except (SyntaxError, ValueError):
+            raise InputError("has changed since it was imported, and cannot be now", where=file) from None
+        known = {(code.co_qualname, _told(code)) for code in _all(source)}
+        for code in _of_module(module, file):
+            if (code.co_qualname, _told(code)) not in known:
+                problem = f"{code.co_qualname} has changed since it was imported"
+                accepted = "a new start of the script or the notebook, or importlib.reload"
+                raise InputError(problem, where=file, accepted=accepted)
+
+
+def _of_module(module: ModuleType, file: str) -> Iterator[CodeType]:
+    """Yield the code of a module's functions and of its classes' methods."""
+    for value in list(vars(module).values()):
+        members = vars(value).values() if isinstance(value, type) and value.__module__ == module.__name__ else [value]
+        for member in members:
+            function = getattr(member, "__func__", getattr(member, "fget", None) or member)
+            if isinstance(function, FunctionType) and function.__code__.co_filename == file:
+                yield function.__code__
+
+
+def _all(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _all(constant)
+
+
+def _told(code: CodeType) -> tuple[Any, ...]:
+    """Return what code does, wherever it stands in its file."""
+    constants = tuple(_spelled(one) for one in code.co_consts)
+    return code.co_code, code.co_names, code.co_varnames, code.co_freevars, constants
+
+
+def _spelled(constant: Any) -> Any:
+    """Return a constant so that an integer is not the equal float, and -0.0 is not 0.0."""
+    if isinstance(constant, CodeType):
+        return _told(constant)
+    if isinstance(constant, tuple | frozenset):
+        inner = [_spelled(one) for one in constant]
+        return type(constant).__name__, *(inner if isinstance(constant, tuple) else sorted(inner, key=repr))
+    return repr(constant)
