@@ -301,7 +301,7 @@ def canonical(tmp_path: Path) -> Path:
 
 
 METADATA = [
-    ({b"vectwin_schema": b"99"}, "version: b'99' is another version (accepted: 2)"),
+    ({b"vectwin_schema": b"99"}, "version: b'99' is another version (accepted: 2, 3)"),
     ({b"table": b"link"}, "table: b'link' is another table (accepted: mobility)"),
     ({b"provenance": b"{"}, "has broken provenance"),
     ({b"provenance": b"[" * 100_000}, "has broken provenance"),
