@@ -72,6 +72,12 @@ class RecordedRun:
         known = max((int(found.max()) + 1 for found in ends if found.size), default=0)
         return min(known, self.scenario.time.num_slot)
 
+    @property
+    def vehicle_names(self) -> list[str]:
+        """The names that the mobility trace of the run gives its vehicles, by number; empty without one."""
+        names: list[str] = self.tables["entities"].column("vehicle_id").to_pylist()
+        return names
+
     def rulings(self) -> dict[int, Ruling]:
         """Return what was decided, by slot."""
         rows = self.tables["decisions"]

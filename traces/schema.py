@@ -278,6 +278,5 @@ Numbers are in the natural order of the names: "2" comes before "10". `kind` is 
 """
 
 TABLES = {
-    table.name: table
-    for table in (TASKS, JOBS, SLOTS, VEHICLES, TWIN, DECISIONS, PROMPTS, EVENTS, MESSAGES, ENTITIES)
+    table.name: table for table in (TASKS, JOBS, SLOTS, VEHICLES, TWIN, DECISIONS, PROMPTS, EVENTS, MESSAGES, ENTITIES)
 }
