@@ -185,9 +185,9 @@ class TraceMotion:
         self._code = np.array(by_name, dtype=np.int64)
         time_ns, order = found.time_ns, found.order
         self._begin_ns, self._slot_ns = begin_ns, slot_ns
-        self._origin_ns = int(time_ns.min())
-        self._stride = int(time_ns.max()) - self._origin_ns + 1
-        self._key = found.entity * self._stride + (time_ns - self._origin_ns)
+        # Numbers of times and not times: those of many vehicles, one after the other, are more ns than an integer has.
+        self._times_ns = np.unique(time_ns)
+        self._key = found.entity * len(self._times_ns) + np.searchsorted(self._times_ns, time_ns)
         self._x_m, self._y_m = trace.column("x_m")[order], trace.column("y_m")[order]
         self._speed_mps = trace.column("speed_mps").astype(np.float64)[order]
         self._heading_rad = np.nan_to_num(trace.column("heading_rad").astype(np.float64))[order]
@@ -214,8 +214,8 @@ class TraceMotion:
         """Return the motion during some slots."""
         known_ns, entity, code = self._visits.time_ns, self._visits.entity, self._code
         time_ns = self._begin_ns + np.arange(first_slot, first_slot + num_slot) * self._slot_ns
-        since_ns = np.clip(time_ns - self._origin_ns, -1, self._stride - 1)[:, np.newaxis]
-        before = np.searchsorted(self._key, code * self._stride + since_ns, side="right") - 1
+        reached = np.searchsorted(self._times_ns, time_ns, side="right")[:, np.newaxis] - 1
+        before = np.searchsorted(self._key, code * len(self._times_ns) + reached, side="right") - 1
         after = np.minimum(before + 1, len(self._key) - 1)
         mine_before = (before >= 0) & (entity[before] == code)
         mine_after = entity[after] == code

@@ -55,7 +55,7 @@ class RunResult:
     _tables: dict[str, list[pa.Table]]
 
     def table(self, name: str) -> pa.Table:
-        """Return a table of the trace: tasks, slots, vehicles, twin, decisions, events or messages.
+        """Return a table of the trace, such as tasks, slots, vehicles, entities, twin, decisions or events.
 
         Raises
         ------

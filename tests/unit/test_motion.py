@@ -218,3 +218,24 @@ def test_changed_file_is_read_anew(tmp_path: Path) -> None:
     assert scenario_of(path).num_vehicle == 1
     trace_of(path, CAR + BUS)
     assert scenario_of(path).num_vehicle == 2
+
+
+def test_many_vehicles_over_a_long_time(tmp_path: Path) -> None:
+    """Places are found whatever the number of vehicles times the length of the trace in ns: here 1.3e19."""
+    times = np.array([0.0, 40_000.0, 80_000.0, 120_000.0])
+    names = [f"v{index}" for index in range(110_000)]
+    table = pa.table(
+        {
+            "entity_id": np.repeat([names[0], names[-1]], len(times)).tolist() + names[1:-1],
+            "t_s": np.concatenate([times, times, np.full(len(names) - 2, 120_000.0)]),
+            "x_m": np.concatenate([times / 100, times / 50, np.zeros(len(names) - 2)]),
+            "y_m": np.zeros(2 * len(times) + len(names) - 2),
+            "speed_mps": np.zeros(2 * len(times) + len(names) - 2),
+        }
+    )
+    pyarrow.csv.write_csv(table, tmp_path / "a.csv")
+    motion = TraceMotion(read_mobility(tmp_path / "a.csv"), 0, 10_000 * SECOND_NS)
+    course = motion.course(3, 3)
+    assert motion.names[-1] == names[-1]
+    assert course.position_m[:, 0, 0].tolist() == [300.0, 400.0, 500.0]
+    assert course.position_m[:, -1, 0].tolist() == [600.0, 800.0, 1000.0]
