@@ -17,6 +17,7 @@ from sim import Scenario
 from sim.exogenous import mobility_of
 from sim.motion import TraceMotion
 from traces.exogenous import MobilityTrace, read_mobility
+from traces.exogenous.presence import Whereabouts
 
 MS = 1_000_000
 SECOND_NS = 1000 * MS
@@ -153,6 +154,43 @@ def test_courses_agree_with_a_plain_reference(data: st.DataObject, tmp_path_fact
     assert np.array_equal(np.concatenate([block.position_m for block in blocks]), course.position_m)
     present = [block.present for block in blocks if block.present is not None]
     assert np.array_equal(np.concatenate(present), course.present)
+
+
+@given(data=st.data())
+@settings(max_examples=60)
+def test_a_part_of_a_trace_tells_what_the_whole_tells(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """What a run keeps of a trace is enough for its slots, and of that it would keep everything."""
+    generator = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    samples: list[Sample] = []
+    for vehicle in range(int(generator.integers(1, 6))):
+        step_s = generator.choice([0.5, 1.0, 4.0])
+        gaps = step_s * generator.choice([1, 1, 1, 2, 6], size=int(generator.integers(0, 9)))
+        times = np.cumsum([generator.integers(0, 20) / 4, *gaps])
+        samples += [(f"v{vehicle}", float(t), float(generator.uniform(-9, 9)), 0.0, 1.0, 0.0) for t in times]
+    trace = trace_of(tmp_path_factory.mktemp("trace") / "a.csv", samples)
+    begin_ns, slot_ns = int(generator.integers(-2, 8)) * SECOND_NS, int(generator.integers(1, 9)) * 250 * MS
+    num_slot = int(generator.integers(1, 12))
+    whole, found = TraceMotion(trace, begin_ns, slot_ns).course(0, num_slot), Whereabouts.of(trace)
+    kept = found.needed(begin_ns, slot_ns, num_slot)
+    assert whole.present is not None
+    assert kept.any() == whole.present.any()
+    if not kept.any():
+        return
+    part_trace = found.cut(trace, kept)
+    part = TraceMotion(part_trace, begin_ns, slot_ns)
+    there = np.flatnonzero(whole.present.any(axis=0))
+    names = TraceMotion(trace, begin_ns, slot_ns).names
+    assert part.names == [names[vehicle] for vehicle in there]
+    course = part.course(0, num_slot)
+    present = whole.present[:, there]
+    assert course.present is not None
+    assert np.array_equal(course.present, present)
+    assert np.array_equal(course.position_m[present], whole.position_m[:, there][present])
+    again = Whereabouts.of(part_trace)
+    assert again.needed(begin_ns, slot_ns, num_slot).all()
+    assert again.cut(part_trace, np.ones(part_trace.num_row, dtype=np.bool_)) == part_trace
 
 
 def scenario_of(path: Path, *settings_: str) -> Scenario:
