@@ -56,7 +56,7 @@ class RecordedRun:
         data = manifest["scenario"]
         if "inputs" in manifest:
             data = with_stored(data, self.trace.directory, manifest["inputs"])
-        self.scenario = Scenario.from_dict(data, where=where)
+        self.scenario = Scenario.from_dict(data, where=where, recorded=True)
         self.num_slot = self._num_slot()
 
     def _num_slot(self) -> int:

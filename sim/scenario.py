@@ -187,21 +187,24 @@ class Scenario(Params):
         where: str = "scenario",
         settings: Iterable[str] = (),
         origin: Mapping[str, str] | None = None,
+        recorded: bool = False,
     ) -> Scenario:
         """Validate a scenario that is given as nested dictionaries; see `load`.
 
         Without `time.num_slot` it is as long as the shortest trace of mobility or of requests that it takes.
+
+        recorded : of a run that has been made, which may have been longer than its trace in version 2
         """
         merged = _copy(data)
         keys = [_apply_setting(merged, setting) for setting in settings]
         origin = {**dict.fromkeys(keys, "--set"), **(origin or {})}
         check_plain(merged, cls, where, origin)
         scenario = cls._validated(merged, where, origin)
-        longest = length_of_inputs(scenario)
+        longest = None if recorded else length_of_inputs(scenario)
         if longest is None:
             return scenario
         if "num_slot" not in scenario.time.model_fields_set:
-            merged["time"] = {**merged.get("time", {}), "num_slot": longest.num_slot}
+            merged["time"] = {**scenario.time.model_dump(exclude_unset=True), "num_slot": longest.num_slot}
             return cls._validated(merged, where, origin)
         if scenario.time.num_slot > longest.num_slot:
             slot_s, key = scenario.time.slot_duration_s, "time.num_slot"

@@ -268,6 +268,16 @@ def test_a_run_that_a_trace_outlasts_replays_where_nobody_is_left(tmp_path: Path
     assert slots_of(imported_run(tmp_path, samples, 1.0, 20)) == {"v": [0, 1, 2, 3]}
 
 
+def test_a_run_of_before_that_was_longer_than_its_trace_can_be_looked_at(tmp_path: Path) -> None:
+    imported_run(tmp_path, MINUTE, 1.0)
+    path = tmp_path / "run" / "manifest.json"
+    manifest = json.loads(path.read_text("utf-8"))
+    manifest["scenario"]["time"]["num_slot"] = 200
+    path.write_text(json.dumps(manifest), "utf-8")
+    assert RecordedRun(tmp_path / "run").num_slot == 61
+    assert twin("export", tmp_path / "run", "--to", "perfetto", "--out", tmp_path / "events.json").code == 0
+
+
 def test_requests_end_a_run_as_well(tmp_path: Path) -> None:
     """The last request comes at 4.5 s and is dealt at 5 s; a slot more would have nothing to do."""
     file = tmp_path / "requests.csv"
