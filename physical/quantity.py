@@ -11,6 +11,18 @@ from pydantic import BeforeValidator, Field
 
 _EXPONENT = {"": 0, "n": -9, "u": -6, "µ": -6, "μ": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12}
 _PREFIXED_UNITS = ("s", "Hz", "W", "m", "B", "J", "cycles")
+_RATES = {
+    f"{prefix}{rate}": Decimal(10) ** _EXPONENT[prefix] * bits
+    for rate, bits in (("bit/s", 1), ("bps", 1), ("B/s", 8))
+    for prefix in ("", "k", "M", "G", "T")  # "mbps" is a slip, not a thousandth
+}
+_SPELLINGS: dict[str, dict[str, Decimal]] = {
+    "m/s": {"m/s": Decimal(1), "km/h": 1 / Decimal("3.6"), "mph": Decimal("0.44704"), "kn": 1852 / Decimal(3600)},
+    "dB": {"dB": Decimal(1)},
+    "bit/s": _RATES,
+    "rad": {"rad": Decimal(1), "deg": Decimal(math.pi) / 180},
+    "deg": {"deg": Decimal(1), "rad": 180 / Decimal(math.pi)},
+}
 _NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
 _QUANTITY = re.compile(rf"\s*({_NUMBER})\s*(\S.*?)\s*$")
 
@@ -20,8 +32,30 @@ def _scale(text: str, unit: str) -> Decimal | None:
     if unit in _PREFIXED_UNITS and text.endswith(unit):
         exponent = _EXPONENT.get(text.removesuffix(unit))
         return None if exponent is None else Decimal(10) ** exponent
-    spellings = {"m/s": {"m/s": Decimal(1), "km/h": 1 / Decimal("3.6")}, "dB": {"dB": Decimal(1)}}
-    return spellings.get(unit, {}).get(text)
+    return _SPELLINGS.get(unit, {}).get(text)
+
+
+def scale(text: str, unit: str) -> Decimal:
+    """Return how many `unit` one `text` is.
+
+    Raises
+    ------
+    ValueError : what is no spelling of `unit`; and some that are
+
+    >>> scale("ms", "s"), scale("Mbit/s", "bit/s"), scale("kB/s", "bit/s")
+    (Decimal('0.001'), Decimal('1000000'), Decimal('8000'))
+    """
+    found = _scale(text, unit)
+    if found is None:
+        examples = {
+            "s": ("s", "ms", "us", "ns"),
+            "m": ("m", "km", "mm"),
+            "bit/s": ("bit/s", "kbit/s", "Mbit/s", "kB/s"),
+        }
+        raise ValueError(
+            f"{text!r} is not in {unit}; {', '.join(examples.get(unit) or _SPELLINGS.get(unit) or (unit,))}"
+        )
+    return found
 
 
 def accepted(unit: str) -> str:

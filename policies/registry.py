@@ -12,12 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from physical.errors import InputError
 from policies.api import Policy
+from policies.by_path import Reference, load_reference, reference
 
 ENTRY_POINT_GROUP = "vectwin.policies"
 _EXTRA_MODULES = {"marl": ("torch", "safetensors"), "llm": ("llama_cpp",)}
@@ -27,11 +28,11 @@ _EXTRA_MODULES = {"marl": ("torch", "safetensors"), "llm": ("llama_cpp",)}
 class PolicySpec:
     """Where a policy is, what it does, and which extra it needs.
 
-    target : ``module:attr``, imported when the policy is made; or the class itself
+    target : ``module:attr``, imported when the policy is made; or the class itself, or the file where it is
     """
 
     name: str
-    target: str | Callable[..., Any]
+    target: str | Reference | Callable[..., Any]
     summary: str
     extra: str = ""
 
@@ -110,36 +111,89 @@ def names() -> list[str]:
     return list(specs())
 
 
-def make(text: str, *, where: str = "--policy") -> Policy:
+def make(text: str, *, where: str = "--policy", by_path: bool = False) -> Policy:
     """Make the policy that `text` names: ``name`` or ``name:option=value,option=value``.
 
-    `where` is the place that errors name.
+    Parameters
+    ----------
+    text : names a policy
+    where : the place that errors name
+    by_path : ``./policy.py:Class,option=value`` and ``module:Class`` name policies, too, whose code is run. Only for
+        what the user wrote: never for what a file says
 
     Raises
     ------
-    InputError : unknown name (with the nearest ones), missing extra (with the pip command), unknown or wrong option
+    InputError : unknown name (with the nearest ones), missing extra (with the pip command), unknown or wrong option,
+        a file that cannot be imported or does not have the class
 
     >>> make("random:ratio=0.5")
     Traceback (most recent call last):
     physical.errors.InputError: --policy: random: there is no option 'ratio' (accepted: no options)
     """
-    name, _, option_text = text.partition(":")
-    name = name.strip()
-    # Looking through all installed packages takes as long as a short run.
-    known = _registered if name in _registered else specs()
     try:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-            hint = f"; did you mean {' or '.join(near)}?" if near else ""
-            raise InputError(f"there is no policy {name!r}{hint}", accepted=", ".join(known))
-        return _construct(_load(known[name]), name, _parse_options(option_text, name))
+        named = look_up(text, by_path=by_path)
+        return _construct(load(named.spec), named.spec.name, named.options)
     except InputError as error:
         error.where = error.where or where
         raise
 
 
-def _load(spec: PolicySpec) -> Callable[..., Any]:
-    """Import a policy; whatever its module raises is the answer, in one line."""
+class Named(NamedTuple):
+    """What a policy's text names.
+
+    spec : the policy
+    options : texts by option, not yet looked at
+    """
+
+    spec: PolicySpec
+    options: dict[str, str]
+
+
+def look_up(text: str, *, by_path: bool = False) -> Named:
+    """Read ``name:option=value,option=value``, with `by_path` also what `make` says; nothing is imported.
+
+    Raises
+    ------
+    InputError : unknown name, something that is not an option, a policy by path that may not be one
+    """
+    name, _, option_text = text.partition(":")
+    name = name.strip()
+    known = _known(name)
+    if name in known:
+        return Named(known[name], _parse_options(option_text, name))
+    found = reference(text)
+    if found is not None and by_path:
+        return Named(PolicySpec(found.name, found, ""), _parse_options(found.options, found.name))
+    if found is not None and found.has_file():
+        accepted = "the name of a policy, see twin policies; one by path goes with --policy, or with run() in Python"
+        raise InputError(f"{found.name!r} is a policy by path", accepted=accepted)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    raise InputError(f"there is no policy {name!r}{hint}", accepted=", ".join(known))
+
+
+def _known(name: str) -> dict[str, PolicySpec]:
+    """Return policies by name; all of them only if need be: looking through packages takes as long as a short run."""
+    return _registered if name in _registered else specs()
+
+
+def resolved(text: str) -> str:
+    """Return a policy's text so that it means the same in another folder; names stay as they are."""
+    target = look_up(text, by_path=True).spec.target
+    if not isinstance(target, Reference) or (file := target.file()) is None:
+        return text
+    return target._replace(place=str(file)).text
+
+
+def load(spec: PolicySpec) -> Callable[..., Any]:
+    """Import a policy's class; whatever its module raises is the answer, in one line.
+
+    Raises
+    ------
+    InputError : a missing extra, a module that cannot be imported or does not have the class
+    """
+    if isinstance(spec.target, Reference):
+        return load_reference(spec.target)
     if not isinstance(spec.target, str):
         return spec.target
     module_name, _, attribute = spec.target.partition(":")
@@ -181,10 +235,11 @@ def option_names(policy_type: Callable[..., Any]) -> list[str]:
     >>> option_names(lambda ratio=0.5, *, num_case=16: None)
     ['ratio', 'num_case']
     """
-    return list(_parameters(policy_type))
+    return list(parameters_of(policy_type))
 
 
-def _parameters(policy_type: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+def parameters_of(policy_type: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Return the options of a policy with their defaults."""
     try:
         parameters = inspect.signature(policy_type).parameters
     except ValueError:  # a type written in C
@@ -194,7 +249,7 @@ def _parameters(policy_type: Callable[..., Any]) -> dict[str, inspect.Parameter]
 
 
 def _construct(policy_type: Callable[..., Any], name: str, options: dict[str, str]) -> Policy:
-    parameters = _parameters(policy_type)
+    parameters = parameters_of(policy_type)
     for key in options:
         if key not in parameters:
             near = difflib.get_close_matches(key, parameters, n=1)
@@ -237,3 +292,24 @@ def _hints(policy_type: Callable[..., Any]) -> dict[str, Any]:
     with contextlib.suppress(NameError):  # a type that is only imported for the type checker
         hints |= get_type_hints(constructor)
     return hints
+
+
+def construct(policy_type: Callable[..., Any], name: str) -> Policy:
+    """Make a policy of a class that a caller has at hand, without options; `name` is what errors name.
+
+    Raises
+    ------
+    InputError : it cannot be made, or is not a policy
+    """
+    return _construct(policy_type, name, {})
+
+
+def registered() -> tuple[PolicySpec, ...]:
+    """Return the policies that were registered by hand in this process."""
+    built_in = {spec.name for spec in _BUILT_IN}
+    return tuple(spec for name, spec in _registered.items() if name not in built_in)
+
+
+def add(spec: PolicySpec) -> None:
+    """Register what another process of ours has registered."""
+    _registered[spec.name] = spec

@@ -37,9 +37,9 @@ Statistics = dict[str, dict[str, Interval]]
 """Policy -> metric -> mean over seeds with its interval."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
-    """What a comparison gives.
+    """What a comparison gives; printed, it is the table that `twin compare` shows.
 
     `penalty_mean` is the mean over the slots after the warm-up; every other metric is of whole runs.
 
@@ -54,7 +54,7 @@ class Comparison:
     stable : policy -> whether more than half of its runs are stable; None where no run can tell
     warmup : slots cut from every run for `penalty_mean`
     warmup_rule : "auto" (MSER-5), or "given"
-    precision : asked for, see `sim.compare.compare`; None if it was not
+    precision : asked for, see `sim.compare`; None if it was not
     """
 
     policies: tuple[str, ...]
@@ -68,6 +68,17 @@ class Comparison:
     warmup: int
     warmup_rule: str
     precision: float | None = None
+
+    def __repr__(self) -> str:
+        """Return the table."""
+        from sim.show_compared import comparison_text  # only who prints one needs it
+
+        return comparison_text(self)
+
+    @property
+    def num_reused(self) -> int:
+        """How many runs an earlier command had made."""
+        return sum(run.reused for row in self.runs.values() for run in row)
 
     def is_unstable(self, policy: str, *, with_baseline: bool = False) -> bool:
         """Tell whether a mean (a difference: of the policy or the baseline) is a function of the run's length."""

@@ -1,14 +1,10 @@
-"""Runs as jobs for spawned workers; every finished one is a file, so that what was stopped goes on."""
+"""Runs as jobs: plain data that say what to run, and what is kept of a run."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import multiprocessing
-import os
-import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+import importlib
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -18,10 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physical.errors import InputError
+from policies.digests import digest
+from sim.contents import digest_of, of_scenario, of_vectwin
+from sim.entrants import Entrant
 from sim.scenario import Scenario
-from sim.simulation import run
+from sim.simulation import RunResult, run
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_More = Callable[[Scenario, RunResult], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -33,105 +32,113 @@ class Finished:
     summary : of the run
     slot_penalty : [num_slot], NaN for slots without a task that counts
     delays : how many tasks took how long, see `sim.delays`; empty where that was not kept
+    reused : an earlier command ran it
     """
 
     summary: dict[str, Any]
     slot_penalty: NDArray[np.float64]
     delays: dict[str, Any] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data; what is not known is None."""
-        penalty = [value if np.isfinite(value) else None for value in self.slot_penalty.tolist()]
-        return {"summary": self.summary, "slot_penalty": penalty, "delays": self.delays}
-
-    @classmethod
-    def from_dict(cls, stored: dict[str, Any]) -> Finished:
-        """Return what `to_dict` made plain."""
-        penalty = np.array(stored["slot_penalty"], dtype=np.float64)
-        return cls(dict(stored["summary"]), penalty, dict(stored.get("delays", {})))
-
-
-def finish(
-    jobs: Iterable[Job], directory: Path, num_worker: int, progress: Callable[[int], None]
-) -> dict[Job, Finished]:
-    """Return what jobs gave, those of earlier runs from `directory`, the others by running them.
-
-    Raises
-    ------
-    InputError : a directory that cannot be written, a policy that refuses its scenario
-    """
-    try:
-        (directory / "runs").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", where=str(directory)) from None
-    jobs = list(jobs)
-    found = {job: finished for job in jobs if (finished := job.finished(directory)) is not None}
-    progress(len(found))
-    for job, finished in _run_all([job for job in jobs if job not in found], directory, num_worker):
-        found[job] = finished
-        progress(len(found))
-    return found
+    reused: bool = False
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run; the scenario travels to the worker as JSON."""
+    """One run, as data that travel: no object, no open file.
+
+    Parameters
+    ----------
+    scenario : as JSON
+    entrant : who decides
+    seed : of the run
+    digest : of all that the result depends on beside the seed, see `Jobs`
+    more : ``module:function`` that adds to the summary what only the tables know, given scenario and result
+    """
 
     scenario: str
-    policy: str
+    entrant: Entrant
     seed: int
+    digest: str
+    more: str = ""
 
-    def path(self, directory: Path, made_by: str | None = None) -> Path:
-        """Return the file that holds the result, the same for the same run of the same version.
+    @property
+    def key(self) -> str:
+        """The same for the same run of the same code with the same files, wherever these lie."""
+        return digest_of([self.digest, self.seed])
 
-        made_by : the version; by default this one
+    def perform(self) -> Finished:
+        """Run, and return what is kept.
+
+        Raises
+        ------
+        InputError : a policy that refuses its scenario, a file that cannot be read
+        KeyboardInterrupt : the run was interrupted
         """
-        text = "\n".join([made_by or version("vectwin"), self.scenario, self.policy, str(self.seed)])
-        name = hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
-        return directory / "runs" / f"{name}.json"
-
-    def finished(self, directory: Path, made_by: str | None = None) -> Finished | None:
-        """Return what an earlier run gave, or None."""
-        try:
-            return Finished.from_dict(json.loads(self.path(directory, made_by).read_text("utf-8")))
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-
-    def execute(self, directory: Path) -> Finished:
-        """Run, and store what is kept in a file that appears at once."""
-        finished = self.perform(Scenario.model_validate_json(self.scenario))
-        path = self.path(directory)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        text = json.dumps({"policy": self.policy, "seed": self.seed, **finished.to_dict()}, allow_nan=False)
-        temporary.write_text(text, "utf-8")
-        os.replace(temporary, path)
-        return finished
-
-    def perform(self, scenario: Scenario) -> Finished:
-        """Run, and return what is kept."""
-        result = run(scenario, policy=self.policy, seed=self.seed, keep_tables=False)
-        return Finished(result.summary, result.slot_penalty, result.delays)
+        scenario = Scenario.model_validate_json(self.scenario)
+        policy = self.entrant.make()
+        result = run(scenario, policy=policy, seed=self.seed, keep_tables=bool(self.more))
+        if result.status == "interrupted":
+            raise KeyboardInterrupt
+        summary = result.summary | dict(_function(self.more)(scenario, result) if self.more else ())
+        return Finished(summary, result.slot_penalty, result.delays)
 
 
-def _run_all(jobs: Sequence[Job], directory: Path, num_worker: int) -> Iterator[tuple[Job, Finished]]:
-    """Yield jobs and what they gave as they finish."""
-    if not jobs:
-        return
-    for variable in _THREADS:  # inherited by the workers, each of which is to use one core
-        os.environ.setdefault(variable, "1")
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(num_worker, len(jobs)), mp_context=context, initializer=_ignore_interrupts)
+def perform(job: Job) -> Finished:
+    """Run a job: what workers are given to do."""
+    return job.perform()
+
+
+JobsByPolicy = dict[str, list[Job]]
+
+
+class Jobs:
+    """Makes the jobs of a scenario.
+
+    Parameters
+    ----------
+    scenario : what to simulate
+    who : takes part
+    more : see `Job`
+
+    Raises
+    ------
+    InputError : a file that the scenario names cannot be read
+    """
+
+    def __init__(self, scenario: Scenario, who: Sequence[Entrant], more: str = "") -> None:
+        self._text = scenario.model_dump_json()
+        self._who = who
+        self._more = more
+        self._code = [of_vectwin(), of_scenario(scenario)]
+        if more:
+            found = importlib.util.find_spec(more.partition(":")[0])
+            self._code.append(digest(Path(str(found and found.origin))))
+
+    def __call__(self, seeds: Sequence[int]) -> JobsByPolicy:
+        """Return one job per seed, by the name of the policy."""
+        return {
+            entrant.name: [
+                Job(self._text, entrant, seed, digest_of([*self._code, entrant.digest, self._more]), self._more)
+                for seed in seeds
+            ]
+            for entrant in self._who
+        }
+
+
+def told_of(jobs: JobsByPolicy, scenario: Scenario) -> dict[str, Any]:
+    """Return what a report needs beside the statistics: what was simulated, and where the results are kept.
+
+    texts : what makes each policy by name or path; empty for classes and objects
+    """
+    told = {"version": version("vectwin"), "scenario": scenario.model_dump(mode="json")}
+    told["results"] = {policy: [job.key for job in row] for policy, row in jobs.items()}
+    told["texts"] = {policy: row[0].entrant.text for policy, row in jobs.items()}
+    return told
+
+
+def _function(place: str) -> _More:
+    module, _, name = place.partition(":")
     try:
-        futures: dict[Future[Finished], Job] = {pool.submit(job.execute, directory): job for job in jobs}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    finally:
-        workers = list((pool._processes or {}).values())  # the pool forgets them when it is shut down
-        pool.shutdown(wait=False, cancel_futures=True)
-        for worker in workers:
-            worker.terminate()
-
-
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C to the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+        found: _More = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"cannot be used: {error}", where=place) from error
+    return found

@@ -21,6 +21,7 @@ from physical.quantity import Seconds
 from physical.system import Crowd, System, build_system
 from sim.consistency import check_consistency
 from sim.exogenous import length_of_inputs, mean_units, mobility_of
+from sim.files import file_entries
 from sim.motion import TraceMotion
 from sim.network import BASE_STATION, CLOUD, EDGE_SERVER, VEHICLE, NetworkParams
 from sim.readings import readings
@@ -284,15 +285,8 @@ def _read(source: str | Path) -> tuple[str, str]:
 
 def _resolve_files(data: dict[str, Any], folder: Path) -> None:
     """Let the files that a scenario file names be relative to its own folder."""
-    tasks = data.get("tasks")
-    requests = [task.get("requests") for task in tasks if isinstance(task, dict)] if isinstance(tasks, list) else []
-    for table, key in [
-        (data.get("mobility"), "file"),
-        (data.get("radio"), "rate_file"),
-        *((r, "file") for r in requests),
-    ]:
-        if isinstance(table, dict) and isinstance(table.get(key), str):
-            table[key] = str(folder / table[key])
+    for table, key in file_entries(data):
+        table[key] = str(folder / table[key])
 
 
 def _copy(value: Any) -> Any:

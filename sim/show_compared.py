@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from sim.show_table import Column, say, table
 if TYPE_CHECKING:
     from sim.evaluation import Comparison
     from sim.statistics import Interval
-    from sim.sweep import Point
+    from sim.sweeping import Point
 
 # Metric -> heading and the number of its units in one of the heading's; what matters most stands first.
 _COMPARED = {
@@ -36,12 +37,28 @@ _COMPARED_OF_LAYERS = {
 }
 _STABLE = {True: "yes", False: "no", None: "unknown"}
 _LEAST_P = 0.001
+_TEXT_WIDTH = 120
 
 
 def comparison(compared: Comparison, title: str, directory: Path) -> None:
     """Print the penalty with its differences from the baseline, then the other metrics and their differences."""
     output = show.console()
-    say(output, f"{title}. {_about(compared)}")
+    _tables(compared, title, output)
+    _end(output, compared.notes(), directory, [compared])
+
+
+def comparison_text(compared: Comparison) -> str:
+    """Return the same tables as a text."""
+    output = Console(file=io.StringIO(), width=_TEXT_WIDTH, color_system=None, force_jupyter=False)
+    _tables(compared, "", output)
+    for note in compared.notes():
+        say(output, f"note: {note}")
+    text: str = output.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO from above
+    return text.rstrip("\n")
+
+
+def _tables(compared: Comparison, title: str, output: Console) -> None:
+    say(output, f"{title}. {_about(compared)}" if title else _about(compared))
     names = Column("policy", list(compared.means), is_text=True)
     table(output, [names], [*_headline(compared)])
     if compared.means:
@@ -53,7 +70,7 @@ def comparison(compared: Comparison, title: str, directory: Path) -> None:
         say(output, f"Differences from {compared.baseline} with the same seed{_with(compared)}")
         others = Column("policy", list(compared.differences), is_text=True)
         table(output, [others], [*_metrics(compared, differences=True)])
-    _end(output, compared.notes(), directory)
+    output.print()
 
 
 def sweep(points: Sequence[Point], title: str, directory: Path) -> None:
@@ -78,7 +95,8 @@ def sweep(points: Sequence[Point], title: str, directory: Path) -> None:
     named = [Column(label, cells, is_text=True) for label, cells in (*keys.items(), ("policy", names))]
     table(output, named, [Column(label, cells) for label, cells in columns.items()])
     notes = dict.fromkeys(note for point in points for note in point.comparison.notes())
-    _end(output, list(notes), directory)
+    output.print()
+    _end(output, list(notes), directory, [point.comparison for point in points])
 
 
 def _short(keys: Sequence[str]) -> dict[str, str]:
@@ -154,8 +172,13 @@ def _spell_p(p: float) -> str:
     return f"< {_LEAST_P:g}" if p < _LEAST_P else f"{p:.3f}"
 
 
-def _end(output: Console, notes: Sequence[str], directory: Path) -> None:
-    output.print()
+def _end(output: Console, notes: Sequence[str], directory: Path, compared: Sequence[Comparison]) -> None:
     for note in notes:
         say(output, f"note: {note}")
+    if reused := sum(one.num_reused for one in compared):
+        total = sum(len(row) for one in compared for row in one.runs.values())
+        say(
+            output,
+            f"{reused} of {total} runs reused: nothing that they depend on has changed (--fresh runs them again)",
+        )
     output.print(f"all metrics and runs: {directory}", markup=False, soft_wrap=True)

@@ -54,3 +54,8 @@ class Streams:
     def policy_seed(self) -> int:
         """Return the seed that the policy gets."""
         return int(self.generator("policy", "policy").integers(2**63))
+
+
+def checked_seed(seed: int) -> int:
+    """Return it."""
+    return int(seed)

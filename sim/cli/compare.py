@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,8 +32,23 @@ Warmup = Annotated[
     str,
     typer.Option("--warmup", metavar="auto|N", help="Slots cut from every run for the penalty; auto: by MSER-5."),
 ]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        metavar="P%",
+        help="Add seeds until every difference in penalty is known to P % of |the baseline's| + 1.",
+    ),
+]
+SeedsMax = Annotated[
+    int | None, typer.Option("--seeds-max", min=1, help="With --precision: at most so many, by default 100.")
+]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes to use.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Run again what is kept already.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where results go; by default below runs/.")]
+Plot = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE", help="Draw it, too: a name ending in .svg, .png or .pdf.")
+]
 
 
 @app.command(
@@ -52,41 +68,32 @@ def _compare(
     slots: Slots = None,
     settings: Settings = None,
     warmup: Warmup = "auto",
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            "--precision",
-            metavar="P%",
-            help="Add seeds until every difference in penalty is known to P % of |the baseline's| + 1.",
-        ),
-    ] = None,
-    seeds_max: Annotated[
-        int | None, typer.Option("--seeds-max", min=1, help="With --precision: at most so many, by default 100.")
-    ] = None,
+    precision: Precision = None,
+    seeds_max: SeedsMax = None,
     workers: Workers = 1,
     out: Out = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="Draw it, too: a name ending in .svg, .png or .pdf.")
-    ] = None,
+    fresh: Fresh = False,
+    plot: Plot = None,
     as_json: Json = False,
     quiet: hints.Quiet = False,
 ) -> int:
     """Compare policies on common random numbers: means, and paired differences with 95 % intervals.
 
     The headline is the penalty per slot after a warm-up: -QoS + energy + deadlines missed, with the scenario's weights.
-    Finished runs are kept: a comparison that was stopped goes on where it was.
+    A policy of one's own is FILE.py:CLASS. Finished runs are kept: a comparison that was stopped goes on where it was;
+    one whose policy, weights, scenario or traces have changed since runs anew.
     """
-    from sim import compare, show, show_compared
+    from sim import comparing, show, show_compared
 
     chosen = load(scenario, settings, slots)
-    directory = out if out is not None else compare.default_directory(scenario, chosen)
-    names, numbers = compare.parse_policies(policies), compare.parse_seeds(seeds)
+    directory = out if out is not None else comparing.default_directory(scenario, chosen)
+    names, numbers = comparing.parse_policies(policies), comparing.parse_seeds(seeds)
     if seeds_max is not None and precision is None:
         raise InputError("goes with --precision only", where="--seeds-max")
-    rules = compare.Rules(
-        compare.parse_warmup(warmup),
-        None if precision is None else compare.parse_precision(precision),
-        compare.SEEDS_MAX if seeds_max is None else seeds_max,
+    rules = comparing.Rules(
+        comparing.parse_warmup(warmup),
+        None if precision is None else comparing.parse_precision(precision),
+        comparing.SEEDS_MAX if seeds_max is None else seeds_max,
     )
     if plot is not None:
         from sim.figures.comparison import check_plot
@@ -95,13 +102,21 @@ def _compare(
     try:
         num_run = len(names) * len(numbers)
         with show.progress(num_run, shown=hints.is_shown(silent=as_json or quiet), what="runs") as progress:
-            comparison = compare.compare(
-                chosen, names, numbers, directory, baseline=baseline, rules=rules, num_worker=workers, progress=progress
+            comparison = comparing.compare(
+                chosen,
+                names,
+                numbers,
+                directory,
+                baseline=baseline,
+                **asdict(rules),
+                num_worker=workers,
+                fresh=fresh,
+                progress=progress,
             )
     except KeyboardInterrupt:
         return complain(f"interrupted; finished runs are kept, the same command goes on: {directory}", INTERRUPTED)
     if as_json:
-        print_json({**comparison.to_dict(), "directory": str(directory)})
+        print_json({**comparison.to_dict(), "directory": str(directory), "runs_reused": comparison.num_reused})
     else:
         show_compared.comparison(comparison, f"{scenario}, {_count(comparison.seeds)}", directory)
     if plot is not None:
@@ -135,43 +150,47 @@ def _sweep(
     warmup: Warmup = "auto",
     workers: Workers = 1,
     out: Out = None,
+    fresh: Fresh = False,
     as_json: Json = False,
     quiet: hints.Quiet = False,
 ) -> int:
     """Compare policies at every point of a grid of scenario values.
 
     The headline is the penalty per slot after a warm-up, one cut per point of the grid.
-    Finished runs are kept: a sweep that was stopped goes on where it was.
+    A policy of one's own is FILE.py:CLASS. Finished runs are kept: a sweep that was stopped goes on where it was; what
+    has changed since runs anew.
     """
-    from sim import compare, show, show_compared, sweep
+    from sim import comparing, show, show_compared, sweeping
 
     def at(more: Sequence[str]) -> Scenario:
         return load(scenario, [*(settings or ()), *more], slots)
 
-    points = sweep.parse_grid(grid)
+    points = sweeping.parse_grid(grid)
     if slots is not None and "time.num_slot" in points:
         raise InputError("are given both", where="--slots, --grid time.num_slot", accepted="one of them")
-    names, numbers = compare.parse_policies(policies), compare.parse_seeds(seeds)
-    cut = compare.parse_warmup(warmup)
-    directory = out if out is not None else compare.default_directory(scenario, at(()), "sweep")
+    names, numbers = comparing.parse_policies(policies), comparing.parse_seeds(seeds)
+    cut = comparing.parse_warmup(warmup)
+    directory = out if out is not None else comparing.default_directory(scenario, at(()), "sweep")
     num_run = len(names) * len(numbers) * math.prod(map(len, points.values()))
     try:
         with show.progress(num_run, shown=hints.is_shown(silent=as_json or quiet), what="runs") as progress:
-            found = sweep.sweep(
+            found = sweeping.sweep(
                 at,
-                points,
                 names,
+                points,
                 numbers,
                 directory,
                 baseline=baseline,
                 warmup=cut,
                 num_worker=workers,
+                fresh=fresh,
                 progress=progress,
             )
     except KeyboardInterrupt:
         return complain(f"interrupted; finished runs are kept, the same command goes on: {directory}", INTERRUPTED)
     if as_json:
-        print_json({"points": sweep.to_dict(found), "directory": str(directory)})
+        reused = sum(point.comparison.num_reused for point in found)
+        print_json({"points": sweeping.to_dict(found), "directory": str(directory), "runs_reused": reused})
     else:
         show_compared.sweep(found, f"{scenario}, {_count(numbers)}", directory)
     settled = [f"{key}={value}" for key, value in found[0].values.items()]

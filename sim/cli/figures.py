@@ -39,6 +39,7 @@ def _figures(
         str, typer.Option("--mode", metavar="A,B", help="Model modes: corrected, paper.")
     ] = "corrected,paper",
     quick: Annotated[bool, typer.Option("--quick", help="Few seeds and points: a first look, marked as such.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run again what is kept already.")] = False,
     as_json: Json = False,
 ) -> int:
     """Draw a paper's figures anew, and test what it claims: DIR/claims.md.
@@ -46,7 +47,7 @@ def _figures(
     Takes minutes. Finished runs are kept: what was stopped goes on where it was.
     """
     from sim import figures, show
-    from sim.compare import parse_seeds
+    from sim.comparing import parse_seeds
     from sim.figures import drawing, measure
 
     chosen = seeds if seeds is not None else _SEEDS_QUICK if quick else _SEEDS
@@ -63,7 +64,7 @@ def _figures(
     try:
         with show.progress(num_run, shown=shown, what="runs") as progress:
             produced = figures.produce(
-                plan, modes, numbers, out, command=command, num_worker=workers, progress=progress
+                plan, modes, numbers, out, command=command, num_worker=workers, fresh=fresh, progress=progress
             )
     except KeyboardInterrupt:
         return complain(f"interrupted; finished runs are kept, the same command goes on: {out}", INTERRUPTED)

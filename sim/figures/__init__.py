@@ -93,11 +93,13 @@ def produce(
     *,
     command: str,
     num_worker: int = 1,
+    fresh: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Produced:
     """Run, judge, draw and write everything below `directory`, where finished runs of an earlier start are used.
 
     command : what the page says it was made by
+    fresh : run again what is kept already
 
     Raises
     ------
@@ -106,7 +108,7 @@ def produce(
     from sim.figures import drawing, page
     from sim.figures.measure import measure, write_runs
 
-    measured = measure(plan, modes, seeds, directory, num_worker=num_worker, progress=progress)
+    measured = measure(plan, modes, seeds, directory, num_worker=num_worker, fresh=fresh, progress=progress)
     judged = page.judge_all(measured)
     files = []
     for figure in plan.figures:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,12 @@ import numpy.typing as npt
 
 from physical.errors import InputError
 from policies.registry import make
+from sim.entrants import entrants
 from sim.evaluation import is_stable
 from sim.evaluation import write_runs as write_rows
 from sim.figures.plan import PENALTY, Metric, Plan, Series, World, number
-from sim.jobs import Finished, Job, finish
+from sim.jobs import Job, Jobs
+from sim.pool import Pool
 from sim.scenario import Scenario
 from sim.simulation import RunResult, run
 from sim.statistics import Interval, interval
@@ -23,20 +24,8 @@ from sim.statistics import Interval, interval
 FloatArray = npt.NDArray[np.float64]
 
 _NUM_SLOT_TRIED = 2
-
-
-@dataclass(frozen=True)
-class MeasuredJob(Job):
-    """A run whose summary also has what the papers' figures need and only the trace knows; see `more`."""
-
-    def path(self, directory: Path, made_by: str | None = None) -> Path:
-        """Return the file that holds the result: another than that of a plain run, which lacks those numbers."""
-        return super().path(directory, made_by).with_suffix(".figures.json")
-
-    def perform(self, scenario: Scenario) -> Finished:
-        """Run, and return what is kept, with the additional numbers in the summary."""
-        result = run(scenario, policy=self.policy, seed=self.seed)
-        return Finished(result.summary | more(scenario, result), result.slot_penalty, result.delays)
+MORE = "sim.figures.measure:more"
+"""Adds to a summary what the papers' figures need and only the tables know."""
 
 
 def more(scenario: Scenario, result: RunResult) -> dict[str, Any]:
@@ -201,22 +190,25 @@ def measure(
     directory: Path,
     *,
     num_worker: int = 1,
+    fresh: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Measured:
     """Run every method with every seed at every point; finished runs are kept below `directory`.
+
+    fresh : run again what is kept already
 
     Raises
     ------
     InputError : a directory that cannot be written, a policy that refuses a scenario
     """
     jobs: dict[Place, list[Job]] = {}
+    who = entrants([method.policy for method in plan.methods])
     for mode in modes:
         for world, index, value in plan.points():
-            text = scenario_at(plan, mode, world, value).model_dump_json()
-            for method in plan.methods:
-                place = (mode, world.name, method.policy, index)
-                jobs[place] = [MeasuredJob(text, method.policy, seed) for seed in seeds]
-    found = finish([job for row in jobs.values() for job in row], directory, num_worker, progress)
+            made = Jobs(scenario_at(plan, mode, world, value), who, MORE)(seeds)
+            jobs |= {(mode, world.name, policy, index): row for policy, row in made.items()}
+    pool = Pool(directory, num_worker=num_worker, fresh=fresh)
+    found = pool.finish([job for row in jobs.values() for job in row], progress)
     summaries = {place: [found[job].summary for job in row] for place, row in jobs.items()}
     return Measured(plan, modes, seeds, summaries)
 

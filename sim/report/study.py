@@ -11,11 +11,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from physical.errors import InputError
+from policies.registry import make
 from sim.evaluation import HEADLINE, Comparison, evaluate
-from sim.jobs import Finished, Job
+from sim.jobs import Finished
 from sim.report.runs import ReportedRun
 from sim.scenario import Scenario
 from sim.simulation import run
+from sim.store import FOLDER, is_begun, read_row
 
 FILES = ("compare.json", "sweep.json")
 MAPS = 4
@@ -30,11 +32,13 @@ class StudiedPoint:
     """What was compared at one point of a grid; a comparison has one, without values.
 
     values : key -> value
+    texts : policy -> what makes it; empty for classes and objects
     """
 
     values: dict[str, str]
     scenario: Scenario
     comparison: Comparison
+    texts: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -89,17 +93,18 @@ def _unreadable(why: str, file: Path) -> InputError:
 
 def is_unfinished(directory: Path) -> bool:
     """Tell whether a folder holds runs of a comparison or a sweep that did not come to its end."""
-    return not is_study(directory) and any((directory / "runs").glob("*.json"))
+    return not is_study(directory) and is_begun(directory)
 
 
 def _point(told: dict[str, Any], directory: Path) -> StudiedPoint:
     scenario = Scenario.model_validate(told["scenario"])
-    text, seeds = scenario.model_dump_json(), tuple(told["seeds"])
+    seeds = tuple(told["seeds"])
     if not seeds or not told["policies"]:
         raise ValueError("nothing was compared")
     runs: dict[str, list[Finished]] = {}
     for policy in told["policies"]:
-        found = [Job(text, policy, seed).finished(directory, told["version"]) for seed in seeds]
+        keys = [str(key) for _, key in zip(seeds, told["results"][policy], strict=True)]
+        found = [read_row(directory / FOLDER / f"{key}.parquet", key) for key in keys]
         kept = [one for one in found if one is not None]
         if len(kept) < len(found):
             problem = f"lacks {len(found) - len(kept)} runs of {policy}"
@@ -110,7 +115,8 @@ def _point(told: dict[str, Any], directory: Path) -> StudiedPoint:
     cut = told["warmup_slots"] if told["warmup_rule"] == "given" else None
     comparison = evaluate(runs, seeds, told["baseline"], cut, told["precision"]["asked"])
     values = {key: str(value) for key, value in dict(told.get("values", {})).items()}
-    return StudiedPoint(values, scenario, comparison)
+    texts = {policy: str(told["texts"][policy]) for policy in told["policies"]}
+    return StudiedPoint(values, scenario, comparison, texts)
 
 
 def ranked(comparison: Comparison) -> list[str]:
@@ -133,7 +139,8 @@ def on_the_map(point: StudiedPoint, num: int) -> list[str]:
 def simulate_again(point: StudiedPoint, policies: Sequence[str], folder: Path) -> tuple[list[ReportedRun], str]:
     """Simulate the first seed again, since a comparison keeps no traces; return the runs, or why there are none.
 
-    A run goes on for as long as the player needs, at most 400 slots.
+    A run goes on for as long as the player needs, at most 400 slots. Only policies by name are run: nobody's code is
+    imported because a folder names it.
 
     folder : for the traces
     """
@@ -146,6 +153,10 @@ def simulate_again(point: StudiedPoint, policies: Sequence[str], folder: Path) -
     order = ranked(point.comparison)
     for policy in policies:
         out = folder / str(len(runs))
-        run(point.scenario, policy=policy, seed=point.comparison.seeds[0], out=out, num_slot=num_slot)
+        try:
+            made = make(point.texts[policy], where=policy)  # never by path
+            run(point.scenario, policy=made, seed=point.comparison.seeds[0], out=out, num_slot=num_slot)
+        except InputError as error:
+            return [], f"No map: {error}; give runs beside the folder."
         runs.append(ReportedRun(out, len(runs), policy, order.index(policy)))
     return runs, ""

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sim import Scenario, run
+from sim import Scenario, run, sweep
 from sim.report import write_report
-from sim.sweep import sweep
 from tests.conformance.browser import CHROMIUM, Browser
 from tests.unit.test_report_compared import stored
 
@@ -37,7 +36,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     def at(settings: Sequence[str]) -> Scenario:
         return Scenario.load("dtecn-congested", ["time.num_slot=20", *settings])
 
-    sweep(at, {"vehicles.num_vehicle": ("3", "6")}, ("edge-equal", "random"), range(2), folder / "swept")
+    sweep(at, ("edge-equal", "random"), {"vehicles.num_vehicle": ("3", "6")}, range(2), folder / "swept")
     chosen = {"one": runs[:1], "two": runs[:2], "three": runs}
     found = {}
     for kind in KINDS:

@@ -17,10 +17,11 @@ import pytest
 from scipy import stats
 
 from physical.errors import InputError
-from sim import Scenario, run
-from sim import compare as comparing
-from sim.compare import SEEDS_CHECKED, Rules, compare, parse_policies, parse_precision, parse_seeds, parse_warmup
+from sim import Scenario, compare, run
+from sim.comparing import SEEDS_CHECKED, parse_policies, parse_precision, parse_seeds, parse_warmup
+from sim.evaluation import MEASURED
 from sim.jobs import Finished, Job
+from sim.pool import Pool
 from tests.fault.command import HEARING_TWIN, twin
 
 POLICIES = ("local-only", "edge-equal", "random")
@@ -47,11 +48,16 @@ def test_differences_are_paired_by_seed(tmp_path: Path) -> None:
     table = pq.read_table(tmp_path / "runs.parquet")
     assert table.num_rows == len(POLICIES) * len(SEEDS)
     assert json.loads((tmp_path / "compare.json").read_text())["baseline"] == "edge-equal"
+    kept = [row for file in (tmp_path / "runs").iterdir() for row in pq.read_table(file).to_pylist()]
+    stored = {(row["policy"], row["seed"]): row for row in kept}
+    assert len(stored) == len(kept) == len(POLICIES) * len(SEEDS)
     for policy, runs in own.items():
         for seed, one in zip(SEEDS, runs, strict=True):
-            job = Job(small().model_dump_json(), policy, seed)
-            stored = json.loads(job.path(tmp_path).read_text("utf-8"))["slot_penalty"]
-            assert stored == one.table("slots").column("penalty").to_pylist()
+            row = stored[policy, seed]
+            assert row["slot_penalty"] == one.table("slots").column("penalty").to_pylist()
+            assert {key: row[key] for key in one.summary if key not in MEASURED} == {
+                key: value for key, value in one.summary.items() if key not in MEASURED
+            }
 
 
 @pytest.mark.full
@@ -77,17 +83,20 @@ def test_killed_comparison_goes_on_where_it_was(tmp_path: Path) -> None:
         [*command, str(tmp_path / "killed")], env=environment, stdout=subprocess.DEVNULL, start_new_session=True
     ) as process:
         deadline = time.monotonic() + 60
-        while len(list(tmp_path.glob("killed/runs/*.json"))) < 2 and time.monotonic() < deadline:
+        while len(list(tmp_path.glob("killed/runs/*.parquet"))) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGKILL)
-    finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob("killed/runs/*.json")}
+    finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob("killed/runs/*.parquet")}
     assert 2 <= len(finished) < 12
     tables = []
     for name in ("killed", "quiet"):
         done = subprocess.run(
             [*command, str(tmp_path / name)], env=environment, capture_output=True, text=True, check=True
         )
-        tables.append({key: value for key, value in json.loads(done.stdout).items() if key != "directory"})
+        found = json.loads(done.stdout)
+        reused = found.pop("runs_reused")
+        assert reused == (len(finished) if name == "killed" else 0)
+        tables.append({key: value for key, value in found.items() if key != "directory"})
     assert tables[0] == tables[1]
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
 
@@ -103,7 +112,7 @@ def test_interrupted_comparison_stops_at_once_and_says_how_to_go_on(tmp_path: Pa
         start_new_session=True,
     ) as process:
         deadline = time.monotonic() + 60
-        while not list(tmp_path.glob("runs/*.json")) and time.monotonic() < deadline:
+        while not list(tmp_path.glob("runs/*.parquet")) and time.monotonic() < deadline:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
@@ -139,7 +148,7 @@ def test_bad_policies_are_refused(text: str) -> None:
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"--policies.*no-such"):
+    with pytest.raises(InputError, match=r"policies.*no-such"):
         compare(small(), ("random", "no-such"), (0,), tmp_path)
     with pytest.raises(InputError, match="--baseline"):
         compare(small(), ("random",), (0,), tmp_path, baseline="local-only")
@@ -195,21 +204,21 @@ class Made:
         self.noise = noise
         self.unstable = unstable
         self.jobs: list[Job] = []
-        monkeypatch.setattr(comparing, "finish", self.finish)
+        monkeypatch.setattr(Pool, "finish", self.finish)
 
-    def finish(self, jobs: list[Job], _: Path, __: int, progress: Callable[[int], None]) -> dict[Job, Finished]:
+    def finish(self, jobs: list[Job], progress: Callable[[int], None]) -> dict[Job, Finished]:
         self.jobs += jobs
         progress(len(jobs))
         return {job: self.run(job) for job in jobs}
 
     def run(self, job: Job) -> Finished:
-        generator = np.random.default_rng((job.seed, *job.policy.encode()))
+        generator = np.random.default_rng((job.seed, *job.entrant.name.encode()))
         level = 1.0 + np.random.default_rng(job.seed).normal() + self.noise * generator.normal()
-        return Finished({"stable": job.policy not in self.unstable}, np.full(20, level))
+        return Finished({"stable": job.entrant.name not in self.unstable}, np.full(20, level))
 
 
 def seeds_of(made: Made, policy: str) -> list[int]:
-    return [job.seed for job in made.jobs if job.policy == policy]
+    return [job.seed for job in made.jobs if job.entrant.name == policy]
 
 
 def test_precision_adds_seeds_until_it_is_reached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -219,7 +228,7 @@ def test_precision_adds_seeds_until_it_is_reached(monkeypatch: pytest.MonkeyPatc
     made = Made(monkeypatch, noise=0.3)
     told: list[tuple[int, int]] = []
     found = compare(
-        small(), ("local-only", "random"), (3, 4, 5), tmp_path, rules=Rules(precision=0.03, seeds_max=999),
+        small(), ("local-only", "random"), (3, 4, 5), tmp_path, precision=0.03, seeds_max=999,
         progress=lambda done, total: told.append((done, total)),
     )  # fmt: skip
     count = len(found.seeds)
@@ -245,14 +254,14 @@ def test_precision_adds_seeds_until_it_is_reached(monkeypatch: pytest.MonkeyPatc
 def test_precision_is_checked_from_ten_seeds_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """However good two seeds are; and given ones stay."""
     made = Made(monkeypatch, noise=0.0)
-    found = compare(small(), ("local-only", "random"), (0, 7), tmp_path, rules=Rules(precision=0.01))
+    found = compare(small(), ("local-only", "random"), (0, 7), tmp_path, precision=0.01)
     assert found.seeds == (0, 7, 8, 9, 10, 11, 12, 13, 14, 15)
     assert seeds_of(made, "random") == list(found.seeds)
 
 
 def test_precision_ends_at_seeds_max(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     Made(monkeypatch, noise=1.0)
-    found = compare(small(), ("local-only", "random"), (0,), tmp_path, rules=Rules(precision=0.001, seeds_max=23))
+    found = compare(small(), ("local-only", "random"), (0,), tmp_path, precision=0.001, seeds_max=23)
     assert len(found.seeds) == 23
     assert any("precision of 0.10% is not reached" in note for note in found.notes())
 
@@ -260,9 +269,9 @@ def test_precision_ends_at_seeds_max(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def test_precision_does_not_wait_for_the_unstable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nobody stable is left to compare with the baseline: ten seeds, and a note."""
     Made(monkeypatch, noise=1.0, unstable=("random",))
-    rules = Rules(precision=0.001, seeds_max=40)
-    found = compare(small(), ("local-only", "random"), (0,), tmp_path, rules=rules)
+    found = compare(small(), ("local-only", "random"), (0,), tmp_path, precision=0.001, seeds_max=40)
     assert len(found.seeds) == SEEDS_CHECKED
     assert any("is not reached: unknown" in note for note in found.notes())
-    both = compare(small(), ("local-only", "edge-equal", "random"), (0,), tmp_path, rules=rules)
+    names = ("local-only", "edge-equal", "random")
+    both = compare(small(), names, (0,), tmp_path, precision=0.001, seeds_max=40)
     assert len(both.seeds) == 40

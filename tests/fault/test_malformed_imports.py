@@ -42,8 +42,8 @@ FCD_CSV = [
     ("90,car,3\n1,a", "inf,car,3\n1,a", "row 2: vehicle_angle: inf is not finite"),
     ("90,car,3\n1,a", ",car,3\n1,a", "row 2: vehicle_angle: is missing"),
     ("90,car,3\n1,a", '90,"car,3\n1,a', ""),
-    ("vehicle_speed", "v", "speed_mps: no column for it among timestep_time, vehicle_id"),
-    ("vehicle_speed", "v", "(accepted: a column vehicle_speed or speed, or twin import csv --map speed_mps=NAME)"),
+    ("vehicle_y", "v", "y_m: no column for it among timestep_time, vehicle_id"),
+    ("vehicle_y", "v", "(accepted: a column vehicle_y or y or vehicle_lat or lat, or twin import csv --map y_m=NAME)"),
     ("vehicle_speed", "vehicle_x", "two columns are called 'vehicle_x'"),
     ("timestep_time", "x" * 100, f"among {'x' * 57}..., vehicle_id"),
     (GOOD, HEAD, "has no rows"),
@@ -109,7 +109,11 @@ FCD_XML = [
     ),
     (
         f'<fcd-export><timestep time="0">{VEHICLE.replace("x=", "lon=")}</timestep></fcd-export>',
-        "line 1: a <vehicle> has no x (accepted: an attribute x)",
+        "lon, y: are metres with degrees (accepted: both metres or both degrees)",
+    ),
+    (
+        f'<fcd-export><timestep time="0">{VEHICLE.replace("x=", "z=")}</timestep></fcd-export>',
+        "line 1: a <vehicle> has no x (accepted: an attribute x or lon)",
     ),
     (
         f'<fcd-export><timestep time="0">{VEHICLE.replace(">", ">&#10;&a;")}</timestep></fcd-export>',
@@ -216,14 +220,14 @@ def test_places_that_are_no_files(tmp_path: Path) -> None:
     folder = tmp_path / "folder.csv"
     folder.mkdir()
     os.mkfifo(tmp_path / "pipe.csv")
-    (tmp_path / "a.zip").write_text("x", "utf-8")
+    (tmp_path / "a.zip").write_bytes(b"PK\x03\x04\x00\x00")
     (tmp_path / "loop.csv").symlink_to("loop.csv")
     readers: tuple[Callable[[Path], object], ...] = (read_fcd, read_mobility, read_requests, read_link)
     for read in readers:
         assert "is a directory (accepted: a file)" in complaint(partial(read, folder), "folder.csv")
         assert "there is no such file" in complaint(partial(read, tmp_path / "no.csv"), "no.csv")
         assert "is not a regular file" in complaint(partial(read, tmp_path / "pipe.csv"), "pipe.csv")
-        assert "no suffix of a known format" in complaint(partial(read, tmp_path / "a.zip"), "a.zip")
+        assert "is of no known format (accepted: " in complaint(partial(read, tmp_path / "a.zip"), "a.zip")
         complaint(partial(read, tmp_path / "loop.csv"), "loop.csv")
 
 

@@ -9,7 +9,9 @@ import pytest
 
 from sim import Scenario, run
 from sim.delays import STEPS_PER_DEADLINE, DelayCounts, shares
-from sim.jobs import Finished, Job
+from sim.entrants import entrants
+from sim.jobs import Jobs
+from sim.store import Store
 
 
 def test_counts_are_those_of_the_tasks() -> None:
@@ -42,13 +44,15 @@ def test_edges_of_steps() -> None:
 
 
 def test_a_stored_run_has_them(tmp_path: Path) -> None:
-    (tmp_path / "runs").mkdir()
-    job = Job(Scenario.load("dtecn", ["time.num_slot=5"]).model_dump_json(), "edge-equal", 1)
-    made = job.execute(tmp_path)
-    found = job.finished(tmp_path)
+    scenario = Scenario.load("dtecn", ["time.num_slot=5"])
+    (job,) = Jobs(scenario, entrants(["edge-equal"]))([1])["edge-equal"]
+    made = job.perform()
+    store = Store(tmp_path)
+    store.put(job, made)
+    found = store.get(job.key)
     assert found is not None
+    assert found.reused
+    assert found.summary == made.summary
+    np.testing.assert_array_equal(found.slot_penalty, made.slot_penalty)
     assert found.delays == made.delays
     assert sum(found.delays["ended"]) == made.summary["tasks_completed"] + made.summary["tasks_late"]
-    stored = made.to_dict()
-    del stored["delays"]  # as an earlier version stored it
-    assert Finished.from_dict(stored).delays == {}

@@ -17,7 +17,7 @@ UNUSED = (
     *("pandas", "networkx", "matplotlib", "plotly", "torch", "llama_cpp", "gguf", "safetensors", "cvxpy"),
     *("gymnasium", "pettingzoo", "scipy", "pyarrow.compute", "pyarrow.dataset", "pyarrow.csv", "pyarrow.pandas_compat"),
     *("traces.exogenous", "policies.optimal", "policies.llm", "policies.marl", "policies.casefile"),
-    *("sim.batch", "sim.bench", "sim.compare", "sim.cases", "sim.env", "sim.export", "sim.figures", "sim.replay"),
+    *("sim.batch", "sim.bench", "sim.comparing", "sim.cases", "sim.env", "sim.export", "sim.figures", "sim.replay"),
     *("sim.report", "sim.training", "sim.statistics"),
 )
 # A help text needs none of the libraries that simulate.

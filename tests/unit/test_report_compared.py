@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 
 from physical.errors import InputError
-from sim import Scenario, run
-from sim.compare import Rules, compare
+from sim import Scenario, compare, run, sweep
 from sim.delays import shares
+from sim.entrants import entrants
 from sim.evaluation import HEADLINE, Comparison
-from sim.jobs import Finished, Job
+from sim.jobs import Finished, Jobs
 from sim.report import digits, ranking, swept, write_report
 from sim.report.study import on_the_map, open_study, ranked
 from sim.statistics import Interval
-from sim.sweep import sweep, to_dict
+from sim.store import Store
+from sim.sweeping import to_dict
 from tests.fault.command import twin
 from tests.unit.test_report import EVIL, Page
 
@@ -33,24 +34,22 @@ POLICIES = ("greedy-cost", "edge-equal", "local-only")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Comparison]:
     folder = tmp_path_factory.mktemp("compared")
     scenario = Scenario.load("rush-hour", ["time.num_slot=120"])
-    return folder, compare(scenario, POLICIES, range(3), folder, rules=Rules(warmup=20))
+    return folder, compare(scenario, POLICIES, range(3), folder, warmup=20)
 
 
 def stored(folder: Path, level: dict[str, float], num_seed: int, num_slot: int, **more: Any) -> Comparison:
     """Make a comparison of runs that somebody else has made, as far as its folder tells."""
     scenario = Scenario.load("rush-hour", [f"time.num_slot={num_slot}"])
-    text = scenario.model_dump_json()
     generator = np.random.default_rng(1)
-    (folder / "runs").mkdir(parents=True)
+    jobs = Jobs(scenario, entrants(list(level)))(range(num_seed))
+    store = Store(folder)
     delays = {"counts": [generator.integers(0, 99, 200).tolist() for _ in scenario.tasks], "ended": [10**5] * 3}
     for policy, mean in level.items():
         for seed in range(num_seed):
             energies = dict(zip(("energy_local_j", "energy_transmit_j", "energy_edge_j"), (2e3, 5e2, 1e3), strict=True))
             summary = {"stable": mean < 10, "energy_j_mean": 3.5, **energies, "deadline_miss_ratio": 0.01, **more}
             made = Finished(summary, mean + generator.normal(scale=0.2, size=num_slot), delays)
-            job = Job(text, policy, seed)
-            told = {"policy": policy, "seed": seed, **made.to_dict()}
-            job.path(folder).write_text(json.dumps(told), "utf-8")
+            store.put(jobs[policy][seed], made)
     return compare(scenario, list(level), range(num_seed), folder)
 
 
@@ -199,7 +198,7 @@ def test_a_sweep(tmp_path: Path) -> None:
         return Scenario.load("dtecn-congested", [f"title={json.dumps(EVIL)}", "time.num_slot=20", *settings])
 
     grid: dict[str, tuple[str, ...]] = {"vehicles.num_vehicle": ("3", "6"), "twin.estimator": ("hold", "predict")}
-    points = sweep(at, grid, ("edge-equal", "greedy-latency"), range(2), tmp_path)
+    points = sweep(at, ("edge-equal", "greedy-latency"), grid, range(2), tmp_path)
     study = open_study(tmp_path)
     again = [{"values": point.values, **point.comparison.to_dict()} for point in study.points]
     assert again == to_dict(points)
@@ -231,8 +230,9 @@ def test_values_that_are_no_numbers_are_names_on_the_axis() -> None:
     ("change", "words"),
     [
         (lambda told: told.pop("scenario"), "cannot be read as a comparison"),
-        (lambda told: told["seeds"].append(99), "lacks 1 runs of greedy-cost"),
-        (lambda told: told.update(version="0"), "the same command completes it"),
+        (lambda told: told["seeds"].append(99), "cannot be read as a comparison"),
+        (lambda told: told["results"]["greedy-cost"].__setitem__(0, "0"), "lacks 1 runs of greedy-cost"),
+        (lambda told: told["results"]["greedy-cost"].__setitem__(0, "0"), "the same command completes it"),
         (lambda told: told.update(policies=[]), "cannot be read as a comparison (ValueError: nothing was compared)"),
         (lambda told: told["scenario"].update(x=1), "(scenario.x: Extra inputs are not permitted) (accepted:"),
     ],

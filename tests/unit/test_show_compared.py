@@ -14,7 +14,7 @@ from rich.console import Console
 from sim import digits, show, show_compared
 from sim.evaluation import HEADLINE, Comparison, evaluate
 from sim.jobs import Finished
-from sim.sweep import Point
+from sim.sweeping import Point
 
 POLICIES = ("p2-exact:margin=0.1,max_node=90000,rounds=12", "greedy-cost", "local-only")
 METRICS = (

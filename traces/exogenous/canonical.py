@@ -10,8 +10,8 @@ from typing import TypeVar
 import pyarrow as pa
 
 from physical.errors import InputError
-from traces.exogenous.columns import TableFile
 from traces.exogenous.schema import ExogenousTrace, Provenance, digest_of, sorted_texts
+from traces.exogenous.tablefile import TableFile
 from traces.schema import READABLE_VERSIONS
 from traces.whole import write_whole
 

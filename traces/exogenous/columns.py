@@ -1,284 +1,206 @@
-"""Tables with columns of other names and types, CSV or Parquet: which column is which, and its values, checked."""
+"""Columns of others: which one is which, in which unit, and its values, checked."""
 
 from __future__ import annotations
 
-import csv
-import re
-import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from physical import quantity
 from physical.errors import InputError
-from traces.exogenous.source import Rows, check_file, opened, plain, shown, some, suffix
-
-SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
-HEADER_BYTES_MAX = 1 << 20
-TIME_S_MAX = 4e9
-TIME_NS_MAX = int(TIME_S_MAX * 1e9)
+from traces.exogenous.source import Rows, plain, shown, some
+from traces.exogenous.tablefile import TableFile
 
 Names = Mapping[str, Sequence[str]]
 """Field: the names that its column may have."""
 
-_ZONE = re.compile(r"(?:Z|[+-]\d\d:?\d\d)$")
-# Arrow's complaint; an invalid_row_handler would be told the same, but not of rows that are not UTF-8.
-_WIDTH = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
+_UNITS = {"ns": "s", "s": "s", "m": "m", "mps": "m/s", "bps": "bit/s", "rad": "rad", "deg": "deg"}
+"""Suffix of a field: the unit that others are converted to."""
 _CASTABLE = (
     *(pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal),
     *(pa.types.is_timestamp, pa.types.is_null),
 )
-_WHOLE = re.compile(r"[+-]?\d+")
 
 
 @dataclass(frozen=True)
-class TableFile:
-    """A CSV or Parquet file whose header has been read."""
+class Columns:
+    """Columns of a file by canonical field.
 
-    path: Path
-    names: list[str]
-    metadata: Mapping[bytes, bytes]
-    delimiter: str = ""
-
-    @classmethod
-    def open(cls, path: Path) -> TableFile:
-        """Read the header.
-
-        Raises
-        ------
-        InputError : no such file, of another format, or with two columns of one name
-        """
-        check_file(path, SUFFIXES)
-        if suffix(path) == ".parquet":
-            try:
-                schema = pq.read_schema(path)
-            except (pa.ArrowException, OSError, ValueError) as error:
-                raise InputError(f"is not Parquet: {_line(error)}", where=str(path)) from error
-            file = cls(path, list(schema.names), schema.metadata or {})
-        else:
-            file = _open_csv(path)
-        twice = [name for name in file.names if file.names.count(name) > 1]
-        if twice:
-            raise InputError(f"two columns are called {shown(twice[0])}", where=str(path))
-        return file
-
-    def read(self, names: Sequence[str]) -> pa.Table:
-        """Read some columns; those of CSV as texts."""
-        where = str(self.path)
-        try:
-            if not self.delimiter:
-                table = pq.read_table(self.path, columns=list(names))
-                table.validate(full=True)
-            else:
-                table = self._read_csv(names)
-        except zlib.error as error:
-            raise InputError(f"is not gzip: {error}", where=where) from error
-        except (pa.ArrowException, OSError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"cannot be read: {_line(error)}", where=where) from error
-        if not table.num_rows:
-            raise InputError("has no rows", where=where)
-        return table
-
-    def _read_csv(self, names: Sequence[str]) -> pa.Table:
-        with opened(self.path) as file:
-            try:
-                return pyarrow.csv.read_csv(
-                    file,
-                    # Rows are counted only by one thread.
-                    read_options=pyarrow.csv.ReadOptions(use_threads=False, column_names=self.names, skip_rows=1),
-                    parse_options=pyarrow.csv.ParseOptions(delimiter=self.delimiter),
-                    convert_options=pyarrow.csv.ConvertOptions(
-                        include_columns=list(names),
-                        column_types=dict.fromkeys(names, pa.string()),
-                        strings_can_be_null=False,
-                    ),
-                )
-            except pa.ArrowInvalid as error:
-                found = _WIDTH.search(str(error))
-                if not found:
-                    raise
-                line, width, actual = found.groups()
-                problem, key = f"has {actual} columns", f"row {int(line) - 1}"
-                raise InputError(problem, where=str(self.path), key=key, accepted=width) from None
-
-
-def _open_csv(path: Path) -> TableFile:
-    with opened(path) as file:
-        line = file.readline(HEADER_BYTES_MAX + 1)
-    try:
-        text = line.decode("utf-8-sig").strip("\r\n")
-    except UnicodeDecodeError as error:
-        raise InputError(f"is not UTF-8: {error.reason}", where=str(path), key="header") from error
-    if len(line) > HEADER_BYTES_MAX or "\0" in text or not text.strip():
-        raise InputError("is not a line of column names", where=str(path), key="header")
-    delimiter = max(",;\t", key=text.count)
-    try:
-        names = [name.strip() for name in next(csv.reader([text], delimiter=delimiter))]
-    except csv.Error as error:
-        raise InputError(f"is not CSV: {_line(error)}", where=str(path), key="header") from error
-    return TableFile(path, names, {}, delimiter)
-
-
-def _line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]
-
-
-def parse_map(texts: Sequence[str]) -> dict[str, str]:
-    """Return the column map that ``--map CANONICAL=NAME`` options give.
-
-    >>> parse_map(["x_m=utm east", "t_s=time"])
-    {'x_m': 'utm east', 't_s': 'time'}
+    values : field -> values as they stand in the file
+    names : field -> what its column is called there
+    rows : to complain about a row
+    units : field -> unit of its values, where somebody says it; else they are in the unit that the field's name says
     """
-    found: dict[str, str] = {}
-    for text in texts:
-        field, equals, name = text.partition("=")
-        if not equals or not field or not name:
-            raise InputError(f"{shown(text)} is no map", where="--map", accepted="CANONICAL=NAME")
-        if field in found:
-            raise InputError("is given twice", where="--map", key=plain(field), accepted="once")
-        found[field] = name
-    return found
+
+    values: Mapping[str, pa.ChunkedArray]
+    names: Mapping[str, str]
+    rows: Rows
+    units: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def num_row(self) -> int:
+        """How many rows there are."""
+        return len(next(iter(self.values.values())))
+
+    def has(self, name: str) -> bool:
+        """Return whether the file tells a field in any row."""
+        column = self.values.get(name)
+        return column is not None and column.null_count < len(column)
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """Return the finite numbers of a field, in its unit, [num_row]."""
+        values: NDArray[np.float64] = cast(self.values[name], pa.float64(), self.names[name], self.rows, "a number")
+        self.rows.refuse(~np.isfinite(values), self.names[name], values, "is not finite", "a finite number")
+        if name not in self.units:
+            return values
+        factor = scale_of(name, self.units[name])
+        # Divided where the factor is a fraction, because 1/3.6 is no number and 3.6 is one.
+        return values * float(factor) if factor >= 1 else values / float(1 / factor)
+
+    def integers(self, name: str) -> NDArray[np.int64]:
+        """Return the whole numbers of a field, [num_row]."""
+        values: NDArray[np.int64] = cast(self.values[name], pa.int64(), self.names[name], self.rows, "a whole number")
+        return values
+
+    def texts(self, name: str, *, optional: bool = False) -> pa.Array:
+        """Return the texts of a field, or its whole numbers as texts; where `optional`, null if there is none."""
+        column, rows = self.values[name], self.rows
+        kind = decoded_type(column.type)
+        if not (is_text(kind) or pa.types.is_integer(kind)):
+            raise _wrong_type(column, self.names[name], rows, "texts")
+        values = pc.utf8_trim_whitespace(column.cast(kind).cast(pa.string()).combine_chunks())
+        empty = pc.fill_null(pc.equal(values, ""), True)
+        if optional:
+            return pc.if_else(empty, None, values)
+        if pc.any(empty).as_py():
+            raise rows.error(int(np.asarray(empty).argmax()), self.names[name], "is missing", "a text")
+        return values
 
 
-def resolve(
+def read_columns(
     file: TableFile,
     fields: Names,
     alternatives: Sequence[tuple[str, ...]],
     optional: set[str],
-    mapped: Mapping[str, str],
+    mapped: Mapping[str, str] | None = None,
     hint: str = "--map {}=NAME",
-) -> dict[str, str]:
-    """Return which column holds which field.
+) -> Columns:
+    """Find the columns of a file and read them.
 
     Parameters
     ----------
     fields : what columns may be called
     alternatives : fields of which one is enough, such as ("t_ns", "t_s"); every field is in one of them
     optional : first fields of alternatives that may be missing
-    mapped : field: column, where the user says so
+    mapped : field: column, or column:unit, where the user says so
     hint : what else helps where the field {} has no column
+
+    Raises
+    ------
+    InputError : a column that is missing, or that nobody knows; a unit of something else
     """
+    names, units = _resolve(file, fields, alternatives, optional, mapped or {}, hint)
+    table = file.read(list(dict.fromkeys(names.values())))
+    values = {field: table.column(name) for field, name in names.items()}
+    return Columns(values, names, Rows(str(file.path)), units)
+
+
+def scale_of(name: str, unit: str) -> Decimal:
+    """Return how many of a field's unit one of another unit is; times are in seconds.
+
+    >>> scale_of("uplink_rate_bps", "kbit/s"), scale_of("t_ns", "ms")
+    (Decimal('1000'), Decimal('0.001'))
+    """
+    own = _UNITS.get(name.rpartition("_")[2], "")
+    if not own:
+        raise InputError("has no unit", where="--map", key=plain(name), accepted="--map CANONICAL=NAME")
+    try:
+        return quantity.scale(unit, own)
+    except ValueError as error:
+        problem, _, accepted = str(error).partition("; ")
+        raise InputError(problem, where="--map", key=plain(name), accepted=accepted) from None
+
+
+def parse_map(texts: Sequence[str]) -> dict[str, str]:
+    """Return the column map that ``--map CANONICAL=NAME`` or ``CANONICAL=NAME:UNIT`` options give.
+
+    >>> parse_map(["x_m=utm east", "speed_mps=v:km/h"])
+    {'x_m': 'utm east', 'speed_mps': 'v:km/h'}
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        field, equals, name = text.partition("=")
+        if not equals or not field or not name:
+            raise InputError(
+                f"{shown(text)} is no map", where="--map", accepted="CANONICAL=NAME or CANONICAL=NAME:UNIT"
+            )
+        if field in found:
+            raise InputError("is given twice", where="--map", key=plain(field), accepted="once")
+        found[field] = name
+    return found
+
+
+def _resolve(
+    file: TableFile,
+    fields: Names,
+    alternatives: Sequence[tuple[str, ...]],
+    optional: set[str],
+    mapped: Mapping[str, str],
+    hint: str,
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return which column holds which field, and the units that `mapped` gives."""
     where = str(file.path)
-    for field, name in mapped.items():
-        if field not in fields:
-            raise InputError(f"{shown(field)} is no column to map", where="--map", accepted=", ".join(fields))
-        if name not in file.names:
-            problem = f"there is no column {shown(name)}"
-            raise InputError(problem, where=where, key=f"--map {field}", accepted=some(file.names))
+    said: dict[str, str] = {}
+    units: dict[str, str] = {}
+    for name, text in mapped.items():
+        if name not in fields:
+            raise InputError(f"{shown(name)} is no column to map", where="--map", accepted=", ".join(fields))
+        said[name], unit = _column_and_unit(file, name, text)
+        if unit:
+            units[name] = unit
     found: dict[str, str] = {}
     for group in alternatives:
-        given = {field: mapped[field] for field in group if field in mapped}
+        given = {name: said[name] for name in group if name in said}
         if len(given) > 1:
             raise InputError("are given both", where="--map", key=", ".join(given), accepted="one of them")
-        named = [(field, name) for field in group for name in fields[field] if name in file.names]
-        given = given or dict(named[:1])
+        known = [(name, column) for name in group for column in fields[name] if column in file.names]
+        given = given or dict(known[:1])
         if not given and group[0] not in optional:
-            names = " or ".join(name for field in group for name in fields[field])
+            names = " or ".join(column for name in group for column in fields[name])
             problem = f"no column for it among {some(file.names)}"
             accepted = f"a column {names}, or {hint.format(group[0])}"
             raise InputError(problem, where=where, key=group[0], accepted=accepted)
         found |= given
-    return found
+    return found, units
 
 
-def numbers(column: pa.ChunkedArray, name: str, rows: Rows) -> NDArray[np.float64]:
-    """Return the finite numbers of a column, [num_row]."""
-    values: NDArray[np.float64] = _cast(column, pa.float64(), name, rows, "a number")
-    rows.refuse(~np.isfinite(values), name, values, "is not finite", "a finite number")
-    return values
+def _column_and_unit(file: TableFile, name: str, text: str) -> tuple[str, str]:
+    """Split NAME:UNIT, unless a column is called like the whole."""
+    if text in file.names:
+        return text, ""
+    column, colon, unit = text.rpartition(":")
+    if not colon or column not in file.names:
+        problem = f"there is no column {shown(column if colon else text)}"
+        raise InputError(problem, where=str(file.path), key=f"--map {name}", accepted=some(file.names))
+    scale_of(name, unit)
+    return column, unit
 
 
-def integers(column: pa.ChunkedArray, name: str, rows: Rows) -> NDArray[np.int64]:
-    """Return the whole numbers of a column, [num_row]."""
-    values: NDArray[np.int64] = _cast(column, pa.int64(), name, rows, "a whole number")
-    return values
-
-
-def texts(column: pa.ChunkedArray, name: str, rows: Rows, *, optional: bool = False) -> pa.Array:
-    """Return the texts of a column, or its whole numbers as texts; where `optional`, null if there is none."""
-    kind = _decoded_type(column.type)
-    if not (_is_text(kind) or pa.types.is_integer(kind)):
-        raise _wrong_type(column, name, rows, "texts")
-    values = pc.utf8_trim_whitespace(column.cast(kind).cast(pa.string()).combine_chunks())
-    empty = pc.fill_null(pc.equal(values, ""), True)
-    if optional:
-        return pc.if_else(empty, None, values)
-    if pc.any(empty).as_py():
-        raise rows.error(int(np.asarray(empty).argmax()), name, "is missing", "a text")
-    return values
-
-
-def times(
-    columns: Mapping[str, pa.ChunkedArray], names: Mapping[str, str], rows: Rows
-) -> tuple[NDArray[np.int64], bool]:
-    """Return the times of the rows [ns], and whether they are dates, that is, since 1970.
-
-    Parameters
-    ----------
-    columns : by field, ``t_ns`` (whole ns, or date and time) or ``t_s`` (s, rounded to 1 us: what a float64 holds)
-    names : what the columns are called in the file
-    """
-    field = "t_ns" if "t_ns" in columns else "t_s"
-    column, name = columns[field], names[field]
-    if field == "t_s":
-        seconds = numbers(column, name, rows)
-        rows.refuse(
-            (seconds < 0) | (seconds > TIME_S_MAX), name, seconds, "is out of range", f"0 s to {TIME_S_MAX:g} s"
-        )
-        return seconds_to_ns(seconds), False
-    dated = _date_type(column)
-    if dated is not None:
-        return _cast(column, dated, name, rows, "date and time").view(np.int64), True
-    values = integers(column, name, rows)
-    rows.refuse((values < 0) | (values > TIME_NS_MAX), name, values, "is out of range", f"0 ns to {TIME_NS_MAX} ns")
-    return values, False
-
-
-def time_name(names: Mapping[str, str]) -> str:
-    """Return what the column of times is called in the file."""
-    return names["t_ns"] if "t_ns" in names else names["t_s"]
-
-
-def seconds_to_ns(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Convert times to whole microseconds, in ns; the whole seconds apart, so that dates lose nothing.
-
-    >>> seconds_to_ns(np.array([0.1, 1700000000.3])).tolist()
-    [100000000, 1700000000300000000]
-    """
-    whole = np.floor(seconds)
-    micro: NDArray[np.int64] = np.rint((seconds - whole) * 1e6).astype(np.int64)
-    return whole.astype(np.int64) * 1_000_000_000 + micro * 1000
-
-
-def _date_type(column: pa.ChunkedArray) -> pa.DataType | None:
-    """Return the type to cast a column of dates and times to, or None for a column of numbers."""
-    kind = _decoded_type(column.type)
-    if pa.types.is_timestamp(kind):
-        return pa.timestamp("ns", kind.tz)
-    if not _is_text(kind):
-        return None
-    first = (column[0].as_py() or "").strip()
-    if not first or _WHOLE.fullmatch(first):
-        return None
-    return pa.timestamp("ns", "UTC" if _ZONE.search(first) else None)
-
-
-def _cast(column: pa.ChunkedArray, target: pa.DataType, name: str, rows: Rows, accepted: str) -> NDArray[Any]:
-    """Convert a column without loss, and complain about the first row that cannot be."""
-    kind = _decoded_type(column.type)
-    if not (_is_text(kind) or any(test(kind) for test in _CASTABLE)):
+def cast(
+    column: pa.ChunkedArray, target: pa.DataType, name: str, rows: Rows, accepted: str, hint: str = ""
+) -> NDArray[Any]:
+    """Convert a column without loss, and complain about the first row that cannot be; `hint` says what else helps."""
+    kind = decoded_type(column.type)
+    if not (is_text(kind) or any(test(kind) for test in _CASTABLE)):
         raise _wrong_type(column, name, rows, accepted)
     values = column.cast(kind).combine_chunks()
-    if _is_text(kind):
+    if is_text(kind):
         values = pc.utf8_trim_whitespace(values)
         values = pc.if_else(pc.equal(values, ""), None, values)
     if values.null_count:
@@ -290,7 +212,7 @@ def _cast(column: pa.ChunkedArray, target: pa.DataType, name: str, rows: Rows, a
     except pa.ArrowInvalid:
         index = _first_bad(values, target)
         problem = f"{shown(values[index].as_py())} is not {accepted}"
-        raise rows.error(index, name, problem, accepted) from None
+        raise rows.error(index, name, problem, accepted + hint) from None
 
 
 def _first_bad(values: pa.Array, target: pa.DataType) -> int:
@@ -306,11 +228,13 @@ def _first_bad(values: pa.Array, target: pa.DataType) -> int:
     return begin
 
 
-def _decoded_type(kind: pa.DataType) -> pa.DataType:
+def decoded_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type of values, also of those in a dictionary."""
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Return whether a type is one of texts."""
     return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
 
 

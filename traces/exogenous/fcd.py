@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.parsers import expat
 
 import numpy as np
 import pyarrow as pa
 
 from physical.errors import InputError
-from traces.exogenous.source import check_file, opened, plain
+from traces.exogenous.source import opened, plain
 
 CHUNK_BYTES = 1 << 16
 FLUSH_ROWS = 1 << 12
 ROOT = "fcd-export"
 ACCEPTED = "floating car data that SUMO writes with --fcd-output"
 
-ATTRIBUTES = {"entity_id": "id", "x_m": "x", "y_m": "y", "speed_mps": "speed", "angle_deg": "angle", "kind": "type"}
-REQUIRED = ("id", "x", "y", "speed")
+ATTRIBUTES = {
+    "entity_id": "id",
+    "x_m": "x",
+    "y_m": "y",
+    "lon_deg": "lon",
+    "lat_deg": "lat",
+    "speed_mps": "speed",
+    "angle_deg": "angle",
+    "kind": "type",
+}
+REQUIRED = (("id",), ("x", "lon"), ("y", "lat"))
+
+# SUMO writes its configuration into a comment at the head of the file.
+_CONFIGURED = re.compile(r"<fcd-output\s")
+_GEO = re.compile(r"<fcd-output\.geo\s+value=\"(?:true|t|yes|y|on|x|1)\"", re.IGNORECASE)
+
+
+class Export(NamedTuple):
+    """What an XML file holds.
+
+    columns : field -> texts
+    num_left_out : persons and containers
+    geo : whether SUMO was told to write longitudes and latitudes; None if its configuration is not there
+    """
+
+    columns: dict[str, pa.ChunkedArray]
+    num_left_out: int
+    geo: bool | None
 
 
 class _Collector:
@@ -31,6 +58,7 @@ class _Collector:
         self.parser = parser
         self.num_row = 0
         self.num_left_out = 0
+        self.geo: bool | None = None
         self.chunks: dict[str, list[pa.Array]] = {field: [] for field in ("t_s", *ATTRIBUTES)}
         self._rows: list[tuple[str | None, ...]] = []  # values of ATTRIBUTES
         self._steps: list[tuple[str, int]] = []  # time of a step, and how many rows stood before it
@@ -38,7 +66,12 @@ class _Collector:
         self._pick: Callable[[list[str]], tuple[str | None, ...]] = tuple
         parser.ordered_attributes = True
         parser.StartElementHandler = self._start_root
+        parser.CommentHandler = self._read_comment
         parser.StartDoctypeDeclHandler = self._refuse_doctype
+
+    def _read_comment(self, text: str) -> None:
+        if self.geo is None and _CONFIGURED.search(text):
+            self.geo = bool(_GEO.search(text))
 
     def _start_root(self, name: str, _attributes: list[str]) -> None:
         if name != ROOT:
@@ -64,9 +97,9 @@ class _Collector:
         """Find where the values stand from here on: SUMO writes the same attributes for every vehicle."""
         if not self._steps:
             raise self._error("a <vehicle> stands before any <timestep>", ACCEPTED)
-        missing = [name for name in REQUIRED if name not in names]
-        if missing:
-            raise self._error(f"a <vehicle> has no {missing[0]}", f"an attribute {missing[0]}")
+        for known in REQUIRED:
+            if not set(known) & set(names):
+                raise self._error(f"a <vehicle> has no {known[0]}", f"an attribute {' or '.join(known)}")
         places = [2 * names.index(name) + 1 if name in names else None for name in ATTRIBUTES.values()]
         whole = [place for place in places if place is not None]
         if len(whole) == len(places):
@@ -99,14 +132,13 @@ class _Collector:
         self._steps = [(self._steps[-1][0], 0)]
 
 
-def read_xml(path: Path) -> tuple[dict[str, pa.ChunkedArray], int]:
-    """Return the columns by field, as texts, and how many persons and containers were left out.
+def read_xml(path: Path) -> Export:
+    """Read what a file says of vehicles; a field that none of them has is not among the columns.
 
     Raises
     ------
     InputError : not this kind of XML, or not whole
     """
-    check_file(path, (".xml",))
     parser = expat.ParserCreate()
     collector = _Collector(str(path), parser)
     try:
@@ -124,4 +156,6 @@ def read_xml(path: Path) -> tuple[dict[str, pa.ChunkedArray], int]:
     collector.flush()
     if not collector.num_row:
         raise InputError("has no <vehicle>", where=str(path), accepted=ACCEPTED)
-    return {field: pa.chunked_array(chunks) for field, chunks in collector.chunks.items()}, collector.num_left_out
+    columns = {field: pa.chunked_array(chunks) for field, chunks in collector.chunks.items()}
+    told = {field: column for field, column in columns.items() if column.null_count < len(column)}
+    return Export(told, collector.num_left_out, collector.geo)

@@ -10,10 +10,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from traces.exogenous.canonical import is_canonical, read_canonical
-from traces.exogenous.columns import Names, TableFile, numbers, texts
+from traces.exogenous.clock import times
+from traces.exogenous.columns import Columns, Names, read_columns
 from traces.exogenous.schema import LINK, LinkTrace, sorted_texts
-from traces.exogenous.source import Rows
-from traces.exogenous.timed import provenance_of, read_timed
+from traces.exogenous.tablefile import TableFile
+from traces.exogenous.timed import provenance_of
 
 RATE_BPS_MAX = 1e13
 ONE_LINK = "link"
@@ -28,17 +29,20 @@ NAMES: Names = {
 ALTERNATIVES = (("t_ns", "t_s"), ("link_id",), ("uplink_rate_bps",), ("downlink_rate_bps",))
 
 
-def read_link(path: str | Path, column_map: Mapping[str, str] | None = None, *, licence: str = "") -> LinkTrace:
+def read_link(
+    path: str | Path, column_map: Mapping[str, str] | None = None, *, licence: str = "", time_format: str = ""
+) -> LinkTrace:
     """Read rates of links from a canonical file, or from columns in CSV or Parquet.
 
-    Times are whole ns, seconds, or dates; they are counted from the earliest row of all links. Clocks of phones stand
-    still and step back, so rows may be in any order; of several rows of a link at one time the last one counts.
+    Times are as in `clock.times`; they are counted from the earliest row of all links. Clocks of phones stand still and
+    step back, so rows may be in any order; of several rows of a link at one time the last one counts.
 
     Parameters
     ----------
     path : the file
-    column_map : canonical column, or ``t_s``: column of the file
+    column_map : canonical column, or ``t_s``: column of the file, or column:unit
     licence : of the source, to be kept with the rows
+    time_format : of texts of times, as of `datetime.strptime`
 
     Raises
     ------
@@ -47,27 +51,26 @@ def read_link(path: str | Path, column_map: Mapping[str, str] | None = None, *, 
     file = TableFile.open(Path(path))
     if not column_map and is_canonical(file):
         return read_canonical(file, LinkTrace, licence)
-    columns, names, rows, t_ns = read_timed(file, NAMES, ALTERNATIVES, {"link_id", "downlink_rate_bps"}, column_map)
+    columns = read_columns(file, NAMES, ALTERNATIVES, {"link_id", "downlink_rate_bps"}, column_map)
+    t_ns, _, note = times(columns, time_format)
     epoch_ns = int(t_ns.min())
-    uplink, downlink = (_rate(columns, names, field, rows) for field in ("uplink_rate_bps", "downlink_rate_bps"))
-    if "link_id" in columns:
-        link = sorted_texts(texts(columns["link_id"], names["link_id"], rows))
-    else:
-        link = sorted_texts(pa.repeat(ONE_LINK, len(t_ns)))
+    uplink, downlink = (_rate(columns, field) for field in ("uplink_rate_bps", "downlink_rate_bps"))
+    named = "link_id" in columns.values
+    link = sorted_texts(columns.texts("link_id") if named else pa.repeat(ONE_LINK, len(t_ns)))
     order = _last_of_each(link.indices.to_numpy(), t_ns)
     kept_ns = t_ns[order] - epoch_ns
     arrays = [pa.array(kept_ns), *(values.take(pa.array(order)) for values in (link, uplink, downlink))]
-    provenance = provenance_of(file.path, licence, "hold", kept_ns, epoch_ns, len(t_ns) - len(order))
+    provenance = provenance_of(file, licence, "hold", kept_ns, epoch_ns, note, len(t_ns) - len(order))
     return LinkTrace.of(pa.Table.from_arrays(arrays, schema=LINK.schema()), provenance)
 
 
-def _rate(columns: Mapping[str, pa.ChunkedArray], names: Mapping[str, str], field: str, rows: Rows) -> pa.Array:
+def _rate(columns: Columns, field: str) -> pa.Array:
     """Return rates [bit/s], null where the source has no such column."""
-    if field not in columns:
-        return pa.nulls(len(columns["uplink_rate_bps"]), pa.float64())
-    values = numbers(columns[field], names[field], rows)
+    if field not in columns.values:
+        return pa.nulls(columns.num_row, pa.float64())
+    values = columns.numbers(field)
     bad = (values < 0) | (values > RATE_BPS_MAX)
-    rows.refuse(bad, names[field], values, "is out of range", f"0 bit/s to {RATE_BPS_MAX:g} bit/s")
+    columns.rows.refuse(bad, columns.names[field], values, "is out of range", f"0 bit/s to {RATE_BPS_MAX:g} bit/s")
     return pa.array(values + 0.0)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from physical.errors import InputError
 from traces.exogenous import fcd
 from traces.exogenous.canonical import is_canonical, read_canonical
-from traces.exogenous.columns import SUFFIXES, Names, TableFile, numbers, resolve, texts, time_name, times
+from traces.exogenous.clock import time_name, times
+from traces.exogenous.columns import Columns, Names, read_columns
+from traces.exogenous.geo import Origin, projected
+from traces.exogenous.paths import SPEED_MPS_MAX, Paths, in_degrees
 from traces.exogenous.schema import (
     AT_INSTANT,
     AT_STEP_BEGIN,
@@ -24,10 +27,10 @@ from traces.exogenous.schema import (
     sorted_texts,
     step_of,
 )
-from traces.exogenous.source import Rows, check_file, sha256_of, shown, suffix
+from traces.exogenous.source import Rows, format_of, sha256_of, shown
+from traces.exogenous.tablefile import TableFile
 
 POSITION_M_MAX = 1e7
-SPEED_MPS_MAX = 150.0
 _TURN = 62832  # 1e-4 rad: what 2 pi rounds to
 
 Floats = NDArray[np.float64]
@@ -37,26 +40,29 @@ FCD_NAMES: Names = {
     "t_s": ("timestep_time", "time"),
     "entity_id": ("vehicle_id", "id"),
     "x_m": ("vehicle_x", "x"),
+    "lon_deg": ("vehicle_lon", "lon"),
     "y_m": ("vehicle_y", "y"),
+    "lat_deg": ("vehicle_lat", "lat"),
     "speed_mps": ("vehicle_speed", "speed"),
     "angle_deg": ("vehicle_angle", "angle"),
     "kind": ("vehicle_type", "type"),
 }
-FCD_ALTERNATIVES = tuple((field,) for field in FCD_NAMES)
+FCD_ALTERNATIVES = (
+    *(("t_s",), ("entity_id",), ("x_m", "lon_deg"), ("y_m", "lat_deg")),
+    *(("speed_mps",), ("angle_deg",), ("kind",)),
+)
 NAMES: Names = {
-    field: (field,)
-    for field in ("t_ns", "t_s", "entity_id", "x_m", "y_m", "speed_mps", "heading_rad", "angle_deg", "kind")
+    **{field: (field,) for field in ("t_ns", "t_s", "entity_id", "x_m")},
+    "lon_deg": ("lon_deg", "lon", "longitude", "Longitude"),
+    "y_m": ("y_m",),
+    "lat_deg": ("lat_deg", "lat", "latitude", "Latitude"),
+    **{field: (field,) for field in ("speed_mps", "heading_rad", "angle_deg", "kind")},
 }
 ALTERNATIVES = (
-    ("t_ns", "t_s"),
-    ("entity_id",),
-    ("x_m",),
-    ("y_m",),
-    ("speed_mps",),
-    ("heading_rad", "angle_deg"),
-    ("kind",),
+    *(("t_ns", "t_s"), ("entity_id",), ("x_m", "lon_deg"), ("y_m", "lat_deg")),
+    *(("speed_mps",), ("heading_rad", "angle_deg"), ("kind",)),
 )
-OPTIONAL = {"heading_rad", "angle_deg", "kind"}
+OPTIONAL = {"speed_mps", "heading_rad", "angle_deg", "kind"}
 
 
 def quantise_mm(values: Floats) -> Floats:
@@ -94,77 +100,116 @@ def heading_from_angle(angle_deg: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class _Origin:
-    """What a format means by its rows; `ordered`: the rows of its files are in the order of time."""
+class Told:
+    """What a user says of a file of mobility.
 
+    licence : of the source, to be kept with the rows
+    geo : whether x and y are longitudes and latitudes; None: to be recognised
+    origin : of the plane on which those are projected; None: the median position
+    time_format : of texts of times, as of `datetime.strptime`
+    """
+
+    licence: str = ""
+    geo: bool | None = None
+    origin: Origin | None = None
+    time_format: str = ""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a file is; `name` is its format, `is_fcd`: its rows are in the order of time, as SUMO writes them."""
+
+    path: Path
     name: str
-    time_label: str
-    ordered: bool
+    is_fcd: bool
+    num_left_out: int = 0
 
 
-def read_mobility(path: str | Path, column_map: Mapping[str, str] | None = None, *, licence: str = "") -> MobilityTrace:
+def read_mobility(
+    path: str | Path,
+    column_map: Mapping[str, str] | None = None,
+    *,
+    licence: str = "",
+    geo: bool | None = None,
+    origin: tuple[float, float] | None = None,
+    time_format: str = "",
+) -> MobilityTrace:
     """Read mobility of any known format: canonical Parquet, or SUMO FCD or other columns as XML, CSV or Parquet.
+
+    Longitudes and latitudes, also where they stand in x and y, are projected to metres; see `geo.to_plane`. Speeds that
+    the file does not tell are derived from positions. `provenance.notes` says what was done.
 
     Parameters
     ----------
     path : the file
-    column_map : canonical column: column of the file; only for files that are neither canonical nor of SUMO
-    licence : of the source, to be kept with the rows
+    column_map : canonical column: column of the file, or column:unit; only for files neither canonical nor of SUMO
+    licence, geo, time_format : see `Told`
+    origin : latitude and longitude, degrees; see `Told`
 
     Raises
     ------
     InputError : what is wrong in which row and column
     """
-    path = Path(path)
-    check_file(path, (*SUFFIXES, ".xml"))
-    if suffix(path) == ".xml":
+    path, told = Path(path), Told(licence, geo, origin and Origin(*origin), time_format)
+    if format_of(path, ("csv", "parquet", "xml")) == "xml":
         if column_map:
             raise InputError("has no columns to map", where=str(path), accepted="CSV or Parquet")
-        return read_fcd(path, licence=licence)
+        return _read_fcd(path, told)
     file = TableFile.open(path)
     if not column_map and is_canonical(file):
+        if geo or origin:
+            raise InputError("holds metres already", where=str(path), accepted="no --geo and no --origin")
         return read_canonical(file, MobilityTrace, licence)
-    if not column_map and _is_fcd(file):
-        return read_fcd(path, licence=licence)
-    names = resolve(file, NAMES, ALTERNATIVES, OPTIONAL, column_map or {})
-    table = file.read(list(dict.fromkeys(names.values())))
-    columns = {field: table.column(name) for field, name in names.items()}
-    origin = _Origin(suffix(path).removeprefix("."), AT_INSTANT, ordered=False)
-    return _build(path, columns, names, Rows(str(path)), origin, licence, 0)
+    if not column_map and not time_format and _is_fcd(file):
+        return _read_fcd(path, told)
+    columns = read_columns(file, NAMES, ALTERNATIVES, OPTIONAL, column_map)
+    return _build(_Source(path, file.format, False), columns, told)
 
 
-def read_fcd(path: str | Path, *, licence: str = "") -> MobilityTrace:
-    """Read floating car data of SUMO: XML, also compressed, CSV or Parquet.
+def read_fcd(
+    path: str | Path, *, licence: str = "", geo: bool | None = None, origin: tuple[float, float] | None = None
+) -> MobilityTrace:
+    """Read floating car data of SUMO: XML, CSV or Parquet, the first two also compressed.
+
+    Parameters
+    ----------
+    path : the file
+    licence, geo : see `Told`
+    origin : latitude and longitude, degrees; see `Told`
 
     Raises
     ------
     InputError : what is wrong in which row and column
     """
-    path = Path(path)
-    check_file(path, (".xml", ".csv", ".parquet"))
-    kind = suffix(path).removeprefix(".")
-    origin = _Origin(f"sumo-fcd-{kind}", AT_STEP_BEGIN, ordered=True)
+    return _read_fcd(Path(path), Told(licence, geo, origin and Origin(*origin)))
+
+
+def _read_fcd(path: Path, told: Told) -> MobilityTrace:
+    if told.time_format:
+        raise InputError("is for CSV and Parquet", where="--time-format", accepted="none with XML")
+    kind = format_of(path, ("xml", "csv", "parquet"))
     if kind == "xml":
-        columns, num_left_out = fcd.read_xml(path)
+        found = fcd.read_xml(path)
         names = {**fcd.ATTRIBUTES, "t_s": "time"}
-        return _build(path, columns, names, Rows(str(path), "vehicle element"), origin, licence, num_left_out)
+        columns = Columns(found.columns, names, Rows(str(path), "vehicle element"))
+        told = replace(told, geo=found.geo if told.geo is None else told.geo)
+        return _build(_Source(path, "sumo-fcd-xml", True, found.num_left_out), columns, told)
     file = TableFile.open(path)
-    names = resolve(file, FCD_NAMES, FCD_ALTERNATIVES, OPTIONAL, {}, "twin import csv --map {}=NAME")
-    table = file.read(list(names.values()))
-    rows = Rows(str(path))
+    columns = read_columns(file, FCD_NAMES, FCD_ALTERNATIVES, OPTIONAL, hint="twin import csv --map {}=NAME")
     # A row without vehicle is one of a person or a container, or of a time step in which there is nothing.
-    kept = _is_told(table.column(names["entity_id"]))
+    kept = _is_told(columns.values["entity_id"])
     if not kept.any():
         raise InputError("has no vehicles", where=str(path))
     num_left_out = int(len(kept) - kept.sum())
     if num_left_out:
-        table, rows = table.filter(pa.array(kept)), rows.take(kept)
-    columns = {field: table.column(name) for field, name in names.items()}
-    return _build(path, columns, names, rows, origin, licence, num_left_out)
+        values = {field: column.filter(pa.array(kept)) for field, column in columns.values.items()}
+        columns = replace(columns, values=values, rows=columns.rows.take(kept))
+    return _build(_Source(path, f"sumo-fcd-{kind}", True, num_left_out), columns, told)
 
 
 def _is_fcd(file: TableFile) -> bool:
-    return all(set(names) & set(file.names) for field, names in FCD_NAMES.items() if field not in OPTIONAL)
+    needed = [group for group in FCD_ALTERNATIVES if group[0] not in OPTIONAL]
+    return all({name for field in group for name in FCD_NAMES[field]} & set(file.names) for group in needed)
 
 
 def _is_told(column: pa.ChunkedArray) -> NDArray[np.bool_]:
@@ -174,90 +219,113 @@ def _is_told(column: pa.ChunkedArray) -> NDArray[np.bool_]:
     return np.asarray(told)
 
 
-def _build(
-    path: Path,
-    columns: dict[str, pa.ChunkedArray],
-    names: Mapping[str, str],
-    rows: Rows,
-    origin: _Origin,
-    licence: str,
-    num_left_out: int,
-) -> MobilityTrace:
+def _build(source: _Source, columns: Columns, told: Told) -> MobilityTrace:
     """Check, quantise and sort."""
-    t_ns, dated = times(columns, names, rows)
+    rows = columns.rows
+    t_ns, dated, *notes = times(columns, told.time_format)
     epoch_ns = int(t_ns.min()) if dated else 0
     t_ns = t_ns - epoch_ns
-    x_m, y_m = (_position(columns[field], names[field], rows) for field in ("x_m", "y_m"))
-    speed_mps = _speed(columns["speed_mps"], names["speed_mps"], rows)
-    heading_rad = _heading(columns, names, rows)
-    entity = sorted_texts(texts(columns["entity_id"], names["entity_id"], rows))
-    kind = _kind(columns, names, rows)
+    entity = sorted_texts(columns.texts("entity_id"))
     codes = entity.indices.to_numpy()
-    if origin.ordered:
-        rows.refuse_return(t_ns, time_name(names))
-    _refuse_repetition(t_ns, codes, entity.dictionary, rows, names)
+    if source.is_fcd:
+        rows.refuse_return(t_ns, time_name(columns))
+    _refuse_repetition(t_ns, codes, entity.dictionary, columns)
+    paths = Paths.of(t_ns, codes)
+    speed_mps = _told_speed(columns) if columns.has("speed_mps") else None
+    x_m, y_m, note = _positions(columns, paths, speed_mps, told)
+    notes.append(note)
+    if speed_mps is None:
+        speed_mps = paths.speeds(x_m, y_m, backward=source.is_fcd)
+        notes.append("speeds: derived from positions")
     order = np.lexsort((codes, t_ns))
     table = pa.Table.from_arrays(
         [
             pa.array(t_ns[order]),
             entity.take(pa.array(order)),
-            pa.array(x_m[order]),
-            pa.array(y_m[order]),
-            pa.array(speed_mps[order]),
-            heading_rad.take(pa.array(order)),
-            kind.take(pa.array(order)),
+            pa.array(quantise_mm(x_m)[order]),
+            pa.array(quantise_mm(y_m)[order]),
+            pa.array(_quantised_speed(speed_mps)[order]),
+            _heading(columns).take(pa.array(order)),
+            _kind(columns).take(pa.array(order)),
         ],
         schema=MOBILITY.schema(),
     )
     provenance = Provenance(
-        origin=origin.name,
-        source=path.name,
-        sha256=sha256_of(path),
-        licence=licence,
-        time_label=origin.time_label,
+        origin=source.name,
+        source=source.path.name,
+        sha256=sha256_of(source.path),
+        licence=told.licence,
+        time_label=AT_STEP_BEGIN if source.is_fcd else AT_INSTANT,
         interpolation="linear",
         step_ns=step_of(t_ns),
         epoch_ns=epoch_ns,
-        num_left_out=num_left_out,
+        num_left_out=source.num_left_out,
+        notes=tuple(note for note in notes if note),
     )
     return MobilityTrace.of(table, provenance)
 
 
-def _position(column: pa.ChunkedArray, name: str, rows: Rows) -> Floats:
-    values = numbers(column, name, rows)
-    accepted = f"{-POSITION_M_MAX:g} m to {POSITION_M_MAX:g} m"
-    rows.refuse(np.abs(values) > POSITION_M_MAX, name, values, "is out of range", accepted)
-    return quantise_mm(values)
+def _positions(columns: Columns, paths: Paths, speed_mps: Floats | None, told: Told) -> tuple[Floats, Floats, str]:
+    """Return positions [m], and what was done to longitudes and latitudes."""
+    rows = columns.rows
+    fields = ("x_m" if "x_m" in columns.values else "lon_deg", "y_m" if "y_m" in columns.values else "lat_deg")
+    names = (columns.names[fields[0]], columns.names[fields[1]])
+    x, y = (columns.numbers(field) for field in fields)
+    geo, note = told.geo, ""
+    if fields != ("x_m", "y_m"):
+        if "x_m" in fields or "y_m" in fields or geo is False:
+            problem = "metres with degrees" if geo is not False else "degrees that are none"
+            raise InputError(
+                f"are {problem}", where=rows.where, key=", ".join(names), accepted="both metres or both degrees"
+            )
+        geo = True
+    elif geo is None:
+        try:
+            geo = in_degrees(paths, x, y, speed_mps)
+        except ValueError as error:
+            accepted = "twin import with --geo for degrees, --no-geo for metres"
+            raise InputError(str(error), where=rows.where, key=", ".join(names), accepted=accepted) from None
+        if geo is None:
+            note = "positions: taken for metres; degrees would look alike, as nobody moves (--geo)"
+    if geo:
+        x_m, y_m, origin = projected(x, y, names, rows, told.origin)
+        return x_m, y_m, f"longitudes and latitudes: metres east and north of {origin}"
+    if told.origin:
+        raise InputError("is for longitudes and latitudes", where="--origin", accepted="none with metres, or --geo")
+    for values, name in zip((x, y), names, strict=True):
+        accepted = f"{-POSITION_M_MAX:g} m to {POSITION_M_MAX:g} m"
+        rows.refuse(np.abs(values) > POSITION_M_MAX, name, values, "is out of range", accepted)
+    return x, y, note
 
 
-def _speed(column: pa.ChunkedArray, name: str, rows: Rows) -> NDArray[np.float32]:
-    values = numbers(column, name, rows)
+def _told_speed(columns: Columns) -> Floats:
+    values = columns.numbers("speed_mps")
     bad = (values < 0) | (values > SPEED_MPS_MAX)
-    rows.refuse(bad, name, values, "is out of range", f"0 m/s to {SPEED_MPS_MAX:g} m/s")
+    columns.rows.refuse(bad, columns.names["speed_mps"], values, "is out of range", f"0 m/s to {SPEED_MPS_MAX:g} m/s")
+    return values
+
+
+def _quantised_speed(values: Floats) -> NDArray[np.float32]:
     # Single precision first: so SUMO keeps speeds, whatever its text formats show.
     single = values.astype(np.float32).astype(np.float64)
     return quantise_mm(single).astype(np.float32)
 
 
-def _heading(columns: Mapping[str, pa.ChunkedArray], names: Mapping[str, str], rows: Rows) -> pa.Array:
-    field = "heading_rad" if "heading_rad" in columns else "angle_deg"
-    column = columns.get(field)
-    if column is None or column.null_count == len(column):
-        return pa.nulls(len(columns["x_m"]), pa.float32())
-    values = numbers(column, names[field], rows)
+def _heading(columns: Columns) -> pa.Array:
+    field = "heading_rad" if "heading_rad" in columns.values else "angle_deg"
+    if not columns.has(field):
+        return pa.nulls(columns.num_row, pa.float32())
+    values = columns.numbers(field)
     return pa.array(quantise_heading(heading_from_angle(values) if field == "angle_deg" else values))
 
 
-def _kind(columns: Mapping[str, pa.ChunkedArray], names: Mapping[str, str], rows: Rows) -> pa.DictionaryArray:
-    column = columns.get("kind")
-    if column is None or column.null_count == len(column):
-        return pa.nulls(len(columns["x_m"]), pa.string()).dictionary_encode()
-    return sorted_texts(texts(column, names["kind"], rows, optional=True))
+def _kind(columns: Columns) -> pa.DictionaryArray:
+    if not columns.has("kind"):
+        return pa.nulls(columns.num_row, pa.string()).dictionary_encode()
+    return sorted_texts(columns.texts("kind", optional=True))
 
 
-def _refuse_repetition(
-    t_ns: NDArray[np.int64], codes: NDArray[np.int32], ids: pa.Array, rows: Rows, names: Mapping[str, str]
-) -> None:
+def _refuse_repetition(t_ns: NDArray[np.int64], codes: NDArray[np.int32], ids: pa.Array, columns: Columns) -> None:
     """Refuse an entity whose times do not increase from row to row."""
     by_entity = np.argsort(codes, kind="stable")
     gap = np.diff(t_ns[by_entity])
@@ -269,6 +337,6 @@ def _refuse_repetition(
     entity = shown(ids[int(codes[index])].as_py())
     if before_ns == t_ns[index]:
         problem = f"{entity} has a second row at {t_ns[index] / 1e9:.9f} s"
-        raise rows.error(index, names["entity_id"], problem, "one row per entity and time")
+        raise columns.rows.error(index, columns.names["entity_id"], problem, "one row per entity and time")
     problem = f"time of {entity} goes back from {before_ns / 1e9:.9f} s to {t_ns[index] / 1e9:.9f} s"
-    raise rows.error(index, time_name(names), problem, "rows in the order of time")
+    raise columns.rows.error(index, time_name(columns), problem, "rows in the order of time")

@@ -10,10 +10,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from traces.exogenous.canonical import is_canonical, read_canonical
-from traces.exogenous.columns import Names, TableFile, integers, time_name
+from traces.exogenous.clock import time_name, times
+from traces.exogenous.columns import Columns, Names, read_columns
 from traces.exogenous.schema import REQUESTS, RequestTrace
-from traces.exogenous.source import Rows
-from traces.exogenous.timed import provenance_of, read_timed
+from traces.exogenous.tablefile import TableFile
+from traces.exogenous.timed import provenance_of
 
 NUM_TOKEN_MAX = 2**31 - 1
 
@@ -27,16 +28,19 @@ NAMES: Names = {
 ALTERNATIVES = (("t_ns", "t_s"), ("num_input_token",), ("num_output_token",))
 
 
-def read_requests(path: str | Path, column_map: Mapping[str, str] | None = None, *, licence: str = "") -> RequestTrace:
+def read_requests(
+    path: str | Path, column_map: Mapping[str, str] | None = None, *, licence: str = "", time_format: str = ""
+) -> RequestTrace:
     """Read requests from a canonical file, or from columns in CSV or Parquet.
 
-    Times are whole ns, seconds, or dates; they are counted from the first request.
+    Times are as in `clock.times`; they are counted from the first request.
 
     Parameters
     ----------
     path : the file
-    column_map : canonical column, or ``t_s``: column of the file
+    column_map : canonical column, or ``t_s``: column of the file, or column:unit
     licence : of the source, to be kept with the rows
+    time_format : of texts of times, as of `datetime.strptime`
 
     Raises
     ------
@@ -45,20 +49,21 @@ def read_requests(path: str | Path, column_map: Mapping[str, str] | None = None,
     file = TableFile.open(Path(path))
     if not column_map and is_canonical(file):
         return read_canonical(file, RequestTrace, licence)
-    columns, names, rows, t_ns = read_timed(file, NAMES, ALTERNATIVES, set(), column_map)
-    rows.refuse_return(t_ns, time_name(names))
+    columns = read_columns(file, NAMES, ALTERNATIVES, set(), column_map)
+    t_ns, _, note = times(columns, time_format)
+    columns.rows.refuse_return(t_ns, time_name(columns))
     epoch_ns = int(t_ns[0])
     arrays = [
         pa.array(t_ns - epoch_ns),
-        pa.array(_tokens(columns["num_input_token"], names["num_input_token"], rows, 1)),
-        pa.array(_tokens(columns["num_output_token"], names["num_output_token"], rows, 0)),
+        pa.array(_tokens(columns, "num_input_token", 1)),
+        pa.array(_tokens(columns, "num_output_token", 0)),
     ]
-    provenance = provenance_of(file.path, licence, "none", t_ns, epoch_ns)
+    provenance = provenance_of(file, licence, "none", t_ns, epoch_ns, note)
     return RequestTrace.of(pa.Table.from_arrays(arrays, schema=REQUESTS.schema()), provenance)
 
 
-def _tokens(column: pa.ChunkedArray, name: str, rows: Rows, least: int) -> NDArray[np.int32]:
-    values = integers(column, name, rows)
+def _tokens(columns: Columns, field: str, least: int) -> NDArray[np.int32]:
+    values = columns.integers(field)
     bad = (values < least) | (values > NUM_TOKEN_MAX)
-    rows.refuse(bad, name, values, "is out of range", f"{least} to {NUM_TOKEN_MAX}")
+    columns.rows.refuse(bad, columns.names[field], values, "is out of range", f"{least} to {NUM_TOKEN_MAX}")
     return values.astype(np.int32)

@@ -95,6 +95,7 @@ class Provenance:
     step_ns : ns, between rows; None if no one step divides all gaps
     epoch_ns : ns, what was taken off the times of the source
     num_left_out : rows of the source that are not here: other than vehicles, or replaced by a later row
+    notes : what was recognised or derived, and not told by the source; a sentence each
     cut : what the rows of the source told that are not here, as a run needs some of them only; None: all are here
     """
 
@@ -107,9 +108,13 @@ class Provenance:
     step_ns: int | None
     epoch_ns: int
     num_left_out: int
+    notes: tuple[str, ...] = ()
     cut: Cut | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "notes", tuple(self.notes))  # JSON knows lists only
+        if not all(isinstance(note, str) for note in self.notes):
+            raise TypeError(f"notes is {self.notes!r}")
         if isinstance(self.cut, dict):  # as it is read
             object.__setattr__(self, "cut", Cut(**self.cut))
         for name, wanted in _PROVENANCE.items():

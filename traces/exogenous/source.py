@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
 import zlib
@@ -82,23 +83,21 @@ class Rows:
             raise self.error(index, column, problem, "rows in the order of time")
 
 
-def suffix(path: Path) -> str:
-    """Return the last suffix of a file's name, before a ".gz", in small letters.
+def format_of(path: Path, accepted: tuple[str, ...]) -> str:
+    """Return the format of a file: "xml", "csv" or "parquet".
 
-    >>> suffix(Path("a/b.fcd.XML.gz"))
-    '.xml'
+    Content that begins as XML or Parquet does decides; then the suffix, before a ".gz"; of a file whose suffix says
+    nothing, text is CSV. Whether it is compressed is said by its first bytes, not by its name.
+
+    Parameters
+    ----------
+    path : the file
+    accepted : formats that the caller can read
+
+    Raises
+    ------
+    InputError : no file, empty, or of another format
     """
-    name = path.name.lower().removesuffix(".gz")
-    return Path(name).suffix
-
-
-def is_gzip(path: Path) -> bool:
-    """Return whether a file's name says that it is compressed."""
-    return path.name.lower().endswith(".gz")
-
-
-def check_file(path: Path, accepted: tuple[str, ...]) -> None:
-    """Refuse what is no file, is empty, or has no suffix of a known format."""
     where = str(path)
     try:
         if path.is_dir():
@@ -107,15 +106,51 @@ def check_file(path: Path, accepted: tuple[str, ...]) -> None:
             raise InputError("there is no such file", where=where)
         if not path.is_file():
             raise InputError("is not a regular file", where=where, accepted="a file")
-        if suffix(path) not in accepted:
-            names = ", ".join(accepted) + ", and all but .parquet also with .gz"
-            raise InputError("has no suffix of a known format", where=where, accepted=names)
         if path.stat().st_size == 0:
             raise InputError("is empty", where=where, accepted="a file with rows")
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"cannot be used: {getattr(error, 'strerror', None) or error}", where=where) from error
+    found = _format(path)
+    if found not in accepted:
+        names = " or ".join(_NAMES[name] for name in accepted) + "; text also compressed by gzip"
+        problem = f"is {_NAMES[found]}" if found else "is of no known format"
+        raise InputError(problem, where=where, accepted=names)
+    return found
+
+
+_NAMES = {"csv": "CSV", "xml": "XML", "parquet": "Parquet"}
+_SUFFIXES = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".xml": "xml", ".parquet": "parquet"}
+_MAGIC = {"parquet": b"PAR1", "gzip": b"\x1f\x8b"}
+_HEAD_BYTES = 4096
+
+
+def _format(path: Path) -> str:
+    """Return the format that content and name of a file say, or "" if none."""
+    named = _SUFFIXES.get(Path(path.name.lower().removesuffix(".gz")).suffix, "")
+    try:
+        with opened(path) as file:
+            head = file.read(_HEAD_BYTES)
+    except InputError:
+        if named:  # whoever reads it says what is wrong
+            return named
+        raise
+    if head.startswith(_MAGIC["parquet"]) and not is_gzip(path):
+        return "parquet"
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<"):
+        return "xml"
+    if named:
+        return named
+    # A character that the end of the head cuts is none that is wrong.
+    text = codecs.getincrementaldecoder("utf-8")("replace").decode(head)
+    return "" if "\0" in text or "\ufffd" in text else "csv"
+
+
+def is_gzip(path: Path) -> bool:
+    """Return whether a file is compressed."""
+    with path.open("rb") as file:
+        return file.read(2) == _MAGIC["gzip"]
 
 
 @contextmanager

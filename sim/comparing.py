@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 from physical.errors import InputError
-from policies.registry import make
+from sim.contents import place_of
+from sim.entrants import Entrant, Policies, entrants
 from sim.evaluation import Comparison, evaluate, write_runs
 from sim.export.output import whole_file
-from sim.jobs import Finished, Job, finish
+from sim.jobs import Finished, Job, Jobs, JobsByPolicy, told_of
+from sim.pool import Pool
 from sim.scenario import Scenario
+from sim.streams import checked_seed
 
 SEEDS_CHECKED = 10
 """Seeds from which on a precision is checked: of fewer, the interval's own length is chance."""
@@ -88,19 +90,34 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(seeds)
 
 
-def check_policies(policies: Sequence[str], baseline: str | None) -> str:
-    """Make each policy once, to see that it can be; return the baseline, by default the first of them.
+def checked_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
+    """Return seeds as integers.
 
     Raises
     ------
-    InputError : unknown policy, baseline that is not among them
+    InputError : none, one that is no integer >= 0, one that is given twice
     """
-    reference = policies[0] if baseline is None else baseline
-    if reference not in policies:
-        raise InputError(f"{reference!r} is not compared", where="--baseline", accepted=", ".join(policies))
-    for policy in policies:
-        make(policy, where="--policies")
-    return reference
+    accepted = "different integers >= 0, for example range(10)"
+    try:
+        found = tuple(checked_seed(seed) for seed in seeds)
+    except TypeError:  # one seed, in no list
+        raise InputError(f"{seeds!r} are no seeds", where="--seeds", accepted=accepted) from None
+    if not found or len(set(found)) < len(found):
+        raise InputError(f"{list(found)} are no different seeds", where="--seeds", accepted=accepted)
+    return found
+
+
+def check_baseline(who: Sequence[Entrant], baseline: str | None) -> str:
+    """Return the name of the baseline, by default the first one.
+
+    Raises
+    ------
+    InputError : a baseline that does not take part
+    """
+    names = [entrant.name for entrant in who]
+    if baseline is not None and baseline not in names:
+        raise InputError(f"{baseline!r} is not compared", where="--baseline", accepted=", ".join(names))
+    return names[0] if baseline is None else baseline
 
 
 def parse_warmup(text: str) -> int | None:
@@ -133,58 +150,82 @@ def parse_precision(text: str) -> float:
 
 
 def compare(
-    scenario: Scenario,
-    policies: Sequence[str],
-    seeds: Sequence[int],
-    directory: Path,
+    scenario: Scenario | str | Path,
+    policies: Policies,
+    seeds: Iterable[int] = range(10),
+    out: str | Path | None = None,
     *,
     baseline: str | None = None,
-    rules: Rules | None = None,
+    warmup: int | None = None,
+    precision: float | None = None,
+    seeds_max: int = SEEDS_MAX,
     num_worker: int = 1,
+    executor: Executor | None = None,
+    fresh: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Comparison:
-    """Run every policy with every seed, in spawned workers, and compare.
+    """Run every policy with every seed and compare: means, and paired differences with 95 % intervals.
 
-    Every finished run is a file below `directory`, with the penalty of every slot; what is there already is not run
-    again. With a precision, seeds are added after the largest one until every difference of two stable policies is
-    known to that precision: the sequential procedure of Law (2015), *Simulation Modeling and Analysis*, 5th ed.,
-    section 9.4.1, after Chow and Robbins (1965). From one check to the next there are as many more as the present
-    interval asks for, at most twice as many.
+    With a directory, every finished run is kept there, with the penalty of every slot, and what is there already is not
+    run again while scenario, policy, the files that they name, their code and this version are the same. With a
+    precision, seeds are added after the largest one until every difference of two stable policies is known to that
+    precision: the sequential procedure of Law (2015), *Simulation Modeling and Analysis*, 5th ed., section 9.4.1, after
+    Chow and Robbins (1965). From one check to the next there are as many more as the present interval asks for, at
+    most twice as many.
 
     Parameters
     ----------
+    scenario : or its name, or a TOML file
+    policies : names with options, paths with a class, classes, objects; a mapping says what tables call them
+    seeds : the same for every policy
+    out : directory of the comparison; None: nothing is kept
+    baseline : whom the others are compared with; by default the first
+    warmup : slots cut from every run for `penalty_mean`; None: MSER-5 decides
+    precision : half-width to reach, in parts of |baseline's penalty| + 1; None: the given seeds, no more
+    seeds_max : with a precision, at most so many seeds
+    num_worker : processes that run; one is this process itself
+    executor : who runs, in place of processes of our own
+    fresh : run again what is kept already
     progress : called with the number of runs done, and of all
 
     Raises
     ------
-    InputError : unknown policy, baseline that is not among them, a directory or file that cannot be written, a warm-up
-        that leaves nothing
+    InputError : unknown policy or baseline, a directory that cannot be written, a warm-up that leaves nothing
+
+    >>> found = compare("dtecn", ["local-only", "edge-equal"], seeds=[1, 2])
+    >>> found.means["edge-equal"]["penalty_mean"].mean < found.means["local-only"]["penalty_mean"].mean
+    True
     """
-    reference = check_policies(policies, baseline)
-    rules = rules or Rules()
-    rules.check(scenario.time.num_slot, len(seeds))
-    chosen = tuple(seeds)
-    if rules.precision is not None:
-        chosen = _continued(chosen, min(SEEDS_CHECKED, rules.seeds_max) - len(chosen))
-    text = scenario.model_dump_json()
+    scenario = scenario if isinstance(scenario, Scenario) else Scenario.load(scenario)
+    who = entrants(policies)
+    reference = check_baseline(who, baseline)
+    chosen = checked_seeds(seeds)
+    rules = Rules(warmup, precision, seeds_max)
+    rules.check(scenario.time.num_slot, len(chosen))
+    if precision is not None:
+        chosen = _continued(chosen, min(SEEDS_CHECKED, seeds_max) - len(chosen))
+    pool = Pool(out, num_worker=num_worker, executor=executor, fresh=fresh)
+    make = Jobs(scenario, who)
     found: dict[Job, Finished] = {}
     while True:
-        jobs = {policy: [Job(text, policy, seed) for seed in chosen] for policy in policies}
+        jobs = make(chosen)
         missing = [job for row in jobs.values() for job in row if job not in found]
-        told = partial(_tell, progress, len(found), len(found) + len(missing))
-        found |= finish(missing, directory, num_worker, told)
+        found |= pool.finish(missing, partial(_tell, progress, len(found), len(found) + len(missing)))
         runs = {policy: [found[job] for job in row] for policy, row in jobs.items()}
-        comparison = evaluate(runs, chosen, reference, rules.warmup, rules.precision)
-        more = _num_missing(comparison, rules)
-        if not more:
+        comparison = evaluate(runs, chosen, reference, warmup, precision)
+        if not (more := _num_missing(comparison, rules)):
             break
         chosen = _continued(chosen, more)
+    if out is not None:
+        _write(comparison, jobs, scenario, Path(out))
+    return comparison
+
+
+def _write(comparison: Comparison, jobs: JobsByPolicy, scenario: Scenario, directory: Path) -> None:
     write_runs(comparison.rows(), directory / "runs.parquet")
-    made = {"version": version("vectwin"), "scenario": scenario.model_dump(mode="json")}
-    report = json.dumps({**comparison.to_dict(), **made}, indent=2, allow_nan=False)
+    report = json.dumps({**comparison.to_dict(), **told_of(jobs, scenario)}, indent=2, allow_nan=False)
     with whole_file(directory / "compare.json") as file:
         file.write(f"{report}\n".encode())
-    return comparison
 
 
 def _tell(progress: Callable[[int, int], None], before: int, total: int, done: int) -> None:
@@ -207,5 +248,4 @@ def _num_missing(comparison: Comparison, rules: Rules) -> int:
 
 def default_directory(scenario_name: str, scenario: Scenario, kind: str = "compare") -> Path:
     """Return a directory that belongs to the scenario, so that a comparison that was stopped goes on there."""
-    digest = hashlib.blake2b(scenario.model_dump_json().encode(), digest_size=4).hexdigest()
-    return Path("runs") / f"{kind}-{Path(scenario_name).stem}-{digest}"
+    return Path("runs") / f"{kind}-{Path(scenario_name).stem}-{place_of(scenario)[:8]}"

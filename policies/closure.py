@@ -1,0 +1,154 @@
+"""Which files a module is made of: its own, and of what it imports those that lie beside it. Nothing is executed."""
+
+from __future__ import annotations
+
+import ast
+import site
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib import metadata
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+OWN_PACKAGES = ("physical", "twin", "policies", "traces", "sim", "vectwin")
+_OWN_ROOT = Path(__file__).resolve().parents[1]
+_SUFFIXES = (".py", *EXTENSION_SUFFIXES)
+
+
+def is_own(file: Path) -> bool:
+    """Whether a file belongs to this distribution."""
+    file = file.resolve()
+    return file.is_relative_to(_OWN_ROOT) and file.relative_to(_OWN_ROOT).parts[0].removesuffix(".py") in OWN_PACKAGES
+
+
+def root_of(file: Path) -> Path:
+    """Return the folder from which a module's absolute name counts: the one that holds its topmost package."""
+    folder = file.resolve().parent
+    while (folder / "__init__.py").is_file() and folder.parent != folder:
+        folder = folder.parent
+    return folder
+
+
+def module_name(file: Path, root: Path) -> str:
+    """Return the absolute name of a module's file: ``package.module``, without ``__init__``."""
+    parts = list(file.resolve().relative_to(root).parts)
+    parts[-1] = parts[-1].partition(".")[0]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+def module_files(file: Path, root: Path | None = None) -> dict[str, Path]:
+    """Return the files on which a module depends, by module name: its own first.
+
+    Imports count wherever they stand, also within functions, and ``import_module`` of a literal name. They are looked
+    for beside the module (in `root`), and in the folders of ``sys.path`` that hold no installed packages. Of an
+    installed module its whole package counts, and what it imports of the same distribution.
+
+    Parameters
+    ----------
+    file : of the module
+    root : folder from which its absolute name counts; by default that of its topmost package
+    """
+    file = file.resolve()
+    root = root_of(file) if root is None else root.resolve()
+    found = {module_name(file, root): file}
+    package = root / module_name(file, root).partition(".")[0]
+    if is_installed(root) and package.is_dir():
+        found |= {module_name(each, root): each for each in sorted(package.rglob("*.py"))}
+    waiting = list(found.items())
+    while waiting:
+        name, path = waiting.pop()
+        for each in _imported(name, path):
+            for label, there in _find(each, root, package.name):
+                if label not in found:
+                    found[label] = there
+                    waiting.append((label, there))
+    return found
+
+
+def _find(name: str, root: Path, package: str) -> list[tuple[str, Path]]:
+    """Return the files that importing an absolute name reads, packages first; nothing for what does not count."""
+    top = name.partition(".")[0]
+    if top in OWN_PACKAGES:
+        return []
+    if is_installed(root):
+        belongs = top == package or not _distributions(top).isdisjoint(_distributions(package))
+        return _find_in(root, name) if belongs else []
+    for folder in (root, *_other_roots(tuple(sys.path))):
+        if found := _find_in(folder, name):
+            return found
+    return []
+
+
+def _find_in(root: Path, name: str) -> list[tuple[str, Path]]:
+    found = []
+    parts = name.split(".")
+    for number in range(1, len(parts) + 1):
+        base, label = root.joinpath(*parts[:number]), ".".join(parts[:number])
+        if (base / "__init__.py").is_file():
+            found.append((label, (base / "__init__.py").resolve()))
+            continue
+        if files := [path for suffix in _SUFFIXES if (path := base.parent / (base.name + suffix)).is_file()]:
+            found.append((label, files[0].resolve()))
+        if files or not base.is_dir():
+            break
+    return found
+
+
+def _imported(name: str, file: Path) -> Iterator[str]:
+    """Yield the absolute names of all that a module's source imports; a name may be of something within a module."""
+    if file.suffix != ".py":
+        return
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return  # importing it fails; its bytes count all the same
+    package = name.split(".") if file.name == "__init__.py" else name.split(".")[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            start = [*base, *([node.module] if node.module else [])]
+            yield from (".".join([*start, alias.name]) for alias in node.names if alias.name != "*" or start)
+        elif isinstance(node, ast.Call) and _called(node) in {"import_module", "__import__"}:
+            yield from _literal(node.args)
+
+
+def _called(node: ast.Call) -> str:
+    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+
+
+def _literal(arguments: Sequence[ast.expr]) -> Iterator[str]:
+    first = arguments[0] if arguments else None
+    if isinstance(first, ast.Constant) and isinstance(first.value, str) and not first.value.startswith("."):
+        yield first.value
+
+
+def is_installed(folder: Path) -> bool:
+    """Whether a folder is the standard library's, or one of installed packages."""
+    return any(folder.is_relative_to(place) for place in _installed_places())
+
+
+@cache
+def _installed_places() -> frozenset[Path]:
+    known = [sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
+    known += [*site.getsitepackages(), site.getusersitepackages()]
+    return frozenset(Path(place).resolve() for place in known)
+
+
+@cache
+def _other_roots(path: tuple[str, ...]) -> tuple[Path, ...]:
+    folders = (Path(entry).resolve() for entry in path)
+    return tuple(folder for folder in folders if folder.is_dir() and not is_installed(folder))
+
+
+@cache
+def _owners() -> Mapping[str, list[str]]:
+    return metadata.packages_distributions()
+
+
+def _distributions(top: str) -> frozenset[str]:
+    """Return the distributions that install a top-level module."""
+    return frozenset(_owners().get(top, ()))

@@ -1,0 +1,222 @@
+"""What the decisions of a policy depend on beside scenario and seed: digests of its code and of the files it names."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+from physical.errors import InputError
+from policies.by_path import Reference
+from policies.closure import OWN_PACKAGES, is_installed, is_own, module_files, module_name, root_of
+from policies.digests import digest
+from policies.llm import models
+from policies.registry import load, look_up, parameters_of
+
+
+class NoSourceError(Exception):
+    """No file holds the code of a policy: it was written in a notebook or at a prompt.
+
+    Parameters
+    ----------
+    found : what `contents` finds nevertheless: the modules that the code uses, and the files that options name
+    """
+
+    def __init__(self, message: str, found: dict[str, str]) -> None:
+        super().__init__(message)
+        self.found = found
+
+
+def contents(policy: str | Callable[..., Any] | object) -> dict[str, str]:
+    """Return digests of what a policy's decisions depend on beside scenario and seed, by label.
+
+    These are the source files of its code, unless they are this distribution's: its module and, transitively, the
+    modules that it imports from beside it, see `policies.closure.module_files`; of an installed package all modules.
+    Then the files and folders that its options name, given or by default, with the ``.json`` beside such a file, and
+    a model that is installed as a package. A policy that an option names, a teacher, counts with its own contents.
+    Files that the code opens by names of its own are not known.
+
+    Labels are names of modules and options: a folder that moves, unchanged, gives the same.
+
+    Parameters
+    ----------
+    policy : text as for ``--policy``, also by path; or a class or function that makes a policy; or a policy itself
+
+    Raises
+    ------
+    InputError : a text that names no policy, a policy that cannot be imported, a file that cannot be read
+    NoSourceError : a class or function that is in no file; the caller has to look at the code itself
+
+    >>> contents("edge-equal")
+    {}
+    """
+    found = _of_text(policy, set()) if isinstance(policy, str) else _of_object(policy)
+    return dict(sorted(found.items()))
+
+
+def portable(text: str) -> str:
+    """Return a policy's text without folders, which say nothing about decisions: `contents` has what lies there.
+
+    >>> portable("/home/ann/policy.py:BestChannels,part=0.8"), portable("random")
+    ('policy:BestChannels,part=0.8', 'random')
+    """
+    spec, options = look_up(text, by_path=True)
+    name = spec.name
+    if isinstance(spec.target, Reference) and (file := spec.target.file()) is not None:
+        name = f"{module_name(file, root_of(file))}:{spec.target.attribute}"
+    told = ",".join(f"{key}={Path(value).name if _paths(value) else value}" for key, value in options.items())
+    separator = "," if isinstance(spec.target, Reference) else ":"
+    return f"{name}{separator * bool(told)}{told}"
+
+
+def _of_text(text: str, seen: set[str], *, by_path: bool = True) -> dict[str, str]:
+    """Return the contents of a policy by its text; `seen` are names, as teachers may name each other."""
+    spec, options = look_up(text, by_path=by_path)
+    if spec.name in seen:
+        return {}
+    seen = seen | {spec.name}
+    if isinstance(spec.target, str) and spec.target.partition(":")[0].partition(".")[0] in OWN_PACKAGES:
+        return _of_options(options, seen)  # its libraries may take seconds to import
+    made = load(spec)
+    return _of_options(_defaults(made) | options, seen) | _of_code(made)
+
+
+def _of_object(policy: object) -> dict[str, str]:
+    """Return the contents of what makes a policy, or of a policy."""
+    made, given = policy, dict[str, object]()
+    while isinstance(made, functools.partial):
+        positional = {f"argument {index}": value for index, value in enumerate(made.args)}
+        given = {**positional, **made.keywords, **given}
+        made = made.func
+    if isinstance(made, type) or inspect.isroutine(made):
+        given = _defaults(made) | given
+    else:
+        given |= getattr(made, "__dict__", {})
+        made = type(made)
+    found = _of_options(given, set())
+    try:
+        return found | _of_code(made)
+    except NoSourceError as error:
+        raise NoSourceError(str(error), found | error.found) from None
+
+
+def _defaults(made: Callable[..., Any]) -> dict[str, object]:
+    return {name: parameter.default for name, parameter in parameters_of(made).items()}
+
+
+def _of_options(options: Mapping[str, object], seen: set[str]) -> dict[str, str]:
+    """Return the contents of all that options name: files, folders, other policies."""
+    found = {}
+    for name, value in options.items():
+        if not isinstance(value, str | Path):
+            continue
+        for label, path in _paths(value).items():
+            found[f"option {name}{label}"] = digest(path)
+        with contextlib.suppress(InputError):
+            look_up(str(value))
+            found |= {
+                f"option {name}: {label}": each for label, each in _of_text(str(value), seen, by_path=False).items()
+            }
+    return found
+
+
+def _paths(value: str | Path) -> dict[str, Path]:
+    """Return the files that an option's value stands for, by what to add to the option's name.
+
+    A folder counts only if the value is a path beyond doubt: an option's ``random`` is hardly the folder of that name.
+    """
+    if value == "smollm2":
+        with contextlib.suppress(InputError):
+            return {"": models.resolve(value).path}
+    path = Path(value).expanduser()
+    try:
+        if path.is_dir() and (isinstance(value, Path) or os.sep in value):
+            return {f"/{each.relative_to(path).as_posix()}": each for each in sorted(path.rglob("*")) if each.is_file()}
+        if not path.is_file() or is_own(path):
+            return {}
+    except (OSError, ValueError):  # too long for a path, or with a zero in it
+        return {}
+    beside = path.with_suffix(".json")
+    return {"": path} | ({".json": beside} if beside != path and beside.is_file() else {})
+
+
+def _of_code(made: Callable[..., Any]) -> dict[str, str]:
+    """Return the digests of a class's or function's module, and of what it imports.
+
+    Raises
+    ------
+    NoSourceError : see `contents`
+    """
+    made = inspect.unwrap(made)
+    module = sys.modules.get(made.__module__)
+    file = _file_of(module)
+    if file is None or not _is_from(made, file):
+        raise NoSourceError(f"{made.__qualname__} is in no file", _digests(_files_used(made)))
+    return {} if is_own(file) else _digests(module_files(file, _root(made.__module__, file)))
+
+
+def _digests(files: Mapping[str, Path]) -> dict[str, str]:
+    return {f"module {label}": digest(path) for label, path in files.items()}
+
+
+def _file_of(module: ModuleType | None) -> Path | None:
+    name = getattr(module, "__file__", None)
+    return Path(name) if name and Path(name).is_file() else None
+
+
+def _root(name: str, file: Path) -> Path:
+    """Return the folder from which a module was imported by name; packages need not have an ``__init__``."""
+    steps = name.split(".") if file.name != "__init__.py" else [*name.split("."), "__init__"]
+    tail = file.resolve().with_suffix("").parts[-len(steps) :]
+    return file.resolve().parents[len(steps) - 1] if tail == tuple(steps) else root_of(file)
+
+
+def _is_from(made: Callable[..., Any], file: Path) -> bool:
+    """Whether code is from its module's file: what is typed at a prompt has the module of the script before it."""
+    codes = [code for code, _ in _codes(made) if not code.co_filename.startswith("<string>")]
+    return all(Path(code.co_filename).resolve() == file.resolve() for code in codes)
+
+
+def _codes(made: Callable[..., Any]) -> Iterator[tuple[CodeType, dict[str, Any]]]:
+    """Yield the code of a function, or of a class's own methods, with what it sees."""
+    members = vars(made).values() if isinstance(made, type) else [made]
+    for member in members:
+        function = inspect.unwrap(getattr(member, "__func__", getattr(member, "fget", None) or member))
+        if isinstance(function, FunctionType) and function.__module__ == made.__module__:
+            yield function.__code__, function.__globals__
+
+
+def _files_used(made: Callable[..., Any]) -> dict[str, Path]:
+    """Return the files of modules that code without a file of its own uses, also through what it calls."""
+    found: dict[str, Path] = {}
+    waiting, seen = [made], set()
+    while waiting:
+        each = waiting.pop()
+        waiting += each.__mro__[1:-1] if isinstance(each, type) else []
+        for code, scope in _codes(each):
+            for name in _names(code):
+                value = scope.get(name, sys.modules.get(name))
+                home = (
+                    value if isinstance(value, ModuleType) else sys.modules.get(getattr(value, "__module__", "") or "")
+                )
+                file = _file_of(home)
+                if home is not None and file is not None:
+                    root = _root(home.__name__, file)
+                    found |= {} if is_own(file) or is_installed(root) else module_files(file, root)
+                elif isinstance(value, type | FunctionType) and value not in seen:
+                    waiting.append(value)
+                    seen.add(value)
+    return found
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)

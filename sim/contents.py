@@ -1,0 +1,84 @@
+"""What a run's result depends on, as digests: files by their bytes, code by its sources, never by name or time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import physical
+import policies
+import traces
+import twin
+from policies.digests import digest
+from policies.origin import contents
+from sim.files import file_entries
+from sim.scenario import Scenario
+from sim.timeline import PolicySwap
+
+_PACKAGES = (physical, twin, policies, traces)
+# What only shows results, or asks for them, changes none.
+_SHOWING = ("bench", "cli", "figures", "report")
+
+
+def digest_of(value: Any) -> str:
+    """Return the digest of plain data.
+
+    >>> digest_of({"a": 1}) == digest_of({"a": 1.5})
+    False
+    """
+    text = json.dumps(value, sort_keys=True, allow_nan=False)
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+@cache
+def of_vectwin() -> str:
+    """Return the digest of this version and of all of its files that a result depends on, data included."""
+    found = hashlib.blake2b(version("vectwin").encode(), digest_size=12)
+    for file, name in sorted(_own_files(), key=lambda found: found[1]):
+        found.update(f"\n{name}\n{digest(file)}".encode())
+    return found.hexdigest()
+
+
+def _own_files() -> Iterator[tuple[Path, str]]:
+    """Yield files, and their names below the folder that all packages share."""
+    roots = [Path(package.__path__[0]) for package in _PACKAGES]
+    roots.append(Path(__file__).parent)
+    for root in roots:
+        for file in root.rglob("*"):
+            within = file.relative_to(root)
+            shows = root.name == "sim" and within.parts[0] in _SHOWING
+            if file.is_file() and not shows and "__pycache__" not in within.parts:
+                yield file, f"{root.name}/{within.as_posix()}"
+
+
+def of_scenario(scenario: Scenario) -> str:
+    """Return the digest of a scenario; files that it names count by their bytes, and policies with their code.
+
+    The policy that the scenario proposes does not count: a job says who decides.
+
+    Raises
+    ------
+    InputError : a file cannot be read, a policy is unknown
+    """
+    plain = _plain(scenario, lambda file: digest(Path(file)))
+    del plain["policy"]["name"]
+    names = [scenario.policy.fallback, *(event.name for event in scenario.timeline if isinstance(event, PolicySwap))]
+    return digest_of([plain, {name: contents(name) for name in names}])
+
+
+def place_of(scenario: Scenario) -> str:
+    """Return a digest that stays the same while files that a scenario names change, and when their folder moves."""
+    return digest_of(_plain(scenario, lambda file: Path(file).name))
+
+
+def _plain(scenario: Scenario, spell: Callable[[str], str]) -> dict[str, Any]:
+    """Return a scenario as plain data, with something else in place of the files that it names."""
+    data = scenario.model_dump(mode="json")
+    for table, key in file_entries(data):
+        table[key] = spell(table[key])
+    return data

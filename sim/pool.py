@@ -1,0 +1,126 @@
+"""Runs jobs: in this process, in processes of its own, or where an executor of the caller's takes them."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
+from pathlib import Path
+
+from physical.errors import InputError
+from sim.jobs import Finished, Job, perform
+from sim.store import Store
+
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+_TRIES = 3
+"""So often in a row workers may die without any run being finished."""
+
+
+class Pool:
+    """Finishes jobs, those of earlier commands from the store, the others by running them.
+
+    Parameters
+    ----------
+    directory : of the study, where every finished run is kept at once; None: nothing is kept
+    num_worker : processes; one is this process itself
+    executor : who runs the jobs, in place of processes of our own; it stays open
+    fresh : run again what is kept already
+
+    Raises
+    ------
+    InputError : a directory that cannot be written
+    """
+
+    def __init__(
+        self,
+        directory: str | Path | None,
+        *,
+        num_worker: int = 1,
+        executor: Executor | None = None,
+        fresh: bool = False,
+    ) -> None:
+        if num_worker < 1:
+            raise InputError(f"{num_worker} cannot work", where="--workers", accepted="an integer >= 1")
+        self._store = None if directory is None else Store(Path(directory))
+        self._num_worker = num_worker
+        self._executor = executor
+        self._fresh = fresh
+
+    def finish(self, jobs: Iterable[Job], progress: Callable[[int], None]) -> dict[Job, Finished]:
+        """Return what jobs gave.
+
+        progress : called with the number of jobs done
+
+        Raises
+        ------
+        InputError : a policy that refuses its scenario; workers that die
+        """
+        jobs = list(dict.fromkeys(jobs))
+        found: dict[Job, Finished] = {}
+        if self._store is not None and not self._fresh:
+            kept = ((job, self._store.get(job.key)) for job in jobs)
+            found = {job: finished for job, finished in kept if finished is not None}
+        progress(len(found))
+        for job, finished in self._run([job for job in jobs if job not in found]):
+            if self._store is not None:
+                self._store.put(job, finished)
+            found[job] = finished
+            progress(len(found))
+        return found
+
+    def _run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Finished]]:
+        """Yield jobs and what they gave, as they finish."""
+        if not jobs:
+            return
+        if self._executor is not None:
+            yield from _run_by(self._executor, jobs)
+        elif self._num_worker == 1:
+            yield from ((job, job.perform()) for job in jobs)
+        else:
+            yield from _run_by_workers(jobs, self._num_worker)
+
+
+def _run_by(executor: Executor, jobs: Sequence[Job]) -> Iterator[tuple[Job, Finished]]:
+    """Run jobs by an executor of the caller's, which goes on to live: it keeps none that nobody waits for."""
+    futures = _submitted(executor, jobs)
+    try:
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def _submitted(executor: Executor, jobs: Sequence[Job]) -> dict[Future[Finished], Job]:
+    return {executor.submit(perform, job): job for job in jobs}
+
+
+def _run_by_workers(jobs: Sequence[Job], num_worker: int) -> Iterator[tuple[Job, Finished]]:
+    """Run jobs in processes, each of one thread; when one of them dies, what was not finished begins again."""
+    from loky import ProcessPoolExecutor
+
+    left = dict.fromkeys(jobs)
+    tries = 0
+    while left:
+        pool = ProcessPoolExecutor(min(num_worker, len(left)), initializer=_ignore_interrupts, env=_ONE_THREAD)
+        try:
+            futures = _submitted(pool, [*left])
+            for future in as_completed(futures):
+                finished = future.result()
+                del left[futures[future]]
+                tries = 0
+                yield futures[future], finished
+        except BrokenExecutor as error:
+            tries += 1
+            if tries == _TRIES:
+                first = next(iter(left))
+                what = f"{len(left)} runs are left, the first of {first.entrant.name} with seed {first.seed}"
+                problem = f"workers died {tries} times without finishing a run; {what}"
+                raise InputError(problem, where="--workers", accepted="fewer of them, more memory") from error
+        finally:
+            pool.shutdown(wait=True, kill_workers=True)
+
+
+def _ignore_interrupts() -> None:
+    """Leave Ctrl-C to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,92 @@
+"""The results of runs: one row of Parquet each, in a folder that several processes may write at once."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from physical.errors import InputError
+from sim.jobs import Finished, Job
+from traces.whole import write_whole
+
+FOLDER = "runs"
+# Beside the summary, whose keys are columns, too.
+_OWN = ("key", "run_by", "policy", "seed", "slot_penalty", "delays")
+
+
+class Store:
+    """Keeps results below a directory, each in a file that appears at once and is named by the key of its job.
+
+    Two processes that finish the same job write the same row; the later file stays.
+
+    Parameters
+    ----------
+    directory : of the study; the files are in its folder ``runs``
+
+    Raises
+    ------
+    InputError : the directory cannot be made
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._folder = directory / FOLDER
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot be written: {error.strerror}", where=str(directory)) from None
+
+    def put(self, job: Job, finished: Finished) -> None:
+        """Keep a result.
+
+        Raises
+        ------
+        InputError : the file cannot be written
+        """
+        own = {
+            "key": job.key,
+            "run_by": version("vectwin"),
+            "policy": job.entrant.name,
+            "seed": job.seed,
+            "slot_penalty": finished.slot_penalty,
+            "delays": json.dumps(finished.delays),
+        }
+        row = {name: _column(name, value) for name, value in {**own, **finished.summary}.items()}
+        write_whole(pa.table(row), self._folder / f"{job.key}.parquet")
+
+    def get(self, key: str) -> Finished | None:
+        """Return a result of an earlier run, or None; a file that is damaged counts as none."""
+        return read_row(self._folder / f"{key}.parquet", key)
+
+
+def read_row(path: Path, key: str) -> Finished | None:
+    """Return the result in a file, or None if there is none with that key."""
+    try:
+        (row,) = pq.ParquetFile(path).read().to_pylist()
+        if row["key"] != key:
+            return None
+        penalty = np.array(row["slot_penalty"], dtype=np.float64)
+        delays = json.loads(row["delays"])
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+        return None
+    summary = {name: value for name, value in row.items() if name not in _OWN}
+    return Finished(summary, penalty, delays, reused=True)
+
+
+def _column(name: str, value: Any) -> pa.Array:
+    """Return a column of one row; what is not known has the type that it has in other rows."""
+    if name == "slot_penalty":
+        return pa.array([value], pa.list_(pa.float64()))
+    if value is None:
+        return pa.nulls(1, pa.bool_() if name == "stable" else pa.float64())
+    return pa.array([value])
+
+
+def is_begun(directory: Path) -> bool:
+    """Tell whether a directory holds results."""
+    return any((directory / FOLDER).glob("*.parquet"))

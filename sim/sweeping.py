@@ -1,0 +1,155 @@
+"""Compares policies at every point of a grid of scenario values."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from physical.errors import InputError
+from sim.comparing import Rules, check_baseline, checked_seeds
+from sim.entrants import Policies, entrants
+from sim.evaluation import Comparison, evaluate, write_runs
+from sim.export.output import whole_file
+from sim.jobs import Jobs, told_of
+from sim.pool import Pool
+from sim.scenario import Scenario
+
+Grid = dict[str, tuple[str, ...]]
+AnyScenario = Scenario | str | Path | Callable[[Sequence[str]], Scenario]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of the grid.
+
+    values : key -> value, as they were given
+    comparison : of the policies there
+    scenario : what was run there, as JSON
+    """
+
+    values: dict[str, str]
+    comparison: Comparison
+    scenario: str = ""
+
+
+def parse_grid(texts: Sequence[str]) -> Grid:
+    """Read ``KEY=a,b,c``, one text per key.
+
+    >>> parse_grid(["cost.time_weight=0.1,0.5", "time.num_slot=1"])
+    {'cost.time_weight': ('0.1', '0.5'), 'time.num_slot': ('1',)}
+    """
+    grid: Grid = {}
+    for text in texts:
+        key, equals, values = text.partition("=")
+        found = tuple(value.strip() for value in values.split(",") if value.strip())
+        if not equals or not key.strip() or not found or len(set(found)) < len(found):
+            raise InputError(f"{text!r} is not a key with different values", where="--grid", accepted="KEY=a,b,c")
+        if key.strip() in grid:
+            raise InputError("is given twice", where="--grid", key=key.strip())
+        grid[key.strip()] = found
+    return grid
+
+
+def sweep(
+    scenario: AnyScenario,
+    policies: Policies,
+    grid: Mapping[str, Iterable[Any]],
+    seeds: Iterable[int] = range(10),
+    out: str | Path | None = None,
+    *,
+    baseline: str | None = None,
+    warmup: int | None = None,
+    num_worker: int = 1,
+    executor: Executor | None = None,
+    fresh: bool = False,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> list[Point]:
+    """Run every policy with every seed at every point of a grid of scenario values, and compare at each point.
+
+    See `sim.compare` for policies, and for what is kept in `out` and when it is used again.
+
+    Parameters
+    ----------
+    scenario : or its name, or a TOML file, or what makes one, given ``KEY=VALUE`` settings
+    policies : names with options, paths with a class, classes, objects; a mapping says what tables call them
+    grid : dotted key of the scenario -> its values
+    seeds : of the runs, the same for every policy and point
+    out : directory of the sweep; None: nothing is kept
+    baseline : whom the others are compared with; by default the first
+    warmup : slots cut from every run for `penalty_mean`; None: one cut per point by MSER-5
+    num_worker : processes that run; one is this process itself
+    executor : who runs, in place of processes of our own
+    fresh : run again what is kept already
+    progress : called with the number of runs done, and of all
+
+    Raises
+    ------
+    InputError : a value that the scenario does not take, an unknown policy, a directory that cannot be written
+
+    >>> points = sweep("dtecn", ["edge-equal"], {"vehicles.num_vehicle": [2, 4], "time.num_slot": [5]}, seeds=[1])
+    >>> [point.values for point in points]
+    [{'vehicles.num_vehicle': '2', 'time.num_slot': '5'}, {'vehicles.num_vehicle': '4', 'time.num_slot': '5'}]
+    """
+    load = _loader(scenario)
+    who = entrants(policies)
+    reference = check_baseline(who, baseline)
+    chosen = checked_seeds(seeds)
+    spelled = {key: [_spell(value) for value in values] for key, values in grid.items()}
+    points = [dict(zip(spelled, values, strict=True)) for values in itertools.product(*spelled.values())]
+    scenarios, jobs = [], []
+    for values in points:
+        made = load([f"{key}={value}" for key, value in values.items()])
+        Rules(warmup).check(made.time.num_slot, len(chosen))
+        scenarios.append(made)
+        jobs.append(Jobs(made, who)(chosen))
+    pool = Pool(out, num_worker=num_worker, executor=executor, fresh=fresh)
+    all_jobs = dict.fromkeys(job for rows in jobs for row in rows.values() for job in row)
+    found = pool.finish(all_jobs, lambda done: progress(done, len(all_jobs)))
+    compared = []
+    for values, made, rows in zip(points, scenarios, jobs, strict=True):
+        runs = {policy: [found[job] for job in row] for policy, row in rows.items()}
+        compared.append(Point(values, evaluate(runs, chosen, reference, warmup), made.model_dump_json()))
+    if out is not None:
+        _write(compared, [told_of(rows, made) for rows, made in zip(jobs, scenarios, strict=True)], Path(out))
+    return compared
+
+
+def _loader(
+    scenario: AnyScenario,
+) -> Callable[[Sequence[str]], Scenario]:
+    """Return what makes the scenario of a point, given settings."""
+    if isinstance(scenario, Scenario):
+        return lambda settings: Scenario.from_dict(scenario.model_dump(mode="json"), settings=settings)
+    if isinstance(scenario, str | Path):
+        return partial(Scenario.load, scenario)
+    return scenario
+
+
+def _spell(value: Any) -> str:
+    """Spell a value as a setting has it.
+
+    >>> _spell(True), _spell(0.5), _spell("2 ms")
+    ('true', '0.5', '2 ms')
+    """
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def to_dict(points: Sequence[Point]) -> list[dict[str, Any]]:
+    """Return all statistics as plain data."""
+    return [{"values": point.values, **point.comparison.to_dict()} for point in points]
+
+
+def _write(points: Sequence[Point], made: Sequence[Mapping[str, Any]], directory: Path) -> None:
+    """Store the statistics as JSON, and all summaries as one Parquet table with a row per run."""
+    rows = [{**point.values, **row} for point in points for row in point.comparison.rows()]
+    write_runs(rows, directory / "runs.parquet")
+    told = [{**statistics, **more} for statistics, more in zip(to_dict(points), made, strict=True)]
+    text = json.dumps(told, indent=2, allow_nan=False)
+    with whole_file(directory / "sweep.json") as file:
+        file.write(f"{text}\n".encode())
