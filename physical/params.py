@@ -49,7 +49,7 @@ def _as_in_turn(value: object) -> object:
 
 
 class Time(Params):
-    """Slots: their number and length (the paper gives neither; we use 100 ms)."""
+    """Slots: their number, by default that of a trace of mobility or requests, and length (the paper gives neither)."""
 
     slot_duration_s: Annotated[Seconds, Field(gt=0)] = 0.1
     num_slot: Annotated[int, Field(ge=1)] = 1000

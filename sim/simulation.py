@@ -55,7 +55,7 @@ class RunResult:
     _tables: dict[str, list[pa.Table]]
 
     def table(self, name: str) -> pa.Table:
-        """Return a table of the trace: tasks, slots, vehicles, twin, decisions, events or messages.
+        """Return a table of the trace, such as tasks, slots, vehicles, entities, twin, decisions or events.
 
         Raises
         ------
@@ -157,7 +157,8 @@ def simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options
     streams = Streams(seed)
     directory = None if options.out is None else Path(options.out)
     writer = TraceWriter(directory, scenario.trace.part_rows, scenario.trace.part_seconds, keep=options.keep_tables)
-    world = World(scenario, decider, streams, writer, options.progress, num_slot=options.num_slot, speed=options.speed)
+    num_slot = scenario.time.num_slot if options.num_slot is None else min(options.num_slot, scenario.time.num_slot)
+    world = World(scenario, decider, streams, writer, options.progress, num_slot=num_slot, speed=options.speed)
     try:
         decider.reset(world.system, streams.policy_seed())
         with _interrupt_ends(world), _quiet_collector():
@@ -168,7 +169,6 @@ def simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options
             world.run()
     finally:
         decider.close()
-    num_slot = scenario.time.num_slot if options.num_slot is None else min(options.num_slot, scenario.time.num_slot)
     status = "interrupted" if world.num_slot_done < num_slot else "complete"
     wall_s = time.perf_counter() - begin
     digest = writer.digest()

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from physical.errors import InputError
 from traces import arrays
-from traces.digest import TableDigest, digest_of_digests
+from traces.digest import TableDigest, digest_of_run
 from traces.schema import SCHEMA_VERSION, TABLES, Column, Table
 
 MANIFEST = "manifest.json"
@@ -30,7 +30,7 @@ _NULLABLE = {
 }
 # A kill may leave the first tables of a part only; what they hold can then still be replayed. Decisions come before
 # all that they bring about, also the backlogs of vehicles.
-_CAUSES_FIRST = ("decisions", "vehicles", "prompts", "twin", "messages", "events", "slots", "jobs", "tasks")
+_CAUSES_FIRST = ("entities", "decisions", "vehicles", "prompts", "twin", "messages", "events", "slots", "jobs", "tasks")
 
 
 class TraceWriter:
@@ -112,16 +112,16 @@ class TraceWriter:
         self._part += 1
 
     def digest(self) -> str:
-        """Return the digest of all tables that every trace has."""
-        return digest_of_digests(self._named_digests(without=("messages",)))
+        """Return the digest of the run."""
+        return digest_of_run(self._named_digests())
 
-    def _named_digests(self, without: tuple[str, ...] = ()) -> list[tuple[str, str]]:
-        return [(name, digest.hex()) for name, digest in self._digests.items() if name not in without]
+    def _named_digests(self) -> dict[str, str]:
+        return {name: digest.hex() for name, digest in self._digests.items()}
 
     def close(self, status: str, summary: Mapping[str, Any]) -> None:
         """Close the last part and complete the manifest; `status` is "complete" or "interrupted"."""
         self.close_part()
-        digests = dict(self._named_digests())
+        digests = self._named_digests()
         self._manifest |= {"status": status, "digest": self.digest(), "digests": digests, "summary": dict(summary)}
         if self.directory is not None:
             self._write_manifest()

@@ -246,7 +246,19 @@ def print_json(value: object) -> None:
 def load(
     source: str, settings: Sequence[str] | None, slots: int | None = None, duration: str | None = None
 ) -> Scenario:
-    """Read a scenario with its settings, and with another length if one is given; durations become whole slots."""
+    """Read a scenario with its settings, and with another length if one is given; durations become whole slots.
+
+    What its files hold that cannot be is told on stderr.
+    """
+    from sim.exogenous import warnings
+
+    scenario = _load(source, settings, slots, duration)
+    for warning in warnings(scenario):
+        typer.echo(f"twin: warning: {warning}", err=True)
+    return scenario
+
+
+def _load(source: str, settings: Sequence[str] | None, slots: int | None, duration: str | None) -> Scenario:
     from sim.scenario import Scenario
 
     changes = [*(settings or ())]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from physical.errors import InputError
 from policies.extras import needs
+from sim.exogenous import length_of_inputs
 from sim.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -62,7 +63,11 @@ def parallel_env(
     from sim.env.event import EventEnvironment
 
     _check(reward, ("realised", "predicted", "own"), num_slot)
-    return EventEnvironment(_loaded(scenario), reward, num_slot, seed, show_waiting=show_waiting)
+    loaded = _loaded(scenario)
+    if num_slot is not None and num_slot > loaded.time.num_slot and length_of_inputs(loaded) is not None:
+        accepted = f"at most {loaded.time.num_slot}, for which the scenario takes its trace"
+        raise InputError(f"{num_slot} slots are too many", where="env", key="num_slot", accepted=accepted)
+    return EventEnvironment(loaded, reward, num_slot, seed, show_waiting=show_waiting)
 
 
 def fast_parallel_env(
