@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pettingzoo import ParallelEnv
 
 from physical.model import computing, rate
+from physical.seed import whole_seed
 from physical.system import System
 from policies.feasible import JOINT_FIELDS
 from sim.batch.episodes import EPISODE
@@ -43,7 +44,7 @@ class VehicleEnvironment(ParallelEnv[str, Numbers, Numbers]):
         self.observation_spaces = {
             agent: Box(-_BOUND, _BOUND, (num_seen,), np.float32) for agent in self.possible_agents
         }
-        self._next_seed = seed
+        self._next_seed = whole_seed(seed, where="env")
 
     def observation_space(self, agent: str) -> Box:
         """Return the space of what an agent sees."""
@@ -58,8 +59,8 @@ class VehicleEnvironment(ParallelEnv[str, Numbers, Numbers]):
 
     def _begin_episode(self, seed: int | None) -> int:
         """Revive all agents; return the seed of the episode."""
+        chosen = self._next_seed if seed is None else whole_seed(seed, where="reset")
         self.agents = list(self.possible_agents)
-        chosen = self._next_seed if seed is None else seed
         self._next_seed = chosen + EPISODE
         return chosen
 
