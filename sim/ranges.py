@@ -40,7 +40,7 @@ def check_ranges(scenario: Scenario) -> None:
     _check_floor(scenario)
 
 
-def check_num_slot(num_slot: int, slot_duration_s: float, key: str) -> None:
+def check_num_slot(num_slot: int, slot_duration_s: float, key: str, *, where: str = "") -> None:
     """Refuse more slots than the clock has room for.
 
     Raises
@@ -50,7 +50,7 @@ def check_num_slot(num_slot: int, slot_duration_s: float, key: str) -> None:
     most = HORIZON_NS // to_ns(slot_duration_s)
     if num_slot > most:
         accepted = f"at most {most} of {slot_duration_s:g} s: {HORIZON_S / 3600:.0f} hours, the clock's range"
-        raise InputError(f"{num_slot} slots are too many", key=key, accepted=accepted)
+        raise InputError(f"{num_slot} slots are too many", where=where, key=key, accepted=accepted)
 
 
 def _check_clock(scenario: Scenario) -> None:

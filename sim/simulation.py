@@ -29,9 +29,10 @@ from sim.stability import is_stable
 from sim.streams import Streams
 from sim.timeline import PolicySwap
 from sim.world import World
+from traces.folder import folder_for
 from traces.reader import Trace, in_key_order
 from traces.schema import TABLES
-from traces.writer import TraceWriter
+from traces.writer import MANIFEST, TraceWriter
 
 
 @dataclass(frozen=True)
@@ -136,11 +137,11 @@ def simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options
 
     Raises
     ------
-    InputError : a directory that holds a run already, a policy that refuses the scenario, a file that cannot be read
+    InputError : a directory that is not empty, a policy that refuses the scenario, a file that cannot be read
     """
     streams = Streams(seed)
     seed = streams.seed  # an int, whatever kind of integer was given
-    directory = None if options.out is None else Path(options.out)
+    directory = None if options.out is None else folder_for(options.out, (MANIFEST,), where="out")
     writer = TraceWriter(directory, scenario.trace.part_rows, scenario.trace.part_seconds, keep=options.keep_tables)
     world = World(scenario, decider, streams, writer, options.progress, num_slot=options.num_slot, speed=options.speed)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -80,7 +80,7 @@ def sweep(
     points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     scenarios = []
     for values in points:
-        scenario = load([f"{key}={value}" for key, value in values.items()])
+        scenario = _at(load, values)
         Rules(warmup).check(scenario.time.num_slot, len(seeds))
         scenarios.append(scenario.model_dump_json())
     jobs = {
@@ -96,6 +96,23 @@ def sweep(
         compared.append(Point(values, evaluate(runs, tuple(seeds), reference, warmup), scenarios[index]))
     _write(compared, directory)
     return compared
+
+
+def _at(load: Callable[[Sequence[str]], Scenario], values: Mapping[str, str]) -> Scenario:
+    """Return the scenario at a point of the grid; errors name the option that its values come from."""
+    try:
+        return load([f"{key}={value}" for key, value in values.items()])
+    except InputError as error:
+        # Settings of the caller's own are as wrong at every point.
+        inside = any(_is_inside(key, error.key) or _is_inside(error.key, key) for key in values)
+        spelled = not error.key and any(f"{key}={value}" in error.problem for key, value in values.items())
+        if error.where == "--set" and (inside or spelled):
+            error.where = "--grid"
+        raise
+
+
+def _is_inside(key: str, table: str) -> bool:
+    return f"{key}.".startswith(f"{table}.")
 
 
 def to_dict(points: Sequence[Point]) -> list[dict[str, Any]]:

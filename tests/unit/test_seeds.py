@@ -22,7 +22,7 @@ from sim.simulation import run
 from sim.streams import Streams
 
 _WRONG = [1.0, "1", None, True, np.True_, -1, np.float64(1.0), np.int64(-1), float("nan"), np.array([1]), 1j]
-_WHOLE = [1, np.int64(1), np.uint8(1), np.int32(1)]
+_WHOLE: list[Any] = [1, np.int64(1), np.uint8(1), np.int32(1)]
 _SHORT = Scenario.load("dtecn", ["time.num_slot=3", "vehicles.num_vehicle=2"])
 _LAYERS = Scenario.load("llm6g", ["vehicles.num_vehicle=2"])
 
