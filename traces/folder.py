@@ -39,6 +39,8 @@ def folder_for(
     except FileNotFoundError:
         return folder
     except NotADirectoryError:
+        if not folder.exists():  # it is to be below a file: whoever makes it says so
+            return folder
         raise InputError("is not a directory", where=str(folder), accepted=accepted) from None
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", where=str(folder)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Literal
 
 import numpy as np
@@ -163,6 +164,7 @@ def check_count(num_environment: int) -> None:
     ------
     InputError : less than one, or so many that seeds of two episodes would meet
     """
+    _check_whole(num_environment, "num_environment")
     if not 1 <= num_environment < EPISODE:
         raise InputError(f"{num_environment} is out of range", where="batch", key="num_environment", accepted="1 up")
 
@@ -181,6 +183,11 @@ def check_shape(name: str, values: Array, shape: tuple[int, ...]) -> None:
         raise InputError(f"{name} has shape {list(found)}", where="step", accepted=f"shape {list(shape)}")
 
 
+def _check_whole(number: object, key: str) -> None:
+    if isinstance(number, bool) or not isinstance(number, Integral):
+        raise InputError(f"{number!r} is not an integer", where="batch", key=key, accepted="1 up")
+
+
 def with_num_vehicle(scenario: Scenario, num_vehicle: int | None) -> Scenario:
     """Return the scenario with another number of vehicles.
 
@@ -190,6 +197,7 @@ def with_num_vehicle(scenario: Scenario, num_vehicle: int | None) -> Scenario:
     """
     if num_vehicle is None:
         return scenario
+    _check_whole(num_vehicle, "num_vehicle")
     if num_vehicle < 1:
         raise InputError(f"{num_vehicle} is too few", where="batch", key="num_vehicle", accepted="1 up")
     return scenario.model_copy(update={"vehicles": scenario.vehicles.model_copy(update={"num_vehicle": num_vehicle})})

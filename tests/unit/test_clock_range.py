@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from pydantic.fields import FieldInfo
 
 from physical.errors import InputError
 from physical.plane.ticks import HORIZON_NS, HORIZON_S, NEVER, ticks_from_ns, ticks_from_s
+from policies.registry import make
 from sim.cli.app import load
+from sim.delays import DelayCounts
 from sim.scenario import Scenario
 from sim.simulation import run
 from sim.validation import _models_in
@@ -143,3 +146,39 @@ def test_a_task_that_would_run_for_ever_has_spent_what_has_run(settings: list[st
     # Tasks of slot s run until the end, 4 - s slots of 0.1 s; each second costs kappa f^2 f = 1000 J.
     seconds = 2 * len(scenario.tasks) * 0.1 * (4 + 3 + 2 + 1)
     assert spent_j == pytest.approx(1000.0 * seconds, rel=1e-9)
+
+
+def test_a_task_that_is_lost_counts_with_the_floor_however_long_its_deadline() -> None:
+    longest = [f"tasks.{index}.deadline_s=70368" for index in range(3)]
+    scenario = Scenario.load("dtecn", ["time.num_slot=3", "network.access.loss=0.3", *longest])
+    summary = run(scenario, policy="edge-equal", seed=1).summary
+    # Uploads and results are lost; what ends takes a time that is as good as none of the deadline.
+    floor = Scenario.load("dtecn").objective.qos_floor
+    share = summary["tasks_dropped"] / summary["tasks_generated"]
+    assert 0.1 < share < 0.9
+    assert summary["qos_mean"] == pytest.approx(floor * share + (1.0 - share), abs=1e-4)
+
+
+def test_delays_are_counted_up_to_the_end_of_the_clock() -> None:
+    counts = DelayCounts(np.array([HORIZON_NS, 100]))
+    counts.add(0, np.array([HORIZON_NS // 100, HORIZON_NS]), num_ended=2)
+    counts.add(1, np.array([HORIZON_NS]), num_ended=1)
+    first, second = counts.to_dict()["counts"]
+    assert [index for index, count in enumerate(first) if count] == [0, 49]
+    assert second == []
+
+
+def test_a_deadline_of_a_language_model() -> None:
+    pytest.importorskip("llama_cpp", reason="needs the extra llm")
+    with pytest.raises(InputError, match=r"llm: deadline_ms 1e\+14 is out of range; at most 140737000"):
+        make("llm:deadline_ms=1e14")
+
+
+@pytest.mark.parametrize("at_s", ["1e10", "inf", "nan", "-1"])
+def test_times_of_a_record(at_s: str, tmp_path: Path) -> None:
+    run(Scenario.load("dtecn", ["time.num_slot=2"]), out=tmp_path / "run")
+    assert twin("branch", tmp_path / "run", "--at", at_s, "--policy", "random").complaint().startswith("twin: --at: ")
+    out = tmp_path / "a.json"
+    said = twin("export", tmp_path / "run", "--to", "perfetto", "--out", out, "--from", at_s).complaint()
+    assert said.startswith("twin: --from")
+    assert not out.exists()
