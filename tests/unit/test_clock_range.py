@@ -182,3 +182,9 @@ def test_times_of_a_record(at_s: str, tmp_path: Path) -> None:
     said = twin("export", tmp_path / "run", "--to", "perfetto", "--out", out, "--from", at_s).complaint()
     assert said.startswith("twin: --from")
     assert not out.exists()
+
+
+@pytest.mark.parametrize("speed", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_speed_that_is_none(speed: float) -> None:
+    with pytest.raises(InputError, match=r"run: speed: .* is no speed \(accepted: > 0; 1 is real time\)"):
+        run(Scenario.load("dtecn", ["time.num_slot=2"]), speed=speed)
