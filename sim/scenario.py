@@ -16,7 +16,7 @@ from physical import params as physical
 from physical.errors import InputError
 from physical.model import mobility
 from physical.params import Params
-from physical.plane.ticks import HORIZON_NS, NS_PER_S, to_ns
+from physical.plane.ticks import to_ns
 from physical.quantity import Seconds
 from physical.system import Crowd, System, build_system
 from sim.consistency import check_consistency
@@ -24,13 +24,13 @@ from sim.exogenous import length_of_inputs, mean_units, mobility_of
 from sim.files import file_entries
 from sim.motion import TraceMotion
 from sim.network import BASE_STATION, CLOUD, EDGE_SERVER, VEHICLE, NetworkParams
+from sim.ranges import check_ranges
 from sim.readings import readings
 from sim.timeline import Event, Timeline
 from sim.validation import check_plain, explain, place_of
 from twin.params import Twin
 
 _BUILT_IN = files("sim") / "scenarios"
-_NUM_VEHICLE_MAX = 1_000_000
 
 
 class PolicyChoice(Params):
@@ -94,19 +94,7 @@ class Scenario(Params):
         _check_names("tasks", [task.name for task in self.tasks], ())
         _check_names("rsus", [rsu.name for rsu in self.rsus], (VEHICLE, BASE_STATION, EDGE_SERVER, CLOUD))
         check_consistency(self)
-        if (self.vehicles.num_vehicle or 0) > _NUM_VEHICLE_MAX:
-            accepted = f"at most {_NUM_VEHICLE_MAX}"
-            raise InputError(f"{self.vehicles.num_vehicle} is too many", key="vehicles.num_vehicle", accepted=accepted)
-        slot_ns = to_ns(min(self.time.slot_duration_s, HORIZON_NS / NS_PER_S))
-        if slot_ns < 1:
-            problem = f"{self.time.slot_duration_s:g} s is too short"
-            raise InputError(problem, key="time.slot_duration_s", accepted="at least 1 ns, the clock's step")
-        if self.time.num_slot * slot_ns > HORIZON_NS:
-            accepted = f"at most {HORIZON_NS / 3.6e12:.0f} hours, the clock's range"
-            raise InputError(f"{self.time.num_slot} slots are too many", key="time.num_slot", accepted=accepted)
-        if self.mobility.ends == "renew" and self.num_vehicle > _NUM_VEHICLE_MAX:
-            problem = f"lets {self.num_vehicle} vehicles enter, which is too many"
-            raise InputError(problem, key="mobility.ends", accepted=f"at most {_NUM_VEHICLE_MAX} in a run")
+        check_ranges(self)
         return self
 
     @property

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from physical.errors import InputError
 from traces import arrays
 from traces.digest import TableDigest, digest_of_run
+from traces.folder import folder_for
 from traces.schema import SCHEMA_VERSION, TABLES, Column, Table
 
 MANIFEST = "manifest.json"
@@ -60,13 +61,14 @@ class TraceWriter:
 
         Raises
         ------
-        InputError : the directory cannot be made, or holds a trace already
+        InputError : the directory cannot be made, or holds anything
         """
         self._manifest = {"schema_version": SCHEMA_VERSION, "status": "running", **manifest}
         if self.directory is None:
             return
         if (self.directory / MANIFEST).exists():
             raise InputError("holds a run already", where=str(self.directory), accepted="a new or empty directory")
+        folder_for(self.directory)
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._write_manifest()

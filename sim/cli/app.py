@@ -281,6 +281,7 @@ def _load(source: str, settings: Sequence[str] | None, slots: int | None, durati
 
 
 def _whole_slots(text: str, slot_duration_s: float) -> int:
+    from physical.plane.ticks import HORIZON_S
     from physical.quantity import accepted, parse
 
     try:
@@ -289,5 +290,8 @@ def _whole_slots(text: str, slot_duration_s: float) -> int:
         raise InputError(f"{text!r} is not a duration", where="--duration", accepted=accepted("s")) from None
     if duration_s <= 0:
         raise InputError(f"{text!r} is out of range", where="--duration", accepted="> 0")
+    if duration_s > HORIZON_S:
+        accepted_ = f"at most {int(HORIZON_S)} s, the range of the clock"
+        raise InputError(f"{text!r} is out of range", where="--duration", accepted=accepted_)
     # 0.3 s are 3 slots of 0.1 s, although 0.3 / 0.1 is a little more than 3.
     return max(1, -int(-(duration_s / slot_duration_s - 1e-9) // 1))
