@@ -41,7 +41,7 @@ def folder_for(
     except NotADirectoryError:
         if not folder.exists():  # it is to be below a file: whoever makes it says so
             return folder
-        raise InputError("is not a directory", where=str(folder), accepted=accepted) from None
+        raise InputError("cannot be written into: it is a file", where=str(folder), accepted=accepted) from None
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", where=str(folder)) from None
     if any(name in marks for name in names):
