@@ -62,12 +62,14 @@ class LognormalDelay(Params):
 
     def quantile(self, probability: Any) -> Any:
         """Return the delay, s, that is not exceeded with `probability`."""
-        if not self.sigma:
+        if not self.sigma or not self.median_s:  # also of 0 s times a factor beyond any float
             return self.median_s + 0 * probability
         from scipy.special import ndtri  # takes a quarter of a second to import, and few scenarios need it
 
-        # A uniform number can be exactly 0; its quantile would be -inf, whose exponential is a fine 0.
-        return self.median_s * np.exp(self.sigma * ndtri(probability))
+        # A uniform number can be exactly 0; its quantile would be -inf, whose exponential is a fine 0. What is beyond
+        # any float is beyond the clock, too.
+        with np.errstate(over="ignore"):
+            return self.median_s * np.exp(self.sigma * ndtri(probability))
 
 
 def _constant(value: object) -> object:

@@ -22,6 +22,7 @@ from physical.quantity import (
     SizeRange,
     SpeedRange,
     TokenRange,
+    TraceSeconds,
     Watts,
 )
 
@@ -49,7 +50,7 @@ def _as_in_turn(value: object) -> object:
 
 
 class Time(Params):
-    """Slots: their number and length (the paper gives neither; we use 100 ms)."""
+    """Slots: their number, by default that of a trace of mobility or requests, and length (the paper gives neither)."""
 
     slot_duration_s: Annotated[Seconds, Field(gt=0)] = 0.1
     num_slot: Annotated[int, Field(ge=1)] = 1000
@@ -159,7 +160,7 @@ class Mobility(Params):
 
     kind: Literal["highway", "straight", "stationary", "area", "trace"] = "highway"
     file: str | None = None
-    begin_s: Seconds | None = None
+    begin_s: TraceSeconds | None = None
     length_m: Annotated[Metres, Field(gt=0)] = 1000.0
     num_lane: Annotated[int, Field(ge=1)] = 4
     lane_width_m: Annotated[Metres, Field(gt=0)] = 3.5
@@ -283,7 +284,7 @@ class Requests(Params):
 
     file: str
     speed: Annotated[float, Field(gt=0)] = 1.0
-    begin_s: Annotated[Seconds, Field(ge=0)] = 0.0
+    begin_s: Annotated[TraceSeconds, Field(ge=0)] = 0.0
 
 
 class TaskClass(Params):
@@ -374,14 +375,8 @@ class Objective(Params):
 
     def with_v_folded_in(self) -> Objective:
         """Return the same objective with V = 1 and the penalty's weights multiplied by V."""
-        return self.model_copy(
-            update={
-                "qos_weight": self.v * self.qos_weight,
-                "energy_weight": self.v * self.energy_weight,
-                "deadline_price": self.v * self.deadline_price,
-                "v": 1.0,
-            }
-        )
+        weights = {name: self.v * getattr(self, name) for name in ("qos_weight", "energy_weight", "deadline_price")}
+        return self.model_copy(update={**weights, "v": 1.0})
 
 
 class Cost(Params):

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from physical.plane.ticks import HORIZON_S
+
 _EXPONENT = {"": 0, "n": -9, "u": -6, "µ": -6, "μ": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12}
 _PREFIXED_UNITS = ("s", "Hz", "W", "m", "B", "J", "cycles")
 _RATES = {
@@ -24,6 +26,12 @@ _SPELLINGS: dict[str, dict[str, Decimal]] = {
     "deg": {"deg": Decimal(1), "rad": 180 / Decimal(math.pi)},
 }
 _NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
+TRACE_S_MAX = 9.2e9
+"""s: a time of a file may be counted from 1970; as whole ns it must fit int64, and so must a run that begins then."""
+SIZE_BYTES_MAX = 1e15
+"""Bytes: sizes are whole numbers, which doubles hold exactly up to 9 times as many."""
+_NUMBER_MAX = 1e30
+"""Of any quantity in its unit: products of a few of them are still numbers."""
 _QUANTITY = re.compile(rf"\s*({_NUMBER})\s*(\S.*?)\s*$")
 
 
@@ -115,16 +123,40 @@ def _finite(number: float, value: object, unit: str) -> float:
     return number
 
 
-def _parser(unit: str) -> BeforeValidator:
-    return BeforeValidator(lambda value: parse(value, unit))
+def clock_time(value: Any) -> float:
+    """Read a time or duration of the run in s: within the range of its clock, which counts in int64.
+
+    Raises
+    ------
+    ValueError : the value, and what is accepted
+
+    >>> clock_time("2 s")
+    2.0
+    """
+    return _limited(value, "s", HORIZON_S, f"at most {int(HORIZON_S)} s, the range of the clock")
 
 
-Seconds = Annotated[float, _parser("s")]
+def _limited(value: Any, unit: str, limit: float, accepted_: str) -> float:
+    number = parse(value, unit)
+    if abs(number) > limit:
+        raise ValueError(f"{value!r} is out of range; {accepted_}")
+    return number
+
+
+def _parser(unit: str, limit: float = _NUMBER_MAX) -> BeforeValidator:
+    accepted_ = f"at most {limit:.10g} {unit}"
+    return BeforeValidator(lambda value: _limited(value, unit, limit, accepted_))
+
+
+Seconds = Annotated[float, BeforeValidator(clock_time)]
+"""A time or duration on the run's clock, or of wall time."""
+TraceSeconds = Annotated[float, _parser("s", TRACE_S_MAX)]
+"""A time in a file that the run reads."""
 Hertz = Annotated[float, _parser("Hz")]
 Watts = Annotated[float, _parser("W")]
 Metres = Annotated[float, _parser("m")]
 MetresPerSecond = Annotated[float, _parser("m/s")]
-Bytes = Annotated[float, _parser("B")]
+Bytes = Annotated[float, _parser("B", SIZE_BYTES_MAX)]
 Cycles = Annotated[float, _parser("cycles")]
 Decibels = Annotated[float, _parser("dB")]
 

@@ -26,3 +26,15 @@ def quantize(values: Any) -> NDArray[np.float64]:
     """
     rounded: NDArray[np.float64] = np.asarray(values, dtype=np.float32).astype(np.float64)
     return rounded
+
+
+def quantize_position(position_m: Any) -> NDArray[np.float64]:
+    """Round positions [m] to multiples of 2^-14 m (61 um), wherever the origin of coordinates lies.
+
+    Single precision has steps of half a metre at the northings of UTM.
+
+    >>> float(quantize_position(5334000.456)) - 5334000.456 < 31e-6
+    True
+    """
+    rounded: NDArray[np.float64] = np.rint(np.asarray(position_m, dtype=np.float64) * 16384.0) / 16384.0
+    return rounded

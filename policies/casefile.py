@@ -23,7 +23,7 @@ from policies.cases import Case, CaseSet
 from policies.feasible import JOINT_FIELDS
 from traces.arrays import numbers_of, of_numbers, to_arrow
 from traces.digest import TableDigest
-from traces.schema import SCHEMA_VERSION, Column, Table
+from traces.schema import READABLE_VERSIONS, Column, Table
 from traces.whole import write_whole
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
@@ -203,8 +203,9 @@ def _check_schema(where: str, schema: pa.Schema, metadata: dict[bytes, bytes]) -
         problem = f"is a file of {table}" if table else "is none of our files"
         raise InputError(problem, where=where, accepted=_ACCEPTED)
     version = metadata.get(_VERSION, b"").decode("utf-8", "replace")
-    if version != str(SCHEMA_VERSION):
-        raise InputError(f"{version!r} is another version", where=where, key="version", accepted=str(SCHEMA_VERSION))
+    readable = [str(known) for known in READABLE_VERSIONS]
+    if version not in readable:
+        raise InputError(f"{version!r} is another version", where=where, key="version", accepted=", ".join(readable))
     for column in CASES.columns:
         indices = schema.get_all_field_indices(column.name)
         kind = schema.field(indices[0]).type if len(indices) == 1 else None

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from physical.errors import InputError
+from physical.seed import whole_seed
 from physical.system import System
 from policies.casefile import check_target, write_cases
 from policies.cases import Case, CaseSet, predicted_objective
@@ -123,6 +124,7 @@ def build(
         that cannot be written
     KeyboardInterrupt : by Ctrl-C; nothing is written
     """
+    seed = whole_seed(seed, where="cases")
     out = Path(out)
     check_target(out)
     needed = num_slot_for(num_case, every)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from simpy.core import Environment
 from simpy.events import Event
 from simpy.rt import RealtimeEnvironment
 
+from physical.errors import InputError
 from physical.phase import Phase
 
 
@@ -15,9 +17,15 @@ class Clock:
     """Schedules events at absolute times; `Phase` orders those of the same instant.
 
     speed : simulated seconds per second of wall time, at most; None: as fast as possible
+
+    Raises
+    ------
+    InputError : a speed that is no positive number
     """
 
     def __init__(self, speed: float | None = None) -> None:
+        if speed is not None and not 0 < speed < math.inf:
+            raise InputError(f"{speed:g} is no speed", where="run", key="speed", accepted="> 0; 1 is real time")
         self._realtime = None if speed is None else RealtimeEnvironment(0, factor=1e-9 / speed, strict=False)
         self.env = Environment(initial_time=0) if self._realtime is None else self._realtime
 

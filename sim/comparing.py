@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from physical.errors import InputError
+from physical.seed import whole_seeds
 from sim.contents import place_of
 from sim.entrants import Entrant, Policies, entrants
 from sim.evaluation import Comparison, evaluate, write_runs
@@ -18,7 +19,7 @@ from sim.export.output import whole_file
 from sim.jobs import Finished, Job, Jobs, JobsByPolicy, told_of
 from sim.pool import Pool
 from sim.scenario import Scenario
-from sim.streams import checked_seed
+from sim.store import folder_of_study
 
 SEEDS_CHECKED = 10
 """Seeds from which on a precision is checked: of fewer, the interval's own length is chance."""
@@ -88,23 +89,6 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     if not seeds or len(set(seeds)) < len(seeds):
         raise InputError(f"{text!r} does not name different seeds", where="--seeds", accepted=accepted)
     return tuple(seeds)
-
-
-def checked_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
-    """Return seeds as integers.
-
-    Raises
-    ------
-    InputError : none, one that is no integer >= 0, one that is given twice
-    """
-    accepted = "different integers >= 0, for example range(10)"
-    try:
-        found = tuple(checked_seed(seed) for seed in seeds)
-    except TypeError:  # one seed, in no list
-        raise InputError(f"{seeds!r} are no seeds", where="--seeds", accepted=accepted) from None
-    if not found or len(set(found)) < len(found):
-        raise InputError(f"{list(found)} are no different seeds", where="--seeds", accepted=accepted)
-    return found
 
 
 def check_baseline(who: Sequence[Entrant], baseline: str | None) -> str:
@@ -199,12 +183,12 @@ def compare(
     scenario = scenario if isinstance(scenario, Scenario) else Scenario.load(scenario)
     who = entrants(policies)
     reference = check_baseline(who, baseline)
-    chosen = checked_seeds(seeds)
+    chosen = whole_seeds(seeds, where="--seeds")
     rules = Rules(warmup, precision, seeds_max)
     rules.check(scenario.time.num_slot, len(chosen))
     if precision is not None:
         chosen = _continued(chosen, min(SEEDS_CHECKED, seeds_max) - len(chosen))
-    pool = Pool(out, num_worker=num_worker, executor=executor, fresh=fresh)
+    pool = Pool(folder_of_study(out), num_worker=num_worker, executor=executor, fresh=fresh)
     make = Jobs(scenario, who)
     found: dict[Job, Finished] = {}
     while True:

@@ -5,17 +5,17 @@ Most scenarios name none: what reads such files is imported inside the functions
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from physical.errors import InputError
-from physical.params import TaskClass
+from physical.params import Mobility, TaskClass
 from physical.plane.ticks import NS_PER_S, to_ns
-from traces.arrays import of_numbers
 
 if TYPE_CHECKING:
     from sim.scenario import Scenario
@@ -27,36 +27,105 @@ FOLDER = "inputs"
 def mobility_of(scenario: Scenario) -> tuple[MobilityTrace, int]:
     """Return the mobility trace during the run, and the time of the trace at which the run begins, ns.
 
+    Who is not there at any slot start is no vehicle of the run.
+
     Raises
     ------
     InputError : the file cannot be read, or nobody is on the road during the run
     """
-    file = scenario.mobility.file
+    file, slot_ns = scenario.mobility.file, to_ns(scenario.time.slot_duration_s)
     assert file is not None
-    duration_ns = scenario.time.num_slot * to_ns(scenario.time.slot_duration_s)
     begin_ns = None if scenario.mobility.begin_s is None else to_ns(scenario.mobility.begin_s)
-    return _cut(file, _version(file), begin_ns, duration_ns)
+    return _cut(file, _version(file), begin_ns, slot_ns, scenario.time.num_slot)
 
 
 @lru_cache(maxsize=4)
-def _cut(file: str, version: tuple[int, int], begin_ns: int | None, duration_ns: int) -> tuple[MobilityTrace, int]:
+def _cut(
+    file: str, version: tuple[int, int], begin_ns: int | None, slot_ns: int, num_slot: int
+) -> tuple[MobilityTrace, int]:
     from traces.exogenous import MobilityTrace, read_mobility
-    from traces.exogenous.schema import sorted_texts
+    from traces.exogenous.presence import Whereabouts, span_ns
 
     trace = _read(read_mobility, file, version)
     assert isinstance(trace, MobilityTrace)
-    time_ns = trace.column("t_ns")
-    begin_ns = int(time_ns.min()) if begin_ns is None else begin_ns
-    margin_ns = 2 * (trace.provenance.step_ns or NS_PER_S)
-    inside = (time_ns >= begin_ns - margin_ns) & (time_ns <= begin_ns + duration_ns + margin_ns)
-    if not inside.any():
-        span = f"{time_ns.min() / NS_PER_S:g} to {time_ns.max() / NS_PER_S:g} s"
+    first_ns, last_ns = span_ns(trace)
+    begin_ns = first_ns if begin_ns is None else begin_ns
+    found = Whereabouts.of(trace)
+    kept = found.needed(begin_ns, slot_ns, num_slot)
+    if not kept.any():
+        span = f"{first_ns / NS_PER_S:g} to {last_ns / NS_PER_S:g} s"
         raise InputError("nobody is on the road during the run", where=file, key="begin_s", accepted=span)
-    rows = trace.rows.filter(of_numbers(inside)).combine_chunks()
-    for name in ("entity_id", "kind"):  # only who is there counts as a vehicle
-        texts = sorted_texts(rows.column(name).combine_chunks())
-        rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), texts)
-    return MobilityTrace.of(rows, trace.provenance), begin_ns
+    return found.cut(trace, kept), begin_ns
+
+
+class Length(NamedTuple):
+    """How long a run may be with an input that it takes from a file.
+
+    num_slot : slots that begin before the input ends, or when it does; with requests also the next one, which has them
+    told : file, and what it holds
+    """
+
+    num_slot: int
+    told: str
+
+
+def length_of_inputs(scenario: Scenario) -> Length | None:
+    """Return how long the shortest input from a file is; None if there is none that ends.
+
+    Rates of a link trace do not end: they come round and round.
+
+    Raises
+    ------
+    InputError : a file cannot be read, or the run begins outside it
+    """
+    slot_ns = to_ns(scenario.time.slot_duration_s)
+    found = []
+    if scenario.mobility.file is not None:
+        found.append(_length_of_mobility(scenario.mobility, slot_ns))
+    for index, task in enumerate(scenario.tasks):
+        if task.requests is not None:
+            found.append(_length_of_requests(task, slot_ns, f"tasks.{index}.requests.begin_s"))
+    return min(found, default=None)
+
+
+def _length_of_mobility(mobility: Mobility, slot_ns: int) -> Length:
+    from traces.exogenous import MobilityTrace, read_mobility
+    from traces.exogenous.presence import span_ns
+
+    assert mobility.file is not None
+    trace = _read(read_mobility, mobility.file, _version(mobility.file))
+    assert isinstance(trace, MobilityTrace)
+    first_ns, last_ns = span_ns(trace)
+    begin_ns = first_ns if mobility.begin_s is None else to_ns(mobility.begin_s)
+    span = f"{first_ns / NS_PER_S:g} to {last_ns / NS_PER_S:g} s"
+    if not first_ns <= begin_ns <= last_ns:
+        when = "during the run" if begin_ns > last_ns else "when it begins"
+        raise InputError(f"nobody is on the road {when}", where=mobility.file, key="begin_s", accepted=span)
+    after = "" if begin_ns == first_ns else f", and the run begins at {begin_ns / NS_PER_S:g} s"
+    return Length((last_ns - begin_ns) // slot_ns + 1, f"the mobility trace {mobility.file} has {span}{after}")
+
+
+def _length_of_requests(task: TaskClass, slot_ns: int, key: str) -> Length:
+    assert task.requests is not None
+    file, end_ns = task.requests.file, requests_of(task).end_ns
+    begin_ns = to_ns(task.requests.begin_s)
+    if begin_ns > end_ns:
+        problem = f"{task.requests.begin_s:g} s is after the last request of {file}"
+        raise InputError(problem, key=key, accepted=f"0 to {end_ns / NS_PER_S:g} s")
+    speed = f" at speed {task.requests.speed:g}" if task.requests.speed != 1 else ""
+    after = f" from {task.requests.begin_s:g} s on" if begin_ns else ""
+    told = f"the request trace {file} has {(end_ns - begin_ns) / NS_PER_S:g} s{after}{speed}"
+    return Length(math.ceil((end_ns - begin_ns) / (task.requests.speed * slot_ns)) + 1, told)
+
+
+def warnings(scenario: Scenario) -> tuple[str, ...]:
+    """Return a sentence for what cannot be in the files that a run takes: a vehicle that jumps."""
+    if scenario.mobility.file is None:
+        return ()
+    from traces.exogenous.presence import jump_of
+
+    jump = jump_of(mobility_of(scenario)[0])
+    return (f"{scenario.mobility.file}: {jump}",) if jump else ()
 
 
 def requests_of(task: TaskClass) -> RequestTrace:
@@ -99,7 +168,8 @@ def store(scenario: Scenario, directory: Path) -> dict[str, Any]:
     found: dict[str, tuple[ExogenousTrace, dict[str, Any]]] = {}
     if scenario.mobility.file is not None:
         mobility, begin_ns = mobility_of(scenario)
-        found["mobility"] = (mobility, {"begin_s": begin_ns / NS_PER_S})
+        more: dict[str, Any] = {"begin_s": begin_ns / NS_PER_S, "entities": "entities"}
+        found["mobility"] = (mobility, {**more, "warnings": list(warnings(scenario))})
     for index, task in enumerate(scenario.tasks):
         if task.requests is not None:
             found[f"requests-{index}"] = (requests_of(task), {})

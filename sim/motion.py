@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,8 +11,7 @@ from numpy.typing import NDArray
 
 from physical.model import mobility
 from physical.params import Mobility
-from physical.plane.ticks import NS_PER_S
-from physical.quantize import freeze, quantize
+from physical.quantize import freeze, quantize, quantize_position
 from sim.streams import Streams
 
 if TYPE_CHECKING:
@@ -50,6 +50,9 @@ class Motion(Protocol):
     def course(self, first_slot: int, num_slot: int) -> Course:
         """Return the motion during some slots; they need not be asked for in order."""
 
+    def rounded(self, position_m: Floats) -> Floats:
+        """Round positions as those of this motion are rounded."""
+
 
 class GeneratedMotion:
     """Vehicles at constant speed that are there all the time: on a highway, straight on, at rest, or in a square."""
@@ -82,6 +85,10 @@ class GeneratedMotion:
         self._direction = np.where(quarter % 2 == 0, 1.0, -1.0)
         self._along_y = quarter >= 2
         self._heading_rad = np.array([0.0, np.pi, 0.5 * np.pi, -0.5 * np.pi])[quarter]
+
+    def rounded(self, position_m: Floats) -> Floats:
+        """Round positions to single precision."""
+        return quantize(position_m)
 
     def course(self, first_slot: int, num_slot: int) -> Course:
         """Return the motion during some slots, in closed form."""
@@ -133,6 +140,10 @@ class RenewedMotion:
         self._leave_s = left_s
         freeze(self._heading_rad)
 
+    def rounded(self, position_m: Floats) -> Floats:
+        """Round positions to single precision."""
+        return quantize(position_m)
+
     def course(self, first_slot: int, num_slot: int) -> Course:
         """Return the motion during some slots, in closed form; who is away rests where it enters, or has left."""
         time_s = (np.arange(first_slot, first_slot + num_slot) * self._slot_s)[:, np.newaxis]
@@ -146,43 +157,54 @@ class RenewedMotion:
 class TraceMotion:
     """Vehicles of a mobility trace: positions between two samples are interpolated, outside them a vehicle is away.
 
+    How far apart two samples may be follows from those of the vehicle itself, see `traces.exogenous.presence`.
+
     Parameters
     ----------
     trace : canonical rows
     begin_ns : time of the trace at which the run begins
     slot_ns : ns, length of a slot
+
+    Attributes
+    ----------
+    names : of the vehicles in the trace, [N], in their natural order: "2" is before "10"
+    kinds : [N], "" where the trace does not tell them
     """
 
     wraps_at_m: tuple[float | None, float | None] = (None, None)
 
     def __init__(self, trace: MobilityTrace, begin_ns: int, slot_ns: int) -> None:
-        time_ns, entity = trace.column("t_ns"), trace.column("entity_id").astype(np.int64)
-        order = np.lexsort((time_ns, entity))
-        time_ns, entity = time_ns[order], entity[order]
+        from traces.exogenous.presence import Whereabouts  # most runs take no trace
+
+        found = Whereabouts.of(trace)
+        self._visits = found
+        ids = trace.names("entity_id")
+        by_name = sorted(range(len(ids)), key=lambda code: natural(ids[code]))
+        self.names = [ids[code] for code in by_name]
+        self.num_vehicle = len(ids)
+        self._code = np.array(by_name, dtype=np.int64)
+        time_ns, order = found.time_ns, found.order
         self._begin_ns, self._slot_ns = begin_ns, slot_ns
-        self._origin_ns = int(time_ns.min())
-        self._stride = int(time_ns.max()) - self._origin_ns + 1
-        self._key = entity * self._stride + (time_ns - self._origin_ns)
-        self._time_ns = time_ns
-        self._entity = entity
+        # Numbers of times and not times: those of many vehicles, one after the other, are more ns than an integer has.
+        self._times_ns = np.unique(time_ns)
+        self._key = found.entity * len(self._times_ns) + np.searchsorted(self._times_ns, time_ns)
         self._x_m, self._y_m = trace.column("x_m")[order], trace.column("y_m")[order]
         self._speed_mps = trace.column("speed_mps").astype(np.float64)[order]
         self._heading_rad = np.nan_to_num(trace.column("heading_rad").astype(np.float64))[order]
-        self.num_vehicle = int(entity.max()) + 1
-        # A vehicle that is missing for longer than a step and a half has left and come back.
-        step_ns = trace.provenance.step_ns
-        self._gap_ns = NS_PER_S * 3600 if step_ns is None else step_ns * 3 // 2
-        counted = np.bincount(entity, minlength=self.num_vehicle)
-        self.typical_speed_mps = np.bincount(entity, weights=self._speed_mps, minlength=self.num_vehicle) / counted
+        counted = np.bincount(found.entity, minlength=self.num_vehicle)
+        mean_mps = np.bincount(found.entity, weights=self._speed_mps, minlength=self.num_vehicle) / counted
+        self.typical_speed_mps = mean_mps[self._code]
+        first = np.searchsorted(found.entity, self._code)
+        kinds = trace.rows.column("kind").combine_chunks()
+        self.kinds = [kinds[row].as_py() or "" for row in order[first].tolist()]
+
+    def rounded(self, position_m: Floats) -> Floats:
+        """Round positions to 61 um, wherever the origin of coordinates lies."""
+        return quantize_position(position_m)
 
     def num_present(self, num_slot: int) -> Ints:
         """Return how many vehicles are there at the starts of the first slots, [B]."""
-        gap_ns = np.diff(self._time_ns)
-        joined = (np.diff(self._entity) == 0) & (gap_ns <= self._gap_ns)
-        begin = np.flatnonzero(np.concatenate([[True], ~joined]))
-        end = np.append(begin[1:], len(self._key)) - 1
-        first = -(-(self._time_ns[begin] - self._begin_ns) // self._slot_ns)
-        last = (self._time_ns[end] - self._begin_ns) // self._slot_ns
+        first, last = self._visits.slots(self._begin_ns, self._slot_ns)
         there = (first <= last) & (last >= 0) & (first < num_slot)
         change = np.bincount(np.maximum(first[there], 0), minlength=num_slot + 1)
         change -= np.bincount(np.minimum(last[there] + 1, num_slot), minlength=num_slot + 1)
@@ -190,23 +212,35 @@ class TraceMotion:
 
     def course(self, first_slot: int, num_slot: int) -> Course:
         """Return the motion during some slots."""
+        known_ns, entity, code = self._visits.time_ns, self._visits.entity, self._code
         time_ns = self._begin_ns + np.arange(first_slot, first_slot + num_slot) * self._slot_ns
-        since_ns = np.clip(time_ns - self._origin_ns, -1, self._stride - 1)[:, np.newaxis]
-        vehicle = np.arange(self.num_vehicle)
-        before = np.searchsorted(self._key, vehicle * self._stride + since_ns, side="right") - 1
+        reached = np.searchsorted(self._times_ns, time_ns, side="right")[:, np.newaxis] - 1
+        before = np.searchsorted(self._key, code * len(self._times_ns) + reached, side="right") - 1
         after = np.minimum(before + 1, len(self._key) - 1)
-        mine_before = (before >= 0) & (self._entity[before] == vehicle)
-        mine_after = self._entity[after] == vehicle
+        mine_before = (before >= 0) & (entity[before] == code)
+        mine_after = entity[after] == code
         at = time_ns[:, np.newaxis]
-        exact = mine_before & (self._time_ns[before] == at)
-        gap_ns = self._time_ns[after] - self._time_ns[before]
-        between = mine_before & mine_after & (gap_ns <= self._gap_ns) & (gap_ns > 0)
+        exact = mine_before & (known_ns[before] == at)
+        gap_ns = known_ns[after] - known_ns[before]
+        between = mine_before & mine_after & (gap_ns <= self._visits.absent_after_ns[code]) & (gap_ns > 0)
         # Who is away rests at the nearest sample, so that nothing is without a place.
         left = np.where(mine_before, before, after)
-        weight = np.where(between & ~exact, (at - self._time_ns[before]) / np.maximum(gap_ns, 1), 0.0)
+        weight = np.where(between & ~exact, (at - known_ns[before]) / np.maximum(gap_ns, 1), 0.0)
         right = np.where(between, after, left)
         x_m = self._x_m[left] + weight * (self._x_m[right] - self._x_m[left])
         y_m = self._y_m[left] + weight * (self._y_m[right] - self._y_m[left])
         present = exact | between
         speed_mps = np.where(present, self._speed_mps[left], 0.0)
-        return Course(quantize(np.stack([x_m, y_m], axis=-1)), speed_mps, self._heading_rad[left], present)
+        position_m = self.rounded(np.stack([x_m, y_m], axis=-1))
+        return Course(position_m, speed_mps, self._heading_rad[left], present)
+
+
+def natural(name: str) -> tuple[tuple[str, int, str], ...]:
+    """Return what names sort by if digits in them count as numbers.
+
+    >>> sorted(["veh10", "veh2", "10", "2", "veh02"], key=natural)
+    ['2', '10', 'veh02', 'veh2', 'veh10']
+    """
+    parts = re.findall(r"([^0-9]*)([0-9]*)", name)
+    found = [(text, len(digits.lstrip("0")), digits.lstrip("0")) for text, digits in parts]
+    return (*found, (name, 0, ""))

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from physical.delay import ConstantDelay, Delay
 from physical.params import Params
-from physical.plane.ticks import NS_PER_S, to_ns
+from physical.plane.ticks import HORIZON_S, NS_PER_S, to_ns
 from physical.quantity import Seconds
 from twin.messages import LOST_NS
 
@@ -126,7 +126,7 @@ class Route:
         """Turn uniform numbers [..., num_draw] into what happens to messages [...]."""
         if uniform is None:
             total_s = sum(link.latency_s.quantile(0.5).item() for link in self.links)
-            return Passage(to_ns(total_s), None)
+            return Passage(to_ns(min(total_s, HORIZON_S)), None)
         draw = iter(np.moveaxis(uniform, -1, 0))
         latency_s = np.zeros(uniform.shape[:-1])
         lost: NDArray[np.bool_] | None = None

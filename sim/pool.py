@@ -41,7 +41,7 @@ class Pool:
     ) -> None:
         if num_worker < 1:
             raise InputError(f"{num_worker} cannot work", where="--workers", accepted="an integer >= 1")
-        self._store = None if directory is None else Store(Path(directory))
+        self._store = None if directory is None else Store(directory)
         self._num_worker = num_worker
         self._executor = executor
         self._fresh = fresh

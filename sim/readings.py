@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from physical.model import rate, units
+from sim import exogenous
 
 if TYPE_CHECKING:
     from sim.scenario import Scenario
@@ -32,10 +33,12 @@ def readings(scenario: Scenario) -> tuple[str, ...]:
 
 
 def warnings(scenario: Scenario) -> tuple[str, ...]:
-    """Return a sentence for each number that physics forbids: noise below that of a resistor at 290 K (kTB).
+    """Return a sentence for each number that physics forbids: too little noise, and vehicles that jump."""
+    return (*_noise_warnings(scenario), *exogenous.warnings(scenario))
 
-    Rates of a link trace have no noise.
-    """
+
+def _noise_warnings(scenario: Scenario) -> tuple[str, ...]:
+    """Find noise below that of a resistor at 290 K (kTB); rates of a link trace have none."""
     radio, system = scenario.radio, scenario.system()
     if radio.rate_file is not None:
         return ()

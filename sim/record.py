@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,15 @@ class Recorder:
         self._events: list[tuple[int, str, int, str]] = []
         self._keep_outcomes = keep_outcomes
         self._outcomes: list[tuple[int, float]] = []
+
+    def name_vehicles(self, names: Sequence[str], kinds: Sequence[str]) -> None:
+        """Record which vehicle of a trace is which, [N] each; "" for a kind that is not told."""
+        known = list(dict.fromkeys(kinds))
+        codes = np.array([known.index(kind) for kind in kinds], dtype=np.int32)
+        told = np.ma.MaskedArray(codes, mask=[not kind for kind in kinds])
+        vehicle = np.arange(len(names), dtype=np.int32)
+        rows = {"vehicle": vehicle, "vehicle_id": list(names), "kind": arrays.Coded(told, known)}
+        self._writer.add("entities", rows)
 
     def begin_slot(self, slot_index: int, states: VehicleStates) -> None:
         """Record the true states of a slot."""

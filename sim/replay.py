@@ -57,7 +57,7 @@ class RecordedRun:
         data = manifest["scenario"]
         if "inputs" in manifest:
             data = with_stored(data, self.trace.directory, manifest["inputs"])
-        self.scenario = Scenario.from_dict(data, where=where)
+        self.scenario = Scenario.from_dict(data, where=where, recorded=True)
         self.num_slot = self._num_slot()
 
     def _num_slot(self) -> int:
@@ -72,6 +72,12 @@ class RecordedRun:
         ends.append((decided_ns + latency_ns) // to_ns(self.scenario.time.slot_duration_s))
         known = max((int(found.max()) + 1 for found in ends if found.size), default=0)
         return min(known, self.scenario.time.num_slot)
+
+    @property
+    def vehicle_names(self) -> list[str]:
+        """The names that the mobility trace of the run gives its vehicles, by number; empty without one."""
+        names: list[str] = self.tables["entities"].column("vehicle_id").to_pylist()
+        return names
 
     def rulings(self) -> dict[int, Ruling]:
         """Return what was decided, by slot."""

@@ -16,21 +16,21 @@ from physical import params as physical
 from physical.errors import InputError
 from physical.model import mobility
 from physical.params import Params
-from physical.plane.ticks import HORIZON_NS, NS_PER_S, to_ns
+from physical.plane.ticks import to_ns
 from physical.quantity import Seconds
 from physical.system import Crowd, System, build_system
 from sim.consistency import check_consistency
-from sim.exogenous import mean_units, mobility_of
+from sim.exogenous import length_of_inputs, mean_units, mobility_of
 from sim.files import file_entries
 from sim.motion import TraceMotion
 from sim.network import BASE_STATION, CLOUD, EDGE_SERVER, VEHICLE, NetworkParams
+from sim.ranges import check_ranges
 from sim.readings import readings
 from sim.timeline import Event, Timeline
-from sim.validation import check_plain, explain
+from sim.validation import check_plain, explain, place_of
 from twin.params import Twin
 
 _BUILT_IN = files("sim") / "scenarios"
-_NUM_VEHICLE_MAX = 1_000_000
 
 
 class PolicyChoice(Params):
@@ -94,19 +94,7 @@ class Scenario(Params):
         _check_names("tasks", [task.name for task in self.tasks], ())
         _check_names("rsus", [rsu.name for rsu in self.rsus], (VEHICLE, BASE_STATION, EDGE_SERVER, CLOUD))
         check_consistency(self)
-        if (self.vehicles.num_vehicle or 0) > _NUM_VEHICLE_MAX:
-            accepted = f"at most {_NUM_VEHICLE_MAX}"
-            raise InputError(f"{self.vehicles.num_vehicle} is too many", key="vehicles.num_vehicle", accepted=accepted)
-        slot_ns = to_ns(min(self.time.slot_duration_s, HORIZON_NS / NS_PER_S))
-        if slot_ns < 1:
-            problem = f"{self.time.slot_duration_s:g} s is too short"
-            raise InputError(problem, key="time.slot_duration_s", accepted="at least 1 ns, the clock's step")
-        if self.time.num_slot * slot_ns > HORIZON_NS:
-            accepted = f"at most {HORIZON_NS / 3.6e12:.0f} hours, the clock's range"
-            raise InputError(f"{self.time.num_slot} slots are too many", key="time.num_slot", accepted=accepted)
-        if self.mobility.ends == "renew" and self.num_vehicle > _NUM_VEHICLE_MAX:
-            problem = f"lets {self.num_vehicle} vehicles enter, which is too many"
-            raise InputError(problem, key="mobility.ends", accepted=f"at most {_NUM_VEHICLE_MAX} in a run")
+        check_ranges(self)
         return self
 
     @property
@@ -188,16 +176,39 @@ class Scenario(Params):
         where: str = "scenario",
         settings: Iterable[str] = (),
         origin: Mapping[str, str] | None = None,
+        recorded: bool = False,
     ) -> Scenario:
-        """Validate a scenario that is given as nested dictionaries; see `load`."""
+        """Validate a scenario that is given as nested dictionaries; see `load`.
+
+        Without `time.num_slot` it is as long as the shortest trace of mobility or of requests that it takes.
+
+        recorded : of a run that has been made, which may have been longer than its trace in version 2
+        """
         merged = _copy(data)
         keys = [_apply_setting(merged, setting) for setting in settings]
         origin = {**dict.fromkeys(keys, "--set"), **(origin or {})}
         check_plain(merged, cls, where, origin)
+        scenario = cls._validated(merged, where, origin)
+        longest = None if recorded else length_of_inputs(scenario)
+        if longest is None:
+            return scenario
+        if "num_slot" not in scenario.time.model_fields_set:
+            merged["time"] = {**scenario.time.model_dump(exclude_unset=True), "num_slot": longest.num_slot}
+            return cls._validated(merged, where, origin)
+        if scenario.time.num_slot > longest.num_slot:
+            slot_s, key = scenario.time.slot_duration_s, "time.num_slot"
+            length = f"{scenario.time.num_slot} slots of {slot_s:g} s ({scenario.time.num_slot * slot_s:g} s)"
+            accepted = f"at most {longest.num_slot}; a scenario that gives none is as long as the trace"
+            problem = f"{length} are too many: {longest.told}"
+            raise InputError(problem, where=place_of(key, where, origin), key=key, accepted=accepted)
+        return scenario
+
+    @classmethod
+    def _validated(cls, data: Mapping[str, Any], where: str, origin: Mapping[str, str]) -> Scenario:
         try:
-            return cls.model_validate(merged)
+            return cls.model_validate(data)
         except ValidationError as error:
-            raise explain(error, cls, merged, where, origin) from None
+            raise explain(error, cls, data, where, origin) from None
 
     def readings(self) -> tuple[str, ...]:
         """Return a sentence for each reading of a paper that the scenario keeps and that no hardware has.

@@ -29,9 +29,10 @@ from sim.stability import is_stable
 from sim.streams import Streams
 from sim.timeline import PolicySwap
 from sim.world import World
+from traces.folder import folder_for
 from traces.reader import Trace, in_key_order
 from traces.schema import TABLES
-from traces.writer import TraceWriter
+from traces.writer import MANIFEST, TraceWriter
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class RunResult:
     _tables: dict[str, list[pa.Table]]
 
     def table(self, name: str) -> pa.Table:
-        """Return a table of the trace: tasks, slots, vehicles, twin, decisions, events or messages.
+        """Return a table of the trace, such as tasks, slots, vehicles, entities, twin, decisions or events.
 
         Raises
         ------
@@ -92,7 +93,8 @@ def run(
 
     Raises
     ------
-    InputError : unknown policy or option, a policy by path in the scenario, a directory that holds a run already
+    InputError : unknown policy or option, a policy by path in the scenario, a seed that is no integer >= 0, a
+        directory that is not empty
 
     >>> result = run(Scenario.load("dtecn", ["time.num_slot=3"]), policy="local-only", seed=1)
     >>> result.summary["tasks_generated"], result.table("tasks").num_rows
@@ -152,12 +154,14 @@ def simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options
 
     Raises
     ------
-    InputError : a directory that holds a run already, a policy that refuses the scenario, a file that cannot be read
+    InputError : a directory that is not empty, a policy that refuses the scenario, a file that cannot be read
     """
     streams = Streams(seed)
-    directory = None if options.out is None else Path(options.out)
+    seed = streams.seed  # an int, whatever kind of integer was given
+    directory = None if options.out is None else folder_for(options.out, (MANIFEST,), where="out")
     writer = TraceWriter(directory, scenario.trace.part_rows, scenario.trace.part_seconds, keep=options.keep_tables)
-    world = World(scenario, decider, streams, writer, options.progress, num_slot=options.num_slot, speed=options.speed)
+    num_slot = scenario.time.num_slot if options.num_slot is None else min(options.num_slot, scenario.time.num_slot)
+    world = World(scenario, decider, streams, writer, options.progress, num_slot=num_slot, speed=options.speed)
     try:
         decider.reset(world.system, streams.policy_seed())
         with _interrupt_ends(world), _quiet_collector():
@@ -168,7 +172,6 @@ def simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options
             world.run()
     finally:
         decider.close()
-    num_slot = scenario.time.num_slot if options.num_slot is None else min(options.num_slot, scenario.time.num_slot)
     status = "interrupted" if world.num_slot_done < num_slot else "complete"
     wall_s = time.perf_counter() - begin
     digest = writer.digest()
@@ -214,13 +217,16 @@ def _interrupt_ends(world: World) -> Iterator[None]:
 def _quiet_collector() -> Iterator[None]:
     """Keep the garbage collector from walking the world again and again: it makes no cycles while it runs."""
     threshold = gc.get_threshold()
-    gc.freeze()
+    freezes = not gc.get_freeze_count()  # what a caller has frozen, or a run around this one, stays frozen
+    if freezes:
+        gc.freeze()
     gc.set_threshold(100_000, *threshold[1:])
     try:
         yield
     finally:
         gc.set_threshold(*threshold)
-        gc.unfreeze()
+        if freezes:
+            gc.unfreeze()
 
 
 def _summary(world: World, wall_s: float) -> dict[str, Any]:

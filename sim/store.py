@@ -13,9 +13,11 @@ import pyarrow.parquet as pq
 
 from physical.errors import InputError
 from sim.jobs import Finished, Job
+from traces.folder import folder_for
 from traces.whole import write_whole
 
 FOLDER = "runs"
+_MARKS = ("compare.json", "sweep.json")
 # Beside the summary, whose keys are columns, too.
 _OWN = ("key", "run_by", "policy", "seed", "slot_penalty", "delays")
 
@@ -34,8 +36,8 @@ class Store:
     InputError : the directory cannot be made
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._folder = directory / FOLDER
+    def __init__(self, directory: str | Path) -> None:
+        self._folder = Path(directory) / FOLDER
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -85,6 +87,17 @@ def _column(name: str, value: Any) -> pa.Array:
     if value is None:
         return pa.nulls(1, pa.bool_() if name == "stable" else pa.float64())
     return pa.array([value])
+
+
+def folder_of_study(out: str | Path | None) -> Path | None:
+    """Return the directory of a comparison or a sweep: a new one, an empty one, or that of an earlier one.
+
+    Raises
+    ------
+    InputError : it holds something else
+    """
+    what = "an earlier comparison or sweep"
+    return None if out is None else folder_for(out, _MARKS, (FOLDER, "runs.parquet", "*.tmp"), what=what)
 
 
 def is_begun(directory: Path) -> bool:

@@ -9,6 +9,8 @@ from numpy.random import Generator, Philox
 from numpy.random.bit_generator import ISeedSequence
 from numpy.typing import NDArray
 
+from physical.seed import whole_seed
+
 
 class _Key(ISeedSequence):
     """Hands a key to Philox, whose own `key` argument first asks the operating system for entropy: thrice the time."""
@@ -27,6 +29,10 @@ class Streams:
     A stream's key is a hash of (seed, purpose, entity), so that adding a vehicle or swapping the policy never changes
     another stream. Philox is counter-based: streams with different keys do not overlap.
 
+    Raises
+    ------
+    InputError : a seed that is no integer >= 0
+
     >>> a = Streams(1).generator("tasks", "vehicle-3").random()
     >>> b = Streams(1)
     >>> _ = b.generator("channel", "vehicle-3").random()
@@ -35,7 +41,7 @@ class Streams:
     """
 
     def __init__(self, seed: int) -> None:
-        self.seed = seed
+        self.seed = whole_seed(seed, where="run")
 
     def generator(self, purpose: str, entity: str) -> Generator:
         """Return a generator at the start of the stream."""
@@ -54,8 +60,3 @@ class Streams:
     def policy_seed(self) -> int:
         """Return the seed that the policy gets."""
         return int(self.generator("policy", "policy").integers(2**63))
-
-
-def checked_seed(seed: int) -> int:
-    """Return it."""
-    return int(seed)

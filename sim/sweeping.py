@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from physical.errors import InputError
-from sim.comparing import Rules, check_baseline, checked_seeds
+from physical.seed import whole_seeds
+from sim.comparing import Rules, check_baseline
 from sim.entrants import Policies, entrants
 from sim.evaluation import Comparison, evaluate, write_runs
 from sim.export.output import whole_file
 from sim.jobs import Jobs, told_of
 from sim.pool import Pool
 from sim.scenario import Scenario
+from sim.store import folder_of_study
 
 Grid = dict[str, tuple[str, ...]]
 AnyScenario = Scenario | str | Path | Callable[[Sequence[str]], Scenario]
@@ -99,25 +101,43 @@ def sweep(
     load = _loader(scenario)
     who = entrants(policies)
     reference = check_baseline(who, baseline)
-    chosen = checked_seeds(seeds)
+    chosen = whole_seeds(seeds, where="--seeds")
     spelled = {key: [_spell(value) for value in values] for key, values in grid.items()}
     points = [dict(zip(spelled, values, strict=True)) for values in itertools.product(*spelled.values())]
     scenarios, jobs = [], []
     for values in points:
-        made = load([f"{key}={value}" for key, value in values.items()])
+        made = _at(load, values)
         Rules(warmup).check(made.time.num_slot, len(chosen))
         scenarios.append(made)
         jobs.append(Jobs(made, who)(chosen))
-    pool = Pool(out, num_worker=num_worker, executor=executor, fresh=fresh)
+    directory = folder_of_study(out)
+    pool = Pool(directory, num_worker=num_worker, executor=executor, fresh=fresh)
     all_jobs = dict.fromkeys(job for rows in jobs for row in rows.values() for job in row)
     found = pool.finish(all_jobs, lambda done: progress(done, len(all_jobs)))
     compared = []
     for values, made, rows in zip(points, scenarios, jobs, strict=True):
         runs = {policy: [found[job] for job in row] for policy, row in rows.items()}
         compared.append(Point(values, evaluate(runs, chosen, reference, warmup), made.model_dump_json()))
-    if out is not None:
-        _write(compared, [told_of(rows, made) for rows, made in zip(jobs, scenarios, strict=True)], Path(out))
+    if directory is not None:
+        _write(compared, [told_of(rows, made) for rows, made in zip(jobs, scenarios, strict=True)], directory)
     return compared
+
+
+def _at(load: Callable[[Sequence[str]], Scenario], values: Mapping[str, str]) -> Scenario:
+    """Return the scenario at a point of the grid; errors name the option that its values come from."""
+    try:
+        return load([f"{key}={value}" for key, value in values.items()])
+    except InputError as error:
+        # Settings of the caller's own are as wrong at every point.
+        inside = any(_is_inside(key, error.key) or _is_inside(error.key, key) for key in values)
+        spelled = not error.key and any(f"{key}={value}" in error.problem for key, value in values.items())
+        if error.where == "--set" and (inside or spelled):
+            error.where = "--grid"
+        raise
+
+
+def _is_inside(key: str, table: str) -> bool:
+    return f"{key}.".startswith(f"{table}.")
 
 
 def _loader(

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from physical.errors import InputError
 from policies.marl import apg, ddpg, maddpg
+from policies.marl.isolation import training_seed
 from policies.marl.training import Factory, Progress, Trained
 from policies.marl.weights import Manifest, write
 from sim.batch import BatchEnvironment
@@ -145,6 +146,7 @@ def train(job: Job, out: Path, *, resume: bool = False, progress: Progress = lam
         raise InputError(f"{out} has another ending", where="--out", accepted="a file ending in .safetensors")
     if not out.parent.is_dir():
         raise InputError(f"{out.parent} is no directory", where="--out", accepted="a file in a directory that exists")
+    job = dataclasses.replace(job, seed=training_seed(job.seed))
     chosen = _choose(job)
     checkpoint = out.with_suffix(".checkpoint")
     trained = chosen.train(

@@ -26,6 +26,7 @@ from sim.deciders import Decider
 from sim.inputs import Block, Inputs
 from sim.ledger import ClosedSlot
 from sim.messages import MessageLog
+from sim.motion import TraceMotion
 from sim.network import Passage
 from sim.record import Recorder
 from sim.scenario import Scenario
@@ -198,10 +199,13 @@ class World:
             biases,
             self._inputs.fading_correlation,
             self._inputs.motion.wraps_at_m,
+            self._inputs.motion.rounded,
         )
 
     def run(self) -> None:
         """Simulate all slots."""
+        if isinstance(motion := self._inputs.motion, TraceMotion):
+            self.recorder.name_vehicles(motion.names, motion.kinds)
         self.clock.start()
         self.clock.env.run(until=self._end)
         self.close()

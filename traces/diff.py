@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from traces.digest import bits
 from traces.schema import TABLES, Table
 
-ORDER = ("vehicles", "twin", "decisions", "prompts", "messages", "events", "tasks", "jobs", "slots")
+ORDER = ("entities", "vehicles", "twin", "decisions", "prompts", "messages", "events", "tasks", "jobs", "slots")
 """Causes before effects: the first difference in this order is the one to look at. Columns of effects come last."""
 
 

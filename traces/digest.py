@@ -7,7 +7,7 @@ constants. Two tables have equal digests if they hold the same rows. It guards a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ UInt64s = NDArray[np.uint64]
 
 # A block's columns stay in the processor's cache while they are mixed.
 _BLOCK_BYTES = 2**22
+_NO_ROWS = "-0"  # how the digest of an empty table ends
 _NULL = np.uint64(0x9E3779B97F4A7C15)
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
@@ -86,9 +87,16 @@ def _array_bits(array: pa.Array, column: Column) -> UInt64s:
     if pa.types.is_list(column.type):
         return _list_bits(array)
     numbers, null = numbers_of(array)
-    if null is None:
-        return _number_bits(numbers)
-    return np.where(null, _NULL, _number_bits(numbers))
+    found = _short_bits(numbers) if column.single else _number_bits(numbers)
+    return found if null is None else np.where(null, _NULL, found)
+
+
+def _short_bits(numbers: NDArray[np.float64]) -> UInt64s:
+    """Return the bits of single precision where that holds a number, and else those of double precision."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        short = numbers.astype(np.float32)
+    fits = (short == numbers) | np.isnan(numbers)
+    return _number_bits(short) if fits.all() else np.where(fits, _number_bits(short), _number_bits(numbers))
 
 
 def _number_bits(numbers: NDArray[Any]) -> UInt64s:
@@ -131,6 +139,13 @@ def _sum_by_row(values: UInt64s, length: NDArray[np.int64]) -> UInt64s:
     ends = np.cumsum(length)
     difference: UInt64s = total[ends] - total[ends - length]
     return difference
+
+
+def digest_of_run(digests: Mapping[str, str]) -> str:
+    """Combine the digests of the tables of a run: of all but messages, which may be left out, and of names if any."""
+    counted = [item for item in digests.items() if item[0] not in {"messages", "entities"}]
+    names = digests.get("entities", _NO_ROWS)
+    return digest_of_digests(counted if names.endswith(_NO_ROWS) else [*counted, ("entities", names)])
 
 
 def digest_of_digests(digests: Sequence[tuple[str, str]]) -> str:

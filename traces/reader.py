@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from physical.errors import InputError
 from traces.digest import TableDigest
-from traces.schema import SCHEMA_VERSION, TABLES
+from traces.schema import READABLE_VERSIONS, TABLES
 from traces.writer import MANIFEST
 
 
@@ -33,8 +33,8 @@ class Trace:
             version = self.manifest["schema_version"]
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise InputError(f"is not a manifest: {error!r}", where=str(path)) from error
-        if version != SCHEMA_VERSION:
-            accepted = str(SCHEMA_VERSION)
+        if version not in READABLE_VERSIONS:
+            accepted = ", ".join(map(str, READABLE_VERSIONS))
             raise InputError(
                 f"{version!r} is another version", where=str(path), key="schema_version", accepted=accepted
             )

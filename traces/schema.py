@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+READABLE_VERSIONS = (2, 3)
+"""Version 2 had positions in single precision, and no table `entities`; what it wrote is read as it was meant."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,7 @@ class Column:
     digested : False for what differs between two runs of the same thing, such as wall times
     noisy : values hardly repeat; an imported file keeps no dictionary of them
     effect : in a table of what the world does whatever anybody decides, what earlier decisions have led to
+    single : values that single precision holds count for the digest as such, so that it is that of version 2
     """
 
     name: str
@@ -25,15 +28,17 @@ class Column:
     digested: bool = True
     noisy: bool = False
     effect: bool = False
+    single: bool = False
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table; `key` orders its rows when it is read."""
+    """One table; `key` orders its rows when it is read, and `since` is the version in which it came."""
 
     name: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]
+    since: int = 2
 
     def schema(self) -> pa.Schema:
         """Return the Arrow schema, units in the metadata of the columns."""
@@ -46,12 +51,17 @@ class Table:
 _INT32, _INT64, _FLOAT, _BOOL = pa.int32(), pa.int64(), pa.float64(), pa.bool_()
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 OUTCOME = pa.dictionary(pa.int8(), pa.string())
-_SINGLE = pa.float32()  # positions and gains are quantised to it, see physical.quantize
+_SINGLE = pa.float32()  # gains are quantised to it, see physical.quantize
 _FLOATS = pa.list_(_FLOAT)
 
 
 def _time(name: str) -> Column:
     return Column(name, _INT64, "ns")
+
+
+def _place(name: str) -> Column:
+    """Return a column of positions: generated ones are quantised to single precision, those of traces are not."""
+    return Column(name, _FLOAT, "m", single=True)
 
 
 TASKS = Table(
@@ -135,8 +145,8 @@ VEHICLES = Table(
     (
         Column("slot", _INT32),
         Column("vehicle", _INT32),
-        Column("x_m", _SINGLE, "m"),
-        Column("y_m", _SINGLE, "m"),
+        _place("x_m"),
+        _place("y_m"),
         Column("speed_mps", _FLOAT, "m/s"),
         Column("channel_gain", _SINGLE),
         Column("uplink_rate_bps", _FLOAT, "bit/s"),
@@ -155,8 +165,8 @@ TWIN = Table(
         Column("vehicle", _INT32),
         Column("age_of_information_s", _FLOAT, "s"),
         Column("estimation_bias_hz", _FLOAT, "Hz"),
-        Column("estimated_x_m", _SINGLE, "m"),
-        Column("estimated_y_m", _SINGLE, "m"),
+        _place("estimated_x_m"),
+        _place("estimated_y_m"),
         Column("estimated_channel_gain", _SINGLE),
         Column("estimated_cpu_backlog_cycles", _FLOAT, "cycles", effect=True),
         Column("estimated_uplink_backlog_bytes", _FLOAT, "B", effect=True),
@@ -252,4 +262,21 @@ MESSAGES = Table(
 A lost message has no delivery time.
 """
 
-TABLES = {table.name: table for table in (TASKS, JOBS, SLOTS, VEHICLES, TWIN, DECISIONS, PROMPTS, EVENTS, MESSAGES)}
+ENTITIES = Table(
+    "entities",
+    ("vehicle",),
+    (
+        Column("vehicle", _INT32),
+        Column("vehicle_id", pa.string()),
+        Column("kind", _TEXT),
+    ),
+    since=3,
+)
+"""Which vehicle of a mobility trace has which number in the other tables; no rows in a run without such a trace.
+
+Numbers are in the natural order of the names: "2" comes before "10". `kind` is null where the source does not tell it.
+"""
+
+TABLES = {
+    table.name: table for table in (TASKS, JOBS, SLOTS, VEHICLES, TWIN, DECISIONS, PROMPTS, EVENTS, MESSAGES, ENTITIES)
+}

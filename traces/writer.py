@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from physical.errors import InputError
 from traces import arrays
-from traces.digest import TableDigest, digest_of_digests
+from traces.digest import TableDigest, digest_of_run
+from traces.folder import folder_for
 from traces.schema import SCHEMA_VERSION, TABLES, Column, Table
 
 MANIFEST = "manifest.json"
@@ -30,7 +31,7 @@ _NULLABLE = {
 }
 # A kill may leave the first tables of a part only; what they hold can then still be replayed. Decisions come before
 # all that they bring about, also the backlogs of vehicles.
-_CAUSES_FIRST = ("decisions", "vehicles", "prompts", "twin", "messages", "events", "slots", "jobs", "tasks")
+_CAUSES_FIRST = ("entities", "decisions", "vehicles", "prompts", "twin", "messages", "events", "slots", "jobs", "tasks")
 
 
 class TraceWriter:
@@ -60,13 +61,14 @@ class TraceWriter:
 
         Raises
         ------
-        InputError : the directory cannot be made, or holds a trace already
+        InputError : the directory cannot be made, or holds anything
         """
         self._manifest = {"schema_version": SCHEMA_VERSION, "status": "running", **manifest}
         if self.directory is None:
             return
         if (self.directory / MANIFEST).exists():
             raise InputError("holds a run already", where=str(self.directory), accepted="a new or empty directory")
+        folder_for(self.directory)
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._write_manifest()
@@ -112,16 +114,16 @@ class TraceWriter:
         self._part += 1
 
     def digest(self) -> str:
-        """Return the digest of all tables that every trace has."""
-        return digest_of_digests(self._named_digests(without=("messages",)))
+        """Return the digest of the run."""
+        return digest_of_run(self._named_digests())
 
-    def _named_digests(self, without: tuple[str, ...] = ()) -> list[tuple[str, str]]:
-        return [(name, digest.hex()) for name, digest in self._digests.items() if name not in without]
+    def _named_digests(self) -> dict[str, str]:
+        return {name: digest.hex() for name, digest in self._digests.items()}
 
     def close(self, status: str, summary: Mapping[str, Any]) -> None:
         """Close the last part and complete the manifest; `status` is "complete" or "interrupted"."""
         self.close_part()
-        digests = dict(self._named_digests())
+        digests = self._named_digests()
         self._manifest |= {"status": status, "digest": self.digest(), "digests": digests, "summary": dict(summary)}
         if self.directory is not None:
             self._write_manifest()

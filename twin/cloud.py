@@ -10,7 +10,7 @@ from simpy.core import Environment
 from simpy.events import Event
 
 from physical.phase import Phase
-from physical.plane.ticks import to_ns
+from physical.plane.ticks import HORIZON_S, to_ns
 from twin.decision import Ruling
 from twin.estimator import Belief
 from twin.messages import LOST_NS, ReportCohort
@@ -120,7 +120,8 @@ class Cloud:
     def _deliberate(self, snapshot: TwinSnapshot) -> Deliberation:
         ruling = self.policy.rule(snapshot)
         # Drawn in any case: who decides later, after a replayed beginning, takes the time that it always would.
-        latency_ns = to_ns(decision_latency_s(self._time, ruling.wall_s, self._generator))
+        # A distribution may give any number, infinity too; beyond the clock, all are alike.
+        latency_ns = to_ns(min(decision_latency_s(self._time, ruling.wall_s, self._generator), HORIZON_S))
         if ruling.latency_ns is not None:
             return Deliberation(snapshot, ruling, ruling.latency_ns)
         deadline_s = self._time.deadline_s

@@ -47,6 +47,7 @@ class Belief:
     biases : what separates estimates from reports
     fading_correlation : [N], correlation of the fading from slot to slot
     road_length_m : lengths at which x and y wrap around, or None where they do not
+    rounded : how positions are rounded
     """
 
     def __init__(
@@ -57,12 +58,14 @@ class Belief:
         biases: Biases,
         fading_correlation: Floats,
         road_length_m: tuple[float | None, float | None],
+        rounded: Callable[[Floats], Floats] = quantize,
     ) -> None:
         self._system = system
         self._biases = biases
         self._predict = estimator == "predict"
         self._fading_correlation = fading_correlation
         self._road_length_m = road_length_m
+        self._rounded = rounded
         self._states = registered
         self._report_slot = np.zeros(system.num_vehicle, dtype=np.int64)
         self._sampled_ns = np.zeros(system.num_vehicle, dtype=np.int64)
@@ -207,7 +210,7 @@ class Belief:
         x_m = x_m if length_x_m is None else mobility.wrap_m(x_m, length_x_m)
         y_m = y_m if length_y_m is None else mobility.wrap_m(y_m, length_y_m)
         moved = num_missed > 0
-        return np.where(moved, quantize(x_m), states.x_m), np.where(moved, quantize(y_m), states.y_m)
+        return np.where(moved, self._rounded(x_m), states.x_m), np.where(moved, self._rounded(y_m), states.y_m)
 
 
 def _biased(backlog: Floats, bias: BiasProcess, slot: int) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,18 +13,28 @@ from physical.params import CpuRule
 from physical.plane.columns import Rows, TaskColumns, as_index
 from physical.plane.resource import CPU
 from physical.plane.rules import make_resource
-from physical.plane.ticks import NO_ROWS, Floats, Ints, seconds, ticks_from_s
+from physical.plane.ticks import NEVER, NO_ROWS, Floats, Ints, seconds, ticks_from_s
+
+_NEED = ("start", "local_end", "size_bytes", "task_class", "vehicle", "offloading_ratio")
+"""Columns of which follows what local parts have left."""
 
 
 class OwnCpus:
     """Every task has a CPU of its own (eq. 7): its end is known when it starts.
 
-    timed : keep what each task needs; its end does not tell where CPUs can be so slow that it is beyond all time
+    need_s : returns the time that the local parts of tasks take in all, s, given columns of these tasks; the end does
+        not tell where it is beyond all time
+    timed : keep what each task needs instead, where it is not always the same
+    jobs : the work of each task is kept
     """
 
-    def __init__(self, columns: TaskColumns, *, timed: bool) -> None:
+    def __init__(
+        self, columns: TaskColumns, need_s: Callable[[Mapping[str, Any]], Floats], *, timed: bool, jobs: bool
+    ) -> None:
         self._columns = columns
+        self._need_s = need_s
         self._timed = timed
+        self._names = (*_NEED, *(["local_left_s"] if timed else []), *(["local_work"] if jobs else []))
         self._running: list[Rows] = []
         self._last_end = 0
 
@@ -50,15 +61,17 @@ class OwnCpus:
         rows = np.concatenate([NO_ROWS, *map(as_index, self._running)])
         rows = rows[columns.local_end[rows] > now]
         self._keep(rows)
-        need_s = columns.local_left_s[rows] if self._timed else None
-        return rows, self.left_s(columns.start[rows], columns.local_end[rows], need_s, now)
+        return rows, self.left_s({name: getattr(columns, name)[rows] for name in self._names}, now)
 
-    @staticmethod
-    def left_s(start: Ints, end: Ints, need_s: Floats | None, now: int | Ints) -> Floats:
-        """Return the time that local parts still take at `now`, s; `need_s` is what they take in all, if it is kept."""
+    def left_s(self, tasks: Mapping[str, Any], now: int | Ints) -> Floats:
+        """Return the time that the local parts of tasks still take at `now`, s; `tasks` holds columns of them."""
+        start = tasks["start"]
+        end = np.where(start < NEVER, tasks["local_end"], 0)
         left = seconds(np.maximum(end - np.maximum(start, now), 0))
-        if need_s is not None:
-            left = np.where(end > now, need_s - seconds(np.maximum(now - start, 0)), 0.0)
+        if self._timed:
+            left = np.where(end > now, tasks["local_left_s"] - seconds(np.maximum(now - start, 0)), 0.0)
+        elif some(endless := end - start >= NEVER):
+            left = np.where(endless, self._need_s(tasks) - seconds(np.maximum(now - start, 0)), left)
         return np.asarray(left, dtype=np.float64)
 
     def remove(self, vehicles: NDArray[np.bool_], now: int) -> None:

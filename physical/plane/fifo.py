@@ -101,7 +101,7 @@ class _ClassQueue:
         columns = self._columns
         # No completion after `now` matters, so needs are cut there: sums of a whole chunk then stay inside int64.
         window = max(now - self._free_at, now - self._since, 0) + 1
-        rows = self.rows[: max(1, min(_CHUNK, (NEVER >> 1) // window))]
+        rows = self.rows[: max(1, min(_CHUNK, NEVER // window))]
         cycles = columns.edge_cycles[rows]
         begin = columns.arrive[rows]
         begin[0] = max(int(begin[0]), self._free_at)

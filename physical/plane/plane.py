@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +45,7 @@ class DataPlane:
         own_cpus = system.cpu == "per-task"
         waiting = not own_cpus or system.joint
         self.columns = TaskColumns(system.num_vehicle, system.num_class, jobs=self.jobs, waiting=waiting)
-        self.cpus: OwnCpus | SharedCpus = OwnCpus(self.columns, timed=system.joint)
+        self.cpus: OwnCpus | SharedCpus = OwnCpus(self.columns, self._local_need_s, timed=system.joint, jobs=self.jobs)
         if not own_cpus:
             self.cpus = SharedCpus(self.columns, system.num_vehicle, system.cpu)
         num_flow = system.num_vehicle * system.num_class
@@ -204,6 +205,13 @@ class DataPlane:
         work = columns.size_bytes[rows] * cycles_per_byte
         return work, work, cpu_hz
 
+    def _local_need_s(self, tasks: Mapping[str, Any]) -> Floats:
+        """Return how long the local parts of tasks run at full speed, s, given columns of these tasks."""
+        cycles_per_byte = self.system.cycles_per_byte[tasks["task_class"]]
+        work = tasks["local_work"] if self.jobs else tasks["size_bytes"] * cycles_per_byte
+        local = computing.local_part(work, tasks["offloading_ratio"])
+        return np.asarray(computing.execution_delay_s(local, self.system.cpu_hz[tasks["vehicle"]]))
+
     def _leave_cpus(self, rows: Ints, upload_bytes: Floats) -> None:
         """Let tasks whose local part ends at a known time go on: to their uplink, or home."""
         columns = self.columns
@@ -344,9 +352,9 @@ class DataPlane:
         rows: dict[str, Any] = self.columns.take(chosen)
         if isinstance(self.cpus, OwnCpus):
             ends = np.where(rows["start"] < NEVER, rows["local_end"], 0)
-            need_s, until = rows.get("local_left_s"), np.minimum(rows["done"], now)
+            until = np.minimum(rows["done"], now)
             if some(ends > until):
-                rows["local_left_s"] = self.cpus.left_s(rows["start"], ends, need_s, until)
+                rows["local_left_s"] = self.cpus.left_s(rows, until)
             else:  # the usual case, at a fraction of the cost
                 rows["local_left_s"] = np.zeros(len(ends))
         return rows

@@ -17,11 +17,13 @@ Floats = NDArray[np.float64]
 TICK_BITS = 14
 NS_PER_S = 1_000_000_000
 TICKS_PER_S = float(NS_PER_S << TICK_BITS)
-NEVER = 1 << 62
-"""Later than any time: what a stopped server or a lost message gives."""
+NEVER = (1 << 61) - (1 << 12)
+"""Later than any time: what a stopped server or a lost message gives. A time and three durations, NEVER each, still add
+up inside int64: the end of a task's local part, of its upload and its way to the server are foreseen together."""
 NO_ROWS: Ints = np.empty(0, dtype=np.int64)
-HORIZON_NS = 1 << (61 - TICK_BITS)
-"""Latest time of the clock, 39 hours: a time and a duration up to NEVER still add up inside int64."""
+HORIZON_NS = (1 << (61 - TICK_BITS)) - 1
+"""Latest time of the clock, 39 hours; earlier than NEVER."""
+HORIZON_S = HORIZON_NS / NS_PER_S
 
 
 def to_ns(seconds: float) -> int:
@@ -34,9 +36,9 @@ def to_ns(seconds: float) -> int:
 
 
 def ticks_from_ns(time_ns: Any) -> Any:
-    """Convert nanoseconds (int or int array) to ticks, exactly; lost messages stay at NEVER."""
+    """Convert nanoseconds (int or int array) to ticks, exactly; beyond the clock, as lost messages are, is NEVER."""
     if isinstance(time_ns, int):
-        return time_ns << TICK_BITS
+        return min(time_ns << TICK_BITS, NEVER)
     return np.where(time_ns >= HORIZON_NS, NEVER, time_ns << TICK_BITS)
 
 

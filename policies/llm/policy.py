@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from physical.errors import InputError
+from physical.plane.ticks import HORIZON_S
 from physical.system import System
 from policies.cases import predicted_objective
 from policies.llm.engine import Engine
@@ -71,6 +72,8 @@ class Llm:
         for name in ("cases", "deadline_ms"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} {getattr(self, name)} is negative")
+        if not self.deadline_ms / 1e3 <= HORIZON_S:
+            raise ValueError(f"deadline_ms {self.deadline_ms:g} is out of range; at most {int(HORIZON_S)}000")
         if self.threads < 1:
             raise ValueError(f"threads {self.threads} is not positive")
         self._file: ModelFile = resolve(self.model)

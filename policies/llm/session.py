@@ -11,7 +11,7 @@ import ctypes
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import llama_cpp
 import numpy as np
@@ -56,6 +56,8 @@ class Session:
     InputError : no such file, not a model that llama.cpp can read, a GPU that this build cannot use
     """
 
+    _num_listening: ClassVar[int] = 0
+
     def __init__(
         self,
         path: Path,
@@ -67,9 +69,30 @@ class Session:
         num_gpu_layer: int = 0,
     ) -> None:
         self._model = self._context = None
+        self._path = path
+        self._listens = False
         check_readable(path)
         check_gpu(num_gpu_layer)
-        llama_cpp.llama_log_set(_keep_log, ctypes.c_void_p(0))
+        self._listen()
+        try:
+            self._load(path, num_gpu_layer)
+        except InputError:
+            self.close()
+            raise
+        self.num_batch, self._num_thread = num_batch, num_thread
+        self._vocab: Any = llama_cpp.llama_model_get_vocab(self._model)
+        self.num_token: int = llama_cpp.llama_vocab_n_tokens(self._vocab)
+        self.num_context_trained: int = llama_cpp.llama_model_n_ctx_train(self._model)
+        self.open(num_context, num_sequence)
+
+    def _listen(self) -> None:
+        """Keep the log from now on; without any session it goes where llama_cpp lets it go."""
+        if not Session._num_listening:
+            llama_cpp.llama_log_set(_keep_log, ctypes.c_void_p(0))
+        Session._num_listening += 1
+        self._listens = True
+
+    def _load(self, path: Path, num_gpu_layer: int) -> None:
         llama_cpp.llama_backend_init()
         of_model = llama_cpp.llama_model_default_params()
         of_model.n_gpu_layers = num_gpu_layer
@@ -78,11 +101,6 @@ class Session:
         self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), of_model)
         if not self._model:
             raise InputError(f"cannot be loaded: {_reason()}", where=str(path), accepted="a GGUF model of llama.cpp")
-        self._path, self.num_batch, self._num_thread = path, num_batch, num_thread
-        self._vocab: Any = llama_cpp.llama_model_get_vocab(self._model)
-        self.num_token: int = llama_cpp.llama_vocab_n_tokens(self._vocab)
-        self.num_context_trained: int = llama_cpp.llama_model_n_ctx_train(self._model)
-        self.open(num_context, num_sequence)
 
     def open(self, num_context: int, num_sequence: int) -> None:
         """Replace the context by an empty one of another size; the model stays loaded.
@@ -242,6 +260,11 @@ class Session:
         if self._model:
             llama_cpp.llama_model_free(self._model)
             self._model = None
+        if self._listens:
+            self._listens = False
+            Session._num_listening -= 1
+            if not Session._num_listening:
+                llama_cpp.llama_log_set(llama_cpp._logger.llama_log_callback, ctypes.c_void_p(0))
 
     def __del__(self) -> None:
         """Free what was not closed."""

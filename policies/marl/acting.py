@@ -15,10 +15,13 @@ from policies.feasible import reserved_hz
 from policies.marl.actions import Output, decode
 from policies.marl.environment import Observation
 from policies.marl.features import features, observation_of
+from policies.marl.isolation import num_threads, own_random
 from policies.marl.weights import Manifest, Tensors, check, locate, read
 from policies.optimal.tasks import check_p2
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
+
+_THREADS_MAX = 1024
 
 Tensor = torch.Tensor
 Actor = Callable[[Tensor], Output]
@@ -52,6 +55,7 @@ class LearnedPolicy(ABC):
     algorithm : name in manifests, and of the policy
     variants : which there are, the default first
     per_vehicle : of variants whose actors are made for one number of vehicles; one bundled file for each number
+    threads : of torch while it decides; more of them make small networks slower, and machines with other work wait
     """
 
     algorithm: ClassVar[str]
@@ -59,12 +63,16 @@ class LearnedPolicy(ABC):
     per_vehicle: ClassVar[tuple[str, ...]] = ()
     weights: str
     variant: str
+    threads: int
 
     def __post_init__(self) -> None:
         """Check the options."""
         if self.variant not in self.variants:
             problem, accepted = f"{self.variant!r} is wrong", ", ".join(self.variants)
             raise InputError(problem, key=f"{self.algorithm}.variant", accepted=accepted)
+        if not 1 <= self.threads <= _THREADS_MAX:
+            problem, accepted = f"{self.threads} is out of range", f"1 to {_THREADS_MAX}"
+            raise InputError(problem, key=f"{self.algorithm}.threads", accepted=accepted)
 
     def reset(self, system: System, seed: int) -> None:  # noqa: ARG002 - the contract's signature; nothing is random
         """Load the weights for a system.
@@ -80,7 +88,8 @@ class LearnedPolicy(ABC):
         tensors, manifest = read(path)
         check(manifest, self.algorithm, self.variant, system, str(path), any_number=not per_vehicle)
         try:
-            self._actor = self.load(tensors, manifest)
+            with own_random():  # modules draw weights before they get those of the file
+                self._actor = self.load(tensors, manifest)
         except (RuntimeError, KeyError, TypeError) as error:
             reason = " ".join(str(error).split())
             raise InputError(f"does not fit the actor: {reason}", where=str(path)) from None
@@ -93,7 +102,7 @@ class LearnedPolicy(ABC):
         """Let the actor decide for the slot of `snapshot`."""
         system, observation = snapshot.system, observation_of(snapshot)
         reserved = float(reserved_hz(snapshot).sum())
-        with torch.inference_mode():
+        with num_threads(self.threads), torch.inference_mode():
             output = self._actor(network_input(system, observation))
             ratio, allocation_hz = decide(system, output, observation, rounded=True, reserved_hz=reserved)
         return Decision(ratio.numpy(), allocation_hz.numpy())

@@ -19,6 +19,7 @@ from torch import nn
 from policies.marl.acting import LearnedPolicy, decide, network_input
 from policies.marl.actions import Output
 from policies.marl.features import NUM_FEATURE, NUM_LOCAL_FEATURE, SQUARE_ROOT_RULE
+from policies.marl.isolation import num_threads, own_random
 from policies.marl.training import Factory, Learner, Progress, Session, Trained, smooth_cost
 from policies.marl.weights import Manifest, Tensors
 
@@ -142,11 +143,12 @@ def train(
     resume: bool = False,
 ) -> Trained:
     """Train an actor on the environments of each round; see `Session` for the other arguments."""
-    torch.manual_seed(arguments.seed)
-    actor = SetActor(arguments.width, arguments.num_block, pooled=arguments.variant == "set")
+    with own_random(arguments.seed):
+        actor = SetActor(arguments.width, arguments.num_block, pooled=arguments.variant == "set")
     return train_actor(actor, environments, arguments, progress=progress, checkpoint=checkpoint, resume=resume)
 
 
+@num_threads(1)  # sums in another number of threads round otherwise; the networks are small anyway
 def train_actor(
     actor: nn.Module,
     environments: Factory,
@@ -199,6 +201,7 @@ class Apg(LearnedPolicy):
     ----------
     weights : "auto", "dtecn", "dtecn-congested", or a .safetensors file
     variant : "set" decides for all vehicles together; "local" on what a vehicle knows itself
+    threads : of torch
     """
 
     algorithm: ClassVar[str] = "apg"
@@ -206,6 +209,7 @@ class Apg(LearnedPolicy):
 
     weights: str = "auto"
     variant: str = "set"
+    threads: int = 1
 
     def load(self, tensors: Tensors, manifest: Manifest) -> SetActor:
         """Return the actor with these weights."""

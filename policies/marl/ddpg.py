@@ -18,6 +18,7 @@ from policies.marl.acting import LearnedPolicy
 from policies.marl.actions import Output
 from policies.marl.experience import ActorCritic, ExperienceArguments, learn
 from policies.marl.features import NUM_LOCAL_FEATURE
+from policies.marl.isolation import own_random
 from policies.marl.replay import Batch, Reward, local_state, output_of, saturation
 from policies.marl.training import Factory, Progress, Trained
 from policies.marl.weights import Manifest, Tensors
@@ -119,8 +120,8 @@ def train(
     resume: bool = False,
 ) -> Trained:
     """Train the actor by experience; see `policies.marl.experience.learn`."""
-    torch.manual_seed(arguments.seed)
-    learner = DdpgLearner(arguments)
+    with own_random(arguments.seed):
+        learner = DdpgLearner(arguments)
     return learn(
         "ddpg",
         learner,
@@ -141,6 +142,7 @@ class Ddpg(LearnedPolicy):
     ----------
     weights : "auto", "dtecn", "dtecn-congested", or a .safetensors file
     variant : "critic", there is no other
+    threads : of torch
     """
 
     algorithm: ClassVar[str] = "ddpg"
@@ -148,6 +150,7 @@ class Ddpg(LearnedPolicy):
 
     weights: str = "auto"
     variant: str = "critic"
+    threads: int = 1
 
     def load(self, tensors: Tensors, manifest: Manifest) -> LocalActor:
         """Return the actor with these weights."""

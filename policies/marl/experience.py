@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from policies.marl.acting import decide, network_input
+from policies.marl.isolation import num_threads
 from policies.marl.replay import (
     Batch,
     ReplayBuffer,
@@ -129,6 +130,7 @@ class ActorCritic(Learner, ABC):
         optimizer.step()
 
 
+@num_threads(1)  # sums in another number of threads round otherwise; the networks are small anyway
 def learn(
     algorithm: str,
     learner: ActorCritic,

@@ -25,6 +25,7 @@ from policies.marl.acting import LearnedPolicy
 from policies.marl.actions import Output
 from policies.marl.experience import ActorCritic, ExperienceArguments, learn
 from policies.marl.features import NUM_LOCAL_FEATURE
+from policies.marl.isolation import own_random
 from policies.marl.replay import Batch, local_state, output_of, saturation
 from policies.marl.training import Factory, Progress, Trained
 from policies.marl.weights import Manifest, Tensors
@@ -159,8 +160,8 @@ def train(
     resume: bool = False,
 ) -> Trained:
     """Train actors by experience; see `policies.marl.experience.learn`."""
-    torch.manual_seed(arguments.seed)
-    learner = MaddpgLearner(arguments)
+    with own_random(arguments.seed):
+        learner = MaddpgLearner(arguments)
     return learn(
         "maddpg",
         learner,
@@ -184,8 +185,8 @@ def train_analytic(
     resume: bool = False,
 ) -> Trained:
     """Train the same actors by the gradient of the slot's objective."""
-    torch.manual_seed(arguments.seed)
-    actor = AgentActors(num_vehicle, num_class, arguments.width)
+    with own_random(arguments.seed):
+        actor = AgentActors(num_vehicle, num_class, arguments.width)
     return apg.train_actor(actor, environments, arguments, progress=progress, checkpoint=checkpoint, resume=resume)
 
 
@@ -197,6 +198,7 @@ class Maddpg(LearnedPolicy):
     ----------
     weights : "auto", "dtecn", "dtecn-congested", or a .safetensors file
     variant : "critic" as in the paper; "analytic", the same actors trained by the objective's gradient
+    threads : of torch
     """
 
     algorithm: ClassVar[str] = "maddpg"
@@ -205,6 +207,7 @@ class Maddpg(LearnedPolicy):
 
     weights: str = "auto"
     variant: str = "critic"
+    threads: int = 1
 
     def load(self, tensors: Tensors, manifest: Manifest) -> AgentActors:
         """Return the actors with these weights."""

@@ -16,6 +16,7 @@ from physical.errors import InputError
 from physical.model.slot import SlotOutcome
 from physical.system import System
 from policies.marl.environment import Environment
+from policies.marl.isolation import training_seed
 
 Tensor = torch.Tensor
 Tensors = dict[str, Tensor]
@@ -82,7 +83,7 @@ class Session:
     Parameters
     ----------
     learner : what is trained
-    arguments : of the trainer, as plain data; a checkpoint is refused for others
+    arguments : of the trainer, as plain data with a seed; a checkpoint is refused for others
     steps : of the whole training
     round_steps : steps from one checkpoint, and one set of environments, to the next
     environments : of each round
@@ -100,9 +101,12 @@ class Session:
     resume: bool = False
     returns: list[tuple[int, float]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        """Let the seed be an integer that a checkpoint can hold."""
+        self.arguments = {**self.arguments, "seed": training_seed(self.arguments["seed"])}
+
     def run(self) -> Iterator[tuple[int, Environment, torch.Generator]]:
         """Yield step, environment and the generator of random numbers; the caller reports with `add`."""
-        torch.set_num_threads(1)  # sums in another number of threads round otherwise; the networks are small anyway
         first = self._load() if self.resume else 0
         for number in range(first, -(-self.steps // self.round_steps)):
             # All that is random in a round follows from its number, so that no generator needs to be stored.

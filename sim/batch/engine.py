@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Literal
 
 import numpy as np
@@ -114,10 +115,13 @@ class BatchEnvironment(Episodes):
 
         offloading_ratio : [B, N, K], in [0, 1]
         compute_allocation_hz : [B, N, K], Hz, >= 0
+
+        Raises
+        ------
+        InputError : arrays of another shape
         """
-        for values in (offloading_ratio, compute_allocation_hz):
-            if tuple(values.shape) != self._shape:
-                raise ValueError(f"a decision has shape {list(values.shape)}, not {list(self._shape)}")
+        for name, values in {"ratio": offloading_ratio, "allocation": compute_allocation_hz}.items():
+            check_shape(name, values, self._shape)
         present = self._observation
         outcome = slot_step(
             self.system,
@@ -160,8 +164,28 @@ def check_count(num_environment: int) -> None:
     ------
     InputError : less than one, or so many that seeds of two episodes would meet
     """
+    _check_whole(num_environment, "num_environment")
     if not 1 <= num_environment < EPISODE:
         raise InputError(f"{num_environment} is out of range", where="batch", key="num_environment", accepted="1 up")
+
+
+def check_shape(name: str, values: Array, shape: tuple[int, ...]) -> None:
+    """Refuse a decision of another shape.
+
+    Raises
+    ------
+    InputError : no array, or one of another shape
+    """
+    found = getattr(values, "shape", None)
+    if found is None:
+        raise InputError(f"{name} is no array", where="step", accepted=f"an array of shape {list(shape)}")
+    if tuple(found) != shape:
+        raise InputError(f"{name} has shape {list(found)}", where="step", accepted=f"shape {list(shape)}")
+
+
+def _check_whole(number: object, key: str) -> None:
+    if isinstance(number, bool) or not isinstance(number, Integral):
+        raise InputError(f"{number!r} is not an integer", where="batch", key=key, accepted="1 up")
 
 
 def with_num_vehicle(scenario: Scenario, num_vehicle: int | None) -> Scenario:
@@ -173,6 +197,7 @@ def with_num_vehicle(scenario: Scenario, num_vehicle: int | None) -> Scenario:
     """
     if num_vehicle is None:
         return scenario
+    _check_whole(num_vehicle, "num_vehicle")
     if num_vehicle < 1:
         raise InputError(f"{num_vehicle} is too few", where="batch", key="num_vehicle", accepted="1 up")
     return scenario.model_copy(update={"vehicles": scenario.vehicles.model_copy(update={"num_vehicle": num_vehicle})})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from physical.seed import whole_seed
+
 EPISODE = 1 << 32
 """What an episode adds to the seeds of all environments."""
 
@@ -21,8 +23,8 @@ class Episodes(ABC):
             self._begin(seed, 0)
 
     def _begin(self, seed: int, episode: int) -> None:
-        self._seed, self._episode = seed, episode
-        first = seed + EPISODE * episode
+        self._seed, self._episode = whole_seed(seed, where="batch"), episode
+        first = self._seed + EPISODE * episode
         self._start(range(first, first + self.num_environment))
 
     @abstractmethod

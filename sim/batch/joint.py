@@ -8,7 +8,7 @@ from physical.errors import InputError
 from physical.model import rate
 from physical.model.arrays import Array
 from physical.model.split import SplitOutcome, split_step
-from sim.batch.engine import check_count, with_num_vehicle
+from sim.batch.engine import check_count, check_shape, with_num_vehicle
 from sim.batch.episodes import Episodes
 from sim.batch.library import Dtype, LibraryName, library_of
 from sim.batch.worlds import EventWorlds, JointBlock
@@ -95,7 +95,17 @@ class JointBatchEnvironment(Episodes):
 
         offloading_ratio, compute_allocation_hz : [B, N, K]
         transmit_power_w, bandwidth_hz, local_frequency_hz : [B, N]
+
+        Raises
+        ------
+        InputError : arrays of another shape
         """
+        of_vehicles = (self.num_environment, self.system.num_vehicle)
+        for name, values in {"ratio": offloading_ratio, "allocation": compute_allocation_hz}.items():
+            check_shape(name, values, (*of_vehicles, self.system.num_class))
+        own = {"power": transmit_power_w, "bandwidth": bandwidth_hz, "frequency": local_frequency_hz}
+        for name, values in own.items():
+            check_shape(name, values, of_vehicles)
         present, decided = self._observation, self._library.decided
         power_w = decided(transmit_power_w)
         outcome = split_step(

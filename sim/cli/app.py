@@ -246,7 +246,19 @@ def print_json(value: object) -> None:
 def load(
     source: str, settings: Sequence[str] | None, slots: int | None = None, duration: str | None = None
 ) -> Scenario:
-    """Read a scenario with its settings, and with another length if one is given; durations become whole slots."""
+    """Read a scenario with its settings, and with another length if one is given; durations become whole slots.
+
+    What its files hold that cannot be is told on stderr.
+    """
+    from sim.exogenous import warnings
+
+    scenario = _load(source, settings, slots, duration)
+    for warning in warnings(scenario):
+        typer.echo(f"twin: warning: {warning}", err=True)
+    return scenario
+
+
+def _load(source: str, settings: Sequence[str] | None, slots: int | None, duration: str | None) -> Scenario:
     from sim.scenario import Scenario
 
     changes = [*(settings or ())]
@@ -269,6 +281,7 @@ def load(
 
 
 def _whole_slots(text: str, slot_duration_s: float) -> int:
+    from physical.plane.ticks import HORIZON_S
     from physical.quantity import accepted, parse
 
     try:
@@ -277,5 +290,8 @@ def _whole_slots(text: str, slot_duration_s: float) -> int:
         raise InputError(f"{text!r} is not a duration", where="--duration", accepted=accepted("s")) from None
     if duration_s <= 0:
         raise InputError(f"{text!r} is out of range", where="--duration", accepted="> 0")
+    if duration_s > HORIZON_S:
+        accepted_ = f"at most {int(HORIZON_S)} s, the range of the clock"
+        raise InputError(f"{text!r} is out of range", where="--duration", accepted=accepted_)
     # 0.3 s are 3 slots of 0.1 s, although 0.3 / 0.1 is a little more than 3.
     return max(1, -int(-(duration_s / slot_duration_s - 1e-9) // 1))

@@ -49,12 +49,19 @@ def _figures(
     from sim import figures, show
     from sim.comparing import parse_seeds
     from sim.figures import drawing, measure
+    from traces.folder import folder_for
 
     chosen = seeds if seeds is not None else _SEEDS_QUICK if quick else _SEEDS
     numbers = parse_seeds(chosen)
     plan = figures.load(paper, quick=quick)
     modes = figures.parse_modes(mode, plan)
     drawing.require("twin figures")
+    folder_for(
+        out,
+        ("claims.md", "claims.csv"),
+        ("runs", "runs.parquet", *(f"{figure.name}-*" for figure in plan.figures)),
+        what="figures of the same command",
+    )
     shown = not as_json and sys.stderr.isatty()
     with show.spinner("which policies can be run here", shown=shown):
         plan = measure.runnable(plan)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+from physical.errors import InputError
+
 _COLUMN_MAX = 24
 """Width of the left column: what is wider gets a line of its own."""
+_PATHS = ("--out", "--plot")
 _WIDTH = 72
 """Width of an example."""
 
@@ -53,6 +57,14 @@ def _write_parameters(command: Any, ctx: Any, formatter: Any) -> None:
 
 class Command(TyperCommand):
     """A command whose help fits into 80 columns."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse an empty text for an option that takes a path: it would become the folder at hand."""
+        for word, following in pairwise([*args, "--"]):
+            option, equals, text = word.partition("=")
+            if option in _PATHS and not (text if equals else following).strip():
+                raise InputError("is empty", where=option, accepted="a path")
+        return super().parse_args(ctx, args)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return what stands behind the command's name."""

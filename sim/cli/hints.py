@@ -106,11 +106,12 @@ def _after_bad_input(words: list[str], text: str) -> list[Step]:
     if re.search(r"there is no (policy|option)", text):
         return [Step("who can decide", ["policies"])]
     out = next((index for index, word in enumerate(words) if word.partition("=")[0] == "--out"), None)
-    if "holds a run already" in text and out is not None:
+    is_run = "holds a run already" in text
+    if (is_run or "is not empty: it holds" in text) and out is not None:
         is_one_word = words[out] != "--out"
         taken = Path(words[out].partition("=")[2] if is_one_word else words[out + 1])
         other = [*words[:out], "--out", str(unused(taken)), *words[out + (1 if is_one_word else 2) :]]
-        return [Step("beside it", other), Step("what is there", ["check", taken])]
+        return [Step("beside it", other), *([Step("what is there", ["check", taken])] if is_run else [])]
     if file:
         return [Step("once it is corrected", ["check", file])]
     return [Step("how to call it", [*name, "--help"])]

@@ -165,9 +165,12 @@ def _import_file(
     kind: str, file: Path, out: Path, mapped: list[str] | None, licence: str, as_json: bool, **told: Any
 ) -> None:
     from sim import show
-    from traces.exogenous import import_file, parse_map
+    from traces.exogenous import MobilityTrace, import_file, parse_map
+    from traces.exogenous.presence import jump_of
 
     trace = import_file(kind, file, out, parse_map(mapped or ()), licence=licence, **told)
+    if isinstance(trace, MobilityTrace) and (jump := jump_of(trace)):
+        typer.echo(f"twin: warning: {file}: {jump}", err=True)
     summary = {"file": str(out), **trace.summary()}
     if as_json:
         print_json(summary)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import TYPE_CHECKING, Literal
 
 from physical.errors import InputError
 from policies.extras import needs
+from sim.exogenous import length_of_inputs
+from sim.ranges import check_num_slot
 from sim.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -61,8 +64,12 @@ def parallel_env(
     _need_pettingzoo("parallel_env")
     from sim.env.event import EventEnvironment
 
-    _check(reward, ("realised", "predicted", "own"), num_slot)
-    return EventEnvironment(_loaded(scenario), reward, num_slot, seed, show_waiting=show_waiting)
+    loaded = _loaded(scenario)
+    _check(loaded, reward, ("realised", "predicted", "own"), num_slot)
+    if num_slot is not None and num_slot > loaded.time.num_slot and length_of_inputs(loaded) is not None:
+        accepted = f"at most {loaded.time.num_slot}, for which the scenario takes its trace"
+        raise InputError(f"{num_slot} slots are too many", where="env", key="num_slot", accepted=accepted)
+    return EventEnvironment(loaded, reward, num_slot, seed, show_waiting=show_waiting)
 
 
 def fast_parallel_env(
@@ -96,21 +103,25 @@ def fast_parallel_env(
     _need_pettingzoo("fast_parallel_env")
     from sim.env.fast import FastEnvironment
 
-    _check(reward, ("predicted", "own"), num_slot)
-    return FastEnvironment(
-        _loaded(scenario), reward, num_slot, seed, num_vehicle, bias_spread_hz, show_waiting=show_waiting
-    )
+    chosen = _loaded(scenario)
+    _check(chosen, reward, ("predicted", "own"), num_slot)
+    return FastEnvironment(chosen, reward, num_slot, seed, num_vehicle, bias_spread_hz, show_waiting=show_waiting)
 
 
 def _loaded(scenario: Scenario | str) -> Scenario:
     return Scenario.load(scenario) if isinstance(scenario, str) else scenario
 
 
-def _check(reward: str, known: tuple[str, ...], num_slot: int | None) -> None:
+def _check(scenario: Scenario, reward: str, known: tuple[str, ...], num_slot: int | None) -> None:
     if reward not in known:
         raise InputError(f"there is no reward {reward!r}", where="env", key="reward", accepted=", ".join(known))
-    if num_slot is not None and num_slot < 1:
+    if num_slot is None:
+        return
+    if isinstance(num_slot, bool) or not isinstance(num_slot, Integral):
+        raise InputError(f"{num_slot!r} is not an integer", where="env", key="num_slot", accepted="1 up")
+    if num_slot < 1:
         raise InputError(f"{num_slot} is too few", where="env", key="num_slot", accepted="1 up")
+    check_num_slot(num_slot, scenario.time.slot_duration_s, "num_slot", where="env")
 
 
 def _need_pettingzoo(name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,7 +10,9 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from pettingzoo import ParallelEnv
 
+from physical.errors import InputError
 from physical.model import computing, rate
+from physical.seed import whole_seed
 from physical.system import System
 from policies.feasible import JOINT_FIELDS
 from sim.batch.episodes import EPISODE
@@ -43,33 +46,77 @@ class VehicleEnvironment(ParallelEnv[str, Numbers, Numbers]):
         self.observation_spaces = {
             agent: Box(-_BOUND, _BOUND, (num_seen,), np.float32) for agent in self.possible_agents
         }
-        self._next_seed = seed
+        self._next_seed = whole_seed(seed, where="env")
+        self._has_begun = False
 
     def observation_space(self, agent: str) -> Box:
         """Return the space of what an agent sees."""
-        return self.observation_spaces[agent]
+        return self.observation_spaces[self._known(agent)]
 
     def action_space(self, agent: str) -> Box:
         """Return the space of what an agent decides."""
-        return self.action_spaces[agent]
+        return self.action_spaces[self._known(agent)]
+
+    def _known(self, agent: str) -> str:
+        if agent not in self.action_spaces:
+            raise InputError(f"there is no agent {agent!r}", where="env", accepted=self._everybody)
+        return agent
+
+    @property
+    def _everybody(self) -> str:
+        """The names of all agents, for errors."""
+        return f"{self.possible_agents[0]} to {self.possible_agents[-1]}"
 
     def render(self) -> None:
         """Show nothing."""
 
     def _begin_episode(self, seed: int | None) -> int:
         """Revive all agents; return the seed of the episode."""
+        chosen = self._next_seed if seed is None else whole_seed(seed, where="reset")
         self.agents = list(self.possible_agents)
-        chosen = self._next_seed if seed is None else seed
         self._next_seed = chosen + EPISODE
+        self._has_begun = True
         return chosen
 
-    def _decision(self, actions: dict[str, Numbers], serving_node: NDArray[np.int64]) -> Decision:
-        """Return what the actions ask for, of all together perhaps more than there is."""
+    def _asked(self, actions: Mapping[str, Numbers]) -> Floats:
+        """Return the actions of all agents, [N, numbers].
+
+        Raises
+        ------
+        InputError : no episode, actions of others than the living agents, or actions that are none
+        """
+        if not self.agents:
+            when = "the episode has ended" if self._has_begun else "no episode has begun"
+            raise InputError(when, where="step", accepted="a step after reset()")
+        if not isinstance(actions, Mapping):
+            problem = f"{type(actions).__name__} is not a mapping from agents to actions"
+            raise InputError(problem, where="step", accepted="{agent: action for every agent in env.agents}")
+        given, living = set(actions), set(self.agents)
+        if others := sorted(map(str, given - living)):
+            raise InputError(f"an action of {', '.join(others[:3])}", where="step", accepted=self._everybody)
+        if missing := [agent for agent in self.agents if agent not in given]:
+            accepted = "an action of every agent in env.agents"
+            raise InputError(f"no action of {', '.join(missing[:3])}", where="step", accepted=accepted)
+        return np.stack([self._numbers(agent, actions[agent]) for agent in self.possible_agents])
+
+    def _numbers(self, agent: str, action: Any) -> Floats:
+        """Return the action of an agent in double precision."""
+        (size,) = self.action_spaces[agent].shape
+        accepted = f"{size} numbers from 0 to 1, see env.action_space(agent)"
+        try:
+            numbers = np.asarray(action, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise InputError(f"{type(action).__name__} is no action", where=agent, accepted=accepted) from None
+        if numbers.shape != (size,):
+            shape = list(numbers.shape)
+            raise InputError(f"an action of shape {shape}", where=agent, accepted=accepted)
+        if not np.isfinite(numbers).all():
+            raise InputError("an action that is not finite", where=agent, accepted=accepted)
+        return numbers
+
+    def _decision(self, asked: Floats, serving_node: NDArray[np.int64]) -> Decision:
+        """Return what actions [N, numbers] ask for, of all together perhaps more than there is."""
         system, num_class = self.system, self.system.num_class
-        missing = [agent for agent in self.agents if agent not in actions]
-        if missing:
-            raise ValueError(f"no action for {', '.join(missing)}")
-        asked = np.stack([np.asarray(actions[agent], dtype=np.float64) for agent in self.possible_agents])
         node = np.maximum(serving_node, 0)
         ratio, share = asked[:, :num_class], asked[:, num_class : 2 * num_class]
         allocation_hz = np.where(ratio > 0, share, 0.0) * system.node_hz[node][:, np.newaxis]

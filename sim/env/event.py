@@ -45,9 +45,15 @@ class EventEnvironment(VehicleEnvironment):
         return self._observations(self._present), {agent: {} for agent in self.agents}
 
     def step(self, actions: dict[str, Numbers]) -> Step:
-        """Decide, and go on to the next decision; after the last one, what was seen last is returned again."""
+        """Decide, and go on to the next decision; after the last one, what was seen last is returned again.
+
+        Raises
+        ------
+        InputError : no episode, or actions that are not those of the living agents
+        """
+        asked = self._asked(actions)
         present = self._present
-        decision = self._run.decide(self._decision(actions, present.serving_node))
+        decision = self._run.decide(self._decision(asked, present.serving_node))
         snapshot = self._run.advance()
         if snapshot is not None:
             self._present = Present.of(snapshot)

@@ -45,10 +45,15 @@ class FastEnvironment(VehicleEnvironment):
         return self._observations(self._present()), {agent: {} for agent in self.agents}
 
     def step(self, actions: dict[str, Numbers]) -> Step:
-        """Decide the present slot."""
+        """Decide the present slot.
+
+        Raises
+        ------
+        InputError : no episode, or actions that are not those of the living agents
+        """
+        wanted = self._decision(self._asked(actions), self._node)
         present = self._present()
-        asked = self._decision(actions, self._node)
-        decision, _ = project(self.system, asked, present.estimation_bias_hz)
+        decision, _ = project(self.system, wanted, present.estimation_bias_hz)
         # What happens follows from the bias that is in force, whether or not the twin knows it.
         true = present._replace(estimation_bias_hz=self._batch.true_bias_hz[0])
         outcome = self._batch.step(decision.offloading_ratio[np.newaxis], decision.compute_allocation_hz[np.newaxis])

@@ -90,7 +90,7 @@ class TraceEvents:
 
     def __init__(self, recorded: RecordedRun, begin_s: float | None = None, until_s: float | None = None) -> None:
         self.recorded = recorded
-        self.tracks = Tracks(recorded.scenario)
+        self.tracks = Tracks(recorded.scenario, recorded.vehicle_names)
         self._slot_ns = to_ns(recorded.scenario.time.slot_duration_s)
         self._first, self._last = self._slots(begin_s, until_s)
         self._end_ns = recorded.num_slot * self._slot_ns
@@ -240,6 +240,7 @@ class TraceEvents:
         spelled = {text: json.dumps(text) for text in outcomes.unique().to_pylist()}
         outcome = [spelled[text] for text in outcomes.to_pylist()]
         names = [json.dumps(f"{stage}, ")[:-1] for stage in STAGE_NAMES]
+        ids = [f',"vehicle_id":{json.dumps(name)}' for name in self.tracks.names]
         classes = [json.dumps(task.name)[1:] for task in self.recorded.scenario.tasks]
         # A part of a run has the flows that the whole has.
         base = int(np.searchsorted(self.recorded.tables["tasks"].column("slot").to_numpy(), self._first))
@@ -252,8 +253,8 @@ class TraceEvents:
                 more += ',"cut_short":true' if cut else ""
                 yield (
                     f'{{"ph":"X","cat":"task","name":{names[kind]}{classes[task_class]},"pid":{pid},"tid":{tid},'
-                    f'"ts":{micros(ts)},"dur":{micros(end - ts)},"args":{{"slot":{slot},"vehicle":{vehicle},'
-                    f'"outcome":{outcome[row]}{more}}}}}'
+                    f'"ts":{micros(ts)},"dur":{micros(end - ts)},"args":{{"slot":{slot},"vehicle":{vehicle}'
+                    f'{ids[vehicle] if ids else ""},"outcome":{outcome[row]}{more}}}}}'
                 )
                 if place or left:
                     phase = "t" if place and left else "f" if place else "s"

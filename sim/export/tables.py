@@ -17,6 +17,7 @@ import pyarrow.csv
 
 from physical.errors import InputError
 from sim.export.output import whole_file
+from traces.folder import folder_for
 from traces.reader import Trace
 from traces.schema import TABLES
 
@@ -67,6 +68,7 @@ def write_csv(
 def _folder(out: Path) -> Iterator[Callable[[str], Any]]:
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file", where="--out", accepted="a directory, or FILE.zip")
+    folder_for(out, ("units.csv",), [f"{name}.csv" for name in TABLES], what="tables of an earlier export")
     yield lambda name: whole_file(out / name)
 
 

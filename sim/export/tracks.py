@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,12 +23,15 @@ DECISIONS, EVENTS = "decisions", "events"
 class Tracks:
     """Hands out threads, and describes processes and threads.
 
+    names : of vehicles, by number, where a mobility trace gives them
+
     >>> tracks = Tracks(Scenario.load("dtecn"))
     >>> tracks.tid(CLOUD_PID, "decisions", 1) == tracks.tid(CLOUD_PID, "decisions", 1)
     True
     """
 
     scenario: Scenario
+    names: Sequence[str] = ()
     _tids: dict[tuple[int, str], tuple[int, int]] = field(default_factory=dict)
 
     def tid(self, pid: int, name: str, order: int) -> int:
@@ -59,7 +62,8 @@ class Tracks:
     def _process_name(self, pid: int) -> str:
         nodes = self.scenario.nodes
         if pid >= VEHICLE_PID:
-            return f"vehicle {pid - VEHICLE_PID}"
+            index = pid - VEHICLE_PID
+            return f"vehicle {self.names[index] if self.names else index}"
         if pid >= SERVER_PID:
             return f"edge server of {nodes[pid - SERVER_PID].name}"
         if pid >= NODE_PID:

@@ -53,6 +53,7 @@ def motion_of(run: ReportedRun, blobs: Blobs, bytes_max: int = PLAYER_BYTES) -> 
     slot = rows.column("slot").to_numpy().astype(np.int64)
     vehicle = rows.column("vehicle").to_numpy().astype(np.int64)
     seat, visits = _seats(slot, vehicle)
+    names = run.recorded.vehicle_names
     num_seat = int(seat.max()) + 1
     samples_max = bytes_max / _BASE64 / num_seat
     step = max(1, int(np.ceil(run.num_slot / (samples_max / _FRAME_BYTES))))
@@ -75,7 +76,7 @@ def motion_of(run: ReportedRun, blobs: Blobs, bytes_max: int = PLAYER_BYTES) -> 
         "y": blobs.add(grid.fill(axes[1].quantised(y_m[shown]), _ABSENT)),
         "node": blobs.add(grid.fill(_serving(run)[shown], 0)),
         "state": blobs.add(grid.fill(_states(run, slot, vehicle)[shown], 0)),
-        "visits": visits,
+        "visits": [[*visit[:3], names[visit[3]]] for visit in visits] if names else visits,
         "nodes": [
             {"name": node.name, "x": node.position_m[0], "y": node.position_m[1], "rsu": node.is_rsu} for node in nodes
         ],

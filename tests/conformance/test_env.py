@@ -236,7 +236,7 @@ def test_wrong_options_are_one_line(maker: Callable[..., Any], monkeypatch: pyte
         maker("dtecn", num_slot=0)
     environment = maker("dtecn", num_slot=2)
     environment.reset()
-    with pytest.raises(ValueError, match="no action for vehicle-0, vehicle-1"):
+    with pytest.raises(ValueError, match="no action of vehicle-0, vehicle-1"):
         environment.step({})
     monkeypatch.setitem(sys.modules, "pettingzoo", None)
     with pytest.raises(InputError, match=r'parallel_env: needs the extra env \(.*\): pip install "vectwin\[env\]"'):

@@ -24,7 +24,7 @@ from traces.exogenous import import_file, read_link, read_requests
 
 pytestmark = pytest.mark.full
 
-NUM_SLOT = 60
+NUM_SLOT = 41  # the last vehicle is seen at 8 s
 
 
 def cars() -> pa.Table:
@@ -55,8 +55,9 @@ def xml_of(table: pa.Table) -> str:
 
 def of_traffic(path: Path, *settings: str, **tables: Any) -> Scenario:
     vehicles = {key: value for key, value in TOWN["vehicles"].items() if key != "num_vehicle"}
-    data = TOWN | {"vehicles": vehicles, "mobility": {"kind": "trace", "file": str(path)}} | tables
-    return Scenario.from_dict(data, settings=[f"time.num_slot={NUM_SLOT}", "time.slot_duration_s=0.2", *settings])
+    road = {"kind": "trace", "file": str(path)}
+    data = TOWN | {"vehicles": vehicles, "mobility": road, "time": {"slot_duration_s": 0.2}} | tables
+    return Scenario.from_dict(data, settings=settings)
 
 
 def write_all(folder: Path) -> list[Path]:
@@ -104,13 +105,17 @@ def test_vehicles_are_there_as_the_trace_says(tmp_path: Path) -> None:
     for row in rows:
         found.setdefault(row["vehicle"], []).append(row["slot"])
     table = cars().to_pylist()
-    for index, name in enumerate(sorted({row["vehicle_id"] for row in table})):
+    names = sorted({row["vehicle_id"] for row in table}, key=lambda name: int(name[1:]))
+    assert result.table("entities").to_pylist() == [
+        {"vehicle": index, "vehicle_id": name, "kind": "car"} for index, name in enumerate(names)
+    ]
+    for index, name in enumerate(names):
         times = [int(row["timestep_time"]) for row in table if row["vehicle_id"] == name]
         expected = [slot for slot in range(NUM_SLOT) if 5 * times[0] <= slot <= 5 * times[-1]]
         if name == "v7":
             expected = [slot for slot in expected if not 5 * 2 < slot < 5 * 5]
         assert found[index] == expected, name
-    assert max(map(max, found.values())) < NUM_SLOT - 10  # nobody is there at the end, and the run goes on
+    assert max(map(max, found.values())) == NUM_SLOT - 1  # the run is as long as the trace
 
 
 @pytest.mark.full
@@ -185,12 +190,12 @@ def few_requests(path: Path) -> Path:
 
 def test_excess_requests_wait_and_absent_vehicles_get_none(tmp_path: Path) -> None:
     events = [{"kind": "vehicle-leaves", "at_s": 15.0, "vehicle": vehicle} for vehicle in range(5)]
-    scenario = of_requests(few_requests(tmp_path / "rush.csv"), "time.num_slot=11", timeline=events)
+    scenario = of_requests(few_requests(tmp_path / "rush.csv"), "time.num_slot=10", timeline=events)
     result = run(scenario, policy="random", seed=2, out=tmp_path / "run")
     check_books(result, scenario)
     # Times are counted from the first request on. In slot 1 there are 20 vehicles, from slot 2 on 15.
-    found = dealt(result, 11)
-    assert [len(slot) for slot in found] == [1, 20, 15, 14, 0, 0, 0, 0, 0, 1, 0]
+    found = dealt(result, 10)
+    assert [len(slot) for slot in found] == [1, 20, 15, 14, 0, 0, 0, 0, 0, 1]
     assert [token for slot in found for token in slot] == list(range(100, 151))
     after = result.table("tasks").to_pylist()
     assert all(row["vehicle"] >= 5 for row in after if row["slot"] >= 2)

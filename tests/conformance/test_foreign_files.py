@@ -157,6 +157,8 @@ def test_runs_on_files_of_sumo(name: str, text: str, imported: bool, tmp_path: P
         name = "car.parquet"
     table = run_and_replay(tmp_path, name)
     assert table["slot"] == list(range(20))
+    kept = read_mobility(tmp_path / "run" / "inputs" / "mobility.parquet").provenance
+    assert kept.notes[0] == "longitudes and latitudes: metres east and north of 44.49, 11.34"
     ways_m = SPEED_MPS * 0.5 * np.arange(20)
     assert np.abs(np.array(table["x_m"]) - ways_m).max() < 0.15
     assert np.abs(np.array(table["y_m"])).max() < 0.15

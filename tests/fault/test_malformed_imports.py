@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -304,13 +305,23 @@ def canonical(tmp_path: Path) -> Path:
     return tmp_path / "good.parquet"
 
 
+PROVENANCE = {
+    **dict.fromkeys(("origin", "source", "sha256", "licence", "time_label", "interpolation"), ""),
+    **dict.fromkeys(("step_ns", "epoch_ns", "num_left_out"), 0),
+}
+CUT = {"begin_ns": 0, "end_ns": 9, "absent_after_ns": 3, "exceptions_ns": {"car": 2}}
+CUTS: list[Any] = [
+    *(3, "all", [0, 9, 3], {}, {"begin_ns": 0}, CUT | {"more": 1}, CUT | {"end_ns": 9.0}, CUT | {"end_ns": None}),
+    *(CUT | {"absent_after_ns": 1 << 63}, CUT | {"exceptions_ns": None}, CUT | {"exceptions_ns": {"car": "2"}}),
+]
 METADATA = [
-    ({b"vectwin_schema": b"99"}, "version: b'99' is another version (accepted: 2)"),
+    ({b"vectwin_schema": b"99"}, "version: b'99' is another version (accepted: 2, 3)"),
     ({b"table": b"link"}, "table: b'link' is another table (accepted: mobility)"),
     ({b"provenance": b"{"}, "has broken provenance"),
     ({b"provenance": b"[" * 100_000}, "has broken provenance"),
     ({b"provenance": b"{}"}, "has broken provenance"),
     ({b"provenance": b'{"origin": 1}'}, "has broken provenance"),
+    *(({b"provenance": json.dumps(PROVENANCE | {"cut": cut}).encode()}, "has broken provenance") for cut in CUTS),
     ({b"digest": b"00"}, "its rows do not have the digest"),
     ({b"digest": b"\xff"}, "its rows do not have the digest"),
 ]

@@ -89,6 +89,7 @@ def test_a_notebook(tmp_path: Path) -> None:
     assert found["Mine"] == found["edge-equal"] != found["greedy-cost"]
 
 
+@pytest.mark.full
 def test_by_path_on_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(IMPORTS.splitlines()[0] + POLICY, "utf-8")
     policies = f"{tmp_path / 'mine.py'}:Mine,greedy-cost,edge-equal"
@@ -104,6 +105,7 @@ def test_by_path_on_the_command_line(tmp_path: Path) -> None:
     assert [len(point["mean"]) for point in (first, second)] == [3, 3]
 
 
+@pytest.mark.full
 def test_a_registered_class_takes_part_in_workers(tmp_path: Path) -> None:
     """Also as the fallback of a scenario: workers know what this process has registered."""
     script = tmp_path / "study.py"

@@ -159,6 +159,7 @@ def test_every_file_that_a_scenario_can_name_counts() -> None:
     assert [table[key] for table, key in file_entries(data)] == ["a", "b", "c"]
 
 
+@pytest.mark.full
 def test_vectwins_own_code_counts(tmp_path: Path) -> None:
     """A copy of the packages whose physics has one character more has another digest; one whose pages have, not."""
     root = Path(__file__).parents[2]
@@ -216,6 +217,7 @@ class Doubled:
         return self.inner.decide(snapshot)
 
 
+@pytest.mark.full
 def test_classes_objects_and_names_take_part(tmp_path: Path) -> None:
     """Called as the mapping says; what decides alike has alike penalties; an object with another state runs anew."""
     both: dict[str, AnyPolicy] = {"class": Doubled, "object": Doubled(0.5), "name": "edge-equal"}

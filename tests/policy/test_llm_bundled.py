@@ -97,6 +97,7 @@ def same(one: Decision, other: Decision) -> bool:
     )
 
 
+@pytest.mark.full
 def test_answers_repeat_whatever_was_asked_before(
     engine_and_slots: tuple[BundledEngine, list[Case], list[TwinSnapshot]],
 ) -> None:
@@ -114,6 +115,7 @@ def test_answers_repeat_whatever_was_asked_before(
     assert engine.decide(cases[1:], queries[0], None).num_reused_token == 0
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("tolerance", "num_question"), [(np.inf, {1}), (0.04, {1, 2, 3}), (0.0, {3})])
 def test_prices_are_tried_until_demand_meets_supply(tolerance: float, num_question: set[int]) -> None:
     environment = RandomEnvironment(11)

@@ -51,6 +51,7 @@ def copied(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.full
 def test_every_answer_is_recorded(plain: RunResult) -> None:
     """The teacher decides the first slots; then each decision has a prompt, and no decision fails."""
     assert column(plain, "prompts", "slot") == list(range(START, 30))
@@ -88,6 +89,7 @@ def test_the_manifest_names_the_model(plain: RunResult) -> None:
     assert details["sha256"] == sha256(resolve("bundled").path)
 
 
+@pytest.mark.full
 def test_the_same_seed_gives_the_same_trace(plain: RunResult) -> None:
     assert simulate().summary["digest"] == plain.summary["digest"]
 
@@ -182,6 +184,7 @@ def test_a_damaged_model_is_refused_in_one_line(copied: Path, how: str) -> None:
     assert copied.stem in refusal(f"llm:model={copied}")
 
 
+@pytest.mark.full
 def test_a_model_of_ones_own_is_as_good_as_the_bundled_one(copied: Path, plain: RunResult) -> None:
     digests = simulate(f"llm:start={START},model={copied}").summary["digest"]
     assert digests == plain.summary["digest"]

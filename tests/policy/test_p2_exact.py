@@ -134,6 +134,7 @@ def test_brute_force_over_a_fine_grid_never_wins(order: str, num_vehicle: int) -
         assert seen >= {"IDLE", "FULL", "FULL_LATE"} | needed
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("order", ["sequential", "parallel"])
 def test_brute_force_over_all_offloading_sets_never_wins(order: str) -> None:
     """N K = 12, all 4 096 sets; with deadlines N K = 8, all 6 561 sets of idle, late and in time."""

@@ -53,6 +53,7 @@ def test_the_time_average_of_the_age_is_latency_plus_half_a_period(interval: int
     assert np.max(ages) == pytest.approx((latency_ms + period_ms - 0.5) / 1e3)
 
 
+@pytest.mark.full
 def test_lost_reports_make_the_age_geometric() -> None:
     """With loss p and no latency, the age in slots is geometric: P(age = j) = (1 - p) p^j."""
     loss = 0.4

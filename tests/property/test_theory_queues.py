@@ -91,6 +91,7 @@ def assert_mean(batches: Floats, expected: float, width_max: float) -> None:
     assert abs(batches.mean() - expected) < half_width
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("discipline", "law", "load"), CASES)
 def test_mean_wait_is_pollaczek_khinchines(discipline: str, law: str, load: float) -> None:
     """1.2e5 customers in 20 independent queues; the first tenth of each is discarded."""

@@ -112,6 +112,7 @@ def _look(resource: Resource, columns: TaskColumns, now: int, rate: float) -> tu
     return workload_s, np.bincount(queue, minlength=NUM_QUEUE).astype(np.float64)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("use", "law", "load"), CASES)
 def test_shared_resource_keeps_customers_for_their_need_over_what_is_idle(use: Use, law: str, load: float) -> None:
     """M/G/1-PS: the mean sojourn is 1 / (mu - lambda), as of M/M/1, whatever the distribution of the sizes."""
@@ -140,6 +141,7 @@ def test_number_present_is_geometric_with_sharing(use: Use, law: str, load: floa
     assert_mean(present.mean(axis=1), load / (1 - load), 0.2)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("use", "law", "load"), CASES)
 def test_mean_wait_in_turn_is_pollaczek_khinchines(use: Use, law: str, load: float) -> None:
     """M/G/1: W = lambda E[S^2] / (2 (1 - rho))."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from traces.digest import TableDigest, digest_of_digests
+from traces.digest import TableDigest, digest_of_digests, digest_of_run
 from traces.schema import TABLES, Column, Table
 
 DIGESTED = [(name, column.name) for name, table in TABLES.items() for column in table.columns if column.digested]
@@ -190,3 +191,31 @@ def test_the_digest_of_a_run_depends_on_every_table_and_its_name() -> None:
     }
     assert whole not in others
     assert len(others) == 4
+
+
+def test_positions_count_as_single_precision_where_that_holds_them() -> None:
+    """Runs of before had singles; a place that no single holds is told from the nearest one that a single does."""
+    table = TABLES["vehicles"]
+    single = np.float32(691.3)
+    before = pa.field("x_m", pa.float32())
+    plain = Table("vehicles", table.key, tuple(replace(c, single=False) for c in table.columns if c.name == "x_m"))
+    new = Table("vehicles", table.key, tuple(c for c in table.columns if c.name == "x_m"))
+    old = Table("vehicles", table.key, (Column("x_m", before.type, "m"),))
+
+    def of(kind: Table, value: float | None) -> str:
+        return digest(kind, pa.table({"x_m": pa.array([value], kind.columns[0].type)}))
+
+    for value in (float(single), 0.0, float("nan"), None, float(np.float32(-1e30))):
+        assert of(new, value) == of(old, value)
+    assert of(new, float(single)) != of(plain, float(single))
+    assert of(new, 691.3) == of(plain, 691.3)
+    assert of(new, 691.3) != of(new, float(single))
+    assert of(new, 1e300) == of(plain, 1e300)
+
+
+def test_tables_that_a_run_may_lack_do_not_change_its_digest() -> None:
+    digests = {"tasks": "1-3", "slots": "2-1", "messages": "7-4"}
+    whole = digest_of_run(digests)
+    assert whole == digest_of_digests([("tasks", "1-3"), ("slots", "2-1")])
+    assert whole == digest_of_run({**digests, "entities": TableDigest(TABLES["entities"]).hex()})
+    assert whole != digest_of_run({**digests, "entities": "5-1"})

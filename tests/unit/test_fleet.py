@@ -103,6 +103,7 @@ def command_lists(draw: st.DrawFn, num_slot: int) -> list[Command]:
     return commands
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("missing", ["previous", "local", "wait"])
 @given(data=st.data())
 @settings(max_examples=120)

@@ -20,6 +20,8 @@ import typer
 from sim.cli import app, hints, main
 from tests.fault.command import TWIN, environment, twin
 
+pytestmark = pytest.mark.full
+
 COMMANDS = {
     "run": ["run", "dtecn", "--slots", "3", "--set", 'network.backhaul.latency_s="5 ms"'],
     "interrupted": ["run", "dtecn", "--slots", "3", "--policy", "random"],

@@ -30,6 +30,7 @@ DATES = [
 SINCE_1970 = [
     (EPOCH_S * 1000, EPOCH_S * 1000 + 1500, "ms since 1970"),
     (f"{EPOCH_S}.0", f"{EPOCH_S + 1}.5", "s since 1970"),
+    (f"{EPOCH_S}000.0", f"{EPOCH_S + 1}500.0", "ms since 1970"),
     (f"{EPOCH_S}000.0", f"{EPOCH_S + 1}500.25", "ms since 1970"),
 ]
 MAP = {"t_ns": "Timestamp", "uplink_rate_bps": "up"}
@@ -101,6 +102,7 @@ UNCLEAR = [
         "is a time of unknown unit: us since 1970, or ns (accepted: --map t_ns=",
     ),
     ([EPOCH_S], "1576318590 is a time of unknown unit: s since 1970, or ns"),
+    ([0.5, 1.5], "row 1: Timestamp: 0.5 is not a whole number (accepted: whole ns; of seconds: --map t_s=Timestamp)"),
     (
         ["14/12/2019 10:16:30"],
         "'14/12/2019 10:16:30' is not date and time (accepted: date and time, such as 2019-12-14",
@@ -212,3 +214,9 @@ def test_clocks_of_sumo(clock: str, seconds: float, tmp_path: Path) -> None:
     for name in ("a.xml", "a.csv"):
         trace = read_fcd(tmp_path / name)
         assert (trace.begin_ns, trace.provenance.epoch_ns) == (int(seconds * 1e9), 0)
+
+
+def test_xml_takes_no_format_of_times(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text("<fcd-export/>", "utf-8")
+    with pytest.raises(InputError, match=r"--time-format: is for CSV and Parquet"):
+        read_mobility(tmp_path / "a.xml", time_format="%S")

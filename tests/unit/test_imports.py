@@ -12,6 +12,8 @@ import pytest
 from sim.cli.commands import COMMANDS
 from tests.fault.command import environment
 
+pytestmark = pytest.mark.full
+
 # Heavy libraries that a plain run has no use for.
 UNUSED = (
     *("pandas", "networkx", "matplotlib", "plotly", "torch", "llama_cpp", "gguf", "safetensors", "cvxpy"),

@@ -86,6 +86,7 @@ def test_who_has_no_node_has_nothing_reserved() -> None:
     np.testing.assert_allclose(reserved_hz(snapshot), [[1e9, 1e9], [0.0, 0.0]], rtol=1e-12)
 
 
+@pytest.mark.full
 @given(
     ratio=st.lists(st.floats(0, 1) | st.just(0.0), min_size=4, max_size=4),
     share=st.lists(st.floats(0, 60e9) | st.just(0.0), min_size=4, max_size=4),
@@ -191,6 +192,7 @@ def test_learned_policies_see_the_rest() -> None:
         assert not command(snapshot, own)[1]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["greedy-cost", "greedy-latency"])
 def test_nobody_starves_in_blackout(name: str) -> None:
     """Commands are late or lost there: what is left over still ends in a few slots of 0.1 s, not after a second."""

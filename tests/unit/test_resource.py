@@ -106,6 +106,7 @@ def test_ends_are_those_of_exact_arithmetic(rule: Rule, load: dict[str, Any]) ->
             assert abs(int(columns.upload_end[row]) - expected[row]) <= 12, (rule, row)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("rule", ["each", "in-turn", "sharing"])
 @given(load=_loads())
 @settings(max_examples=40)
@@ -116,6 +117,7 @@ def test_nothing_changes_because_somebody_looks(rule: Rule, load: dict[str, Any]
     np.testing.assert_array_equal(watched.transmit_j[:NUM_ROW], alone.transmit_j[:NUM_ROW])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("rule", ["in-turn", "sharing"])
 @given(load=_loads())
 @settings(max_examples=40)

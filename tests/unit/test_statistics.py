@@ -36,6 +36,7 @@ def test_holm_of_what_is_not_known() -> None:
     assert holm({}) == {}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("num_seed", [2, 5, 20])
 def test_interval_covers_the_mean_in_95_of_100(num_seed: int) -> None:
     """Normal values: the share of intervals with the true mean is 0.95 within three Monte Carlo errors."""
@@ -44,6 +45,7 @@ def test_interval_covers_the_mean_in_95_of_100(num_seed: int) -> None:
     assert abs(covered - 0.95) < 3 * math.sqrt(0.95 * 0.05 / 2_000)
 
 
+@pytest.mark.full
 def test_p_value_is_uniform_where_there_is_no_difference() -> None:
     """Under the hypothesis p < x has probability x; and it agrees with the interval: p < 0.05 outside of it."""
     values = np.random.default_rng(3).normal(0.0, 1.0, (1_000, 8))

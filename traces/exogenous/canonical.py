@@ -12,7 +12,7 @@ import pyarrow as pa
 from physical.errors import InputError
 from traces.exogenous.schema import ExogenousTrace, Provenance, digest_of, sorted_texts
 from traces.exogenous.tablefile import TableFile
-from traces.schema import SCHEMA_VERSION
+from traces.schema import READABLE_VERSIONS
 from traces.whole import write_whole
 
 _VERSION, _TABLE, _PROVENANCE, _DIGEST = b"vectwin_schema", b"table", b"provenance", b"digest"
@@ -34,8 +34,9 @@ def read_canonical(file: TableFile, kind: type[Kind], licence: str = "") -> Kind
     """
     where, metadata, spec = str(file.path), file.metadata, kind.spec
     version, table = metadata.get(_VERSION, b""), metadata[_TABLE]
-    if version != str(SCHEMA_VERSION).encode():
-        raise InputError(f"{version!r} is another version", where=where, key="version", accepted=str(SCHEMA_VERSION))
+    readable = [str(known) for known in READABLE_VERSIONS]
+    if version not in [known.encode() for known in readable]:
+        raise InputError(f"{version!r} is another version", where=where, key="version", accepted=", ".join(readable))
     if table != spec.name.encode():
         raise InputError(f"{table!r} is another table", where=where, key="table", accepted=spec.name)
     try:

@@ -142,23 +142,17 @@ def _since_1970(values: NDArray[np.float64] | NDArray[np.int64]) -> str:
 
 def _of_unknown(columns: Columns, field: str) -> Times:
     """Return numbers that are ns, unless they make sense as seconds, ms or us since 1970 and not as ns."""
-    name = columns.names[field]
-    if not _is_whole(columns.values[field]):
-        numbers = columns.numbers(field)
-        unit = _since_1970(numbers)
-        if not unit or name == field or not (numbers % 1).any():
-            return _of_integers(columns, field)
-        return Times(_of_unit(columns, field, unit), True, f"{name}: {unit} since 1970")
-    return _of_integers(columns, field)
-
-
-def _of_integers(columns: Columns, field: str) -> Times:
     name, rows = columns.names[field], columns.rows
-    values = columns.integers(field)
+    values: NDArray[Any] = columns.integers(field) if _is_whole(columns.values[field]) else columns.numbers(field)
     rows.refuse((values < 0) | (values > TIME_NS_MAX), name, values, "is out of range", f"0 ns to {TIME_NS_MAX} ns")
+    unit = _since_1970(values)
+    broken = values % 1 != 0
+    if broken.any() and unit and name != field:
+        return Times(_of_unit(columns, field, unit), True, f"{name}: {unit} since 1970")
+    rows.refuse(broken, name, values, "is not a whole number", f"whole ns; of seconds: --map t_s={name}")
+    values = values.astype(np.int64)
     gaps = np.diff(np.unique(values))
     apart = float(np.median(gaps)) if len(gaps) else 0.0
-    unit = _since_1970(values)
     may_be_ns = not apart or apart >= _APART_NS_MIN
     may_be_unit = bool(unit) and (not apart or apart * _NS[unit] <= _APART_S_MAX * 1e9)
     told = name == field  # its name is its unit

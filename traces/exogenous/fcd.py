@@ -63,7 +63,7 @@ class _Collector:
         self._rows: list[tuple[str | None, ...]] = []  # values of ATTRIBUTES
         self._steps: list[tuple[str, int]] = []  # time of a step, and how many rows stood before it
         self._names: list[str] = []
-        self._pick: Callable[[list[str]], tuple[str | None, ...]] = tuple
+        self._pick: Callable[[list[Any]], tuple[str | None, ...]] = tuple
         parser.ordered_attributes = True
         parser.StartElementHandler = self._start_root
         parser.CommentHandler = self._read_comment
@@ -78,11 +78,12 @@ class _Collector:
             raise self._error(f"the outermost element is <{plain(name)}>", f"<{ROOT}>, {ACCEPTED}")
         self.parser.StartElementHandler = self._start
 
-    def _start(self, name: str, attributes: list[str]) -> None:
+    def _start(self, name: str, attributes: list[Any]) -> None:
         """Take an element; `attributes` are names and values in turn."""
         if name == "vehicle":
             if attributes[::2] != self._names:
                 self._learn(attributes[::2])
+            attributes.append(None)  # the value of what this vehicle does not tell
             self._rows.append(self._pick(attributes))
             if len(self._rows) >= FLUSH_ROWS:
                 self.flush()
@@ -100,12 +101,7 @@ class _Collector:
         for known in REQUIRED:
             if not set(known) & set(names):
                 raise self._error(f"a <vehicle> has no {known[0]}", f"an attribute {' or '.join(known)}")
-        places = [2 * names.index(name) + 1 if name in names else None for name in ATTRIBUTES.values()]
-        whole = [place for place in places if place is not None]
-        if len(whole) == len(places):
-            self._pick = itemgetter(*whole)
-        else:
-            self._pick = lambda row: tuple(None if place is None else row[place] for place in places)
+        self._pick = itemgetter(*(2 * names.index(name) + 1 if name in names else -1 for name in ATTRIBUTES.values()))
         self._names = names
 
     def _refuse_doctype(self, *_arguments: Any) -> None:

@@ -61,6 +61,28 @@ AT_STEP_BEGIN = "step begin: the state when the step that begins at t has been m
 
 
 @dataclass(frozen=True)
+class Cut:
+    """What rows of a mobility trace that were cut from longer ones do not tell by themselves.
+
+    begin_ns, end_ns : ns, earliest and latest time of the longer ones
+    absent_after_ns : ns, the longest gap between two rows of an entity in which it has been there
+    exceptions_ns : entity: that gap, where it is another
+    """
+
+    begin_ns: int
+    end_ns: int
+    absent_after_ns: int
+    exceptions_ns: dict[str, int]
+
+    def __post_init__(self) -> None:
+        values: list[Any] = [self.begin_ns, self.end_ns, self.absent_after_ns, self.exceptions_ns]
+        if type(self.exceptions_ns) is dict:
+            values = [*values[:3], *self.exceptions_ns.values()]
+        if any(type(value) is not int or abs(value) >= 1 << 63 for value in values):
+            raise TypeError(f"cut is {self!r}")
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Where rows come from and what was done to them; kept in the metadata of the canonical file.
 
@@ -74,6 +96,7 @@ class Provenance:
     epoch_ns : ns, what was taken off the times of the source
     num_left_out : rows of the source that are not here: other than vehicles, or replaced by a later row
     notes : what was recognised or derived, and not told by the source; a sentence each
+    cut : what the rows of the source told that are not here, as a run needs some of them only; None: all are here
     """
 
     origin: str
@@ -86,11 +109,14 @@ class Provenance:
     epoch_ns: int
     num_left_out: int
     notes: tuple[str, ...] = ()
+    cut: Cut | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "notes", tuple(self.notes))  # JSON knows lists only
         if not all(isinstance(note, str) for note in self.notes):
             raise TypeError(f"notes is {self.notes!r}")
+        if isinstance(self.cut, dict):  # as it is read
+            object.__setattr__(self, "cut", Cut(**self.cut))
         for name, wanted in _PROVENANCE.items():
             value = getattr(self, name)
             if type(value) not in wanted:
@@ -98,13 +124,15 @@ class Provenance:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields by name."""
-        return asdict(self)
+        fields = asdict(self)
+        return fields if self.cut is not None else {name: fields[name] for name in fields if name != "cut"}
 
 
 _PROVENANCE: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("origin", "source", "sha256", "licence", "time_label", "interpolation"), (str,)),
     **dict.fromkeys(("epoch_ns", "num_left_out"), (int,)),
     "step_ns": (int, type(None)),
+    "cut": (Cut, type(None)),
 }
 
 

@@ -24,6 +24,7 @@ from policies.llm.vocabulary import (
     PRICE_FIRST,
     WORDS,
 )
+from policies.marl.isolation import own_random
 
 LENGTH_CASE = LENGTH_HEADER + LENGTH_ROW
 """Positions that a case takes, whatever the number of vehicles."""
@@ -184,9 +185,10 @@ class Network(nn.Module):
     def __init__(self, shape: Shape, seed: int = 0) -> None:
         super().__init__()
         self.shape = shape
-        self.token_embd = nn.Embedding(NUM_TOKEN, shape.width)
-        self.blk = nn.ModuleList(Layer(shape) for _ in range(shape.depth))
-        self.output_norm = nn.RMSNorm(shape.width, eps=1e-5)
+        with own_random():  # modules draw weights, before they get those of the seed
+            self.token_embd = nn.Embedding(NUM_TOKEN, shape.width)
+            self.blk = nn.ModuleList(Layer(shape) for _ in range(shape.depth))
+            self.output_norm = nn.RMSNorm(shape.width, eps=1e-5)
         self._begin(torch.Generator().manual_seed(seed))
 
     def _begin(self, random: torch.Generator) -> None:

@@ -22,6 +22,7 @@ from policies.llm.training import dataset
 from policies.llm.training.export import Quantisation, export
 from policies.llm.training.learn import LearnArguments, Learning
 from policies.llm.training.network import Shape
+from policies.marl.isolation import num_threads, training_seed
 from policies.marl.training import Learner, read_checkpoint, write_checkpoint
 from twin.decision import Decision
 
@@ -67,7 +68,7 @@ class Recipe:
 
 def recipe(*, steps: int | None = None, num_environment: int | None = None, seed: int = 0) -> Recipe:
     """Return the recipe of the bundled model, with some of its numbers changed."""
-    learning, environments = LearnArguments(seed=seed), DatasetArguments()
+    learning, environments = LearnArguments(seed=training_seed(seed)), DatasetArguments()
     if steps is not None:
         learning = replace(learning, steps=steps)
     if num_environment is not None:
@@ -89,7 +90,11 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, progress: Progress
         raise InputError(f"{out} has another ending", where="--out", accepted="a file ending in .gguf")
     if not out.parent.is_dir():
         raise InputError(f"{out.parent} is no directory", where="--out", accepted="a file in a directory that exists")
-    torch.set_num_threads(recipe.learning.threads)
+    with num_threads(recipe.learning.threads):
+        return _train(recipe, out, resume=resume, progress=progress)
+
+
+def _train(recipe: Recipe, out: Path, *, resume: bool, progress: Progress) -> ModelManifest:
     stored, checkpoint = out.with_suffix(".npz"), out.with_suffix(".checkpoint")
     if not (resume and stored.exists()):
         _solve(recipe.environments, stored, recipe.learning.threads, progress)

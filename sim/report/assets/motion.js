@@ -83,7 +83,7 @@ class Motion {
     return [this.metres(0, this.beliefXs[here]), this.metres(1, this.beliefYs[here])];
   }
 
-  /** Number of the vehicle that has a seat in a frame. */
+  /** Number of the vehicle that has a seat in a frame, or its name if a mobility trace gives it one. */
   vehicle(seat, frame) {
     const slot = frame * this.step;
     const visit = this.visits.find(([of, first, last]) => of === seat && first <= slot && slot <= last);

@@ -1,0 +1,58 @@
+"""Seeds: one check for everybody who takes one, so that equal seeds are equal numbers, and can be kept in a record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from numbers import Integral
+
+from physical.errors import InputError
+
+
+def whole_seed(seed: object, *, where: str, key: str = "seed", most: int | None = None) -> int:
+    """Return a seed as a Python integer.
+
+    A random stream follows from the text of its seed: 1.0 would give other numbers than 1, and None could not be
+    replayed.
+
+    Parameters
+    ----------
+    seed : an integer of any kind, NumPy's too, >= 0
+    where, key : what errors name
+    most : the greatest that is accepted; None: there is none
+
+    Raises
+    ------
+    InputError : anything else, also True, 1.0 and "1"
+
+    >>> import numpy as np
+    >>> whole_seed(np.int64(3), where="run")
+    3
+    """
+    accepted = "an integer >= 0" if most is None else f"an integer from 0 to {most}"
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
+        raise InputError(f"{repr(seed)[:40]} is not an integer", where=where, key=key, accepted=accepted)
+    whole = int(seed)
+    if whole < 0 or (most is not None and whole > most):
+        shown = str(whole) if whole.bit_length() <= 64 else f"an integer of {whole.bit_length()} bits"
+        raise InputError(f"{shown} is out of range", where=where, key=key, accepted=accepted)
+    return whole
+
+
+def whole_seeds(seeds: Iterable[object], *, where: str, key: str = "seeds", most: int | None = None) -> tuple[int, ...]:
+    """Return different seeds as Python integers, in their order.
+
+    Raises
+    ------
+    InputError : what `whole_seed` refuses, none at all, or the same one twice
+
+    >>> whole_seeds(range(3), where="compare")
+    (0, 1, 2)
+    """
+    accepted = "different integers >= 0"
+    if isinstance(seeds, str) or not isinstance(seeds, Iterable):
+        raise InputError(f"{repr(seeds)[:40]} is no list of seeds", where=where, key=key, accepted=accepted)
+    found = tuple(whole_seed(seed, where=where, key=key, most=most) for seed in seeds)
+    if not found or len(set(found)) < len(found):
+        problem = "holds the same seed twice" if found else "is empty"
+        raise InputError(problem, where=where, key=key, accepted=accepted)
+    return found

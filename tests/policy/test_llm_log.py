@@ -1,0 +1,37 @@
+"""The log of llama.cpp is kept while one of our sessions is open, and goes where it went before afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+llama_cpp = pytest.importorskip("llama_cpp", reason="needs the extra llm")
+
+from policies.llm.models import resolve  # noqa: E402 - after the check that it can be imported
+from policies.llm.session import Session  # noqa: E402 - the same
+
+
+def _said(capfd: pytest.CaptureFixture[str]) -> str:
+    """Return what llama.cpp prints about a file that is not there."""
+    capfd.readouterr()
+    assert not llama_cpp.llama_model_load_from_file(b"no-such-file.gguf", llama_cpp.llama_model_default_params())
+    captured = capfd.readouterr()
+    return captured.out + captured.err
+
+
+def test_others_hear_the_log_again(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "no-such-file" in _said(capfd)
+    path = resolve("bundled").path
+    first, second = (Session(path, num_context=64) for _ in range(2))
+    assert _said(capfd) == ""
+    first.close()
+    first.close()
+    assert _said(capfd) == ""
+    second.close()
+    assert "no-such-file" in _said(capfd)
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF")
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        Session(broken, num_context=64)
+    assert "no-such-file" in _said(capfd)
