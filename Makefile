@@ -19,7 +19,7 @@ BIN      := .venv/bin
 PIP      := $(BIN)/python -m pip --disable-pip-version-check
 # Modules are compiled when they are first imported: nobody imports all of torch.
 INSTALL  := $(PIP) install -qq --no-compile -c constraints.txt
-PACKAGES := physical twin policies traces sim tests
+PACKAGES := physical twin policies traces sim vectwin tests
 COMMA    := ,
 
 # llama.cpp without what nothing here uses: a third of the work. CMAKE_ARGS of one's own are kept.

@@ -10,7 +10,6 @@ from physical.model import qos
 from physical.plane.ticks import HORIZON_NS, HORIZON_S, NS_PER_S, to_ns
 from physical.quantity import SIZE_BYTES_MAX
 from sim.timeline import TaskBurst
-from traces.exogenous.requests import NUM_TOKEN_MAX
 
 if TYPE_CHECKING:
     from physical.params import TaskClass
@@ -94,7 +93,11 @@ def _check_sizes(scenario: Scenario) -> None:
 
 
 def _units_max(task: TaskClass) -> float:
-    return NUM_TOKEN_MAX if task.requests is not None else task.units[1]
+    if task.requests is None:
+        return task.units[1]
+    from traces.exogenous.requests import NUM_TOKEN_MAX  # most scenarios read no such file
+
+    return NUM_TOKEN_MAX
 
 
 def _check_floor(scenario: Scenario) -> None:

@@ -239,5 +239,7 @@ def test_wrong_options_are_one_line(maker: Callable[..., Any], monkeypatch: pyte
     with pytest.raises(ValueError, match="no action of vehicle-0, vehicle-1"):
         environment.step({})
     monkeypatch.setitem(sys.modules, "pettingzoo", None)
-    with pytest.raises(InputError, match=r'parallel_env: needs the extra env \(.*\): pip install "vectwin\[env\]"'):
+    with pytest.raises(
+        InputError, match=r'parallel_env: needs the extra env \(.*\) \(accepted: after pip install "vectwin\[env\]"\)'
+    ):
         maker("dtecn")

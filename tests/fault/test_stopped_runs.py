@@ -119,7 +119,7 @@ def test_damaged_trace(tmp_path: Path) -> None:
     (out / "manifest.json").write_text("{", "utf-8")
     assert "manifest.json: is not a manifest" in twin("check", out).complaint()
     (out / "manifest.json").write_text('{"schema_version": 99}', "utf-8")
-    assert "schema_version: 99 is another version (accepted: 2)" in twin("check", out).complaint()
+    assert "schema_version: 99 is another version (accepted: 2, 3)" in twin("check", out).complaint()
 
 
 def test_directory_that_is_no_run(tmp_path: Path) -> None:

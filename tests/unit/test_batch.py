@@ -305,7 +305,7 @@ def test_spread_is_uniform_over_vehicles_and_new_with_each_reset() -> None:
 # --------------------------------------------------------------------------------------------------------------- errors
 def test_a_decision_of_another_shape_is_refused() -> None:
     environment = BatchEnvironment(Scenario.load("dtecn"), 2)
-    with pytest.raises(ValueError, match=r"shape \[1, 10, 3\], not \[2, 10, 3\]"):
+    with pytest.raises(ValueError, match=r"shape \[1, 10, 3\] \(accepted: shape \[2, 10, 3\]\)"):
         environment.step(np.zeros((2, 10, 3)), np.zeros((1, 10, 3)))
 
 
