@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from sim import Scenario, run
 from sim.cli.commands import COMMANDS
 from tests.data import data_file
+from tests.fault.command import twin
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -25,9 +27,14 @@ def block(language: str, containing: str) -> str:
 def test_your_own_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "policy.py"
     path.write_text(block("python", "class BestChannels"), "utf-8")
-    runpy.run_path(str(path))
-    lines = capsys.readouterr().out.split("\n")
-    assert [line.split()[-1] for line in lines if line] == ["6000", "6000"]
+    runpy.run_path(str(path), run_name="__main__")
+    shown = capsys.readouterr().out
+    assert "Differences from BestChannels" in shown
+    assert shown.count("edge-equal") == 3
+    done = twin(
+        "run", "dtecn", "--slots", "3", "--policy", f"{path}:BestChannels,part=0.8", "--json", "--out", tmp_path / "r"
+    )
+    assert json.loads(done.out)["tasks_generated"] == 90
 
 
 def test_your_own_scenario(tmp_path: Path) -> None:
