@@ -20,10 +20,11 @@ import pytest
 
 from physical.errors import InputError
 from physical.system import System
+from policies import registry
 from policies.baselines import EdgeEqual
 from sim import Scenario, compare, sweep
 from sim.contents import of_scenario, of_vectwin, place_of
-from sim.entrants import AnyPolicy
+from sim.entrants import AnyPolicy, entrants
 from sim.evaluation import Comparison
 from sim.files import file_entries
 from sim.store import read_row
@@ -141,6 +142,56 @@ def test_a_replaced_mobility_file_runs_anew(tmp_path: Path) -> None:
     assert second.num_reused == 0
     assert first.runs["edge-equal"][0].summary["digest"] != second.runs["edge-equal"][0].summary["digest"]
     assert of_scenario(moved) != of_scenario(on_the_road(file))
+
+
+def test_a_replaced_model_runs_anew(tmp_path: Path) -> None:
+    """The bundled model under another name, then with a byte more at its end; the file beside it counts, too."""
+    for file in (Path(registry.__file__).parent / "llm" / "weights").iterdir():
+        shutil.copy(file, tmp_path)
+    (model,) = tmp_path.glob("*.gguf")
+    policy = f"llm:model={model}"
+
+    def digest() -> str:
+        return entrants([policy])[0].digest
+
+    before = digest()
+    assert before == digest()
+    model.write_bytes(model.read_bytes() + b"\0")
+    changed = digest()
+    assert changed != before
+    for beside in tmp_path.glob("*.json"):
+        beside.write_bytes(beside.read_bytes() + b"\n")
+    assert digest() not in (before, changed)
+
+
+@pytest.mark.full
+def test_an_edited_plug_in_runs_anew(tmp_path: Path) -> None:
+    """A package that announces a policy; the module that changes is not the one that is announced."""
+    package, announced = tmp_path / "site" / "plug", tmp_path / "site" / "plug-1.dist-info"
+    write_policy(package, 0.0, "plug_part")
+    (package / "__init__.py").touch()
+    policy = (package / "mine.py").read_text("utf-8")
+    (package / "mine.py").write_text(policy.replace("from plug_part", "from plug.plug_part"), "utf-8")
+    announced.mkdir()
+    (announced / "METADATA").write_text("Metadata-Version: 2.1\nName: plug\nVersion: 1\n", "utf-8")
+    (announced / "entry_points.txt").write_text("[vectwin.policies]\nplugged = plug.mine:Mine\n", "utf-8")
+    words = [sys.executable, "-m", "sim.cli", "compare", "dtecn", "--slots", "3", "--seeds", "0,1", "--json"]
+
+    def reused() -> tuple[int, float]:
+        done = subprocess.run(
+            [*words, "--policies", "plugged", "--out", str(tmp_path / "c")],
+            capture_output=True, text=True, check=True, env=environment(PYTHONPATH=paths),
+        )  # fmt: skip
+        found = json.loads(done.stdout)
+        return found["runs_reused"], found["mean"]["plugged"]["penalty_mean"]["mean"]
+
+    paths = os.pathsep.join([str(tmp_path / "site"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    assert [reused()[0], reused()[0]] == [0, 2]
+    before = reused()[1]
+    (package / "plug_part.py").write_text("PART = 1.0\n", "utf-8")
+    count, after = reused()
+    assert count == 0
+    assert after != before
 
 
 def test_every_file_that_a_scenario_can_name_counts() -> None:
