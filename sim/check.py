@@ -9,6 +9,7 @@ import numpy as np
 
 from policies.casefile import open_cases
 from policies.registry import make
+from sim.exogenous import notes
 from sim.readings import warnings
 from sim.scenario import Scenario, names
 from sim.timeline import PolicySwap
@@ -59,9 +60,10 @@ def _check_scenario(source: str) -> Verdict:
     at_once = "" if scenario.everybody_stays else f" (at most {crowd.most} at once)"
     slots = f"{time.num_slot} slots of {time.slot_duration_s:g} s"
     text = f"{crowd.num_vehicle} vehicles{at_once}, {num_class} task classes, {slots}"
-    notes = [f"{source}: warning: {warning}" for warning in warnings(scenario)]
-    notes += [f"{source}: keeps {reading}" for reading in scenario.readings()]
-    return Verdict(True, f"{source}: is a valid scenario: {text}", tuple(notes))
+    told = [f"{source}: warning: {warning}" for warning in warnings(scenario)]
+    told += [f"{source}: {note}" for note in notes(scenario)]
+    told += [f"{source}: keeps {reading}" for reading in scenario.readings()]
+    return Verdict(True, f"{source}: is a valid scenario: {text}", tuple(told))
 
 
 def _check_cases(path: Path) -> Verdict:

@@ -128,6 +128,17 @@ def warnings(scenario: Scenario) -> tuple[str, ...]:
     return (f"{scenario.mobility.file}: {jump}",) if jump else ()
 
 
+def notes(scenario: Scenario) -> tuple[str, ...]:
+    """Return a sentence for what was recognised in the files that a run takes, or derived from them."""
+    named: list[tuple[str, ExogenousTrace]] = []
+    if scenario.mobility.file is not None:
+        named.append((scenario.mobility.file, mobility_of(scenario)[0]))
+    if scenario.radio.rate_file is not None:
+        named.append((scenario.radio.rate_file, link_of(scenario)))
+    named += [(task.requests.file, requests_of(task)) for task in scenario.tasks if task.requests is not None]
+    return tuple(f"{file}: {note}" for file, trace in named for note in trace.provenance.notes)
+
+
 def requests_of(task: TaskClass) -> RequestTrace:
     """Return the request trace of a task class."""
     from traces.exogenous import RequestTrace, read_requests

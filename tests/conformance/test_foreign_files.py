@@ -127,6 +127,8 @@ deadline_s = 0.5
 def run_and_replay(folder: Path, file: str, radio: str = "") -> dict[str, Any]:
     """Run on a file, without it replay, and return the table of vehicles."""
     (folder / "car.toml").write_text(SCENARIO.format(file=file, radio=radio), "utf-8")
+    note = f"car.toml: {folder / file}: longitudes and latitudes: metres east and north of 44.49, 11.34\n"
+    assert note in twin("check", folder / "car.toml").out
     done = twin("run", folder / "car.toml", "--out", folder / "run", "--json")
     assert done.code == 0, done
     (folder / file).unlink()
