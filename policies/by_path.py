@@ -243,7 +243,7 @@ def _make_way(files: dict[str, Path], file: Path, place: str) -> None:
             continue
         owners = [known.files for known in _loaded.values() if known.files.get(label) == there]
         is_free = bool(owners) and not any(imports_late(each) for each in (files, *owners))
-        if is_free or not there.exists():  # or else the folder has moved
+        if is_free or not there.exists():  # else the folder has moved
             del sys.modules[label]
         else:
             problem = f"imports {path.name} from beside it, but {label} is {present} in this process"

@@ -126,6 +126,8 @@ def _parsed(file: Path) -> ast.AST:
         return ast.parse(file.read_bytes() if file.suffix == ".py" else b"")
     except (SyntaxError, ValueError):
         return ast.Module([], [])  # importing it fails; its bytes count all the same
+    except FileNotFoundError:
+        return ast.Module([], [])  # the folder of a policy that was imported before has moved
 
 
 def _names(name: str, file: Path, tree: ast.AST) -> Iterator[str]:

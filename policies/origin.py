@@ -32,6 +32,10 @@ class NoSourceError(Exception):
         super().__init__(message)
         self.found = found
 
+    def __reduce__(self) -> tuple[type[NoSourceError], tuple[str, dict[str, str]]]:
+        """Travel between processes with both arguments."""
+        return type(self), (str(self), self.found)
+
 
 def contents(policy: str | Callable[..., Any] | object, *, by_path: bool = False) -> dict[str, str]:
     """Return digests of what a policy's decisions depend on beside scenario and seed, by label.

@@ -16,7 +16,7 @@ from sim.contents import place_of
 from sim.entrants import Entrant, Policies, entrants
 from sim.evaluation import Comparison, evaluate, write_runs
 from sim.export.output import whole_file
-from sim.jobs import Finished, Job, Jobs, JobsByPolicy, told_of
+from sim.jobs import Finished, Job, Jobs, told_of
 from sim.pool import Pool
 from sim.scenario import Scenario
 from sim.store import folder_of_study
@@ -201,13 +201,13 @@ def compare(
             break
         chosen = _continued(chosen, more)
     if out is not None:
-        _write(comparison, jobs, scenario, Path(out))
+        _write(comparison, who, scenario, Path(out))
     return comparison
 
 
-def _write(comparison: Comparison, jobs: JobsByPolicy, scenario: Scenario, directory: Path) -> None:
+def _write(comparison: Comparison, who: Sequence[Entrant], scenario: Scenario, directory: Path) -> None:
     write_runs(comparison.rows(), directory / "runs.parquet")
-    report = json.dumps({**comparison.to_dict(), **told_of(jobs, scenario)}, indent=2, allow_nan=False)
+    report = json.dumps({**comparison.to_dict(), **told_of(who, comparison.runs, scenario)}, indent=2, allow_nan=False)
     with whole_file(directory / "compare.json") as file:
         file.write(f"{report}\n".encode())
 

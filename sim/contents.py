@@ -15,10 +15,8 @@ import policies
 import traces
 import twin
 from policies.digests import digest
-from policies.origin import contents
 from sim.files import file_entries
 from sim.scenario import Scenario
-from sim.timeline import PolicySwap
 
 _PACKAGES = (physical, twin, policies, traces)
 # What only shows results, or asks for them, changes none.
@@ -57,18 +55,17 @@ def _own_files() -> Iterator[tuple[Path, str]]:
 
 
 def of_scenario(scenario: Scenario) -> str:
-    """Return the digest of a scenario; files that it names count by their bytes, and policies with their code.
+    """Return the digest of a scenario; files that it names count by their bytes.
 
     The policy that the scenario proposes does not count: a job says who decides.
 
     Raises
     ------
-    InputError : a file cannot be read, a policy is unknown
+    InputError : a file cannot be read
     """
     plain = _plain(scenario, lambda file: digest(Path(file)))
     del plain["policy"]["name"]
-    names = [scenario.policy.fallback, *(event.name for event in scenario.timeline if isinstance(event, PolicySwap))]
-    return digest_of([plain, {name: contents(name) for name in names}])
+    return digest_of(plain)
 
 
 def place_of(scenario: Scenario) -> str:

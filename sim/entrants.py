@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -17,8 +17,11 @@ from sim.travel import pickled, unpickled
 
 AnyPolicy = str | Callable[..., Any] | Policy
 """Name with options, path with a class and options, class (or anything that makes one when called), or object."""
-Policies = Sequence[AnyPolicy] | Mapping[str, AnyPolicy]
+Policies = Iterable[AnyPolicy] | Mapping[str, AnyPolicy]
 """Policies, or policies by the names that tables call them."""
+
+
+Contents = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -31,14 +34,23 @@ class Entrant:
     text : what `policies.make` reads, with absolute paths; empty for an object
     pickled : the class or object; empty for a text
     known : policies that were registered by hand, pickled
-    digest : of its code and of the files that it names
+    contents : digests of its code and of the files that it names, by label, see `policies.origin`
+    is_fixed : its code travels along, so that what happens to files does not matter
+    value : what else it depends on: its text without folders, its state
     """
 
     name: str
     text: str
     pickled: bytes
     known: bytes
-    digest: str
+    contents: Contents
+    is_fixed: bool
+    value: str
+
+    @property
+    def digest(self) -> str:
+        """Digest of all that its decisions depend on beside scenario and seed."""
+        return digest_of([self.value, self.contents])
 
     def make(self) -> Policy:
         """Make the policy anew, in any process; an object is a copy of that which was given.
@@ -56,6 +68,29 @@ class Entrant:
             made = registry.construct(made, self.name)
         return made
 
+    def changed(self) -> list[str]:
+        """Return the labels of what has changed since the entrant was made; of code that is new, too."""
+        if self.is_fixed:
+            return []
+        now, before = self._contents_now(), dict(self.contents)
+        new = [label for label in now if label not in before and is_code(label)]
+        return [label for label, found in before.items() if now.get(label) != found] + new
+
+    def as_it_is_now(self) -> Entrant:
+        """Return the same entrant with the contents that its files have by now; not with files that are new."""
+        if self.is_fixed:
+            return self
+        now = self._contents_now()
+        return replace(self, contents=tuple((label, now.get(label, "")) for label, _ in self.contents))
+
+    def _contents_now(self) -> dict[str, str]:
+        return contents(self.text or unpickled(self.pickled), by_path=True)
+
+
+def is_code(label: str) -> bool:
+    """Tell whether a label of `policies.origin.contents` is that of a module; the others are of options."""
+    return label.startswith("module ")
+
 
 def entrants(policies: Policies, where: str = "--policies") -> tuple[Entrant, ...]:
     """Return who takes part; each policy is made once, to see that it can be.
@@ -66,12 +101,13 @@ def entrants(policies: Policies, where: str = "--policies") -> tuple[Entrant, ..
     ------
     InputError : nobody, the same name twice, a policy that cannot be made
     """
-    named = (
-        [(_name(policy), policy) for policy in policies] if not isinstance(policies, Mapping) else [*policies.items()]
-    )
+    if isinstance(policies, str) or not isinstance(policies, Iterable):
+        raise InputError(f"{policies!r} is no list", where=where, accepted='for instance ["p2-exact", "random"]')
+    given = policies.items() if isinstance(policies, Mapping) else ((_name(policy), policy) for policy in policies)
+    named = [(str(name), policy) for name, policy in given]
     names = [name for name, _ in named]
-    if not names or isinstance(policies, str):
-        raise InputError("nobody takes part", where=where, accepted='a list, for instance ["p2-exact", "random"]')
+    if not names:
+        raise InputError("nobody takes part", where=where, accepted='for instance ["p2-exact", "random"]')
     for name in names:
         if names.count(name) > 1:
             accepted = 'names of their own: {"one": ..., "other": ...}'
@@ -95,31 +131,40 @@ def _name(policy: AnyPolicy) -> str:
     return str(getattr(policy, "__name__", None) or type(policy).__name__)
 
 
+def entrant_of(text: str) -> Entrant:
+    """Return a policy that a scenario names, which is never one by path.
+
+    Raises
+    ------
+    InputError : there is no such policy
+    """
+    return _of_text(text, text, _known_by_hand(), by_path=False)
+
+
+def _of_text(name: str, text: str, known: bytes, *, by_path: bool) -> Entrant:
+    by_hand = text.partition(":")[0].strip() in {spec.name for spec in registry.registered()}
+    try:
+        found, value = contents(text, by_path=by_path), portable(text)
+    except NoSourceError as error:  # it was registered in a notebook
+        found, value = error.found, f"{portable(text)} {known.hex()}"
+    return Entrant(name, text, b"", known, tuple(found.items()), by_hand, value)
+
+
 def _entrant(name: str, policy: AnyPolicy, known: bytes) -> Entrant:
     if isinstance(policy, str):
-        digest = digest_of([portable(policy), contents(policy, by_path=True)])
-        return Entrant(name, registry.resolved(policy), b"", known, digest)
+        return _of_text(name, registry.resolved(policy), known, by_path=True)
     data = pickled(policy, name)
-    return Entrant(name, "", data, known, _digest_of_object(policy, data))
-
-
-def _digest_of_object(policy: Any, data: bytes) -> str:
-    """Return the digest of a class by its source, with its values where it may have any beside.
-
-    An object has its state, a class within a function the values there: the pickle has these. A script may read what
-    its command line says.
-    """
     kind = policy if isinstance(policy, type) else type(policy)
-    by_value = not isinstance(policy, type) or "<locals>" in kind.__qualname__
+    # An object has its state, and a class within a function the values there: the pickle has these.
+    is_value = not isinstance(policy, type) or "<locals>" in kind.__qualname__
     try:
-        parts: list[Any] = [contents(policy)]
+        found = contents(policy)
     except NoSourceError as error:
-        parts, by_value = [error.found], True
-    if kind.__module__ == "__main__":
-        parts.append(sys.argv[1:])
-    if by_value:
-        parts.append(data.hex())
-    return digest_of([f"{kind.__qualname__}", *parts])
+        found, is_value = error.found, True
+    in_script = kind.__module__ == "__main__"
+    # A script may read what its command line says.
+    value = [kind.__qualname__, *(sys.argv[1:] if in_script else ()), *([data.hex()] if is_value else ())]
+    return Entrant(name, "", data, known, tuple(found.items()), in_script, digest_of(value))
 
 
 def _known_by_hand() -> bytes:

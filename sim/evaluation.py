@@ -114,6 +114,10 @@ class Comparison:
                 f"unstable, at least half of the runs: {', '.join(unstable)}. What waits keeps growing, and every mean "
                 "is a function of the run's length."
             )
+        for policy, rows in self.runs.items():
+            if labels := sorted({label for run in rows for label in run.changed}):
+                which = ", ".join(labels)
+                found.append(f"files of {policy} changed while it ran ({which}): its runs may differ for that reason.")
         length = min((len(run.slot_penalty) for rows in self.runs.values() for run in rows), default=0)
         if self.warmup_rule == "auto" and self.warmup > 0 and self.warmup + 5 > length // 2:
             found.append("the warm-up is as long as it may be, half of a run: longer runs would tell whether it ends.")

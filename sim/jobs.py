@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from physical.errors import InputError
 from policies.digests import digest
 from sim.contents import digest_of, of_scenario, of_vectwin
-from sim.entrants import Entrant
+from sim.entrants import Entrant, entrant_of, is_code
 from sim.scenario import Scenario
 from sim.simulation import RunResult, run
+from sim.timeline import PolicySwap
 
 _More = Callable[[Scenario, RunResult], Mapping[str, Any]]
 
@@ -32,13 +33,17 @@ class Finished:
     summary : of the run
     slot_penalty : [num_slot], NaN for slots without a task that counts
     delays : how many tasks took how long, see `sim.delays`; empty where that was not kept
+    key : under which it is kept, see `Job.key`
     reused : an earlier command ran it
+    changed : options of the policy whose files were others when it ran than when the study began
     """
 
     summary: dict[str, Any]
     slot_penalty: NDArray[np.float64]
     delays: dict[str, Any] = field(default_factory=dict)
+    key: str = ""
     reused: bool = False
+    changed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,36 +55,45 @@ class Job:
     scenario : as JSON
     entrant : who decides
     seed : of the run
-    digest : of all that the result depends on beside the seed, see `Jobs`
+    code : digests of vectwin's own code, and of the scenario with the files that it names
+    others : digest of the policies that the scenario names: the fallback, and those that come in later
     more : ``module:function`` that adds to the summary what only the tables know, given scenario and result
     """
 
     scenario: str
     entrant: Entrant
     seed: int
-    digest: str
+    code: tuple[str, ...]
+    others: str
     more: str = ""
 
     @property
     def key(self) -> str:
         """The same for the same run of the same code with the same files, wherever these lie."""
-        return digest_of([self.digest, self.seed])
+        return digest_of([*self.code, self.others, self.entrant.digest, self.seed])
 
     def perform(self) -> Finished:
         """Run, and return what is kept.
 
         Raises
         ------
-        InputError : a policy that refuses its scenario, a file that cannot be read
+        InputError : a policy that refuses its scenario, a file that cannot be read or has changed since
         KeyboardInterrupt : the run was interrupted
         """
         scenario = Scenario.model_validate_json(self.scenario)
         policy = self.entrant.make()
+        # What was read until here is what the key tells, or else the result would be kept under a wrong one. Code that
+        # changes spoils a comparison; a file may be one that the policy itself writes.
+        changed = self.entrant.changed()
+        if any(map(is_code, changed)) or _code(scenario, self.more) != self.code:
+            accepted = "the same command again: what has not changed is kept"
+            raise InputError("code or a file has changed since this began", where=self.entrant.name, accepted=accepted)
+        key = replace(self, entrant=self.entrant.as_it_is_now()).key if changed else self.key
         result = run(scenario, policy=policy, seed=self.seed, keep_tables=bool(self.more))
         if result.status == "interrupted":
             raise KeyboardInterrupt
         summary = result.summary | dict(_function(self.more)(scenario, result) if self.more else ())
-        return Finished(summary, result.slot_penalty, result.delays)
+        return Finished(summary, result.slot_penalty, result.delays, key, changed=tuple(changed))
 
 
 def perform(job: Job) -> Finished:
@@ -108,30 +122,33 @@ class Jobs:
         self._text = scenario.model_dump_json()
         self._who = who
         self._more = more
-        self._code = [of_vectwin(), of_scenario(scenario)]
-        if more:
-            found = importlib.util.find_spec(more.partition(":")[0])
-            self._code.append(digest(Path(str(found and found.origin))))
+        self._code = _code(scenario, more)
+        swaps = (event.name for event in scenario.timeline if isinstance(event, PolicySwap))
+        self._others = digest_of({name: entrant_of(name).digest for name in (scenario.policy.fallback, *swaps)})
 
     def __call__(self, seeds: Sequence[int]) -> JobsByPolicy:
         """Return one job per seed, by the name of the policy."""
         return {
-            entrant.name: [
-                Job(self._text, entrant, seed, digest_of([*self._code, entrant.digest, self._more]), self._more)
-                for seed in seeds
-            ]
+            entrant.name: [Job(self._text, entrant, seed, self._code, self._others, self._more) for seed in seeds]
             for entrant in self._who
         }
 
 
-def told_of(jobs: JobsByPolicy, scenario: Scenario) -> dict[str, Any]:
+def _code(scenario: Scenario, more: str) -> tuple[str, ...]:
+    """Return digests of what results depend on beside policies and seed."""
+    found = importlib.util.find_spec(more.partition(":")[0]) if more else None
+    added = () if found is None else (more, digest(Path(str(found.origin))))
+    return (of_vectwin(), of_scenario(scenario), *added)
+
+
+def told_of(who: Sequence[Entrant], runs: Mapping[str, Sequence[Finished]], scenario: Scenario) -> dict[str, Any]:
     """Return what a report needs beside the statistics: what was simulated, and where the results are kept.
 
     texts : what makes each policy by name or path; empty for classes and objects
     """
     told = {"version": version("vectwin"), "scenario": scenario.model_dump(mode="json")}
-    told["results"] = {policy: [job.key for job in row] for policy, row in jobs.items()}
-    told["texts"] = {policy: row[0].entrant.text for policy, row in jobs.items()}
+    told["results"] = {policy: [run.key for run in row] for policy, row in runs.items()}
+    told["texts"] = {entrant.name: entrant.text for entrant in who}
     return told
 
 

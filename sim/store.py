@@ -51,7 +51,7 @@ class Store:
         InputError : the file cannot be written
         """
         own = {
-            "key": job.key,
+            "key": finished.key,
             "run_by": version("vectwin"),
             "policy": job.entrant.name,
             "seed": job.seed,
@@ -59,7 +59,7 @@ class Store:
             "delays": json.dumps(finished.delays),
         }
         row = {name: _column(name, value) for name, value in {**own, **finished.summary}.items()}
-        write_whole(pa.table(row), self._folder / f"{job.key}.parquet")
+        write_whole(pa.table(row), self._folder / f"{finished.key}.parquet")
 
     def get(self, key: str) -> Finished | None:
         """Return a result of an earlier run, or None; a file that is damaged counts as none."""
@@ -77,7 +77,7 @@ def read_row(path: Path, key: str) -> Finished | None:
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
         return None
     summary = {name: value for name, value in row.items() if name not in _OWN}
-    return Finished(summary, penalty, delays, reused=True)
+    return Finished(summary, penalty, delays, key, reused=True)
 
 
 def _column(name: str, value: Any) -> pa.Array:

@@ -119,7 +119,11 @@ def sweep(
         runs = {policy: [found[job] for job in row] for policy, row in rows.items()}
         compared.append(Point(values, evaluate(runs, chosen, reference, warmup), made.model_dump_json()))
     if directory is not None:
-        _write(compared, [told_of(rows, made) for rows, made in zip(jobs, scenarios, strict=True)], directory)
+        _write(
+            compared,
+            [told_of(who, one.comparison.runs, made) for one, made in zip(compared, scenarios, strict=True)],
+            directory,
+        )
     return compared
 
 

@@ -7,9 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +17,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from physical.errors import InputError
-from physical.system import System
 from policies import registry
-from policies.baselines import EdgeEqual
-from sim import Scenario, compare, sweep
+from sim import Scenario, compare
 from sim.contents import of_scenario, of_vectwin, place_of
-from sim.entrants import AnyPolicy, entrants
+from sim.entrants import entrants
 from sim.evaluation import Comparison
 from sim.files import file_entries
+from sim.jobs import Jobs
 from sim.store import read_row
 from tests.fault.command import environment, twin
-from twin.decision import Decision
-from twin.snapshot import TwinSnapshot
 
 POLICY = """
 import numpy as np
@@ -85,6 +80,54 @@ def test_a_changed_policy_file_runs_anew(tmp_path: Path) -> None:
     assert penalty(changed) != penalty(first)
     local, edge = (penalty(compare(small(), [name], [0, 1])) for name in ("local-only", "edge-equal"))
     assert (penalty(first), penalty(changed)) == pytest.approx((local, edge))
+
+
+def test_what_changes_while_a_study_runs_is_refused(tmp_path: Path) -> None:
+    """Its result would be kept under the key of what was there before."""
+    policy = write_policy(tmp_path, 0.0, "early_part")
+    (job,) = Jobs(small(), entrants([policy]))([0])[policy]
+    before = job.perform()
+    (tmp_path / "early_part.py").write_text("PART = 1.0\n", "utf-8")
+    with pytest.raises(InputError, match="has changed since this began"):
+        job.perform()
+    (tmp_path / "early_part.py").write_text("PART = 0.0\n", "utf-8")
+    assert job.perform().summary["digest"] == before.summary["digest"]
+    town = tmp_path / "town.parquet"
+    write_mobility(town, 1.0)
+    (job,) = Jobs(on_the_road(town), entrants(["edge-equal"]))([0])["edge-equal"]
+    job.perform()
+    write_mobility(town, 2.0)
+    with pytest.raises(InputError, match="has changed since this began"):
+        job.perform()
+
+
+LOGS = """
+from policies.baselines import EdgeEqual
+
+
+class Logs(EdgeEqual):
+    def __init__(self, log):
+        super().__init__()
+        self.log = log
+
+    def reset(self, system, seed):
+        super().reset(system, seed)
+        with open(self.log, "a") as file:
+            file.write(f"{seed}\\n")
+"""
+
+
+def test_a_policy_may_write_a_file_that_it_names(tmp_path: Path) -> None:
+    """It is told, and never answered from the store, as its input is another one each time; the page can be made."""
+    (tmp_path / "logs.py").write_text(LOGS, "utf-8")
+    (tmp_path / "log.txt").touch()
+    policy = f"{tmp_path / 'logs.py'}:Logs,log={tmp_path / 'log.txt'}"
+    for _ in range(2):
+        found = compare(small(), {"logs": policy, "plain": "edge-equal"}, [0, 1, 2], tmp_path / "c")
+        assert [run.reused for run in found.runs["logs"]] == [False] * 3
+        assert any("files of logs changed while it ran (option log)" in note for note in found.notes())
+        assert found.means["logs"]["penalty_mean"].mean == found.means["plain"]["penalty_mean"].mean
+        assert twin("report", tmp_path / "c", "--maps", "0").code == 0
 
 
 def test_a_changed_option_runs_anew(tmp_path: Path) -> None:
@@ -252,117 +295,3 @@ def test_damaged_results_are_run_again(tmp_path: Path) -> None:
     again = compare(small(), ["edge-equal"], range(6), tmp_path)
     assert again.num_reused == 1
     assert again.to_dict() == first.to_dict()
-
-
-class Doubled:
-    """Decides as edge-equal, and says so."""
-
-    def __init__(self, part: float = 1.0) -> None:
-        self.part = part
-
-    def reset(self, system: System, seed: int) -> None:
-        self.inner = EdgeEqual()
-        self.inner.reset(system, seed)
-
-    def decide(self, snapshot: TwinSnapshot) -> Decision:
-        return self.inner.decide(snapshot)
-
-
-@pytest.mark.full
-def test_classes_objects_and_names_take_part(tmp_path: Path) -> None:
-    """Called as the mapping says; what decides alike has alike penalties; an object with another state runs anew."""
-    both: dict[str, AnyPolicy] = {"class": Doubled, "object": Doubled(0.5), "name": "edge-equal"}
-    found = compare(small(), both, [0, 1], tmp_path, num_worker=2)
-    assert {round(row["penalty_mean"].mean, 12) for row in found.means.values()} == {
-        round(found.means["name"]["penalty_mean"].mean, 12)
-    }
-    assert compare(small(), both, [0, 1], tmp_path).num_reused == 6
-    changed = compare(small(), {**both, "object": Doubled(0.6)}, [0, 1], tmp_path)
-    assert changed.num_reused == 4
-    assert "object" in str(changed)
-    with pytest.raises(InputError, match="'Doubled' is given twice"):
-        compare(small(), [Doubled, Doubled], [0])
-    with pytest.raises(InputError, match="is not a policy: it needs reset"):
-        compare(small(), [dict], [0])
-    held = Doubled()
-    held.inner = threading.Lock()  # type: ignore[assignment]  # what a user's object may hold
-    with pytest.raises(InputError, match="cannot travel"):
-        compare(small(), [held], [0])
-
-
-def test_any_executor_runs_the_jobs(tmp_path: Path) -> None:
-    alone = compare(small(), ["edge-equal", Doubled], range(3))
-    with ThreadPoolExecutor(2) as executor:
-        shared = compare(small(), ["edge-equal", Doubled], range(3), tmp_path, executor=executor)
-        assert executor.submit(int, "7").result() == 7  # it is still open
-    assert shared.to_dict() == alone.to_dict()
-    assert compare(small(), ["edge-equal", Doubled], range(3), tmp_path).num_reused == 6
-
-
-class Dies:
-    """Takes its process along, the first times."""
-
-    def __init__(self, folder: str, times: int) -> None:
-        self.folder = folder
-        self.times = times
-
-    def reset(self, system: System, seed: int) -> None:
-        marks = Path(self.folder)
-        if len(list(marks.iterdir())) < self.times:
-            (marks / str(os.getpid())).touch()
-            os._exit(9)
-        self.inner = Doubled()
-        self.inner.reset(system, seed)
-
-    def decide(self, snapshot: TwinSnapshot) -> Decision:
-        return self.inner.decide(snapshot)
-
-
-@pytest.mark.full
-def test_a_worker_that_dies_costs_a_repetition(tmp_path: Path) -> None:
-    (tmp_path / "marks").mkdir()
-    mixed: dict[str, AnyPolicy] = {"dies": Dies(str(tmp_path / "marks"), 1), "lives": Doubled}
-    found = compare(small(), mixed, range(3), tmp_path / "c", num_worker=2)
-    assert len(list((tmp_path / "marks").iterdir())) == 1
-    assert found.means["dies"]["penalty_mean"].mean == found.means["lives"]["penalty_mean"].mean
-    (tmp_path / "more").mkdir()
-    compare(small(), {"lives": Doubled}, [5], tmp_path / "d")
-    mixed["dies"] = Dies(str(tmp_path / "more"), 99)
-    words = r"workers died 3 times without finishing a run; 1 runs are left, the first of dies with seed 5"
-    with pytest.raises(InputError, match=words):
-        compare(small(), mixed, [5], tmp_path / "d", num_worker=2)
-
-
-@pytest.mark.full
-def test_two_commands_write_one_store(tmp_path: Path) -> None:
-    """At the same time, with jobs in common: what they print is what they print one after the other."""
-    arguments = ["compare", "dtecn", "--slots", "40", "--warmup", "0", "--json", "--out"]
-    rivals = (("local-only,edge-equal", "0..5"), ("edge-equal,random", "2..9"))
-
-    def start(folder: Path, policies: str, seeds: str) -> subprocess.Popen[str]:
-        words = [*arguments, str(folder), "--policies", policies, "--seeds", seeds, "--workers", "2"]
-        command = [sys.executable, "-m", "sim.cli", *words]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
-
-    def told(process: subprocess.Popen[str]) -> dict[str, object]:
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err
-        found: dict[str, object] = json.loads(out)
-        return {key: value for key, value in found.items() if key not in ("directory", "runs_reused")}
-
-    together = [start(tmp_path / "together", *rival) for rival in rivals]
-    at_once = [told(process) for process in together]
-    in_turn = [told(start(tmp_path / "turn", *rival)) for rival in rivals]
-    assert at_once == in_turn
-    files = {folder: {one.name for one in (tmp_path / folder / "runs").iterdir()} for folder in ("together", "turn")}
-    assert files["together"] == files["turn"]
-    assert len(files["turn"]) == 2 * 6 + 2 * 8 - 4  # edge-equal with seeds 2 to 5 is in both
-
-
-def test_a_sweep_takes_any_policy_and_is_reused(tmp_path: Path) -> None:
-    grid: dict[str, list[Any]] = {"vehicles.num_vehicle": [2, 3], "server.frequency_hz": ["40 GHz"]}
-    points = sweep(small(), ["edge-equal", Doubled], grid, [0], tmp_path)
-    assert [point.values["vehicles.num_vehicle"] for point in points] == ["2", "3"]
-    again = sweep(small(), ["edge-equal", Doubled], grid, [0], tmp_path)
-    assert [point.comparison.num_reused for point in again] == [2, 2]
-    assert [point.comparison.to_dict() for point in again] == [point.comparison.to_dict() for point in points]

@@ -48,7 +48,7 @@ def stored(folder: Path, level: dict[str, float], num_seed: int, num_slot: int, 
         for seed in range(num_seed):
             energies = dict(zip(("energy_local_j", "energy_transmit_j", "energy_edge_j"), (2e3, 5e2, 1e3), strict=True))
             summary = {"stable": mean < 10, "energy_j_mean": 3.5, **energies, "deadline_miss_ratio": 0.01, **more}
-            made = Finished(summary, mean + generator.normal(scale=0.2, size=num_slot), delays)
+            made = Finished(summary, mean + generator.normal(scale=0.2, size=num_slot), delays, jobs[policy][seed].key)
             store.put(jobs[policy][seed], made)
     return compare(scenario, list(level), range(num_seed), folder)
 
