@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from sim.files import file_entries
 from sim.scenario import Scenario
 
 _PACKAGES = (physical, twin, policies, traces)
+_LIBRARIES = ("numpy", "scipy", "simpy", "torch", "llama-cpp-python")
 # What only shows results, or asks for them, changes none.
 _SHOWING = ("bench", "cli", "figures", "report")
 
@@ -35,11 +36,19 @@ def digest_of(value: Any) -> str:
 
 @cache
 def of_vectwin() -> str:
-    """Return the digest of this version and of all of its files that a result depends on, data included."""
-    found = hashlib.blake2b(version("vectwin").encode(), digest_size=12)
+    """Return the digest of this version, its libraries' versions, and all its files that a result depends on."""
+    found = hashlib.blake2b(" ".join(_versions()).encode(), digest_size=12)
     for file, name in sorted(_own_files(), key=lambda found: found[1]):
         found.update(f"\n{name}\n{digest(file)}".encode())
     return found.hexdigest()
+
+
+def _versions() -> Iterator[str]:
+    for library in ("vectwin", *_LIBRARIES):
+        try:
+            yield version(library)
+        except PackageNotFoundError:  # of an extra
+            yield "none"
 
 
 def _own_files() -> Iterator[tuple[Path, str]]:

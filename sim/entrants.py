@@ -13,7 +13,7 @@ from policies import registry
 from policies.api import Policy
 from policies.origin import NoSourceError, contents, portable
 from sim.contents import digest_of
-from sim.travel import pickled, unpickled
+from sim.travel import Carried, pickled, unpickled
 
 AnyPolicy = str | Callable[..., Any] | Policy
 """Name with options, path with a class and options, class (or anything that makes one when called), or object."""
@@ -146,31 +146,29 @@ def _of_text(name: str, text: str, known: bytes, *, by_path: bool) -> Entrant:
     try:
         found, value = contents(text, by_path=by_path), portable(text)
     except NoSourceError as error:  # it was registered in a notebook
-        found, value = error.found, f"{portable(text)} {known.hex()}"
+        found, value = error.found, f"{portable(text)} {Carried(known, by_value=True).digest}"
     return Entrant(name, text, b"", known, tuple(found.items()), by_hand, value)
 
 
 def _entrant(name: str, policy: AnyPolicy, known: bytes) -> Entrant:
     if isinstance(policy, str):
         return _of_text(name, registry.resolved(policy), known, by_path=True)
-    data = pickled(policy, name)
+    carried = pickled(policy, name)
     kind = policy if isinstance(policy, type) else type(policy)
-    # An object has its state, and a class within a function the values there: the pickle has these.
-    is_value = not isinstance(policy, type) or "<locals>" in kind.__qualname__
     try:
         found = contents(policy)
     except NoSourceError as error:
-        found, is_value = error.found, True
-    in_script = kind.__module__ == "__main__"
+        found = error.found
+    # The bytes have the state of an object, and the values that a class refers to: its files may say otherwise by now.
     # A script may read what its command line says.
-    value = [kind.__qualname__, *(sys.argv[1:] if in_script else ()), *([data.hex()] if is_value else ())]
-    return Entrant(name, "", data, known, tuple(found.items()), in_script, digest_of(value))
+    value = [kind.__qualname__, *(sys.argv[1:] if kind.__module__ == "__main__" else ()), carried.digest]
+    return Entrant(name, "", carried.data, known, tuple(found.items()), carried.by_value, digest_of(value))
 
 
 def _known_by_hand() -> bytes:
     """Pickle the policies that were registered by hand: scenarios may name them, too."""
     specs = registry.registered()
-    return pickled(specs, "register") if specs else b""
+    return pickled(specs, "register").data if specs else b""
 
 
 @cache

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 
 from physical.errors import InputError
@@ -12,6 +16,7 @@ from sim.jobs import Finished, Job, perform
 from sim.store import Store
 
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+_LOOK_S = 1.0
 _TRIES = 3
 """So often in a row workers may die without any run being finished."""
 
@@ -75,9 +80,11 @@ class Pool:
         if self._executor is not None:
             yield from _run_by(self._executor, jobs)
         elif self._num_worker == 1:
-            yield from ((job, job.perform()) for job in jobs)
+            with _interrupts_at_once():
+                yield from ((job, job.perform()) for job in jobs)
         else:
-            yield from _run_by_workers(jobs, self._num_worker)
+            with _terminated_in_order():
+                yield from _run_by_workers(jobs, self._num_worker)
 
 
 def _run_by(executor: Executor, jobs: Sequence[Job]) -> Iterator[tuple[Job, Finished]]:
@@ -102,7 +109,9 @@ def _run_by_workers(jobs: Sequence[Job], num_worker: int) -> Iterator[tuple[Job,
     left = dict.fromkeys(jobs)
     tries = 0
     while left:
-        pool = ProcessPoolExecutor(min(num_worker, len(left)), initializer=_ignore_interrupts, env=_ONE_THREAD)
+        pool = ProcessPoolExecutor(
+            min(num_worker, len(left)), initializer=_begin_work, initargs=(os.getpid(),), env=_ONE_THREAD
+        )
         try:
             futures = _submitted(pool, [*left])
             for future in as_completed(futures):
@@ -121,6 +130,49 @@ def _run_by_workers(jobs: Sequence[Job], num_worker: int) -> Iterator[tuple[Job,
             pool.shutdown(wait=True, kill_workers=True)
 
 
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C to the parent."""
+def _begin_work(parent: int) -> None:
+    """Leave Ctrl-C to the parent, and do not outlive it, however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_S)
+    os._exit(1)
+
+
+@contextmanager
+def _interrupts_at_once() -> Iterator[None]:
+    """Let Ctrl-C end a run at once: one that closes its trace first would look complete in its last slot."""
+    previous = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or previous is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, _raise_interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _raise_interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _terminated_in_order() -> Iterator[None]:
+    """Let SIGTERM end this process by an exception, so that its workers end, too."""
+    previous = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread() or previous is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _raise_exit)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _raise_exit(*_: object) -> None:
+    raise SystemExit(128 + signal.SIGTERM)

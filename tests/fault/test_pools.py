@@ -140,3 +140,39 @@ def test_a_sweep_takes_any_policy_and_is_reused(tmp_path: Path) -> None:
     again = sweep(small(), ["edge-equal", Doubled], grid, [0], tmp_path)
     assert [point.comparison.num_reused for point in again] == [2, 2]
     assert [point.comparison.to_dict() for point in again] == [point.comparison.to_dict() for point in points]
+
+
+class Told(Doubled):
+    """Its value is one of the class, which a script may set anew; `NUMBER` is one of its module."""
+
+    scale = 1.0
+
+    def decide(self, snapshot: TwinSnapshot) -> Decision:
+        decision = super().decide(snapshot)
+        return Decision(decision.offloading_ratio * self.scale * NUMBER, decision.compute_allocation_hz)
+
+
+NUMBER = 1.0
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("num_worker", [1, 2])
+def test_values_of_classes_and_modules_count(num_worker: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they are by now, in this process and in workers; and a comparison leaves the class as it is."""
+    method, space = Told.decide, Told.decide.__globals__
+
+    def once() -> tuple[float, int]:
+        found = compare(small(), [Told], [0], tmp_path, num_worker=num_worker)
+        return found.means["Told"]["penalty_mean"].mean, found.num_reused
+
+    first = once()
+    assert once() == (first[0], 1)
+    monkeypatch.setattr(Told, "scale", 0.5)
+    second = once()
+    monkeypatch.setattr(Told, "scale", 1.0)
+    monkeypatch.setattr(sys.modules[__name__], "NUMBER", 0.5)
+    third = once()
+    assert second == third == (second[0], 0)
+    assert second[0] != first[0]
+    assert Told.decide is method
+    assert Told.decide.__globals__ is space is globals()
