@@ -17,7 +17,8 @@ from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
 from physical.errors import InputError
-from policies.closure import OWN_PACKAGES, imports_late, module_files, module_name, root_of
+from policies.beside import OWN_PACKAGES, add_folder
+from policies.closure import imports_late, module_files, module_name, root_of
 from policies.digests import digest
 
 _NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
@@ -273,5 +274,4 @@ def _first_in_path(folder: Path) -> Iterator[None]:
     finally:
         sys.dont_write_bytecode = writes
         sys.path.remove(place)
-        if place not in sys.path:
-            sys.path.append(place)
+        add_folder(place)

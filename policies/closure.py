@@ -13,7 +13,8 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
-OWN_PACKAGES = ("physical", "twin", "policies", "traces", "sim", "vectwin")
+from policies.beside import OWN_PACKAGES, added_folders
+
 _OWN_ROOT = Path(__file__).resolve().parents[1]
 _IMPORTERS = {"import_module", "__import__"}
 _SUFFIXES = (".py", *EXTENSION_SUFFIXES)
@@ -83,7 +84,7 @@ def _find(name: str, root: Path, package: str) -> list[tuple[str, Path]]:
     if is_installed(root):
         belongs = top == package or not _distributions(top).isdisjoint(_distributions(package))
         return _find_in(root, name) if belongs else []
-    for folder in (root, *_other_roots(tuple(sys.path))):
+    for folder in (root, *_other_roots((*sys.path, *added_folders()))):
         if found := _find_in(folder, name):
             return found
     return []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
@@ -12,6 +14,7 @@ from sim.jobs import Finished, Job, perform
 from sim.store import Store
 
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+_SAFE_PATH = "PYTHONSAFEPATH"
 _TRIES = 3
 """So often in a row workers may die without any run being finished."""
 
@@ -100,9 +103,16 @@ def _run_by_workers(jobs: Sequence[Job], num_worker: int) -> Iterator[tuple[Job,
     from loky import ProcessPoolExecutor
 
     left = dict.fromkeys(jobs)
+    is_always_safe = _SAFE_PATH in os.environ
     tries = 0
     while left:
-        pool = ProcessPoolExecutor(min(num_worker, len(left)), initializer=_ignore_interrupts, env=_ONE_THREAD)
+        with _safe_path():  # the pool starts a helper process, too
+            pool = ProcessPoolExecutor(
+                min(num_worker, len(left)),
+                initializer=_begin_work,
+                initargs=(is_always_safe,),
+                env=_ONE_THREAD | {_SAFE_PATH: "1"},
+            )
         try:
             futures = _submitted(pool, [*left])
             for future in as_completed(futures):
@@ -121,6 +131,22 @@ def _run_by_workers(jobs: Sequence[Job], num_worker: int) -> Iterator[tuple[Job,
             pool.shutdown(wait=True, kill_workers=True)
 
 
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C to the parent."""
+@contextlib.contextmanager
+def _safe_path() -> Iterator[None]:
+    """Start processes without the current folder in their path: a random.py there is not the library's."""
+    before = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_SAFE_PATH]
+        else:
+            os.environ[_SAFE_PATH] = before
+
+
+def _begin_work(is_always_safe: bool) -> None:
+    """Leave Ctrl-C to the parent, and programs that a policy starts the environment that they have there."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not is_always_safe:
+        os.environ.pop(_SAFE_PATH, None)

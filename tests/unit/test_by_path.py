@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from physical.errors import InputError
-from policies import make, register, registry
+from policies import beside, make, register, registry
 from policies.digests import DIGEST_SIZE
 from policies.registry import resolved
 from sim import Scenario, run
@@ -63,6 +63,7 @@ SHORT = ["time.num_slot=5"]
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Let the current folder hold a policy."""
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(beside, "_folders", [])
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "policy.py").write_text(POLICY, "utf-8")
