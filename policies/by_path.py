@@ -247,7 +247,7 @@ def _make_way(files: dict[str, Path], file: Path, place: str) -> None:
         if is_free or not there.exists():  # else the folder has moved
             del sys.modules[label]
         else:
-            problem = f"imports {path.name} from beside it, but {label} is {present} in this process"
+            problem = f"imports {label} from {path}, but {label} is {present} in this process"
             raise InputError(problem, key=place, accepted="another name for one of the two files")
 
 

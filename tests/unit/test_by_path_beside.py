@@ -6,9 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
+
+from policies.closure import module_files
 
 ROOT = Path(__file__).resolve().parents[2]
 POLICY = """
@@ -84,3 +87,35 @@ def test_workers_use_the_packages_of_their_parent(folder: Path) -> None:
     assert len(alone) == 2
     assert _compare("./policy.py", folder, 2, site) == alone
     assert _compare(str(folder / "policy.py"), site, 2, site) == alone
+
+
+def _write(place: Path, text: str = "") -> Path:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(text, "utf-8")
+    return place
+
+
+def test_packages_of_any_environment_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    others, target, shared = tmp_path / "other" / "site-packages", tmp_path / "target", tmp_path / "shared"
+    _write(others / "far" / "__init__.py", "import far.deep")
+    _write(others / "far" / "deep.py")
+    _write(target / "near" / "__init__.py", "from near import deep")
+    _write(target / "near" / "deep.py")
+    record = "near/__init__.py,,\nnear/deep.py,,\nnear-1.dist-info/RECORD,,\n"
+    _write(target / "near-1.dist-info" / "RECORD", record)
+    _write(target / "mine.py")
+    _write(shared / "ours.py")
+    policy = _write(tmp_path / "home" / "policy.py", "import far, near, mine, ours")
+    for folder in (others, target, shared):
+        monkeypatch.syspath_prepend(folder)
+    assert module_files(policy) == {"policy": policy, "mine": target / "mine.py", "ours": shared / "ours.py"}
+    own = module_files(target / "near" / "__init__.py")
+    assert sorted(own) == ["near", "near.deep"]
+
+
+def test_what_was_compiled_counts_before_its_source_and_imports_what_that_does(tmp_path: Path) -> None:
+    policy = _write(tmp_path / "policy.py", "import fast")
+    compiled = _write(tmp_path / f"fast{EXTENSION_SUFFIXES[0]}")
+    _write(tmp_path / "fast.py", "import table")
+    table = _write(tmp_path / "table.py")
+    assert module_files(policy) == {"policy": policy, "fast": compiled, "table": table}
