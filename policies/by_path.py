@@ -24,6 +24,8 @@ from policies.digests import digest
 _NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _REFERENCE = re.compile(rf"(?P<place>[^=,]+):(?P<attribute>{_NAME})\s*(?:,(?P<options>.*))?", re.DOTALL)
 
+_WITH_COLON = re.compile(rf"(?P<name>[^=,:]+:{_NAME})\s*:(?P<options>\s*[^\W\d][\w-]*\s*=.*)", re.DOTALL)
+
 
 class Reference(NamedTuple):
     """Where a class is.
@@ -82,6 +84,16 @@ def reference(text: str) -> Reference | None:
     if found is None or not (_is_path(found["place"]) or re.fullmatch(_NAME, found["place"])):
         return None
     return Reference(found["place"], found["attribute"], found["options"] or "")
+
+
+def with_comma(text: str) -> str:
+    """Return a text that has a colon before its options, as names of policies have, with a comma; else nothing.
+
+    >>> with_comma("./policy.py:BestChannels:part=0.8")
+    './policy.py:BestChannels,part=0.8'
+    """
+    found = _WITH_COLON.fullmatch(text.strip())
+    return f"{found['name']},{found['options']}" if found else ""
 
 
 def load_reference(found: Reference) -> Callable[..., Any]:

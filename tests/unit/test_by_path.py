@@ -140,9 +140,16 @@ def test_a_module_of_a_package_imports_what_is_beside_it(folder: Path) -> None:
         ("./policy.py:np", "./policy.py: np is not a class (accepted: Breaks, Offload, Refuses)"),
         ("./policy.py:NotOne", "./policy.py: NotOne is not a policy: it has no decide"),
         ("./policy.py:Offload,prat=1", "./policy.py:Offload: there is no option 'prat'; did you mean part?"),
-        ("./policy.py:Offload,part=x", "./policy.py:Offload.part: 'x' is wrong (accepted: a valid number)"),
+        ("./policy.py:Offload,part=x", "./policy.py:Offload.part: 'x' is wrong (accepted: a number)"),
         ("./policy.py:Breaks", "./policy.py:Breaks: cannot be made: KeyError: 'model'"),
         ("./policy.py:Refuses", "Refuses.reset: RuntimeError: no licence at reset:33"),
+        ("./policy.py:Offload:part=0.8", "names no class; did you mean ./policy.py:Offload,part=0.8?"),
+        ("policy:Offload:part=0.8", "names no class; did you mean policy:Offload,part=0.8?"),
+        ("Offload", "(accepted: local-only,"),
+        ("Offload", "; of a file of yours: ./policy.py:Offload)"),
+        ("./needs.py:A", "./needs.py:A: option 'part' is missing (accepted: ./needs.py:A,part=...)"),
+        ("./needs.py:f", "f: is a function, and its argument 's' is missing (accepted: a class with reset(sys"),
+        ("./needs.py:g", "g: is a function; the int that it returns is not a policy: it needs reset(system, seed)"),
         ("polcy:Offload", "there is no policy and no module 'polcy'"),
         ("edge-equal:Offload", "edge-equal: 'Offload' is not an option"),
         ("./raises.py:X", "./raises.py: cannot be imported: ZeroDivisionError: division by zero (line 2)"),
@@ -154,12 +161,15 @@ def test_a_module_of_a_package_imports_what_is_beside_it(folder: Path) -> None:
 )  # fmt: skip
 def test_mistakes_are_one_line_that_names_the_file(folder: Path, text: str, words: str) -> None:
     (folder / "raises.py").write_text("\n1 / 0\n", "utf-8")
+    (folder / "needs.py").write_text(
+        "class A:\n    def __init__(self, part): ...\n    def reset(self, system, seed): ...\n"
+        "    def decide(self, snapshot): ...\n\n\ndef f(s): ...\n\n\ndef g(): return 1\n", "utf-8")  # fmt: skip
     (folder / "exits.py").write_text("import sys; sys.exit(3)\n", "utf-8")
     (folder / "wrong.py").write_text("def :", "utf-8")
     (folder / "runs.py").write_text("from sim import Scenario, run\n"
                                     "run(Scenario.load('dtecn'), policy='./runs.py:X')\n", "utf-8")  # fmt: skip
     (folder / "folder.py").mkdir()
-    words = words.replace("(accepted: policy.py)", "(accepted: exits.py, folder.py, policy.py, raises.py, runs.py)")
+    words = words.replace("(accepted: policy.py)", "(accepted: exits.py, folder.py, needs.py, policy.py, raises.py)")
     complaint = twin("run", "dtecn", "--slots", 2, "--policy", text, "--json").complaint()
     assert words in complaint
 
