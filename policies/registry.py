@@ -23,6 +23,7 @@ from policies.api import Policy
 from policies.by_path import Reference, load_reference, reference, with_comma
 from policies.closure import is_own_code
 from policies.extras import needs
+from policies.mistakes import told
 
 ENTRY_POINT_GROUP = "vectwin.policies"
 _METHODS = "reset(system, seed) and decide(snapshot)"
@@ -307,12 +308,14 @@ def _construct(policy_type: Callable[..., Any], name: str, options: dict[str, st
         policy = policy_type(**_typed(policy_type, name, options))
     except InputError:
         raise
-    except (TypeError, ValueError, OSError) as error:
+    except (ValueError, OSError) as error:
         raise InputError(str(error), key=name) from error
     except Exception as error:
         if is_own_code(policy_type):
+            if isinstance(error, TypeError):  # of a value that an option cannot have
+                raise InputError(str(error), key=name) from error
             raise
-        raise InputError(f"cannot be made: {type(error).__name__}: {error}", key=name) from error
+        raise InputError(f"cannot be made: {told(error, policy_type)}", key=name) from error
     if not isinstance(policy, Policy):
         made = "" if isinstance(policy_type, type) else f"is a function; the {type(policy).__name__} that it returns "
         raise InputError(f"{made}is not a policy: it needs {_METHODS}", key=name)
