@@ -38,6 +38,7 @@ class DecisionTotals:
 
     gap_max : the largest certified gap; NaN if there is none
     models : for which models gaps hold, as policies say
+    first_fallback : when the first decision was taken by the fallback, and why
     """
 
     num: int = 0
@@ -49,6 +50,7 @@ class DecisionTotals:
     guarded: int = 0
     gap_max: float = np.nan
     models: set[str] = field(default_factory=set)
+    first_fallback: str = ""
 
 
 class DecisionRecorder:
@@ -109,6 +111,9 @@ class DecisionRecorder:
             self.totals.guarded += sum(prompts["guarded"])
         self._write_twin(slots, beliefs)
         self._sum_up(rulings, predicted, beliefs["age_of_information_s"])
+        if not self.totals.first_fallback:
+            reasons = zip(slots, (ruling.fallback for ruling in rulings), strict=True)
+            self.totals.first_fallback = next((f"slot {slot}: {reason}" for slot, reason in reasons if reason), "")
         self._deliberations.clear()
 
     def _sum_up(self, rulings: list[Ruling], predicted: Floats, age_s: Floats) -> None:

@@ -115,6 +115,7 @@ class Comparison:
                 "is a function of the run's length."
             )
         for policy, rows in self.runs.items():
+            found += _note_of_fallbacks(policy, [run.summary for run in rows], self.seeds)
             if labels := sorted({label for run in rows for label in run.changed}):
                 which = ", ".join(labels)
                 found.append(f"files of {policy} changed while it ran ({which}): its runs may differ for that reason.")
@@ -245,6 +246,25 @@ def write_runs(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Store one row per run as a Parquet table; a row without a key has null there."""
     keys = dict.fromkeys(key for row in rows for key in row)
     pq.write_table(pa.Table.from_pylist([{key: row.get(key) for key in keys} for row in rows]), path)
+
+
+def _note_of_fallbacks(policy: str, summaries: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[str]:
+    """Say how many decisions of a policy were not its own, or not feasible in any slot."""
+    total, taken, repaired = (
+        sum(summary.get(key, 0) for summary in summaries) for key in ("decisions", "fallbacks", "decisions_repaired")
+    )
+    found = []
+    if taken:
+        seed, first = next(
+            (s, one["fallback_first"]) for s, one in zip(seeds, summaries, strict=True) if one["fallbacks"]
+        )
+        did = "did not decide" if taken == total else "did not always decide"
+        found.append(
+            f"{policy} {did}: the fallback took {taken} of {total} decisions; the first with seed {seed}, {first}."
+        )
+    elif total and repaired == total:
+        found.append(f"none of the {total} decisions of {policy} was feasible: all were projected on the feasible set.")
+    return found
 
 
 def _metrics(runs: Mapping[str, Sequence[Finished]]) -> list[str]:

@@ -53,6 +53,8 @@ def comparison_text(compared: Comparison) -> str:
     _tables(compared, "", output)
     for note in compared.notes():
         say(output, f"note: {note}")
+    if told := _reused([compared]):
+        say(output, f"{told} (fresh=True runs them again)")
     text: str = output.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO from above
     return text.rstrip("\n")
 
@@ -175,10 +177,13 @@ def _spell_p(p: float) -> str:
 def _end(output: Console, notes: Sequence[str], directory: Path, compared: Sequence[Comparison]) -> None:
     for note in notes:
         say(output, f"note: {note}")
-    if reused := sum(one.num_reused for one in compared):
-        total = sum(len(row) for one in compared for row in one.runs.values())
-        say(
-            output,
-            f"{reused} of {total} runs reused: nothing that they depend on has changed (--fresh runs them again)",
-        )
+    if told := _reused(compared):
+        say(output, f"{told} (--fresh runs them again)")
     output.print(f"all metrics and runs: {directory}", markup=False, soft_wrap=True)
+
+
+def _reused(compared: Sequence[Comparison]) -> str:
+    """Say how many runs an earlier command had made, if any."""
+    reused = sum(one.num_reused for one in compared)
+    total = sum(len(row) for one in compared for row in one.runs.values())
+    return f"{reused} of {total} runs reused: nothing that they depend on has changed" if reused else ""

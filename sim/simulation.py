@@ -69,8 +69,8 @@ class RunResult:
 
 def run(
     scenario: Scenario,
-    *,
     policy: str | Policy | None = None,
+    *,
     seed: int = 0,
     out: str | Path | None = None,
     keep_tables: bool = True,
@@ -281,6 +281,7 @@ def _summary(world: World, wall_s: float) -> dict[str, Any]:
         **({"gap_model": "; ".join(sorted(decisions.models))} if decisions.models else {}),
         **({"decisions_guarded": decisions.guarded} if decisions.prompts else {}),
         "fallbacks": decisions.fallbacks,
+        **({"fallback_first": decisions.first_fallback} if decisions.fallbacks else {}),
         "wall_s": wall_s,
         "vehicle_slots_per_s": world.system.num_vehicle * num_slot / wall_s,
     }

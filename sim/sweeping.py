@@ -6,7 +6,8 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,12 @@ class Point:
 
     values: dict[str, str]
     comparison: Comparison
-    scenario: str = ""
+    scenario: str = field(default="", repr=False)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row per run, with the values of the point: numbers as such, anything else as it was given."""
+        values = {key: _number(value) for key, value in self.values.items()}
+        return [{**values, **row} for row in self.comparison.rows()]
 
 
 def parse_grid(texts: Sequence[str]) -> Grid:
@@ -102,7 +108,9 @@ def sweep(
     who = entrants(policies)
     reference = check_baseline(who, baseline)
     chosen = whole_seeds(seeds, where="--seeds")
-    spelled = {key: [_spell(value) for value in values] for key, values in grid.items()}
+    spelled = {key: _spelled(key, values) for key, values in grid.items()}
+    if not spelled:
+        raise InputError("is empty", where="--grid", accepted='for instance {"vehicles.num_vehicle": [5, 10]}')
     points = [dict(zip(spelled, values, strict=True)) for values in itertools.product(*spelled.values())]
     scenarios, jobs = [], []
     for values in points:
@@ -155,6 +163,28 @@ def _loader(
     return scenario
 
 
+def _spelled(key: str, values: Iterable[Any]) -> list[str]:
+    """Return the values of a key as settings have them."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InputError(f"{values!r} is no list of values", where="--grid", key=key, accepted="for instance [5, 10]")
+    found = [_spell(value) for value in values]
+    if not found or len(set(found)) < len(found):
+        raise InputError(f"{found} are not different values", where="--grid", key=key)
+    return found
+
+
+def _number(text: str) -> int | float | str:
+    """Return a value as a number, if it is one.
+
+    >>> _number("5"), _number("2e11"), _number("50 GHz")
+    (5, 200000000000.0, '50 GHz')
+    """
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
+
+
 def _spell(value: Any) -> str:
     """Spell a value as a setting has it.
 
@@ -171,8 +201,11 @@ def to_dict(points: Sequence[Point]) -> list[dict[str, Any]]:
 
 def _write(points: Sequence[Point], made: Sequence[Mapping[str, Any]], directory: Path) -> None:
     """Store the statistics as JSON, and all summaries as one Parquet table with a row per run."""
-    rows = [{**point.values, **row} for point in points for row in point.comparison.rows()]
-    write_runs(rows, directory / "runs.parquet")
+    rows = [row for point in points for row in point.rows()]
+    mixed = {key for key in points[0].values if len({isinstance(row[key], str) for row in rows}) > 1}
+    write_runs(
+        [{key: str(row[key]) if key in mixed else row[key] for key in row} for row in rows], directory / "runs.parquet"
+    )
     told = [{**statistics, **more} for statistics, more in zip(to_dict(points), made, strict=True)]
     text = json.dumps(told, indent=2, allow_nan=False)
     with whole_file(directory / "sweep.json") as file:

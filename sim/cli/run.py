@@ -75,6 +75,9 @@ def _run(
         print_json({**result.summary, "trace": str(directory), "status": result.status})
     else:
         show.summary(result.summary, f"{scenario}, policy {name}, seed {seed}", directory, chosen.readings())
+    if fallbacks := result.summary["fallbacks"]:
+        told = f"{fallbacks} of {result.summary['decisions']} decisions were taken by the fallback"
+        typer.echo(f"twin: warning: {told}; the first, {result.summary['fallback_first']}", err=True)
     code = 0
     if result.status == "interrupted":
         done = result.summary["slots"]

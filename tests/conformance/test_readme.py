@@ -37,6 +37,17 @@ def test_your_own_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert json.loads(done.out)["tasks_generated"] == 90
 
 
+def test_a_sweep_in_python(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "sweep.py"
+    path.write_text(block("python", "points = sweep("), "utf-8")
+    runpy.run_path(str(path))
+    shown = capsys.readouterr().out
+    assert [line.split()[:2] for line in shown.splitlines() if "edge-equal" in line] == [
+        ["5", "edge-equal"],
+        ["10", "edge-equal"],
+    ]
+
+
 def test_your_own_scenario(tmp_path: Path) -> None:
     """It runs, loses some messages, and its twin is late and wrong, as the text says."""
     path = tmp_path / "congested.toml"
