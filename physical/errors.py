@@ -28,3 +28,16 @@ class InputError(ValueError):
         place = [part for part in (self.where, self.key) if part]
         text = ": ".join([*place, self.problem])
         return f"{text} (accepted: {self.accepted})" if self.accepted else text
+
+
+_VALID = {"a valid number": "a number", "a valid integer": "an integer", "a valid boolean": "true or false"}
+
+
+def expected(message: str) -> str:
+    """Return what a value should be, of a message of pydantic's.
+
+    >>> expected("Input should be a valid number, unable to parse string as a number")
+    'a number'
+    """
+    found = message.removeprefix("Value error, ").removeprefix("Input should be ").partition(",")[0]
+    return _VALID.get(found, found)

@@ -17,11 +17,14 @@ from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
 from physical.errors import InputError
-from policies.closure import OWN_PACKAGES, imports_late, module_files, module_name, root_of
+from policies.beside import OWN_PACKAGES, add_folder
+from policies.closure import imports_late, module_files, module_name, root_of
 from policies.digests import digest
 
 _NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _REFERENCE = re.compile(rf"(?P<place>[^=,]+):(?P<attribute>{_NAME})\s*(?:,(?P<options>.*))?", re.DOTALL)
+
+_WITH_COLON = re.compile(rf"(?P<name>[^=,:]+:{_NAME})\s*:(?P<options>\s*[^\W\d][\w-]*\s*=.*)", re.DOTALL)
 
 
 class Reference(NamedTuple):
@@ -81,6 +84,16 @@ def reference(text: str) -> Reference | None:
     if found is None or not (_is_path(found["place"]) or re.fullmatch(_NAME, found["place"])):
         return None
     return Reference(found["place"], found["attribute"], found["options"] or "")
+
+
+def with_comma(text: str) -> str:
+    """Return a text that has a colon before its options, as names of policies have, with a comma; else nothing.
+
+    >>> with_comma("./policy.py:BestChannels:part=0.8")
+    './policy.py:BestChannels,part=0.8'
+    """
+    found = _WITH_COLON.fullmatch(text.strip())
+    return f"{found['name']},{found['options']}" if found else ""
 
 
 def load_reference(found: Reference) -> Callable[..., Any]:
@@ -246,7 +259,7 @@ def _make_way(files: dict[str, Path], file: Path, place: str) -> None:
         if is_free or not there.exists():  # else the folder has moved
             del sys.modules[label]
         else:
-            problem = f"imports {path.name} from beside it, but {label} is {present} in this process"
+            problem = f"imports {label} from {path}, but {label} is {present} in this process"
             raise InputError(problem, key=place, accepted="another name for one of the two files")
 
 
@@ -273,5 +286,4 @@ def _first_in_path(folder: Path) -> Iterator[None]:
     finally:
         sys.dont_write_bytecode = writes
         sys.path.remove(place)
-        if place not in sys.path:
-            sys.path.append(place)
+        add_folder(place)

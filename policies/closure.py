@@ -13,10 +13,13 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
-OWN_PACKAGES = ("physical", "twin", "policies", "traces", "sim", "vectwin")
+from policies.beside import OWN_PACKAGES, added_folders
+
 _OWN_ROOT = Path(__file__).resolve().parents[1]
 _IMPORTERS = {"import_module", "__import__"}
-_SUFFIXES = (".py", *EXTENSION_SUFFIXES)
+_SUFFIXES = (*EXTENSION_SUFFIXES, ".py")
+"""In the order in which an import looks for them."""
+_INSTALLED = {"site-packages", "dist-packages"}
 
 
 def is_own(file: Path) -> bool:
@@ -83,7 +86,9 @@ def _find(name: str, root: Path, package: str) -> list[tuple[str, Path]]:
     if is_installed(root):
         belongs = top == package or not _distributions(top).isdisjoint(_distributions(package))
         return _find_in(root, name) if belongs else []
-    for folder in (root, *_other_roots(tuple(sys.path))):
+    for folder in (root, *_other_roots((*sys.path, *added_folders()))):
+        if top != package and top in _installed_in(folder):
+            return []
         if found := _find_in(folder, name):
             return found
     return []
@@ -122,12 +127,13 @@ def _imported(name: str, file: Path) -> Iterator[str]:
 
 
 def _parsed(file: Path) -> ast.AST:
+    source = file.with_name(f"{file.name.partition('.')[0]}.py")  # beside what was compiled of it
     try:
-        return ast.parse(file.read_bytes() if file.suffix == ".py" else b"")
+        return ast.parse(source.read_bytes())
     except (SyntaxError, ValueError):
         return ast.Module([], [])  # importing it fails; its bytes count all the same
     except FileNotFoundError:
-        return ast.Module([], [])  # the folder of a policy that was imported before has moved
+        return ast.Module([], [])  # an extension, or the folder of a policy that was imported before has moved
 
 
 def _names(name: str, file: Path, tree: ast.AST) -> Iterator[str]:
@@ -155,8 +161,8 @@ def _literal(arguments: Sequence[ast.expr]) -> Iterator[str]:
 
 
 def is_installed(folder: Path) -> bool:
-    """Whether a folder is the standard library's, or one of installed packages."""
-    return any(folder.is_relative_to(place) for place in _installed_places())
+    """Whether a folder is the standard library's, or one of installed packages: of any environment on the path."""
+    return not _INSTALLED.isdisjoint(folder.parts) or any(folder.is_relative_to(place) for place in _installed_places())
 
 
 @cache
@@ -170,6 +176,13 @@ def _installed_places() -> frozenset[Path]:
 def _other_roots(path: tuple[str, ...]) -> tuple[Path, ...]:
     folders = (Path(entry).resolve() for entry in path)
     return tuple(folder for folder in folders if folder.is_dir() and not is_installed(folder))
+
+
+@cache
+def _installed_in(folder: Path) -> frozenset[str]:
+    """Return the top-level modules that ``pip install --target`` has put into a folder, where others may lie, too."""
+    found = (metadata.Distribution.at(each).files or () for each in folder.glob("*.dist-info"))
+    return frozenset(file.parts[0].partition(".")[0] for files in found for file in files)
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,10 +11,9 @@ from physical.system import System
 from policies.api import Closes, Describes, Explains, Learns, Policy
 from policies.closure import is_own_code
 from policies.feasible import command
+from policies.mistakes import told, wrong_signature
 from twin.decision import Diagnostics, Ruling
 from twin.snapshot import TwinSnapshot
-
-_REASON_MAX = 300
 
 
 class GuardedPolicy:
@@ -45,6 +43,9 @@ class GuardedPolicy:
         self._decided.clear()
         self._not_learnt = ""
         for policy in (self._policy, self._fallback):
+            if isinstance(policy, type):
+                accepted = f"an object: {policy.__name__}()"
+                raise InputError("is a class", where="--policy", key=policy.__name__, accepted=accepted)
             try:
                 policy.reset(system, seed)
             except InputError:
@@ -52,7 +53,8 @@ class GuardedPolicy:
             except Exception as error:
                 if is_own_code(policy) or isinstance(error, OSError):  # its file is named by whoever runs
                     raise
-                raise InputError(_describe(error), where="--policy", key=f"{type(policy).__name__}.reset") from error
+                problem = wrong_signature(error, policy, "reset", ("system", "seed")) or told(error, policy)
+                raise InputError(problem, where="--policy", key=f"{type(policy).__name__}.reset") from error
 
     def rule(self, snapshot: TwinSnapshot) -> Ruling:
         """Return a feasible decision."""
@@ -68,7 +70,9 @@ class GuardedPolicy:
             if not isinstance(diagnostics, Diagnostics):
                 raise TypeError(f"diagnostics() returned {type(diagnostics).__name__}, not Diagnostics")
         except Exception as error:  # whatever a policy raises must not end the run
-            return self.rule_by_fallback(snapshot, _describe(error), time.perf_counter() - begin)
+            wall_s = time.perf_counter() - begin
+            reason = wrong_signature(error, self._policy, "decide", ("snapshot",)) or told(error, self._policy)
+            return self.rule_by_fallback(snapshot, reason, wall_s)
         if self._learns is not None:
             self._decided.add(snapshot.slot)
         return Ruling(feasible, repaired=repaired, wall_s=wall_s, diagnostics=diagnostics)
@@ -107,11 +111,4 @@ class GuardedPolicy:
         try:
             self._learns.learn(own)
         except Exception as error:  # as in `rule`
-            self._not_learnt = f"learn: {_describe(error)}"[:_REASON_MAX]
-
-
-def _describe(error: Exception) -> str:
-    """Name the error and the line of the policy that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {frames[-1].name}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}: {error}{place}"[:_REASON_MAX]
+            self._not_learnt = f"learn: {told(error, self._policy)}"

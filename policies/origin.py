@@ -13,8 +13,9 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from physical.errors import InputError
+from policies.beside import OWN_PACKAGES
 from policies.by_path import Reference
-from policies.closure import OWN_PACKAGES, is_installed, is_own, module_files, module_name, root_of
+from policies.closure import is_installed, is_own, module_files, module_name, root_of
 from policies.digests import digest
 from policies.loaded import check_current
 from policies.registry import load, look_up, parameters_of

@@ -18,13 +18,15 @@ from typing import Any, NamedTuple, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from physical.errors import InputError
+from physical.errors import InputError, expected
 from policies.api import Policy
-from policies.by_path import Reference, load_reference, reference
+from policies.by_path import Reference, load_reference, reference, with_comma
 from policies.closure import is_own_code
 from policies.extras import needs
+from policies.mistakes import told
 
 ENTRY_POINT_GROUP = "vectwin.policies"
+_METHODS = "reset(system, seed) and decide(snapshot)"
 _EXTRA_MODULES = {"marl": ("torch", "safetensors"), "llm": ("llama_cpp",)}
 
 
@@ -195,6 +197,8 @@ def look_up(text: str, *, by_path: bool = False) -> Named:
     if name in known:
         return Named(known[name], _parse_options(option_text, name))
     found = reference(text)
+    if found is None and (near_text := with_comma(text)):
+        raise InputError(f"{text!r} names no class; did you mean {near_text}?", accepted="a comma before the options")
     if found is None and name.endswith(".py"):
         problem, accepted = f"{text!r} names no class", f"{name}:CLASS[,OPTION=VALUE,...]"
         raise InputError(problem, accepted=accepted)
@@ -205,7 +209,9 @@ def look_up(text: str, *, by_path: bool = False) -> Named:
         raise InputError(f"{found.name!r} is a policy by path", accepted=accepted)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    raise InputError(f"there is no policy {name!r}{hint}", accepted=", ".join(known))
+    is_class = by_path and name.isidentifier() and not name.islower()
+    of_file = f"; of a file of yours: ./policy.py:{name}" if is_class else ""
+    raise InputError(f"there is no policy {name!r}{hint}", accepted=f"{', '.join(known)}{of_file}")
 
 
 def _known(name: str) -> dict[str, PolicySpec]:
@@ -297,20 +303,32 @@ def _construct(policy_type: Callable[..., Any], name: str, options: dict[str, st
             raise InputError(problem, key=name, accepted=", ".join(parameters) or "no options")
     for key, parameter in parameters.items():
         if parameter.default is parameter.empty and key not in options:
-            raise InputError(f"option {key!r} is missing", key=name, accepted=f"{name}:{key}=...")
+            raise _missing(policy_type, name, key)
     try:
         policy = policy_type(**_typed(policy_type, name, options))
     except InputError:
         raise
-    except (TypeError, ValueError, OSError) as error:
+    except (ValueError, OSError) as error:
         raise InputError(str(error), key=name) from error
     except Exception as error:
         if is_own_code(policy_type):
+            if isinstance(error, TypeError):  # of a value that an option cannot have
+                raise InputError(str(error), key=name) from error
             raise
-        raise InputError(f"cannot be made: {type(error).__name__}: {error}", key=name) from error
+        raise InputError(f"cannot be made: {told(error, policy_type)}", key=name) from error
     if not isinstance(policy, Policy):
-        raise InputError("is not a policy: it needs reset(system, seed) and decide(snapshot)", key=name)
+        made = "" if isinstance(policy_type, type) else f"is a function; the {type(policy).__name__} that it returns "
+        raise InputError(f"{made}is not a policy: it needs {_METHODS}", key=name)
     return policy
+
+
+def _missing(policy_type: Callable[..., Any], name: str, option: str) -> InputError:
+    """Return the error for an option that has no default and is not given."""
+    if isinstance(policy_type, type):
+        separator = "," if ":" in name else ":"  # a policy by path has a colon already
+        return InputError(f"option {option!r} is missing", key=name, accepted=f"{name}{separator}{option}=...")
+    problem = f"is a function, and its argument {option!r} is missing"
+    return InputError(problem, key=name, accepted=f"a class with {_METHODS}")
 
 
 def _typed(policy_type: Callable[..., Any], name: str, options: dict[str, str]) -> dict[str, Any]:
@@ -322,8 +340,7 @@ def _typed(policy_type: Callable[..., Any], name: str, options: dict[str, str]) 
         try:
             typed[key] = TypeAdapter(hints.get(key, str), config=config).validate_python(value)
         except ValidationError as error:
-            message = error.errors()[0]["msg"]
-            accepted = message.removeprefix("Value error, ").removeprefix("Input should be ").partition(",")[0]
+            accepted = expected(error.errors()[0]["msg"])
             raise InputError(f"{value!r} is wrong", key=f"{name}.{key}", accepted=accepted) from error
     return typed
 
@@ -344,6 +361,13 @@ def construct(policy_type: Callable[..., Any], name: str) -> Policy:
     ------
     InputError : it cannot be made, or is not a policy
     """
+    if not callable(policy_type):
+        problem = f"an object of type {type(policy_type).__name__} is not a policy: it needs {_METHODS}"
+        raise InputError(problem, key=name, accepted="names, paths, classes and objects")
+    for option, parameter in parameters_of(policy_type).items():
+        if parameter.default is parameter.empty and isinstance(policy_type, type):
+            accepted = f"an object: {policy_type.__name__}({option}=...)"
+            raise InputError(f"option {option!r} is missing", key=name, accepted=accepted)
     return _construct(policy_type, name, {})
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from physical.errors import InputError
 from policies import registry
 from policies.api import Policy
+from policies.by_path import reference
 from policies.origin import NoSourceError, contents, portable
 from sim.contents import digest_of
 from sim.travel import Carried, pickled, unpickled
@@ -121,8 +122,19 @@ def entrants(policies: Policies, where: str = "--policies") -> tuple[Entrant, ..
         except InputError as error:
             if error.where in {"", name}:
                 error.where = where
-            raise
+            raise (_as_given(error, policy) if isinstance(policy, str) else error) from error.__cause__
     return tuple(found)
+
+
+def _as_given(error: InputError, text: str) -> InputError:
+    """Return an error that names a file as the user did, not by its absolute path."""
+    found = reference(text)
+    if found is None or (file := found.file()) is None:
+        return error
+    told = {"problem": error.problem, "where": error.where, "key": error.key, "accepted": error.accepted}
+    told = {name: part.replace(f"{file}:", f"{found.place}:") for name, part in told.items()}
+    told["key"] = found.place if told["key"] == str(file) else told["key"]
+    return InputError(told.pop("problem"), **told)
 
 
 def _name(policy: AnyPolicy) -> str:

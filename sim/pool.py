@@ -17,6 +17,7 @@ from sim.store import Store
 
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 _LOOK_S = 1.0
+_SAFE_PATH = "PYTHONSAFEPATH"
 _TRIES = 3
 """So often in a row workers may die without any run being finished."""
 
@@ -107,11 +108,16 @@ def _run_by_workers(jobs: Sequence[Job], num_worker: int) -> Iterator[tuple[Job,
     from loky import ProcessPoolExecutor
 
     left = dict.fromkeys(jobs)
+    is_always_safe = _SAFE_PATH in os.environ
     tries = 0
     while left:
-        pool = ProcessPoolExecutor(
-            min(num_worker, len(left)), initializer=_begin_work, initargs=(os.getpid(),), env=_ONE_THREAD
-        )
+        with _safe_path():  # the pool starts a helper process, too
+            pool = ProcessPoolExecutor(
+                min(num_worker, len(left)),
+                initializer=_begin_work,
+                initargs=(os.getpid(), is_always_safe),
+                env=_ONE_THREAD | {_SAFE_PATH: "1"},
+            )
         try:
             futures = _submitted(pool, [*left])
             for future in as_completed(futures):
@@ -130,10 +136,26 @@ def _run_by_workers(jobs: Sequence[Job], num_worker: int) -> Iterator[tuple[Job,
             pool.shutdown(wait=True, kill_workers=True)
 
 
-def _begin_work(parent: int) -> None:
-    """Leave Ctrl-C to the parent, and do not outlive it, however it ends."""
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Start processes without the current folder in their path: a random.py there is not the library's."""
+    before = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_SAFE_PATH]
+        else:
+            os.environ[_SAFE_PATH] = before
+
+
+def _begin_work(parent: int, is_always_safe: bool) -> None:
+    """Leave Ctrl-C to the parent, do not outlive it, and give a policy's own programs the environment of the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    if not is_always_safe:
+        os.environ.pop(_SAFE_PATH, None)
 
 
 def _end_with(parent: int) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from physical.errors import InputError
+from physical.errors import InputError, expected
 from sim.cli import hints
 from sim.cli.commands import COMMANDS, PANELS
 from sim.cli.help import Command, Group, examples
@@ -200,8 +200,7 @@ def _usage(error: Any) -> str:
     problem = problem.replace(" Did you mean", " did you mean").replace("'. did", "'; did")
     cause = error.__cause__
     if parameter is not None and hasattr(cause, "errors"):  # pydantic's, which knows the value
-        accepted = problem.removeprefix("Input should be ").partition(",")[0]
-        return f"{place}: {cause.errors()[0]['input']!r} is wrong (accepted: {accepted})"
+        return f"{place}: {cause.errors()[0]['input']!r} is wrong (accepted: {expected(problem)})"
     return f"{place}: {problem} (accepted: see {command} --help)"
 
 

@@ -188,7 +188,7 @@ def test_internal_error_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     register("bad-stranger", Broken)
     done = run("bad-stranger", tmp_path / "run")
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith("twin: --policy: Broken.reset: ZeroDivisionError: two lines at reset:")
+    assert done.err.startswith("twin: --policy: Broken.reset: ZeroDivisionError: two lines at test_bad_policies.py:")
     monkeypatch.setattr(Broken, "__module__", "policies.broken")  # what our own code raises is our fault
     register("bad-internal", Broken)
     done = run("bad-internal", tmp_path / "run")

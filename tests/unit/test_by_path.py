@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from physical.errors import InputError
-from policies import make, register, registry
+from policies import beside, make, register, registry
 from policies.digests import DIGEST_SIZE
 from policies.registry import resolved
 from sim import Scenario, run
@@ -63,6 +63,7 @@ SHORT = ["time.num_slot=5"]
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Let the current folder hold a policy."""
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(beside, "_folders", [])
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "policy.py").write_text(POLICY, "utf-8")
@@ -139,9 +140,16 @@ def test_a_module_of_a_package_imports_what_is_beside_it(folder: Path) -> None:
         ("./policy.py:np", "./policy.py: np is not a class (accepted: Breaks, Offload, Refuses)"),
         ("./policy.py:NotOne", "./policy.py: NotOne is not a policy: it has no decide"),
         ("./policy.py:Offload,prat=1", "./policy.py:Offload: there is no option 'prat'; did you mean part?"),
-        ("./policy.py:Offload,part=x", "./policy.py:Offload.part: 'x' is wrong (accepted: a valid number)"),
-        ("./policy.py:Breaks", "./policy.py:Breaks: cannot be made: KeyError: 'model'"),
-        ("./policy.py:Refuses", "Refuses.reset: RuntimeError: no licence at reset:33"),
+        ("./policy.py:Offload,part=x", "./policy.py:Offload.part: 'x' is wrong (accepted: a number)"),
+        ("./policy.py:Breaks", "./policy.py:Breaks: cannot be made: KeyError: 'model' at policy.py:28"),
+        ("./policy.py:Refuses", "Refuses.reset: RuntimeError: no licence at policy.py:33"),
+        ("./policy.py:Offload:part=0.8", "names no class; did you mean ./policy.py:Offload,part=0.8?"),
+        ("policy:Offload:part=0.8", "names no class; did you mean policy:Offload,part=0.8?"),
+        ("Offload", "(accepted: local-only,"),
+        ("Offload", "; of a file of yours: ./policy.py:Offload)"),
+        ("./needs.py:A", "./needs.py:A: option 'part' is missing (accepted: ./needs.py:A,part=...)"),
+        ("./needs.py:f", "f: is a function, and its argument 's' is missing (accepted: a class with reset(sys"),
+        ("./needs.py:g", "g: is a function; the int that it returns is not a policy: it needs reset(system, seed)"),
         ("polcy:Offload", "there is no policy and no module 'polcy'"),
         ("edge-equal:Offload", "edge-equal: 'Offload' is not an option"),
         ("./raises.py:X", "./raises.py: cannot be imported: ZeroDivisionError: division by zero (line 2)"),
@@ -153,12 +161,15 @@ def test_a_module_of_a_package_imports_what_is_beside_it(folder: Path) -> None:
 )  # fmt: skip
 def test_mistakes_are_one_line_that_names_the_file(folder: Path, text: str, words: str) -> None:
     (folder / "raises.py").write_text("\n1 / 0\n", "utf-8")
+    (folder / "needs.py").write_text(
+        "class A:\n    def __init__(self, part): ...\n    def reset(self, system, seed): ...\n"
+        "    def decide(self, snapshot): ...\n\n\ndef f(s): ...\n\n\ndef g(): return 1\n", "utf-8")  # fmt: skip
     (folder / "exits.py").write_text("import sys; sys.exit(3)\n", "utf-8")
     (folder / "wrong.py").write_text("def :", "utf-8")
     (folder / "runs.py").write_text("from sim import Scenario, run\n"
                                     "run(Scenario.load('dtecn'), policy='./runs.py:X')\n", "utf-8")  # fmt: skip
     (folder / "folder.py").mkdir()
-    words = words.replace("(accepted: policy.py)", "(accepted: exits.py, folder.py, policy.py, raises.py, runs.py)")
+    words = words.replace("(accepted: policy.py)", "(accepted: exits.py, folder.py, needs.py, policy.py, raises.py)")
     complaint = twin("run", "dtecn", "--slots", 2, "--policy", text, "--json").complaint()
     assert words in complaint
 
@@ -266,7 +277,7 @@ def test_helpers_that_are_imported_late_are_not_mixed_up(folder: Path, late: str
         (folder / name / "helper.py").write_text(f"X = {name!r}\n", "utf-8")
         (folder / name / "policy.py").write_text(POLICY + "import helper\n" + late * (name == "a"), "utf-8")
     make("./a/policy.py:Offload", by_path=True)
-    with pytest.raises(InputError, match=r"imports helper\.py from beside it, but helper is .*a/helper\.py"):
+    with pytest.raises(InputError, match=r"imports helper from .*/helper\.py, but helper is .*a/helper\.py"):
         make("./b/policy.py:Offload", by_path=True)
     sys.modules["further"] = sys.modules.pop("helper")  # nobody's any more
     make("./b/policy.py:Offload", by_path=True)
@@ -281,7 +292,7 @@ def test_a_module_of_the_program_does_not_make_way(folder: Path, monkeypatch: py
     import helper  # type: ignore[import-not-found]  # written above
 
     assert helper is sys.modules["helper"]
-    with pytest.raises(InputError, match=r"imports helper\.py from beside it, but helper is .*a/helper\.py"):
+    with pytest.raises(InputError, match=r"imports helper from .*/helper\.py, but helper is .*a/helper\.py"):
         make("./policy.py:Offload", by_path=True)
 
 

@@ -83,7 +83,7 @@ USAGE = [
     (("check",), "FILE: is missing"),
     (("run", "dtecn", "--polcy", "x"), "run: No such option: --polcy"),
     (("run", "dtecn", "--seed"), "Option '--seed' requires an argument"),
-    (("run", "dtecn", "--seed", "x"), "--seed: 'x' is wrong (accepted: a valid integer)"),
+    (("run", "dtecn", "--seed", "x"), "--seed: 'x' is wrong (accepted: an integer)"),
     (("run", "dtecn", "--seed", "-1"), "--seed: '-1' is wrong (accepted: greater than or equal to 0)"),
     (("run", "dtecn", "--slots", "0"), "--slots: '0' is wrong"),
     (("run", "dtecn", "--slots", "1.5"), "--slots: '1.5' is wrong"),

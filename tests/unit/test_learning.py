@@ -133,7 +133,8 @@ def test_a_failure_to_learn_costs_the_next_decision_and_is_recorded(tmp_path: Pa
     events = result.table("events").to_pylist()
     assert [event["slot"] for event in events] == fallback
     assert {event["kind"] for event in events} == {"fallback"}
-    assert all(event["detail"].startswith("learn: RuntimeError: no memory left at learn:") for event in events)
+    begin = "learn: RuntimeError: no memory left at test_learning.py:"
+    assert all(event["detail"].startswith(begin) for event in events)
     assert verify(tmp_path / "run").difference is None
 
 

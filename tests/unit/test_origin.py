@@ -17,7 +17,7 @@ from types import ModuleType
 import pytest
 
 from physical.errors import InputError
-from policies import closure, register, registry
+from policies import beside, closure, register, registry
 from policies.closure import module_files
 from policies.digests import DIGEST_SIZE
 from policies.origin import NoSourceError, portable
@@ -71,6 +71,7 @@ def expected(path: Path) -> str:
 def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(beside, "_folders", [])
     before = set(sys.modules)
     yield
     for name in set(sys.modules) - before:

@@ -15,6 +15,7 @@ from physical.errors import InputError
 from physical.system import System
 from policies import Policy, make, names, register, registry
 from policies.baselines import EdgeEqual, Random
+from sim import Scenario, compare
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
@@ -110,9 +111,9 @@ def test_options_of_plain_classes_and_functions() -> None:
             "tuned:ratoi=1",
             "--policy: tuned: there is no option 'ratoi'; did you mean ratio? (accepted: ratio, num_case,",
         ),
-        ("tuned:ratio=x", "--policy: tuned.ratio: 'x' is wrong (accepted: a valid number)"),
-        ("tuned:num_case=1.5", "--policy: tuned.num_case: '1.5' is wrong (accepted: a valid integer)"),
-        ("tuned:greedy=perhaps", "tuned.greedy: 'perhaps' is wrong (accepted: a valid boolean)"),
+        ("tuned:ratio=x", "--policy: tuned.ratio: 'x' is wrong (accepted: a number)"),
+        ("tuned:num_case=1.5", "--policy: tuned.num_case: '1.5' is wrong (accepted: an integer)"),
+        ("tuned:greedy=perhaps", "tuned.greedy: 'perhaps' is wrong (accepted: true or false)"),
         ("tuned:rule=worst", "tuned.rule: 'worst' is wrong (accepted: 'first' or 'best')"),
         ("tuned:ratio=2", "--policy: tuned: ratio 2.0 is not in [0, 1]"),
         ("tuned:ratio", "--policy: tuned: 'ratio' is not an option (accepted: option=value)"),
@@ -219,3 +220,16 @@ def test_error_of_a_policy_passes_unchanged() -> None:
 def test_place_of_the_error_can_be_given() -> None:
     with pytest.raises(InputError, match=r"^a\.toml: policy\.fallback: there is no policy"):
         make("nobody", where="a.toml: policy.fallback")
+
+
+def test_what_makes_no_policy_is_refused_in_one_line() -> None:
+    scenario = Scenario.load("dtecn", ["time.num_slot=2"])
+    with pytest.raises(InputError, match=r"an object of type object is not a policy: it needs reset\(system, seed\)"):
+        compare(scenario, [object()], [0])  # type: ignore[list-item]  # the fault
+
+    class Needs(Base):
+        def __init__(self, part: float) -> None:
+            self.part = part
+
+    with pytest.raises(InputError, match=r"option 'part' is missing \(accepted: an object: Needs\(part=...\)\)"):
+        compare(scenario, [Needs], [0])
