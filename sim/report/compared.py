@@ -27,11 +27,11 @@ Floats = NDArray[np.float64]
 _DELAYS_MAX = 4.0
 
 
-def page_of(point: StudiedPoint, runs: Sequence[ReportedRun], about_maps: str) -> str:
+def page_of(point: StudiedPoint, runs: Sequence[ReportedRun], about_maps: Sequence[str]) -> str:
     """Return the page about a comparison.
 
     runs : whose maps play
-    about_maps : what is to be said of them
+    about_maps : what is to be said of them, and of those that are not there; a line each
     """
     comparison = point.comparison
     lead = (
@@ -55,7 +55,7 @@ def page_of(point: StudiedPoint, runs: Sequence[ReportedRun], about_maps: str) -
             details=details(point),
             end_s=scenario.time.num_slot * scenario.time.slot_duration_s,
             cards=energy_card(comparison),
-            map_note=about_maps,
+            map_notes=about_maps,
         )
     )
 

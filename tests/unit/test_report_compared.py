@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from physical.errors import InputError
+from policies.baselines import LocalOnly
 from sim import Scenario, compare, run, sweep
 from sim.delays import shares
 from sim.entrants import entrants
@@ -158,6 +159,42 @@ def test_maps_of_a_comparison_are_its_first_seed(compared: tuple[Path, Compariso
         assert live["energy"][-1] == pytest.approx(told["energy_j_mean"], rel=1e-5)
     assert data["players"][0]["x"] == data["players"][1]["x"]  # one motion
     assert on_the_map(open_study(folder).points[0], 0) == []
+
+
+def test_a_policy_by_path_does_not_keep_the_others_from_the_map(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its code is not imported, and the page says how it comes to a map; what it says works."""
+    monkeypatch.chdir(tmp_path)
+    code = "from policies.baselines import LocalOnly\n\n\nclass Mine(LocalOnly):\n    pass\n"
+    (tmp_path / "mine.py").write_text(code, "utf-8")
+    scenario, own = Scenario.load("rush-hour", ["time.num_slot=20"]), "./mine.py:Mine"
+    compare(scenario, ["local-only", own], [3, 4], tmp_path / "c")
+    (tmp_path / "mine.py").write_text("raise SystemExit('imported')\n", "utf-8")
+    found = report(tmp_path / "c", maps=4)
+    assert [one["name"] for one in found.data["runs"]] == ["local-only"]
+    (line,) = (text for text in found.texts if text.startswith("No map of"))
+    assert line.startswith(f"No map of {own}: pages import nobody's code. To have one: ")
+    assert f"twin run SCENARIO --policy {own} --seed 3 --out DIR, then twin report FOLDER DIR" in line
+    assert any("a click shows that time on the map" in text for text in found.texts)
+    (tmp_path / "mine.py").write_text(code, "utf-8")
+    assert twin("run", "rush-hour", "--slots", 20, "--policy", own, "--seed", 3, "--out", "d", "--quiet").code == 0
+    write_report([tmp_path / "c", tmp_path / "d"], tmp_path / "page.html")
+    (beside,) = Page((tmp_path / "page.html").read_text("utf-8")).data["runs"]
+    assert own in beside["name"]
+    assert beside["colour"] == ranked(open_study(tmp_path / "c").points[0].comparison).index(own)
+
+
+def test_a_page_without_a_map_does_not_speak_of_one(tmp_path: Path) -> None:
+    class Mine(LocalOnly):
+        pass
+
+    compare(Scenario.load("rush-hour", ["time.num_slot=20"]), [Mine], range(2), tmp_path)
+    for maps, expected in ((4, ["No map of Mine: it was given as an object. To have one: run("]), (0, [])):
+        assert report(tmp_path, maps=maps).data["runs"] == []
+        text = (tmp_path / "report.html").read_text("utf-8").partition("<body>")[2].partition("<script")[0]
+        told = [words.strip() for words in re.findall(r"[^<>]*\bmaps?\b[^<>]*(?=<)", text, re.IGNORECASE)]
+        assert [line[: len(start)] for line, start in zip(told, expected, strict=True)] == expected
 
 
 def test_runs_beside_a_comparison_are_on_its_map(compared: tuple[Path, Comparison], tmp_path: Path) -> None:
