@@ -141,11 +141,16 @@ def _by_seed(comparison: Comparison) -> list[Chart]:
         "policies are hidden; touch a name to show it."
     )
     title = f"Difference from {comparison.baseline}, seed by seed"
-    return [Chart("seeds", title, note, "per slot", curves, "grid", x_title="seed")]
+    instead = ""
+    if comparison.is_unstable(comparison.baseline):
+        who = f"the baseline {comparison.baseline} is unstable"
+        instead = f"not drawn, since {who}: every difference from it is a function of the run's length"
+    return [Chart("seeds", title, note, "per slot", curves, "grid", x_title="seed", instead=instead)]
 
 
 def _over_time(point: StudiedPoint) -> Chart:
     comparison, curves = point.comparison, []
+    nobody_is_steady = all(map(comparison.is_unstable, comparison.policies))  # an empty chart would say nothing
     for colour, policy in enumerate(ranked(comparison)):
         runs = [run.slot_penalty for run in comparison.runs[policy]]
         length = min(map(len, runs))
@@ -154,7 +159,7 @@ def _over_time(point: StudiedPoint) -> Chart:
         total = np.where(known, stacked, 0.0).sum(axis=0)
         mean: Floats = np.divide(total, known.sum(axis=0), out=np.full(length, np.nan), where=known.any(axis=0))
         x = np.arange(length, dtype=np.float64) * point.scenario.time.slot_duration_s
-        curves.append(Curve(policy, x, mean, colour, off=comparison.is_unstable(policy)))
+        curves.append(Curve(policy, x, mean, colour, off=comparison.is_unstable(policy) and not nobody_is_steady))
     cut_s = comparison.warmup * point.scenario.time.slot_duration_s
     x_lines = [(cut_s, -1, "end of the warm-up")] if comparison.warmup else []
     note = "Mean over all seeds of what each slot cost. Unstable policies are hidden; touch a name to show it."
