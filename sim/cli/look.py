@@ -91,7 +91,7 @@ def _fitting(scenario: str, settings: list[str] | None, *, as_json: bool) -> Non
 def _check(
     file: Annotated[str, typer.Argument(help="Scenario (name or TOML file), directory of a run, case set, or import.")],
 ) -> int:
-    """Validate a scenario, or verify a trace, a case set or an import.
+    """Validate a scenario; verify a trace, case set or import.
 
     A scenario is told which numbers physics forbids, and which readings of a paper no hardware has; both are allowed.
     Exit code 1 if rows do not have the digest that was written with them.
