@@ -1,4 +1,4 @@
-"""Checks a file that somebody has: a scenario, the directory of a run, or a case set."""
+"""Checks a file that somebody has: a scenario, the directory of a run, a case set, or an import."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from physical.errors import InputError
 from policies.casefile import open_cases
 from policies.registry import make
+from sim.digits import counted
 from sim.exogenous import notes
 from sim.readings import warnings
 from sim.scenario import Scenario, names
@@ -17,6 +19,8 @@ from traces.digest import digest_of_run
 from traces.reader import Trace
 from traces.schema import TABLES
 from traces.writer import MANIFEST
+
+_TABLES = {"mobility": "mobility", "requests": "requests to language models", "link": "rates of links"}
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,11 @@ class Verdict:
 
 
 def check(source: str) -> Verdict:
-    """Validate a scenario (built-in name or TOML file), or verify the trace in a directory, or a case set.
+    """Validate a scenario (built-in name or TOML file), or verify the trace in a directory, a case set or an import.
 
     Raises
     ------
-    InputError : the file cannot be read, or is no valid scenario, trace or case set
+    InputError : the file cannot be read, or is no valid scenario, trace, case set or import
 
     >>> check("dtecn").text
     'dtecn: is a valid scenario: 10 vehicles, 3 task classes, 1000 slots of 0.1 s'
@@ -44,7 +48,7 @@ def check(source: str) -> Verdict:
     if source not in names() and path.is_dir():
         return _check_trace(path)
     if source not in names() and path.suffix == ".parquet":
-        return _check_cases(path)
+        return _check_import(path) or _check_cases(path)
     return _check_scenario(source)
 
 
@@ -58,12 +62,41 @@ def _check_scenario(source: str) -> Verdict:
     time = scenario.time
     crowd, num_class = scenario.crowd(), len(scenario.tasks)
     at_once = "" if scenario.everybody_stays else f" (at most {crowd.most} at once)"
-    slots = f"{time.num_slot} slots of {time.slot_duration_s:g} s"
-    text = f"{crowd.num_vehicle} vehicles{at_once}, {num_class} task classes, {slots}"
+    slots = f"{counted(time.num_slot, 'slot')} of {time.slot_duration_s:g} s"
+    text = (
+        f"{counted(crowd.num_vehicle, 'vehicle')}{at_once}, {counted(num_class, 'task class', 'task classes')}, {slots}"
+    )
     told = [f"{source}: warning: {warning}" for warning in warnings(scenario)]
     told += [f"{source}: {note}" for note in notes(scenario)]
     told += [f"{source}: keeps {reading}" for reading in scenario.readings()]
     return Verdict(True, f"{source}: is a valid scenario: {text}", tuple(told))
+
+
+def _check_import(path: Path) -> Verdict | None:
+    """Return what is to be said of an import; None if the file is none."""
+    from sim.imported import line
+    from traces.exogenous import LinkTrace, MobilityTrace, RequestTrace
+    from traces.exogenous.canonical import DigestError, is_canonical, read_canonical, table_of
+    from traces.exogenous.tablefile import TableFile
+
+    if not path.is_file():
+        return None
+    file = TableFile.open(path)
+    if not is_canonical(file):
+        return None
+    kinds = {kind.spec.name: kind for kind in (MobilityTrace, RequestTrace, LinkTrace)}
+    table = table_of(file)
+    if table not in kinds:
+        raise InputError(f"{table!r} is another table", where=str(path), key="table", accepted=", ".join(kinds))
+    try:
+        trace = read_canonical(file, kinds[table])
+    except DigestError as error:
+        return Verdict(False, f"{path}: {error.problem}")
+    origin = trace.provenance
+    licence = f", licence {origin.licence}" if origin.licence else ""
+    source = f"{path}: made from {origin.source} ({origin.origin}{licence})"
+    text = f"{path}: is a valid import of {_TABLES[table]}: {line(trace)}"
+    return Verdict(True, text, (source, *(f"{path}: {note}" for note in origin.notes)))
 
 
 def _check_cases(path: Path) -> Verdict:
@@ -71,8 +104,9 @@ def _check_cases(path: Path) -> Verdict:
     if not found.is_intact:
         return Verdict(False, f"{path}: its rows do not have the digest that was written with them")
     num_known = int(np.isfinite(np.asarray(found.rows.column("realised"))).sum())
-    of = f"{found.system['num_vehicle']} vehicles, {found.system['num_class']} task classes"
-    text = f"{found.rows.num_rows} cases of {of}, {num_known} with a realised objective"
+    num_vehicle, num_class = found.system["num_vehicle"], found.system["num_class"]
+    of = f"{counted(num_vehicle, 'vehicle')}, {counted(num_class, 'task class', 'task classes')}"
+    text = f"{counted(found.rows.num_rows, 'case')} of {of}, {num_known} with a realised objective"
     return Verdict(True, f"{path}: is a valid case set: {text}")
 
 

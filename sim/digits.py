@@ -8,6 +8,7 @@ with them as the rule itself is here.
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
 ROUND_OFF = 1e-12
@@ -18,6 +19,7 @@ A cycle of a vehicle's CPU takes about 1e-10 J, and the clock counts ns.
 _PLAIN_DIGITS = 4
 _FIXED_MIN, _FIXED_BELOW = -4, 9  # powers of ten that are written without an exponent
 _GROUPED_FROM = 1e5
+_DATED_NS = 10**18  # September 2001: seconds of such a size count from 1970
 
 
 def with_interval(
@@ -121,3 +123,38 @@ def _to_place(values: list[float], power: int) -> tuple[list[str], int]:
     if _FIXED_MIN <= exponent < _FIXED_BELOW:
         exponent = 0
     return [grouped(one.scaleb(-exponent)) for one in rounded], exponent
+
+
+def counted(number: int, singular: str, plural: str = "") -> str:
+    """Spell how many things there are.
+
+    >>> counted(1, "link"), counted(2, "link"), counted(0, "entity", "entities")
+    ('1 link', '2 links', '0 entities')
+    """
+    return f"{number} {singular if number == 1 else plural or f'{singular}s'}"
+
+
+def seconds(time_ns: int) -> str:
+    """Spell a time in seconds with all its digits.
+
+    >>> seconds(6_900_000_000), seconds(1_574_996_400_000_000_000), seconds(-1_000)
+    ('6.9', '1574996400', '-0.000001')
+    """
+    whole, rest = divmod(abs(time_ns), 10**9)
+    text = f"{whole}.{rest:09d}".rstrip("0").rstrip(".")
+    return f"-{text}" if time_ns < 0 else text
+
+
+def span(begin_ns: int, end_ns: int) -> str:
+    """Spell from when to when something is; of what is as long after 1970 as times of today are, how long.
+
+    >>> span(5_000_000_000, 6_900_000_000), span(1_575_000_000_000, 1_575_127_000_000)
+    ('5 to 6.9 s', '1575 to 1575.127 s')
+    >>> span(1_575_000_000_000_000_000, 1_575_000_127_000_000_000)
+    '127 s from 2019-11-29 04:00:00 UTC'
+    """
+    if begin_ns < _DATED_NS:
+        return f"{seconds(begin_ns)} to {seconds(end_ns)} s"
+    date = datetime.fromtimestamp(begin_ns // 10**9, UTC)
+    rest = seconds(begin_ns % 10**9).removeprefix("0")
+    return f"{seconds(end_ns - begin_ns)} s from {date:%Y-%m-%d %H:%M:%S}{rest} UTC"

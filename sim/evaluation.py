@@ -123,7 +123,8 @@ class Comparison:
         if self.warmup_rule == "auto" and self.warmup > 0 and self.warmup + 5 > length // 2:
             found.append("the warm-up is as long as it may be, half of a run: longer runs would tell whether it ends.")
         for policy, row in self.differences.items():
-            if len(self.seeds) < SEEDS_OF_BOOTSTRAP and row[HEADLINE].method == "t":
+            is_shown = not self.is_unstable(policy, with_baseline=True)
+            if is_shown and len(self.seeds) < SEEDS_OF_BOOTSTRAP and row[HEADLINE].method == "t":
                 found += self._note_of_skewness(policy)
         if self.precision is not None and not self.precision_reached <= self.precision:
             reached = "unknown" if math.isnan(self.precision_reached) else f"{self.precision_reached:.2%}"

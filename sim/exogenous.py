@@ -16,6 +16,7 @@ import numpy as np
 from physical.errors import InputError
 from physical.params import Mobility, TaskClass
 from physical.plane.ticks import NS_PER_S, to_ns
+from sim.digits import seconds, span
 
 if TYPE_CHECKING:
     from sim.scenario import Scenario
@@ -53,8 +54,8 @@ def _cut(
     found = Whereabouts.of(trace)
     kept = found.needed(begin_ns, slot_ns, num_slot)
     if not kept.any():
-        span = f"{first_ns / NS_PER_S:g} to {last_ns / NS_PER_S:g} s"
-        raise InputError("nobody is on the road during the run", where=file, key="begin_s", accepted=span)
+        accepted = _begins(first_ns, last_ns)
+        raise InputError("nobody is on the road during the run", where=file, key="begin_s", accepted=accepted)
     return found.cut(trace, kept), begin_ns
 
 
@@ -97,12 +98,20 @@ def _length_of_mobility(mobility: Mobility, slot_ns: int) -> Length:
     assert isinstance(trace, MobilityTrace)
     first_ns, last_ns = span_ns(trace)
     begin_ns = first_ns if mobility.begin_s is None else to_ns(mobility.begin_s)
-    span = f"{first_ns / NS_PER_S:g} to {last_ns / NS_PER_S:g} s"
     if not first_ns <= begin_ns <= last_ns:
         when = "during the run" if begin_ns > last_ns else "when it begins"
-        raise InputError(f"nobody is on the road {when}", where=mobility.file, key="begin_s", accepted=span)
-    after = "" if begin_ns == first_ns else f", and the run begins at {begin_ns / NS_PER_S:g} s"
-    return Length((last_ns - begin_ns) // slot_ns + 1, f"the mobility trace {mobility.file} has {span}{after}")
+        raise InputError(
+            f"nobody is on the road {when}", where=mobility.file, key="begin_s", accepted=_begins(first_ns, last_ns)
+        )
+    after = "" if begin_ns == first_ns else f", and the run begins {seconds(begin_ns - first_ns)} s after its begin"
+    told = f"the mobility trace {mobility.file} has {span(first_ns, last_ns)}{after}"
+    return Length((last_ns - begin_ns) // slot_ns + 1, told)
+
+
+def _begins(first_ns: int, last_ns: int) -> str:
+    """Return the values that ``begin_s`` may have, as they are to be written, and the dates that they are."""
+    values, told = f"{seconds(first_ns)} to {seconds(last_ns)} s", span(first_ns, last_ns)
+    return values if told == values else f"{values}: {told}"
 
 
 def _length_of_requests(task: TaskClass, slot_ns: int, key: str) -> Length:
@@ -110,11 +119,11 @@ def _length_of_requests(task: TaskClass, slot_ns: int, key: str) -> Length:
     file, end_ns = task.requests.file, requests_of(task).end_ns
     begin_ns = to_ns(task.requests.begin_s)
     if begin_ns > end_ns:
-        problem = f"{task.requests.begin_s:g} s is after the last request of {file}"
-        raise InputError(problem, key=key, accepted=f"0 to {end_ns / NS_PER_S:g} s")
+        problem = f"{seconds(begin_ns)} s is after the last request of {file}"
+        raise InputError(problem, key=key, accepted=f"0 to {seconds(end_ns)} s")
     speed = f" at speed {task.requests.speed:g}" if task.requests.speed != 1 else ""
-    after = f" from {task.requests.begin_s:g} s on" if begin_ns else ""
-    told = f"the request trace {file} has {(end_ns - begin_ns) / NS_PER_S:g} s{after}{speed}"
+    after = f" from {seconds(begin_ns)} s on" if begin_ns else ""
+    told = f"the request trace {file} has {seconds(end_ns - begin_ns)} s{after}{speed}"
     return Length(math.ceil((end_ns - begin_ns) / (task.requests.speed * slot_ns)) + 1, told)
 
 

@@ -11,6 +11,7 @@ import typer
 
 from sim.cli.app import Json, Settings, group, load, print_json
 from sim.cli.help import examples
+from sim.digits import counted
 
 if TYPE_CHECKING:
     from policies.casefile import CaseFile
@@ -94,10 +95,10 @@ def _summary(found: CaseFile) -> dict[str, Any]:
 
 
 def _line(summary: dict[str, Any]) -> str:
-    return (
-        f"{summary['file']}: {summary['num_case']} cases of {summary['num_vehicle']} vehicles, "
-        f"{summary['num_class']} task classes, {summary['num_realised']} with a realised objective"
-    )
+    vehicles = counted(summary["num_vehicle"], "vehicle")
+    of = f"{vehicles}, {counted(summary['num_class'], 'task class', 'task classes')}"
+    known = f"{summary['num_realised']} with a realised objective"
+    return f"{summary['file']}: {counted(summary['num_case'], 'case')} of {of}, {known}"
 
 
 _NUMBERS = ("objective", "realised", "capacity_price")

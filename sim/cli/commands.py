@@ -41,7 +41,7 @@ PANELS = {
         "report": Entry("sim.cli.share:_report", "Write one page about runs, a comparison or a sweep."),
         "scenarios": Entry("sim.cli.look:_scenarios", "List the built-in scenarios."),
         "policies": Entry("sim.cli.look:_policies", "List the policies, or which of them fit a scenario."),
-        "check": Entry("sim.cli.look:_check", "Validate a scenario, or verify a trace or a case set."),
+        "check": Entry("sim.cli.look:_check", "Validate a scenario; verify a trace, case set or import."),
     },
 }
 

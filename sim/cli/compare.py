@@ -125,7 +125,7 @@ def _compare(
         draw_comparison(comparison, Path(scenario).stem, plot)
         if not as_json:
             show.say(f"figure: {plot}")
-    again = ["compare", scenario, "--policies", policies, *_words(baseline, warmup, out)]
+    again = ["compare", scenario, "--policies", policies, *_words(baseline, warmup, out, workers)]
     hints.tell(_after_comparison(comparison, directory, again, hints.set_words(settings, slots)))
     return 0
 
@@ -194,7 +194,7 @@ def _sweep(
     else:
         show_compared.sweep(found, f"{scenario}, {_count(numbers)}", directory)
     settled = [f"{key}={value}" for key, value in found[0].values.items()]
-    at_point = ["compare", scenario, "--policies", policies, "--seeds", seeds, *_words(baseline, warmup, None)]
+    at_point = ["compare", scenario, "--policies", policies, "--seeds", seeds, *_words(baseline, warmup, None, workers)]
     hints.tell(
         [
             hints.Step("look at it", hints.report(directory)),
@@ -204,10 +204,11 @@ def _sweep(
     return 0
 
 
-def _words(baseline: str | None, warmup: str, out: Path | None) -> list[str]:
+def _words(baseline: str | None, warmup: str, out: Path | None, workers: int) -> list[str]:
     """Return the options that were given besides."""
     words = [] if baseline is None else ["--baseline", baseline]
     words += [] if warmup == "auto" else ["--warmup", warmup]
+    words += [] if workers == 1 else ["--workers", str(workers)]
     return words if out is None else [*words, "--out", str(out)]
 
 
@@ -229,9 +230,24 @@ def _after_comparison(
     ]
     if len(compared.seeds) < _SEEDS_ENOUGH and compared.precision is None:
         next_seed = max(compared.seeds) + 1
-        more = [*map(str, compared.seeds), f"{next_seed}..{next_seed + _SEEDS_ENOUGH - 1}"]
-        steps.append(hints.Step("more seeds", [*again, "--seeds", ",".join(more), *changes]))
+        more = [*compared.seeds, *range(next_seed, next_seed + _SEEDS_ENOUGH)]
+        steps.append(hints.Step("more seeds", [*again, "--seeds", _ranges(more), *changes]))
     return steps
+
+
+def _ranges(seeds: Sequence[int]) -> str:
+    """Spell seeds as ``--seeds`` reads them; those that follow each other as a range.
+
+    >>> _ranges([0, 1, 2, 3]), _ranges([0, 3, 4, 5, 9]), _ranges([4, 2])
+    ('0..3', '0,3..5,9', '4,2')
+    """
+    runs: list[list[int]] = []
+    for seed in seeds:
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    return ",".join(f"{run[0]}..{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
 
 
 def _count(seeds: Sequence[int]) -> str:

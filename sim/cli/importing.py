@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -12,18 +12,12 @@ from physical.errors import InputError
 from sim.cli.app import Json, group, print_json
 from sim.cli.help import examples
 
-if TYPE_CHECKING:
-    from traces.exogenous import ExogenousTrace
-
 imports = group(
     "import",
     "Import a trace: check it, quantise it once, and write it as canonical Parquet.",
     "twin import fcd --help",
     "twin import csv --help",
 )
-
-
-_PLURAL = {"entity_id": "entities", "link_id": "links"}
 
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="What to import.", show_default=False)]
@@ -164,29 +158,20 @@ def _origin(text: str) -> tuple[float, float] | None:
 def _import_file(
     kind: str, file: Path, out: Path, mapped: list[str] | None, licence: str, as_json: bool, **told: Any
 ) -> None:
-    from sim import show
+    from sim import imported, show
     from traces.exogenous import MobilityTrace, import_file, parse_map
     from traces.exogenous.presence import jump_of
 
-    trace = import_file(kind, file, out, parse_map(mapped or ()), licence=licence, **told)
+    column_map = parse_map(mapped or ())
+    trace = import_file(kind, file, out, column_map, licence=licence, **told)
+    warnings = imported.doubts(trace, column_map)
     if isinstance(trace, MobilityTrace) and (jump := jump_of(trace)):
-        typer.echo(f"twin: warning: {file}: {jump}", err=True)
-    summary = {"file": str(out), **trace.summary()}
+        warnings.append(jump)
+    for warning in warnings:
+        typer.echo(f"twin: warning: {file}: {warning}", err=True)
     if as_json:
-        print_json(summary)
+        print_json({"file": str(out), **trace.summary()})
         return
-    show.say(_line(trace, summary))
+    show.say(f"{out}: {imported.line(trace)}")
     for note in trace.provenance.notes:
         show.say(note)
-
-
-def _line(trace: ExogenousTrace, summary: dict[str, Any]) -> str:
-    """Return the result in one line."""
-    entities = f", {summary['num_entity']} {_PLURAL[trace.group]}" if trace.group else ""
-    step_ns, left_out = summary["step_ns"], summary["num_left_out"]
-    step = "no common step" if step_ns is None else f"step {step_ns / 1e9:g} s"
-    rest = f", {left_out} rows left out" if left_out else ""
-    return (
-        f"{summary['file']}: {summary['num_row']} rows{entities}, {summary['begin_s']:g} to {summary['end_s']:g} s, "
-        f"{step}{rest}, digest {summary['digest']}"
-    )

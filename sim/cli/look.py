@@ -80,12 +80,18 @@ def _fitting(scenario: str, settings: list[str] | None, *, as_json: bool) -> Non
 
 @app.command(
     name="check",
-    epilog=examples("twin check my.toml", "twin check dtecn", "twin check runs/first", "twin check cases.parquet"),
+    epilog=examples(
+        "twin check my.toml",
+        "twin check dtecn",
+        "twin check runs/first",
+        "twin check cases.parquet",
+        "twin check drive.parquet",
+    ),
 )
 def _check(
-    file: Annotated[str, typer.Argument(help="Scenario (name or TOML file), directory of a run, or case set.")],
+    file: Annotated[str, typer.Argument(help="Scenario (name or TOML file), directory of a run, case set, or import.")],
 ) -> int:
-    """Validate a scenario, or verify a trace or a case set.
+    """Validate a scenario; verify a trace, case set or import.
 
     A scenario is told which numbers physics forbids, and which readings of a paper no hardware has; both are allowed.
     Exit code 1 if rows do not have the digest that was written with them.

@@ -16,6 +16,8 @@ ROWS_MAX = 8
 ENERGIES = {"energy_local_j": "vehicles", "energy_transmit_j": "radio", "energy_edge_j": "servers"}
 _TIMES_MIN = 3.0
 """Beyond this a number is so many times another one, not so many percent more."""
+_BAR_TIMES = 5.0
+"""How many times the longest bar of who is stable a bar may be; who is not may be ever so far off, and is cut there."""
 _NOTHING = Interval(math.nan, math.nan)
 
 
@@ -75,6 +77,10 @@ def _tile(number: _Number, shown: Sequence[Shown], reference: Shown) -> Tile:
     means = {one.name: _scaled(one.means.get(number.metric, _NOTHING), number.factor) for one in shown}
     steady = [one for one in shown if not one.unstable] or shown  # who is not may be ever so far off
     known = [abs(means[one.name].mean) for one in steady if math.isfinite(means[one.name].mean)]
+    longest = min(
+        max((abs(means[one.name].mean) for one in shown if math.isfinite(means[one.name].mean)), default=0.0),
+        _BAR_TIMES * max(known, default=0.0),
+    )
     scale, unit = scale_of(sorted(known)[len(known) // 2] if known else 0.0, number.unit)
     rows = []
     for one in shown[:ROWS_MAX]:
@@ -83,7 +89,7 @@ def _tile(number: _Number, shown: Sequence[Shown], reference: Shown) -> Tile:
             found = Interval(found.mean, math.nan)
         note, tone = _difference(number, one, reference)
         rows.append(
-            Row(one.name, measured(found, scale), _parts(number, one, found.mean, known), note, tone, one.colour)
+            Row(one.name, measured(found, scale), _parts(number, one, found.mean, longest), note, tone, one.colour)
         )
     hidden = f"; {len(shown) - ROWS_MAX} more in the tables" if len(shown) > ROWS_MAX else ""
     legend: list[tuple[int, str]] = []
@@ -98,23 +104,25 @@ def _scaled(found: Interval, factor: float) -> Interval:
     return Interval(found.mean * factor, found.half_width * factor, bounds)
 
 
-def _parts(number: _Number, one: Shown, mean: float, known: Sequence[float]) -> list[tuple[float, int]]:
-    """Return a bar from 0, of energy by who spent it; nothing where numbers change their sign."""
-    longest = max(known, default=0.0)
+def _parts(number: _Number, one: Shown, mean: float, longest: float) -> list[tuple[float, int]]:
+    """Return a bar from 0, of energy by who spent it; nothing where numbers change their sign.
+
+    longest : what fills the room of a bar
+    """
     if number.key == "penalty" or not longest or not math.isfinite(mean):
         return []
     if number.key != "energy":
-        return [(min(mean / longest, 1.0), one.colour % COLOURS)]
+        return [(mean / longest, one.colour % COLOURS)]
     spent = [max(one.means.get(key, _NOTHING).mean, 0.0) for key in ENERGIES]
     total = sum(part for part in spent if math.isfinite(part))
-    length = min(mean / longest, 1.0)
-    return [(length * part / total, index) for index, part in enumerate(spent) if total and part > 0]
+    return [(mean / longest * part / total, index) for index, part in enumerate(spent) if total and part > 0]
 
 
 def _difference(number: _Number, one: Shown, reference: Shown) -> tuple[str, str]:
     """Return the difference from the reference in words, and whether it is good; all numbers are better if less."""
     if one is reference:
-        return ("baseline" if one.is_baseline else "", "")
+        told = [*(["baseline"] if one.is_baseline else []), *(["unstable"] if one.unstable else [])]
+        return ", ".join(told), "bad" if one.unstable else ""
     if one.unstable or reference.unstable:
         return "unstable" if one.unstable else "", "bad" if one.unstable else ""
     before = reference.means.get(number.metric, _NOTHING).mean

@@ -27,11 +27,11 @@ Floats = NDArray[np.float64]
 _DELAYS_MAX = 4.0
 
 
-def page_of(point: StudiedPoint, runs: Sequence[ReportedRun], about_maps: str) -> str:
+def page_of(point: StudiedPoint, runs: Sequence[ReportedRun], about_maps: Sequence[str]) -> str:
     """Return the page about a comparison.
 
     runs : whose maps play
-    about_maps : what is to be said of them
+    about_maps : what is to be said of them, and of those that are not there; a line each
     """
     comparison = point.comparison
     lead = (
@@ -55,7 +55,7 @@ def page_of(point: StudiedPoint, runs: Sequence[ReportedRun], about_maps: str) -
             details=details(point),
             end_s=scenario.time.num_slot * scenario.time.slot_duration_s,
             cards=energy_card(comparison),
-            map_note=about_maps,
+            map_notes=about_maps,
         )
     )
 
@@ -141,11 +141,16 @@ def _by_seed(comparison: Comparison) -> list[Chart]:
         "policies are hidden; touch a name to show it."
     )
     title = f"Difference from {comparison.baseline}, seed by seed"
-    return [Chart("seeds", title, note, "per slot", curves, "grid", x_title="seed")]
+    instead = ""
+    if comparison.is_unstable(comparison.baseline):
+        who = f"the baseline {comparison.baseline} is unstable"
+        instead = f"not drawn, since {who}: every difference from it is a function of the run's length"
+    return [Chart("seeds", title, note, "per slot", curves, "grid", x_title="seed", instead=instead)]
 
 
 def _over_time(point: StudiedPoint) -> Chart:
     comparison, curves = point.comparison, []
+    nobody_is_steady = all(map(comparison.is_unstable, comparison.policies))  # an empty chart would say nothing
     for colour, policy in enumerate(ranked(comparison)):
         runs = [run.slot_penalty for run in comparison.runs[policy]]
         length = min(map(len, runs))
@@ -154,7 +159,7 @@ def _over_time(point: StudiedPoint) -> Chart:
         total = np.where(known, stacked, 0.0).sum(axis=0)
         mean: Floats = np.divide(total, known.sum(axis=0), out=np.full(length, np.nan), where=known.any(axis=0))
         x = np.arange(length, dtype=np.float64) * point.scenario.time.slot_duration_s
-        curves.append(Curve(policy, x, mean, colour, off=comparison.is_unstable(policy)))
+        curves.append(Curve(policy, x, mean, colour, off=comparison.is_unstable(policy) and not nobody_is_steady))
     cut_s = comparison.warmup * point.scenario.time.slot_duration_s
     x_lines = [(cut_s, -1, "end of the warm-up")] if comparison.warmup else []
     note = "Mean over all seeds of what each slot cost. Unstable policies are hidden; touch a name to show it."

@@ -33,7 +33,7 @@ class Parts(NamedTuple):
     end_s : of the charts over time
     after_map : HTML of what stands below the map
     cards : HTML of what stands among the charts and needs no script
-    map_note : what else is to be said of the maps
+    map_notes : what else is to be said of the maps, a line each
     """
 
     title: str
@@ -46,7 +46,7 @@ class Parts(NamedTuple):
     end_s: float
     after_map: str = ""
     cards: str = ""
-    map_note: str = ""
+    map_notes: Sequence[str] = ()
 
 
 def page(runs: Sequence[ReportedRun]) -> str:
@@ -109,10 +109,11 @@ def assemble(parts: Parts) -> str:
         style=(_ASSETS / "style.css").read_text("utf-8"),
         lead=parts.lead,
         after_map=parts.after_map,
-        map=_map(parts, players) if runs else f'<p class="note">{escape(parts.map_note)}</p>' if parts.map_note else "",
+        map=_map(parts, players) if runs else _lines(parts.map_notes),
         charts="\n".join([parts.cards, *(_figure(chart) for chart in drawn)]),
         flat=_flat([chart for chart in parts.charts if chart.constant]),
-        chart_note=escape(_chart_note(drawn)),
+        chart_note=escape(_chart_note(drawn, with_map=bool(runs))),
+        scripted="map and the charts" if runs else "charts",
         details="\n".join(
             f"<details><summary>{escape(title)}</summary>{inside}</details>" for title, inside in parts.details
         ),
@@ -142,8 +143,15 @@ def _map(parts: Parts, players: Sequence[dict[str, Any] | None]) -> str:
         for run in runs
     )
     return _template("map.html").substitute(
-        maps=cards, count=len(runs), map_note=escape(" ".join([parts.map_note, _map_note(runs, players)]).strip())
+        maps=cards,
+        count=len(runs),
+        map_note=escape(" ".join([*parts.map_notes[:1], _map_note(runs, players)])),
+        more_notes=_lines(parts.map_notes[1:]),
     )
+
+
+def _lines(notes: Sequence[str]) -> str:
+    return "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
 
 
 def _head(run: ReportedRun) -> str:
@@ -168,13 +176,13 @@ def _flat(charts: Sequence[Chart]) -> str:
     return f'<ul class="flat">{lines}</ul>' if lines else ""
 
 
-def _chart_note(charts: Sequence[Chart]) -> str:
+def _chart_note(charts: Sequence[Chart], *, with_map: bool) -> str:
     size = max((chart.bin_size for chart in charts), default=1)
     if not any(chart.kind == "time" for chart in charts):
         return ""
     note = (
-        "All charts over time share one axis: drag to zoom in one, and the others follow; double-click to zoom out; a "
-        "click shows that time on the map."
+        "All charts over time share one axis: drag to zoom in one, and the others follow; double-click to zoom out"
+        f"{'; a click shows that time on the map' if with_map else ''}."
     )
     if size > 1:
         note += (

@@ -15,6 +15,7 @@ from sim.statistics import Interval
 
 _ROOM = 2.5
 """How many times the reach of the better half a scale has; whoever lies beyond is drawn at its end."""
+_BEYOND = "goes on beyond the scale"
 _LEAST_P = 0.001
 
 
@@ -50,11 +51,15 @@ class Reach:
             return f'<span class="range">{"".join(parts)}</span>'
         if math.isfinite(found.half_width) and not bare:
             left, right = self.at(found.low), self.at(found.high)
-            parts.append(f'<i class="c{colour}" style="left:{100 * left:.2f}%;width:{100 * (right - left):.2f}%"></i>')
+            cut = f"{' cut-left' if found.low < self.low else ''}{' cut-right' if found.high > self.high else ''}"
+            title = f' title="{_BEYOND}"' if cut else ""
+            place = f"left:{100 * left:.2f}%;width:{100 * (right - left):.2f}%"
+            parts.append(f'<i class="c{colour}{cut}"{title} style="{place}"></i>')
         beyond = found.mean > self.high or found.mean < self.low
         sign = ("\N{RIGHTWARDS ARROW}" if found.mean > self.high else "\N{LEFTWARDS ARROW}") if beyond else ""
         kind = " beyond" if beyond else " hollow" if bare else ""
-        parts.append(f'<b class="c{colour}{kind}" style="left:{100 * self.at(found.mean):.2f}%">{sign}</b>')
+        title = f' title="{_BEYOND}"' if beyond else ""
+        parts.append(f'<b class="c{colour}{kind}"{title} style="left:{100 * self.at(found.mean):.2f}%">{sign}</b>')
         return f'<span class="range" aria-hidden="true">{"".join(parts)}</span>'
 
 

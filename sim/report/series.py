@@ -72,6 +72,7 @@ class Chart:
     x_title : of the x axis; by default seconds, of a delay in a unit that suits it
     x_ticks : (x, label), where x only counts
     smooth : whether a distribution has lines from point to point, and not steps
+    instead : what is said in its place, where there is nothing to draw
     """
 
     key: str
@@ -87,10 +88,13 @@ class Chart:
     x_title: str = ""
     x_ticks: Sequence[tuple[float, str]] = ()
     smooth: bool = False
+    instead: str = ""
 
     @property
     def constant(self) -> str:
         """What a chart without a change says, in words; empty if there is something to draw."""
+        if self.instead:
+            return self.instead
         curves = [curve for curve in self.curves if np.isfinite(curve.y).any()]
         values = [curve.constant for curve in curves]
         if self.kind != "time" or not values or None in values:

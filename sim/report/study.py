@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from physical.errors import InputError
-from policies.registry import make
+from policies.by_path import reference
+from policies.registry import make, names
 from sim.evaluation import HEADLINE, Comparison, evaluate
 from sim.jobs import Finished
 from sim.report.runs import ReportedRun
@@ -25,6 +27,7 @@ MAPS = 4
 _MAP_SLOTS = 400
 _MAPS_WALL_S = 60.0
 """Of runs that took longer, no map is made: the page would take as long."""
+_REPORT = "twin report FOLDER DIR"
 
 
 @dataclass(frozen=True)
@@ -136,27 +139,44 @@ def on_the_map(point: StudiedPoint, num: int) -> list[str]:
     return chosen
 
 
-def simulate_again(point: StudiedPoint, policies: Sequence[str], folder: Path) -> tuple[list[ReportedRun], str]:
-    """Simulate the first seed again, since a comparison keeps no traces; return the runs, or why there are none.
+def simulate_again(point: StudiedPoint, policies: Sequence[str], folder: Path) -> tuple[list[ReportedRun], list[str]]:
+    """Simulate the first seed again, since a comparison keeps no traces; return the runs, and why others have none.
 
     A run goes on for as long as the player needs, at most 400 slots. Only policies by name are run: nobody's code is
-    imported because a folder names it.
+    imported because a folder names it. A policy that cannot be run does not keep the others from the map.
 
     folder : for the traces
     """
     num_slot = min(point.scenario.time.num_slot, _MAP_SLOTS)
     part = num_slot / point.scenario.time.num_slot
-    walls = [float(point.comparison.runs[policy][0].summary.get("wall_s") or 0.0) for policy in policies]
+    why_not = {policy: _why_not(point, policy) for policy in policies}
+    named = [policy for policy in policies if not why_not[policy]]
+    walls = [float(point.comparison.runs[policy][0].summary.get("wall_s") or 0.0) for policy in named]
+    lines = [f"No map of {policy}: {why}." for policy, why in why_not.items() if why]
     if part * sum(walls) > _MAPS_WALL_S:
-        return [], f"No map: simulating these runs again takes {part * sum(walls):.0f} s; give runs beside the folder."
+        told = f"simulating these runs again takes {part * sum(walls):.0f} s; give runs beside the folder."
+        return [], [f"No map of {', '.join(named)}: {told}" if lines else f"No map: {told}", *lines]
     runs: list[ReportedRun] = []
     order = ranked(point.comparison)
-    for policy in policies:
+    for policy in named:
         out = folder / str(len(runs))
         try:
             made = make(point.texts[policy], where=policy)  # never by path
             run(point.scenario, policy=made, seed=point.comparison.seeds[0], out=out, num_slot=num_slot)
         except InputError as error:
-            return [], f"No map: {error}; give runs beside the folder."
+            lines.append(f"No map of {policy}: {error}; give runs beside the folder.")
+            continue
         runs.append(ReportedRun(out, len(runs), policy, order.index(policy)))
-    return runs, ""
+    return runs, lines
+
+
+def _why_not(point: StudiedPoint, policy: str) -> str:
+    """Return why a policy is not simulated again, and what to do; empty for one by name."""
+    text, seed = point.texts[policy], point.comparison.seeds[0]
+    if not text:
+        return f"it was given as an object. To have one: run(..., policy=..., seed={seed}, out=DIR), then {_REPORT}"
+    if text.partition(":")[0].strip() in names() or reference(text) is None:
+        return ""
+    as_given = policy if reference(policy) is not None else text
+    again = shlex.join(["twin", "run", "SCENARIO", "--policy", as_given, "--seed", str(seed), "--out", "DIR"])
+    return f"pages import nobody's code. To have one: {again}, then {_REPORT}"

@@ -8,6 +8,7 @@ from html import escape
 
 COLOURS = 8
 """Of the palette; more things than that share them."""
+_ROUND_OFF = 1e-9
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,8 @@ class Row:
     """One line of a tile, with a bar.
 
     value : as it is spelled
-    parts : (length in parts of the bar's room, colour) of its pieces
+    parts : (length in parts of the bar's room, colour) of its pieces; a bar that is longer than its room has a broken
+        end
     note : beside the value: a difference, a limit
     tone : "good" or "bad": the colour of the note
     dot : colour of the run, if the row is one
@@ -71,11 +73,14 @@ def _html(tile: Tile) -> str:
 def _row(row: Row) -> str:
     dot = "" if row.dot is None else f'<i class="dot c{row.dot % 8}"></i>'
     note = f' <span class="note {row.tone}">{escape(row.note)}</span>' if row.note else ""
-    pieces = "".join(
-        f'<i class="c{colour % 8}" style="width:{100 * max(length, 0.0):.2f}%"></i>' for length, colour in row.parts
-    )
+    parts = [(max(length, 0.0), colour % 8) for length, colour in row.parts]
+    total = sum(length for length, _ in parts)
+    room = max(total, 1.0)
+    pieces = "".join(f'<i class="c{colour}" style="width:{100 * length / room:.2f}%"></i>' for length, colour in parts)
+    is_cut = total > 1 + _ROUND_OFF
+    kind = f'bar cut" title="cut off: {total:.2g} times as long as its room' if is_cut else "bar"
     mark = "" if row.mark is None else f'<b style="left:{100 * min(row.mark, 1.0):.2f}%"></b>'
-    bar = f'<span class="bar">{pieces}{mark}</span>' if row.parts else ""
+    bar = f'<span class="{kind}">{pieces}{mark}</span>' if row.parts else ""
     return (
         f'<li><span class="label">{dot}{escape(row.label)}</span>'
         f'<span class="value">{escape(row.value)}{note}</span>{bar}</li>'

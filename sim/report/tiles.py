@@ -106,9 +106,7 @@ def _delay(run: ReportedRun) -> Tile:
             part = float(mine.mean()) / float(task.deadline_s)
             parts.append(part)
             limit = f"of {duration(float(task.deadline_s), scale, unit)}"
-            rows.append(
-                Row(task.name, plain(float(mine.mean()) / scale), [(min(part, 1.0), index)], limit, "", None, 1.0)
-            )
+            rows.append(Row(task.name, plain(float(mine.mean()) / scale), [(part, index)], limit, "", None, 1.0))
     about = f"on average {percent(float(np.mean(parts)))} of the deadline" if parts else "no task was done"
     value = plain(None if mean_s is None else mean_s / scale)
     return Tile("delay", "Delay of a task", unit, value, about, rows[:_CLASSES_MAX])
@@ -173,9 +171,5 @@ def _knowledge(run: ReportedRun) -> Tile:
     if latency_s.any():
         about = f"simulated: {duration(float(latency_s.mean()))}; a slot has {duration(run.slot_s)}"
     limit = f"of {duration(run.slot_s)}"
-    rows = [
-        Row(
-            "99 % within", f"{plain(late_s / scale)} {unit}", [(min(late_s / run.slot_s, 1.0), 0)], limit, "", None, 1.0
-        )
-    ]
+    rows = [Row("99 % within", f"{plain(late_s / scale)} {unit}", [(late_s / run.slot_s, 0)], limit, "", None, 1.0)]
     return Tile("decide", "Time to decide", f"{unit}, median", plain(median_s / scale), about, rows)

@@ -62,11 +62,11 @@ def _of_study(study: Study, beside: Sequence[Path], maps: int) -> str:
         for run in given:
             if run.recorded.policy in order:
                 run.colour = order.index(run.recorded.policy)
-        return compared.page_of(point, given, "The runs are those that were given.")
+        return compared.page_of(point, given, ["The runs are those that were given."])
     with TemporaryDirectory() as folder:
         runs: list[ReportedRun] = []
-        note = ""
+        lines: list[str] = []
         if maps:
-            runs, note = simulate_again(point, on_the_map(point, maps), Path(folder))
-    seed = point.comparison.seeds[0]
-    return compared.page_of(point, runs, note or f"The maps show seed {seed}, simulated again." if maps else "")
+            runs, lines = simulate_again(point, on_the_map(point, maps), Path(folder))
+    shown = [f"The maps show seed {point.comparison.seeds[0]}, simulated again."] if runs else []
+    return compared.page_of(point, runs, [*shown, *lines])

@@ -315,8 +315,8 @@ CUTS: list[Any] = [
     *(CUT | {"absent_after_ns": 1 << 63}, CUT | {"exceptions_ns": None}, CUT | {"exceptions_ns": {"car": "2"}}),
 ]
 METADATA = [
-    ({b"vectwin_schema": b"99"}, "version: b'99' is another version (accepted: 2, 3)"),
-    ({b"table": b"link"}, "table: b'link' is another table (accepted: mobility)"),
+    ({b"vectwin_schema": b"99"}, "version: '99' is another version (accepted: 2, 3)"),
+    ({b"table": b"link"}, "table: 'link' is another table (accepted: mobility)"),
     ({b"provenance": b"{"}, "has broken provenance"),
     ({b"provenance": b"[" * 100_000}, "has broken provenance"),
     ({b"provenance": b"{}"}, "has broken provenance"),

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.full
 COMMANDS = {
     "run": ["run", "dtecn", "--slots", "3", "--set", 'network.backhaul.latency_s="5 ms"'],
     "interrupted": ["run", "dtecn", "--slots", "3", "--policy", "random"],
-    "compare": ["compare", "dtecn", "--policies", "local-only,random", "--seeds", "0,3", "--slots", "3"],
+    "compare": ["compare", "dtecn", "--policies", "local-only,random", "--seeds", "0,3", "--slots", "3", "--workers", "2"],
     "sweep": ["sweep", "dtecn", "--policies", "random", "--seeds", "0", "--grid", "time.num_slot=2,3"],
     "replay": ["replay", "first"],
     "what if": ["replay", "first", "--policy", "random"],
@@ -120,7 +120,8 @@ def test_next_steps(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         changes = ["--set", 'network.backhaul.latency_s="5 ms"', "--slots", "3"]
         assert found[2] == ["compare", "dtecn", "--policies", "edge-equal,local-only", "--seeds", "0..4", *changes]
     if name == "compare":
-        assert found[2][:6] == ["compare", "dtecn", "--policies", "local-only,random", "--seeds", "0,3,4..13"]
+        again = ["compare", "dtecn", "--policies", "local-only,random", "--workers", "2", "--seeds", "0,3..13"]
+        assert found[2][:8] == again
     if name == "sweep":
         assert found[1][-2:] == ["--set", "time.num_slot=2"]
 

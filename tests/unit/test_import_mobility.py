@@ -249,7 +249,7 @@ def test_command_maps_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     source.write_text("time,car,east,north,v\n0,a,1,2,3\n", "utf-8")
     options = [part for field, name in MAP.items() for part in ("--map", f"{field}={name}")]
     importing.imports(["csv", str(source), "--out", str(out), *options], standalone_mode=False)
-    assert "1 rows, 1 entities, 0 to 0 s, no common step" in capsys.readouterr().out
+    assert "1 row, 1 entity, 0 to 0 s, no common step" in capsys.readouterr().out
     with pytest.raises(InputError, match="is given twice"):
         importing.imports(["csv", str(source), "--out", str(out), *options, *options], standalone_mode=False)
     with pytest.raises(InputError, match="is missing"):

@@ -96,7 +96,10 @@ def test_one_link_with_uplink_only(tmp_path: Path, capsys: pytest.CaptureFixture
     source, out = tmp_path / "drive.csv", tmp_path / "out.parquet"
     source.write_text("t_s,uplink_rate_bps\n0,100\n2,200\n", "utf-8")
     importing.imports(["link", str(source), "--out", str(out)], standalone_mode=False)
-    assert "2 rows, 1 links, 0 to 2 s, step 2 s" in capsys.readouterr().out
+    assert (
+        "2 rows, 1 link, 0 to 2 s, step 2 s, uplink 100 to 200 bit/s, median 150 bit/s, digest"
+        in capsys.readouterr().out
+    )
     trace = read_link(out)
     assert trace.rows.column("downlink_rate_bps").null_count == 2
     assert trace == read_link(source)

@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 
 from physical.errors import InputError
+from policies.baselines import LocalOnly
 from sim import Scenario, compare, run, sweep
 from sim.delays import shares
 from sim.entrants import entrants
 from sim.evaluation import HEADLINE, Comparison
 from sim.jobs import Finished, Jobs
 from sim.report import digits, ranking, swept, write_report
+from sim.report.beside import Shown, beside
 from sim.report.study import on_the_map, open_study, ranked
+from sim.report.tile import html as tile_html
 from sim.statistics import Interval
 from sim.store import Store
 from sim.sweeping import to_dict
@@ -160,6 +163,42 @@ def test_maps_of_a_comparison_are_its_first_seed(compared: tuple[Path, Compariso
     assert on_the_map(open_study(folder).points[0], 0) == []
 
 
+def test_a_policy_by_path_does_not_keep_the_others_from_the_map(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its code is not imported, and the page says how it comes to a map; what it says works."""
+    monkeypatch.chdir(tmp_path)
+    code = "from policies.baselines import LocalOnly\n\n\nclass Mine(LocalOnly):\n    pass\n"
+    (tmp_path / "mine.py").write_text(code, "utf-8")
+    scenario, own = Scenario.load("rush-hour", ["time.num_slot=20"]), "./mine.py:Mine"
+    compare(scenario, ["local-only", own], [3, 4], tmp_path / "c")
+    (tmp_path / "mine.py").write_text("raise SystemExit('imported')\n", "utf-8")
+    found = report(tmp_path / "c", maps=4)
+    assert [one["name"] for one in found.data["runs"]] == ["local-only"]
+    (line,) = (text for text in found.texts if text.startswith("No map of"))
+    assert line.startswith(f"No map of {own}: pages import nobody's code. To have one: ")
+    assert f"twin run SCENARIO --policy {own} --seed 3 --out DIR, then twin report FOLDER DIR" in line
+    assert any("a click shows that time on the map" in text for text in found.texts)
+    (tmp_path / "mine.py").write_text(code, "utf-8")
+    assert twin("run", "rush-hour", "--slots", 20, "--policy", own, "--seed", 3, "--out", "d", "--quiet").code == 0
+    write_report([tmp_path / "c", tmp_path / "d"], tmp_path / "page.html")
+    (beside,) = Page((tmp_path / "page.html").read_text("utf-8")).data["runs"]
+    assert own in beside["name"]
+    assert beside["colour"] == ranked(open_study(tmp_path / "c").points[0].comparison).index(own)
+
+
+def test_a_page_without_a_map_does_not_speak_of_one(tmp_path: Path) -> None:
+    class Mine(LocalOnly):
+        pass
+
+    compare(Scenario.load("rush-hour", ["time.num_slot=20"]), [Mine], range(2), tmp_path)
+    for maps, expected in ((4, ["No map of Mine: it was given as an object. To have one: run("]), (0, [])):
+        assert report(tmp_path, maps=maps).data["runs"] == []
+        text = (tmp_path / "report.html").read_text("utf-8").partition("<body>")[2].partition("<script")[0]
+        told = [words.strip() for words in re.findall(r"[^<>]*\bmaps?\b[^<>]*(?=<)", text, re.IGNORECASE)]
+        assert [line[: len(start)] for line, start in zip(told, expected, strict=True)] == expected
+
+
 def test_runs_beside_a_comparison_are_on_its_map(compared: tuple[Path, Comparison], tmp_path: Path) -> None:
     folder, comparison = compared
     for policy in ("local-only", "random"):
@@ -273,11 +312,45 @@ def test_a_comparison_that_did_not_end(tmp_path: Path) -> None:
     assert not (tmp_path / "c" / "report.html").exists()
 
 
+def test_bars_of_tiles_are_to_scale_and_cut_ones_have_a_broken_end() -> None:
+    means = {"a": 0.022, "b": 0.107, "c": 0.361}
+    shown = [
+        Shown(
+            name, colour, {"deadline_miss_ratio": Interval(mean, 0.001)}, unstable=name != "a", is_baseline=name == "c"
+        )
+        for colour, (name, mean) in enumerate(means.items())
+    ]
+    (tile,) = (one for one in beside(shown) if one.key == "missed")
+    bars = re.findall(r'<span class="(bar[^>]*)><i class="c\d" style="width:([\d.]+)%"></i>', tile_html([tile]))
+    assert [round(float(width), 1) for _, width in bars] == [20.0, 97.3, 100.0]  # room for 5 times who is stable
+    assert ["title=" in kind for kind, _ in bars] == [False, False, True]
+    assert "cut off: 3.3 times as long as its room" in bars[2][0]
+    assert [row.note for row in tile.rows] == ["", "unstable", "baseline, unstable"]
+    assert tile.rows[2].tone == "bad"
+
+
+def test_an_unstable_baseline_leaves_no_empty_chart(tmp_path: Path) -> None:
+    comparison = stored(tmp_path / "c", {"edge-equal": 50.0, "random": -0.7}, 3, 100)
+    assert comparison.baseline == "edge-equal"
+    charts = [chart["key"] for chart in report(tmp_path / "c").data["charts"]]
+    assert "seeds" not in charts
+    flat = (tmp_path / "c" / "report.html").read_text("utf-8").partition('id="figure-seeds"')[2].partition("</li>")[0]
+    assert "seed by seed" in flat
+    assert "since the baseline edge-equal is unstable" in flat
+    stored(tmp_path / "d", {"edge-equal": 50.0, "random": 60.0}, 3, 100)
+    (penalty,) = (one for one in report(tmp_path / "d").data["charts"] if one["key"] == "penalty")
+    assert not any(curve.get("off") for curve in penalty["curves"])  # all are unstable: hiding them leaves nothing
+
+
 def test_scales_keep_who_is_far_off_at_their_end() -> None:
     near, far = Interval(-0.6, 0.02), Interval(40.0, 1.0)
     scale = ranking.Reach([near, Interval(-0.5, 0.1)], [near, far])
     assert 0 < scale.at(near.low) < scale.at(near.high) < 0.5
     assert scale.at(far.mean) == 1.0
+    assert scale.html(far, 0).count('title="goes on beyond the scale"') == 2  # interval and mean
+    wide = scale.html(Interval(-0.5, 40.0), 0)
+    assert ("cut-right" in wide, "cut-left" in wide) == (True, True)
+    assert "cut" not in scale.html(near, 0)
     assert "\N{RIGHTWARDS ARROW}" in scale.html(far, 0)
     assert "width:" in scale.html(near, 0)
     assert "width:" not in scale.html(near, 0, bare=True)

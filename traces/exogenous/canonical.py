@@ -20,6 +20,19 @@ _VERSION, _TABLE, _PROVENANCE, _DIGEST = b"vectwin_schema", b"table", b"provenan
 Kind = TypeVar("Kind", bound=ExogenousTrace)
 
 
+class DigestError(InputError):
+    """The rows of a canonical file are not those that were written."""
+
+
+def _text(data: bytes) -> str:
+    return data.decode("ascii", "replace")
+
+
+def table_of(file: TableFile) -> str:
+    """Return which canonical table a file says that it holds."""
+    return _text(file.metadata[_TABLE])
+
+
 def is_canonical(file: TableFile) -> bool:
     """Return whether a file says that it is one of ours."""
     return _PROVENANCE in file.metadata and _TABLE in file.metadata
@@ -36,9 +49,10 @@ def read_canonical(file: TableFile, kind: type[Kind], licence: str = "") -> Kind
     version, table = metadata.get(_VERSION, b""), metadata[_TABLE]
     readable = [str(known) for known in READABLE_VERSIONS]
     if version not in [known.encode() for known in readable]:
-        raise InputError(f"{version!r} is another version", where=where, key="version", accepted=", ".join(readable))
+        problem = f"{_text(version)!r} is another version"
+        raise InputError(problem, where=where, key="version", accepted=", ".join(readable))
     if table != spec.name.encode():
-        raise InputError(f"{table!r} is another table", where=where, key="table", accepted=spec.name)
+        raise InputError(f"{_text(table)!r} is another table", where=where, key="table", accepted=spec.name)
     try:
         provenance = Provenance(**json.loads(metadata[_PROVENANCE]))
     except (ValueError, TypeError, RecursionError) as error:
@@ -57,9 +71,9 @@ def read_canonical(file: TableFile, kind: type[Kind], licence: str = "") -> Kind
         arrays.append(sorted_texts(values) if pa.types.is_dictionary(column.type) else values)
     rows = pa.Table.from_arrays(arrays, schema=spec.schema())
     digest = digest_of(rows, spec)
-    written = metadata.get(_DIGEST, b"").decode("ascii", "replace")
+    written = _text(metadata.get(_DIGEST, b""))
     if digest != written:
-        raise InputError("its rows do not have the digest that was written with them", where=where, accepted=digest)
+        raise DigestError("its rows do not have the digest that was written with them", where=where, accepted=digest)
     return kind(rows, replace(provenance, licence=licence) if licence else provenance, digest)
 
 

@@ -27,6 +27,7 @@ _NS = {"s": 10**9, "ms": 10**6, "us": 10**3}
 
 _ZONE = re.compile(r"(?:Z|[+-]\d\d:?\d\d)$")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_LIKE_DATE = re.compile(r"\d+[-/.:]\d+[-/.:T ]\d")
 _WHOLE = re.compile(r"[+-]?\d+")
 _CLOCK = r"^(?:(?P<d>\d{1,5}):)?(?P<h>\d{1,6}):(?P<m>\d\d):(?P<s>\d\d)(?:[.,](?P<f>\d{1,9}))?$"
 _END = r"(\.\d+)?\s*(Z|[+-]\d{2}:?\d{2})?$"
@@ -50,7 +51,7 @@ class Times(NamedTuple):
     note: str = ""
 
 
-def times(columns: Columns, time_format: str = "") -> Times:
+def times(columns: Columns, time_format: str = "", *, mappable: bool = True) -> Times:
     """Return the times of the rows.
 
     Numbers of ``t_s`` are seconds, those of ``t_ns`` whole ns, unless the map gives a unit. In a column of another name
@@ -61,6 +62,7 @@ def times(columns: Columns, time_format: str = "") -> Times:
     ----------
     columns : with ``t_ns`` or ``t_s``
     time_format : as of `datetime.strptime`, which then reads every time
+    mappable : whether the user may say which column is which
 
     Raises
     ------
@@ -77,6 +79,10 @@ def times(columns: Columns, time_format: str = "") -> Times:
     is_date = pa.types.is_timestamp(kind) or (first and not _NUMBER.fullmatch(first))
     if field == "t_ns" and is_date:
         return Times(_of_dates(columns, field, first), True)
+    if mappable and is_date and (not first or _LIKE_DATE.match(first)):
+        name = columns.names[field]
+        accepted = f"a number; dates go with --map t_ns={name}"
+        raise columns.rows.error(0, name, f"{shown(first or str(column[0].as_py()))} is not a number", accepted)
     if field in columns.units:
         t_ns = _of_unit(columns, field, columns.units[field])
         return Times(t_ns, field == "t_ns" and bool(t_ns.min() >= _EPOCH_S_MIN * 1e9))

@@ -160,6 +160,10 @@ def _resolve(
     units: dict[str, str] = {}
     for name, text in mapped.items():
         if name not in fields:
+            field, colon, unit = text.partition(":")
+            if name in file.names and field in fields:
+                accepted = f"turned round: --map {field}={plain(name)}{colon}{plain(unit)}"
+                raise InputError(f"{shown(name)} is a column of the file", where="--map", accepted=accepted)
             raise InputError(f"{shown(name)} is no column to map", where="--map", accepted=", ".join(fields))
         said[name], unit = _column_and_unit(file, name, text)
         if unit:

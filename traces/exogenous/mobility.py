@@ -222,7 +222,7 @@ def _is_told(column: pa.ChunkedArray) -> NDArray[np.bool_]:
 def _build(source: _Source, columns: Columns, told: Told) -> MobilityTrace:
     """Check, quantise and sort."""
     rows = columns.rows
-    t_ns, dated, *notes = times(columns, told.time_format)
+    t_ns, dated, *notes = times(columns, told.time_format, mappable=not source.is_fcd)
     epoch_ns = int(t_ns.min()) if dated else 0
     t_ns = t_ns - epoch_ns
     entity = sorted_texts(columns.texts("entity_id"))
