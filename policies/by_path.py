@@ -55,7 +55,10 @@ class Reference(NamedTuple):
         Relative paths are relative to the current folder.
         """
         if _is_path(self.place):
-            return Path(self.place).expanduser().resolve()
+            try:
+                return Path(self.place).expanduser().resolve()
+            except (RuntimeError, OSError) as error:  # links in a circle, a home that nobody has
+                raise InputError(f"cannot be found: {error}", key=self.place) from None
         base = Path.cwd().joinpath(*self.place.split("."))
         files = (base.with_name(f"{base.name}.py"), base / "__init__.py")
         return next((file.resolve() for file in files if file.is_file()), None)
@@ -151,7 +154,9 @@ def _told(place: str) -> Iterator[None]:
             yield
     except InputError:
         raise
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a module may raise anything, and leave the process
         reason = f"{type(error).__name__}: {error}"
         line = None if isinstance(error, SyntaxError) else _line_in(error, place)  # a wrong syntax tells its line
         at = f" (line {line})" if line else ""

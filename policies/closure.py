@@ -49,6 +49,15 @@ def module_name(file: Path, root: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
 
 
+def _counts(file: Path) -> bool:
+    return file.is_file() and "__pycache__" not in file.parts
+
+
+def _label(file: Path, root: Path) -> str:
+    """Return the name of a file of a package: of a module, or of data, which its code may read."""
+    return module_name(file, root) if file.suffix == ".py" else file.resolve().relative_to(root).as_posix()
+
+
 def module_files(file: Path, root: Path | None = None) -> dict[str, Path]:
     """Return the files on which a module depends, by module name: its own first.
 
@@ -66,7 +75,7 @@ def module_files(file: Path, root: Path | None = None) -> dict[str, Path]:
     found = {module_name(file, root): file}
     package = root / module_name(file, root).partition(".")[0]
     if is_installed(root) and package.is_dir():
-        found |= {module_name(each, root): each for each in sorted(package.rglob("*.py"))}
+        found |= {_label(each, root): each for each in sorted(package.rglob("*")) if _counts(each)}
     waiting = list(found.items())
     while waiting:
         name, path = waiting.pop()

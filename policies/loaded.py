@@ -10,6 +10,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from physical.errors import InputError
+from policies.reached import function_of
 
 
 def check_current(files: Mapping[str, Path]) -> None:
@@ -46,7 +47,7 @@ def _of_module(module: ModuleType, file: str) -> Iterator[CodeType]:
     for value in list(vars(module).values()):
         members = vars(value).values() if isinstance(value, type) and value.__module__ == module.__name__ else [value]
         for member in members:
-            function = getattr(member, "__func__", getattr(member, "fget", None) or member)
+            function = function_of(member)
             if isinstance(function, FunctionType) and function.__code__.co_filename == file:
                 yield function.__code__
 

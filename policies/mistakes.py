@@ -13,7 +13,7 @@ from policies.closure import is_installed, is_own, is_own_code
 _REASON_MAX = 300
 
 
-def told(error: Exception, policy: object) -> str:
+def told(error: BaseException, policy: object) -> str:
     """Name an error, and the last line of the policy's own code that led to it: ``KeyError: 'a' at policy.py:7``.
 
     Parameters
@@ -53,7 +53,7 @@ def wrong_signature(error: Exception, policy: object, method: str, given: Sequen
     return f"{method}({', '.join(each.name for each in parameters)}) {problem}: it is given ({', '.join(given)})"
 
 
-def _place(error: Exception, policy: object) -> str:
+def _place(error: BaseException, policy: object) -> str:
     made = policy if isinstance(policy, type) else type(policy)
     home = getattr(sys.modules.get(made.__module__), "__file__", None)
     found = ""

@@ -18,7 +18,11 @@ from policies.by_path import Reference
 from policies.closure import is_installed, is_own, module_files, module_name, root_of
 from policies.digests import digest
 from policies.loaded import check_current
+from policies.reached import function_of, reached
 from policies.registry import load, look_up, parameters_of
+
+REACHED = ", reached"
+"""Ends the label of a module that no import statement names, but that the code has got hold of."""
 
 
 class NoSourceError(Exception):
@@ -110,12 +114,19 @@ def _of_object(policy: object) -> dict[str, str]:
         given = _defaults(made) | given
     else:
         given |= getattr(made, "__dict__", {})
+        slots = [name for each in type(made).__mro__ for name in _slots(each)]
+        given |= {name: getattr(made, name) for name in slots if hasattr(made, name)}
         made = type(made)
     found = _of_options(given, set())
     try:
         return found | _of_code(made)
     except NoSourceError as error:
         raise NoSourceError(str(error), found | error.found) from None
+
+
+def _slots(kind: type) -> list[str]:
+    slots = vars(kind).get("__slots__", ())
+    return [slots] if isinstance(slots, str) else list(slots)
 
 
 def _defaults(made: Callable[..., Any]) -> dict[str, object]:
@@ -125,15 +136,24 @@ def _defaults(made: Callable[..., Any]) -> dict[str, object]:
 def _of_options(options: Mapping[str, object], seen: set[str]) -> dict[str, str]:
     """Return the contents of all that options name: files, folders, other policies."""
     found = {}
-    for name, value in options.items():
-        if not isinstance(value, str | Path):
-            continue
+    for name, value in _flat(options):
         for label, path in _paths(value).items():
             found[f"option {name}{label}"] = digest(path)
         with contextlib.suppress(InputError):
             look_up(str(value))
             found |= {f"option {name}: {label}": each for label, each in _of_text(str(value), seen).items()}
     return found
+
+
+def _flat(options: Mapping[str, object]) -> Iterator[tuple[str, str | Path]]:
+    """Yield texts and paths, also those within lists and dictionaries."""
+    for name, value in options.items():
+        if isinstance(value, str | Path):
+            yield name, value
+        elif isinstance(value, Mapping):
+            yield from _flat({f"{name}.{key}": each for key, each in value.items()})
+        elif isinstance(value, list | tuple | set | frozenset):
+            yield from _flat({f"{name}.{index}": each for index, each in enumerate(value)})
 
 
 def _paths(value: str | Path) -> dict[str, Path]:
@@ -149,7 +169,8 @@ def _paths(value: str | Path) -> dict[str, Path]:
     path = Path(value).expanduser()
     try:
         if path.is_dir() and (isinstance(value, Path) or os.sep in value):
-            return {f"/{each.relative_to(path).as_posix()}": each for each in sorted(path.rglob("*")) if each.is_file()}
+            walked = (Path(folder) / name for folder, _, names in os.walk(path, followlinks=True) for name in names)
+            return {f"/{each.relative_to(path).as_posix()}": each for each in sorted(walked) if each.is_file()}
         if not path.is_file() or is_own(path):
             return {}
     except (OSError, ValueError):  # too long for a path, or with a zero in it
@@ -173,6 +194,9 @@ def _of_code(made: Callable[..., Any]) -> dict[str, str]:
     if is_own(file):
         return {}
     files = module_files(file, _root(made.__module__, file))
+    if module is not None and not is_installed(file.parent):
+        known = set(files.values())
+        files |= {f"{name}{REACHED}": path for name, path in reached(module).items() if path not in known}
     check_current(files)
     return _digests(files)
 
@@ -203,7 +227,8 @@ def _codes(made: Callable[..., Any]) -> Iterator[tuple[CodeType, dict[str, Any]]
     """Yield the code of a function, or of a class's own methods, with what it sees."""
     members = vars(made).values() if isinstance(made, type) else [made]
     for member in members:
-        function = inspect.unwrap(getattr(member, "__func__", getattr(member, "fget", None) or member))
+        function = function_of(member)
+        function = inspect.unwrap(function) if callable(function) else None
         if isinstance(function, FunctionType) and function.__module__ == made.__module__:
             yield function.__code__, function.__globals__
 

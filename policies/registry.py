@@ -310,7 +310,7 @@ def _construct(policy_type: Callable[..., Any], name: str, options: dict[str, st
         raise
     except (ValueError, OSError) as error:
         raise InputError(str(error), key=name) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if is_own_code(policy_type):
             if isinstance(error, TypeError):  # of a value that an option cannot have
                 raise InputError(str(error), key=name) from error

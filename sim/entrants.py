@@ -12,7 +12,7 @@ from physical.errors import InputError
 from policies import registry
 from policies.api import Policy
 from policies.by_path import reference
-from policies.origin import NoSourceError, contents, portable
+from policies.origin import REACHED, NoSourceError, contents, portable
 from sim.contents import digest_of
 from sim.travel import Carried, pickled, unpickled
 
@@ -74,15 +74,17 @@ class Entrant:
         if self.is_fixed:
             return []
         now, before = self._contents_now(), dict(self.contents)
-        new = [label for label in now if label not in before and is_code(label)]
-        return [label for label, found in before.items() if now.get(label) != found] + new
+        # Which modules a module has reached by now, beside those that its source names, depends on what has run.
+        gone = {label for label in before if label not in now and label.endswith(REACHED)}
+        new = [label for label in now if label not in before and is_code(label) and not label.endswith(REACHED)]
+        return [label for label, found in before.items() if now.get(label) != found and label not in gone] + new
 
     def as_it_is_now(self) -> Entrant:
         """Return the same entrant with the contents that its files have by now; not with files that are new."""
         if self.is_fixed:
             return self
         now = self._contents_now()
-        return replace(self, contents=tuple((label, now.get(label, "")) for label, _ in self.contents))
+        return replace(self, contents=tuple((label, now.get(label, found)) for label, found in self.contents))
 
     def _contents_now(self) -> dict[str, str]:
         return contents(self.text or unpickled(self.pickled), by_path=True)

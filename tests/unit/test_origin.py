@@ -20,7 +20,7 @@ from physical.errors import InputError
 from policies import beside, closure, register, registry
 from policies.closure import module_files
 from policies.digests import DIGEST_SIZE
-from policies.origin import NoSourceError, portable
+from policies.origin import REACHED, NoSourceError, portable
 from policies.origin import contents as contents_of
 
 contents = functools.partial(contents_of, by_path=True)
@@ -306,3 +306,55 @@ class Best:
     (tmp_path / "policy.py").write_text(source.replace("{x, 0.5", "{x, 0.75"), "utf-8")
     with pytest.raises(InputError, match=r"policy\.py: Best\.half has changed"):
         contents(kind)
+
+
+DYNAMIC = {
+    "computed": "from importlib import import_module\nh = import_module('.'.join(['hidden_' + 'helper']))\n",
+    "renamed": "from importlib import import_module as im\nh = im('hidden_helper')\n",
+    "dunder": "name = 'hidden_helper'\nh = __import__(name)\n",
+    "loop": "import pkgutil, os, importlib\nfor m in pkgutil.iter_modules([os.path.dirname(__file__)]):\n"
+    "    if m.name.startswith('hidden'):\n        h = importlib.import_module(m.name)\n",
+}
+
+
+@pytest.mark.parametrize("how", DYNAMIC)
+def test_modules_that_no_import_statement_names_count(how: str, tmp_path: Path) -> None:
+    policy = (
+        f"{DYNAMIC[how]}\nclass P:\n    def reset(self, system, seed): ...\n    def decide(self, snapshot): return h\n"
+    )
+    write(tmp_path, {f"pol_{how}.py": policy, "hidden_helper.py": "PART = 1\n"})
+    text = f"{tmp_path / f'pol_{how}.py'}:P"
+    before = contents(text, by_path=True)
+    assert f"module hidden_helper{REACHED}" in before
+    (tmp_path / "hidden_helper.py").write_text("PART = 2\n", "utf-8")
+    assert contents(text, by_path=True) != before
+    sys.modules.pop("hidden_helper", None)
+
+
+class Held:
+    """Names files within lists, dictionaries and slots."""
+
+    def __init__(self, files: object) -> None:
+        self.files = files
+
+
+class Slotted:
+    __slots__ = ("file",)
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+
+
+def test_files_within_containers_and_slots_count(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "dir" / "link").symlink_to(tmp_path / "far", target_is_directory=True)
+    (tmp_path / "far").mkdir()
+    inside = tmp_path / "far" / "b.txt"
+    holders = [Held([str(file)]), Held({"x": (file,)}), Slotted(str(file)), Held(tmp_path / "dir")]
+    for path in (file, inside):
+        path.write_text("1", "utf-8")
+    before = [contents(each) for each in holders]
+    for path in (file, inside):
+        path.write_text("2", "utf-8")
+    assert all(contents(each) != known for each, known in zip(holders, before, strict=True))
