@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from physical.errors import InputError
 from policies.by_path import reference
 from policies.registry import make, names
+from sim.digits import counted
 from sim.evaluation import HEADLINE, Comparison, evaluate
 from sim.jobs import Finished
 from sim.report.runs import ReportedRun
@@ -110,7 +111,7 @@ def _point(told: dict[str, Any], directory: Path) -> StudiedPoint:
         found = [read_row(directory / FOLDER / f"{key}.parquet", key) for key in keys]
         kept = [one for one in found if one is not None]
         if len(kept) < len(found):
-            problem = f"lacks {len(found) - len(kept)} runs of {policy}"
+            problem = f"lacks {counted(len(found) - len(kept), 'run')} of {policy}"
             raise InputError(
                 problem, where=str(directory), accepted="a whole comparison: the same command completes it"
             )

@@ -270,7 +270,7 @@ def test_values_that_are_no_numbers_are_names_on_the_axis() -> None:
     [
         (lambda told: told.pop("scenario"), "cannot be read as a comparison"),
         (lambda told: told["seeds"].append(99), "cannot be read as a comparison"),
-        (lambda told: told["results"]["greedy-cost"].__setitem__(0, "0"), "lacks 1 runs of greedy-cost"),
+        (lambda told: told["results"]["greedy-cost"].__setitem__(0, "0"), "lacks 1 run of greedy-cost"),
         (lambda told: told["results"]["greedy-cost"].__setitem__(0, "0"), "the same command completes it"),
         (lambda told: told.update(policies=[]), "cannot be read as a comparison (ValueError: nothing was compared)"),
         (lambda told: told["scenario"].update(x=1), "(scenario.x: Extra inputs are not permitted) (accepted:"),
