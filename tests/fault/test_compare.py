@@ -126,6 +126,28 @@ def test_interrupted_comparison_stops_at_once_and_says_how_to_go_on(tmp_path: Pa
     assert not group_exists(process.pid), "a worker is left"
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_no_worker_outlives_a_comparison(how: signal.Signals, tmp_path: Path) -> None:
+    """Only the main process gets the signal, as from a cluster that cancels a job."""
+    arguments = ["compare", "dtecn-congested", "--policies", "edge-equal,random", "--seeds", "0..99", "--slots", "150"]
+    with subprocess.Popen(
+        [*HEARING_TWIN, *arguments, "--workers", "2", "--out", str(tmp_path)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("runs/*.parquet")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(how)
+        process.wait(60)
+    deadline = time.monotonic() + 30
+    while group_exists(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not group_exists(process.pid), "a worker is left"
+
+
 def group_exists(process_group: int) -> bool:
     """Tell whether any process of a group is left."""
     try:

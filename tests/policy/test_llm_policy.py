@@ -160,7 +160,7 @@ def test_wrong_options_are_named() -> None:
     assert "SHA-256" in refusal("llm:sha256=" + "0" * 64)
     assert "there is no policy" in refusal("llm:teacher=p3")
     assert "GPU" in refusal("llm:n_gpu_layers=-1")
-    assert "without [cost]" in refusal("llm", "llm6g")
+    assert "neither [cost]" in refusal("llm", "llm6g")
     assert "60 vehicles" in refusal("llm", settings=["vehicles.num_vehicle=61"])
 
 

@@ -343,3 +343,27 @@ def test_a_comparison_takes_a_policy_by_path(folder: Path) -> None:
     assert twin(*command).json()["policies"] == ["random", "./policy.py:Offload,part=0.25", "policy:Offload"]
     wrong = ["compare", "dtecn", "--policies", "random,./policy.py:Ofload", "--seeds", "0", "--out", "d"]
     assert "--policies: ./policy.py: there is no Ofload in it; did you mean Offload?" in twin(*wrong).complaint()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("class X(BaseException): ...\nraise X('two\\nlines')\n", "cannot be imported: X: two"),
+        ("import sys\nsys.exit(3)\n", "cannot be imported: SystemExit: 3"),
+        (
+            "import sys\nclass P:\n    def __init__(self): sys.exit(5)\n    def reset(self, system, seed): ...\n"
+            "    def decide(self, snapshot): ...\n",
+            "cannot be made: SystemExit: 5",
+        ),
+    ],
+)
+def test_code_that_leaves_is_one_line(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "leaves.py").write_text(text, "utf-8")
+    assert words in twin("run", "dtecn", "--slots", "1", "--policy", f"{tmp_path / 'leaves.py'}:P").complaint()
+
+
+def test_links_in_a_circle_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "one.py").symlink_to(tmp_path / "two.py")
+    (tmp_path / "two.py").symlink_to(tmp_path / "one.py")
+    complaint = twin("run", "dtecn", "--slots", "1", "--policy", f"{tmp_path / 'one.py'}:P").complaint()
+    assert "one.py" in complaint
