@@ -78,7 +78,12 @@ def unpickled(data: bytes) -> Any:
     if data not in _here:
         return cloudpickle.loads(data)
     value = _here[data]
-    return value if isinstance(value, type) else copy.deepcopy(value)
+    if isinstance(value, type):
+        return value
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # it holds a module, say
+        return cloudpickle.loads(cloudpickle.dumps(value))
 
 
 @contextmanager

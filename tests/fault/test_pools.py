@@ -64,6 +64,16 @@ def test_classes_objects_and_names_take_part(tmp_path: Path) -> None:
         compare(small(), [held], [0])
 
 
+def test_an_object_may_hold_a_module(tmp_path: Path) -> None:
+    """What deepcopy refuses: each run gets a copy all the same, and the object stays as it was."""
+    held = Doubled()
+    held.json = json  # type: ignore[attr-defined]  # what a user's object may hold
+    found = compare(small(), {"held": held, "plain": "edge-equal"}, [0, 1], tmp_path)
+    assert found.means["held"]["penalty_mean"].mean == found.means["plain"]["penalty_mean"].mean
+    assert not hasattr(held, "inner")
+    assert compare(small(), {"held": held}, [0, 1], tmp_path).num_reused == 2
+
+
 def test_any_executor_runs_the_jobs(tmp_path: Path) -> None:
     alone = compare(small(), ["edge-equal", Doubled], range(3))
     with ThreadPoolExecutor(2) as executor:
