@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
 import re
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
@@ -172,4 +172,4 @@ def test_additional_numbers_come_from_the_trace() -> None:
     energy_mj = 1e3 * np.mean(result.table("slots")["energy_edge_j"].to_pylist())
     assert measured.values("corrected", series, dtecn.EDGE_ENERGY)[0, 0] == pytest.approx(energy_mj)
     assert 0 <= measured.gap_max("corrected", ("+", "-")) < 1e-9
-    assert json.loads(next(Path("out/runs").iterdir()).read_text("utf-8"))["policy"] == "p2-exact"
+    assert pq.read_table(next(Path("out/runs").iterdir()))["policy"].to_pylist() == ["p2-exact"]

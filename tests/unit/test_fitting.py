@@ -69,7 +69,8 @@ def test_a_stranger_s_policy_may_refuse_as_it_likes_and_is_closed(monkeypatch: p
     register("more", needs_more)
     reasons = {one.spec.name: one.reason for one in fits(Scenario.load("corridor"))}
     assert reasons["loud"] == "RuntimeError: no licence"
-    assert reasons["more"] == "option 'weights' is missing (accepted: more:weights=...)"
+    needed = "a class with reset(system, seed) and decide(snapshot)"
+    assert reasons["more"] == f"is a function, and its argument 'weights' is missing (accepted: {needed})"
     assert len(closed) == 1
 
 
