@@ -61,7 +61,7 @@ endif
 test: lint  ## everything CI runs: lint, types, import rules, and all tests except the slow ones
 	@$(BIN)/pytest -q -n $(WORKERS) -m "not slow"
 
-check: lint  ## the fast loop, under a minute: lint, types, import rules, quick tests and doctests
+check: lint  ## the faster loop, five minutes on two slow cores: lint, types, import rules, quick tests and doctests
 	@$(BIN)/pytest -q -n $(WORKERS) -m "not slow and not full"
 
 slow: .venv/.ready  ## the tests marked slow
