@@ -10,7 +10,7 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -20,6 +20,7 @@ from physical.errors import InputError
 from policies.beside import OWN_PACKAGES, add_folder
 from policies.closure import imports_late, module_files, module_name, root_of
 from policies.digests import digest
+from policies.reached import reached
 
 _NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _REFERENCE = re.compile(rf"(?P<place>[^=,]+):(?P<attribute>{_NAME})\s*(?:,(?P<options>.*))?", re.DOTALL)
@@ -193,7 +194,7 @@ _loading: set[Path] = set()
 
 
 def _import_file(file: Path, place: str) -> ModuleType:
-    """Return the module of a file, imported anew if any of its files has changed."""
+    """Return the module of a file, imported anew if any of its files, or of the modules it got hold of, has changed."""
     if not file.is_file() or file.suffix != ".py":
         problem = "is not a Python file" if file.exists() else "there is no such file"
         beside = sorted(each.name for each in file.parent.glob("*.py"))[:5] if file.parent.is_dir() else []
@@ -206,11 +207,11 @@ def _import_file(file: Path, place: str) -> ModuleType:
         raise InputError(problem, key=place, accepted="that below: if __name__ == '__main__':")
     root = root_of(file)
     files = module_files(file, root)
-    digests = {label: digest(path) for label, path in files.items()}
     if (known := _loaded.get(file)) is not None:
-        if known.digests == digests:
+        if known.files.keys() >= files.keys() and known.digests == _digests(known.files):
             return known.module
         _forget(known)
+    digests = _digests(files)
     for package in OWN_PACKAGES:  # a folder of the same name beside the file does not take its place
         importlib.import_module(package)
     name = module_name(file, root)
@@ -223,8 +224,15 @@ def _import_file(file: Path, place: str) -> ModuleType:
             module = _executed(name, file)
     finally:
         _loading.discard(file)
-    _loaded[file] = _Loaded(module, files, digests)
+    known_paths = set(files.values())
+    others = {label: path for label, path in reached(module).items() if path not in known_paths}
+    _loaded[file] = _Loaded(module, files | others, digests | _digests(others))
     return module
+
+
+def _digests(files: Mapping[str, Path]) -> dict[str, str]:
+    """Return digests of files; of one that is gone, nothing."""
+    return {label: digest(path) if path.is_file() else "" for label, path in files.items()}
 
 
 def _executed(name: str, file: Path) -> ModuleType:

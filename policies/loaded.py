@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Iterator, Mapping
 from importlib.machinery import SourceFileLoader
@@ -12,11 +13,16 @@ from typing import Any
 from physical.errors import InputError
 from policies.reached import function_of
 
+_ANEW = "a new start of the script or the notebook, or importlib.reload"
+_seen: dict[str, tuple[Any, str]] = {}
+"""File of a module -> the import that has run it, and what the file said when it was first looked at after that."""
+
 
 def check_current(files: Mapping[str, Path]) -> None:
     """Refuse modules that were imported before their file changed: their digest would not be that of what runs.
 
-    Functions and methods are compared, values of a module are not.
+    Functions and methods are compared with the file; values of a module count by what the file was when it was first
+    looked at.
 
     Raises
     ------
@@ -31,15 +37,27 @@ def check_current(files: Mapping[str, Path]) -> None:
         if not isinstance(getattr(module, "__loader__", None), SourceFileLoader):
             continue  # what rewrites code on import, as test runners do, has a loader of its own
         try:
-            source = compile(Path(file).read_bytes(), file, "exec", dont_inherit=True)
+            tree = ast.parse(Path(file).read_bytes())
+            whole = compile(tree, file, "exec", dont_inherit=True)
         except (SyntaxError, ValueError):
             raise InputError("has changed since it was imported, and cannot be now", where=file) from None
-        known = {(code.co_qualname, _told(code)) for code in _all(source)}
+        known = {(code.co_qualname, _told(code)) for code in _all(whole)}
         for code in _of_module(module, file):
             if (code.co_qualname, _told(code)) not in known:
                 problem = f"{code.co_qualname} has changed since it was imported"
-                accepted = "a new start of the script or the notebook, or importlib.reload"
-                raise InputError(problem, where=file, accepted=accepted)
+                raise InputError(problem, where=file, accepted=_ANEW)
+        _check_values(module, file, ast.dump(tree))
+
+
+def _check_values(module: ModuleType, file: str, text: str) -> None:
+    """Refuse a module whose file was another one when it was first looked at; `text` is that without comments."""
+    if (ran := module.__spec__) is None:  # a script
+        return
+    known = _seen.setdefault(file, (ran, text))
+    if known[0] is not ran:  # it was imported anew
+        _seen[file] = (ran, text)
+    elif known[1] != text:
+        raise InputError("has changed since it was imported", where=file, accepted=_ANEW)
 
 
 def _of_module(module: ModuleType, file: str) -> Iterator[CodeType]:

@@ -81,10 +81,10 @@ class Pool:
         if self._executor is not None:
             yield from _run_by(self._executor, jobs)
         elif self._num_worker == 1:
-            with _interrupts_at_once():
+            with _raised(signal.SIGINT, signal.default_int_handler, KeyboardInterrupt()):
                 yield from ((job, job.perform()) for job in jobs)
         else:
-            with _terminated_in_order():
+            with _raised(signal.SIGTERM, signal.SIG_DFL, SystemExit(128 + signal.SIGTERM)):
                 yield from _run_by_workers(jobs, self._num_worker)
 
 
@@ -165,36 +165,22 @@ def _end_with(parent: int) -> None:
 
 
 @contextmanager
-def _interrupts_at_once() -> Iterator[None]:
-    """Let Ctrl-C end a run at once: one that closes its trace first would look complete in its last slot."""
-    previous = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or previous is not signal.default_int_handler:
+def _raised(number: signal.Signals, usual: object, error: BaseException) -> Iterator[None]:
+    """Let a signal raise an error inside, unless the caller's own handler, in place of the usual one, takes it.
+
+    Of SIGTERM, so that workers end, too. Of Ctrl-C, as a run that closes its trace first would look complete in its
+    last slot.
+    """
+    previous = signal.getsignal(number)
+    if threading.current_thread() is not threading.main_thread() or previous is not usual:
         yield
         return
-    signal.signal(signal.SIGINT, _raise_interrupt)
+
+    def stop(*_: object) -> None:
+        raise error
+
+    signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
-
-
-def _raise_interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-@contextmanager
-def _terminated_in_order() -> Iterator[None]:
-    """Let SIGTERM end this process by an exception, so that its workers end, too."""
-    previous = signal.getsignal(signal.SIGTERM)
-    if threading.current_thread() is not threading.main_thread() or previous is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, _raise_exit)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def _raise_exit(*_: object) -> None:
-    raise SystemExit(128 + signal.SIGTERM)
+        signal.signal(number, previous)

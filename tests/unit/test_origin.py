@@ -358,3 +358,32 @@ def test_files_within_containers_and_slots_count(tmp_path: Path) -> None:
     for path in (file, inside):
         path.write_text("2", "utf-8")
     assert all(contents(each) != known for each, known in zip(holders, before, strict=True))
+
+
+def test_a_module_that_was_got_hold_of_is_imported_anew(tmp_path: Path) -> None:
+    """Its value is the one that runs, and not only its digest: in one process, by a computed name."""
+    policy = (
+        "from importlib import import_module\nh = import_module('_'.join(['far', 'helper']))\nclass P:\n"
+        "    value = h.PART\n    def reset(self, system, seed): ...\n    def decide(self, snapshot): ...\n"
+    )
+    write(tmp_path, {"pol_far.py": policy, "far_helper.py": "PART = 1\n"})
+    text = f"{tmp_path / 'pol_far.py'}:P"
+    assert registry.load(registry.look_up(text, by_path=True).spec).value == 1  # type: ignore[attr-defined]  # of P
+    (tmp_path / "far_helper.py").write_text("PART = 22\n", "utf-8")
+    assert registry.load(registry.look_up(text, by_path=True).spec).value == 22  # type: ignore[attr-defined]  # of P
+
+
+def test_a_value_that_changed_after_its_import_is_refused_until_it_is_imported_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "PART = {}\nclass P:\n    def reset(self, system, seed): ...\n    def decide(self, snapshot): return PART\n"
+    (tmp_path / "kept_values.py").write_text(text.format(1), "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("kept_values")
+    before = contents(module.P)
+    (tmp_path / "kept_values.py").write_text(text.format(22), "utf-8")
+    with pytest.raises(InputError, match=r"kept_values.py: has changed since it was imported .*importlib.reload"):
+        contents(module.P)
+    importlib.reload(module)
+    assert contents(module.P) != before
+    assert module.P().decide(None) == 22
