@@ -47,11 +47,10 @@ help:  ## show the targets
 
 run: .venv/.core  ## rush-hour: policies that differ, with intervals, a figure and a page
 	@$(BIN)/twin compare rush-hour --policies $(RIVALS) --seeds 0..9 --slots 400 --workers 2 --out $(STUDY) --plot $(STUDY)/penalty.svg
-	@$(BIN)/twin report $(STUDY)
-	@$(MAKE) --no-print-directory .venv/.ready
+	@$(BIN)/twin report $(STUDY) & page=$$!; $(MAKE) --no-print-directory .venv/.ready && wait $$page
 ifneq ($(WITH_LLM),)
 	@echo; echo "A small language model, which was not trained for this:"
-	@$(BIN)/twin compare rush-hour --policies p2-exact,llm --seeds 0..4 --slots 100 --workers 2 --out $(STUDY)-llm
+	@$(BIN)/twin compare rush-hour --policies p2-exact,llm --seeds 0..4 --slots 60 --workers 2 --out $(STUDY)-llm
 endif
 	@echo; echo "Next:"
 	@echo "  $(BIN)/twin run rush-hour --policy greedy-cost --seed 7 --out runs/mine   # one run, with its trace"
@@ -89,15 +88,16 @@ clean:  ## remove caches and build products; .venv and runs/ stay
 	@$(INSTALL) -e ".[report]"
 	@touch $@
 
-# Then the extras: one core unpacks those from wheels while the other begins to build llama.cpp.
+# Then the extras: one core unpacks those from wheels while the other begins to build llama.cpp. By name, as what is
+# installed from here already would be built again for a path.
 .venv/.ready: .venv/.core llama.cmake
 	@echo "installing the extras $(EXTRAS) (once; with llama.cpp about 4 minutes on two cores)" >&2
 	@$(MAKE) --no-print-directory -j 2 .venv/.wheels $(if $(WITH_LLM),.venv/.llama)
-	@$(INSTALL) --find-links .venv/wheels -e ".[$(EXTRAS)]"
+	@$(INSTALL) --find-links .venv/wheels "vectwin[$(EXTRAS)]"
 	@touch $@
 
 .venv/.wheels: .venv/.core
-	@$(INSTALL) -e ".[$(OTHER_EXTRAS)]"
+	@$(INSTALL) "vectwin[$(OTHER_EXTRAS)]"
 	@touch $@
 
 .venv/.llama: constraints.txt llama.cmake | .venv/.core
