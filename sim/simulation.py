@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import platform
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from physical.errors import InputError
 from policies.api import Policy
 from policies.fallback import GuardedPolicy
 from policies.registry import make
+from sim import stopping
 from sim.deciders import Decider, Swap, SwitchedDecisions
 from sim.exogenous import store
 from sim.scenario import Scenario
@@ -164,21 +163,21 @@ def simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options
     world = World(scenario, decider, streams, writer, options.progress, num_slot=num_slot, speed=options.speed)
     try:
         decider.reset(world.system, streams.policy_seed())
-        with _interrupt_ends(world), _quiet_collector():
-            writer.open(_manifest(scenario, name, seed) | decider.describe() | dict(options.extra))
-            if directory is not None and (inputs := store(scenario, directory)):
-                writer.note(inputs=inputs)
-            begin = time.perf_counter()
-            world.run()
+        with stopping.after_slot(world.stop, keeps=directory is not None):
+            with _quiet_collector():
+                writer.open(_manifest(scenario, name, seed) | decider.describe() | dict(options.extra))
+                if directory is not None and (inputs := store(scenario, directory)):
+                    writer.note(inputs=inputs)
+                begin = time.perf_counter()
+                world.run()
+            wall_s = time.perf_counter() - begin
+            status = "interrupted" if world.num_slot_done < num_slot else "complete"
+            summary = _summary(world, wall_s) | {"digest": writer.digest()}
+            if options.speed is not None:
+                summary |= {"realtime_slips": world.pace.num_slip, "realtime_slip_s_max": world.pace.slip_s_max}
+            writer.close(status, summary)
     finally:
         decider.close()
-    status = "interrupted" if world.num_slot_done < num_slot else "complete"
-    wall_s = time.perf_counter() - begin
-    digest = writer.digest()
-    summary = _summary(world, wall_s) | {"digest": digest}
-    if options.speed is not None:
-        summary |= {"realtime_slips": world.pace.num_slip, "realtime_slip_s_max": world.pace.slip_s_max}
-    writer.close(status, summary)
     ledger = world.recorder.ledger
     return RunResult(summary, directory, status, ledger.slot_penalty, ledger.delays.to_dict(), writer.tables)
 
@@ -191,26 +190,6 @@ def _manifest(scenario: Scenario, policy: str, seed: int) -> dict[str, Any]:
         "seed": seed,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in libraries}},
     }
-
-
-@contextmanager
-def _interrupt_ends(world: World) -> Iterator[None]:
-    """Let Ctrl-C end the run after its present slot, with everything written; a second one ends it at once."""
-    previous = signal.getsignal(signal.SIGINT)
-    # Only the main thread gets signals; a caller that handles or ignores Ctrl-C keeps doing so.
-    if threading.current_thread() is not threading.main_thread() or previous is not signal.default_int_handler:
-        yield
-        return
-
-    def stop(*_: object) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        world.stop()
-
-    signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 @contextmanager
