@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
 from contextlib import contextmanager, suppress
+from numbers import Integral
 from pathlib import Path
 
 from physical.errors import InputError
@@ -22,6 +23,8 @@ _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THR
 _LOOK_S = 1.0
 _PR_SET_PDEATHSIG = 1
 _SAFE_PATH = "PYTHONSAFEPATH"
+_WORKERS_MAX = 64
+"""So many even where there are few cores: more only wait for each other, and take memory."""
 _TRIES = 3
 """So often in a row workers may die without any run being finished."""
 
@@ -49,10 +52,13 @@ class Pool:
         executor: Executor | None = None,
         fresh: bool = False,
     ) -> None:
-        if num_worker < 1:
-            raise InputError(f"{num_worker} cannot work", where="--workers", accepted="an integer >= 1")
+        most = max(_WORKERS_MAX, 4 * (os.cpu_count() or 1))
+        given: object = num_worker  # callers are not all type-checked
+        if not isinstance(given, Integral) or not 1 <= num_worker <= most:
+            accepted = f"an integer from 1 to {most}"
+            raise InputError(f"{repr(num_worker)[:40]} cannot work", where="--workers", accepted=accepted)
         self._store = None if directory is None else Store(directory)
-        self._num_worker = num_worker
+        self._num_worker = int(num_worker)
         self._executor = executor
         self._fresh = fresh
 

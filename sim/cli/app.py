@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 BAD_INPUT, INTERNAL, BROKEN_PIPE = 2, 70, 141
 TRACEBACK = "VECTWIN_TRACEBACK"
+_LINE_MAX = 2_000
 
 
 class Commands(Group):
@@ -202,7 +203,10 @@ def _trace(error: BaseException) -> None:
 
 def complain(text: str, code: int) -> int:
     """Print one line on stderr, and to a person what comes next; return the exit code."""
-    typer.echo("twin: " + " ".join(text.split()), err=True)
+    line = " ".join(text.split())
+    if len(line) > _LINE_MAX:  # a value of thousands of signs; what is accepted stands at the end
+        line = f"{line[: _LINE_MAX // 2]} ... {line[-_LINE_MAX // 2 :]}"
+    typer.echo(f"twin: {line}", err=True)
     hints.after_failure(text, code, internal=INTERNAL)
     return code
 
