@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
+from physical.errors import printable
 from sim import digits, show_groups, show_table
 from sim.show_table import Column
 
@@ -79,9 +81,24 @@ _GAP = "  "
 number = digits.number
 
 
+class _Console(Console):
+    """Prints no sign of a file, a name for instance, that would steer the terminal."""
+
+    def print(self, *objects: Any, **more: Any) -> None:
+        """Print texts."""
+        super().print(*map(_seen, objects), **more)
+
+
+def _seen(value: Any) -> Any:
+    if isinstance(value, Text):
+        value.plain = printable(value.plain)
+        return value
+    return printable(value) if isinstance(value, str) else value
+
+
 def console(*, stderr: bool = False) -> Console:
     """Return a console; a file or pipe is as wide as a table may need."""
-    made = Console(stderr=stderr, highlight=False)
+    made = _Console(stderr=stderr, highlight=False)
     if not made.is_terminal:
         made.width = _WIDTH_OF_PIPE
     return made

@@ -169,7 +169,7 @@ def simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options
                 if directory is not None and (inputs := store(scenario, directory)):
                     writer.note(inputs=inputs)
                 begin = time.perf_counter()
-                world.run()
+                _run(world)
             wall_s = time.perf_counter() - begin
             status = "interrupted" if world.num_slot_done < num_slot else "complete"
             summary = _summary(world, wall_s) | {"digest": writer.digest()}
@@ -180,6 +180,14 @@ def simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options
         decider.close()
     ledger = world.recorder.ledger
     return RunResult(summary, directory, status, ledger.slot_penalty, ledger.delays.to_dict(), writer.tables)
+
+
+def _run(world: World) -> None:
+    """Run, and raise errors as they were: the event engine raises copies, which know less."""
+    try:
+        world.run()
+    except InputError as error:
+        raise (error.__cause__ if isinstance(error.__cause__, InputError) else error) from error.__cause__
 
 
 def _manifest(scenario: Scenario, policy: str, seed: int) -> dict[str, Any]:

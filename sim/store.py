@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import fs
 
 from physical.errors import InputError
 from sim.jobs import Finished, Job
@@ -69,7 +70,7 @@ class Store:
 def read_row(path: Path, key: str) -> Finished | None:
     """Return the result in a file, or None if there is none with that key."""
     try:
-        (row,) = pq.ParquetFile(path).read().to_pylist()
+        (row,) = pq.ParquetFile(path, filesystem=fs.LocalFileSystem()).read().to_pylist()
         if row["key"] != key:
             return None
         penalty = np.array(row["slot_penalty"], dtype=np.float64)

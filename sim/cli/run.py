@@ -11,7 +11,7 @@ import typer
 
 from physical.errors import InputError
 from sim.cli import hints, output
-from sim.cli.app import BY_PATH, Json, Settings, app, interrupted, load, print_json
+from sim.cli.app import BY_PATH, Json, Settings, app, interrupted, load, print_json, warn
 from sim.cli.help import examples
 
 
@@ -78,7 +78,7 @@ def _run(
         show.summary(result.summary, f"{scenario}, policy {name}, seed {seed}", directory, chosen.readings())
     if fallbacks := result.summary["fallbacks"]:
         told = f"{fallbacks} of {result.summary['decisions']} decisions were taken by the fallback"
-        typer.echo(f"twin: warning: {told}; the first, {result.summary['fallback_first']}", err=True)
+        warn(f"{told}; the first, {result.summary['fallback_first']}")
     code = 0
     if result.status == "interrupted":
         done = result.summary["slots"]
