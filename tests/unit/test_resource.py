@@ -183,7 +183,7 @@ def test_work_left_is_known_at_any_time() -> None:
 def test_rows_that_are_taken_out_before_they_come_never_come(rule: Rule, by_row: bool) -> None:
     """All of them, or all but vehicle 1's, while nobody is there and while others are."""
     for late in ([5 * MS] * NUM_ROW, [5 * MS] * 4 + [0] * 4 + [5 * MS] * 4):
-        columns, resource = make(rule, late, [1000.0] * NUM_ROW)
+        _, resource = make(rule, late, [1000.0] * NUM_ROW)
         resource.advance(0)
         resource.change_rates(0, np.full(NUM_VEHICLE, 1e6))
         resource.advance(MS // 2)
