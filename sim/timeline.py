@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from physical.delay import Delay
 from physical.params import Params
 from physical.plane.ticks import to_ns
-from physical.quantity import Hertz, Seconds
+from physical.quantity import BiasHertz, Factor, Period, Probability, Seconds, VehicleIndex
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -22,9 +22,9 @@ Mask = NDArray[np.bool_]
 class TimedEvent(Params):
     """What all events have: a time, and with `every_s` further ones, up to `until_s` or the end of the run."""
 
-    at_s: Annotated[Seconds, Field(ge=0)]
-    every_s: Annotated[Seconds, Field(gt=0)] | None = None
-    until_s: Annotated[Seconds, Field(gt=0)] | None = None
+    at_s: Seconds
+    every_s: Period | None = None
+    until_s: Period | None = None
 
     @model_validator(mode="after")
     def _check(self) -> TimedEvent:
@@ -53,23 +53,23 @@ class LinkChange(TimedEvent):
     kind: Literal["link"] = "link"
     link: Literal["access", "backhaul", "lan"]
     latency_s: Delay | None = None
-    jitter_s: Annotated[Seconds, Field(ge=0)] | None = None
-    loss: Annotated[float, Field(ge=0, le=1)] | None = None
+    jitter_s: Seconds | None = None
+    loss: Probability | None = None
 
 
 class BiasJump(TimedEvent):
     """The estimation bias of the edge frequencies is larger by this from the next slot start on."""
 
     kind: Literal["bias"] = "bias"
-    cpu_frequency_hz: Hertz
+    cpu_frequency_hz: BiasHertz
 
 
 class TaskBurst(TimedEvent):
     """Tasks are `size_factor` as large for a while, those of one class or of all."""
 
     kind: Literal["burst"] = "burst"
-    size_factor: Annotated[float, Field(gt=0)]
-    duration_s: Annotated[Seconds, Field(gt=0)]
+    size_factor: Factor
+    duration_s: Period
     task: str | None = None
 
 
@@ -77,14 +77,14 @@ class VehicleLeaves(TimedEvent):
     """A vehicle leaves the scene at the next slot start; its unfinished tasks are dropped."""
 
     kind: Literal["vehicle-leaves"] = "vehicle-leaves"
-    vehicle: Annotated[int, Field(ge=0)]
+    vehicle: VehicleIndex
 
 
 class VehicleEnters(TimedEvent):
     """A vehicle enters the scene at the next slot start; one that has not left was never there before."""
 
     kind: Literal["vehicle-enters"] = "vehicle-enters"
-    vehicle: Annotated[int, Field(ge=0)]
+    vehicle: VehicleIndex
 
 
 class PolicySwap(TimedEvent):
