@@ -88,7 +88,7 @@ class Bias(Params):
     """What separates the twin from its physical counterpart.
 
     cpu_frequency_hz : true minus allocated edge frequency of every flow (Delta f_est of eq. 8)
-    task_size_bytes, position_m, channel_gain_db : added to the estimates
+    task_size_bytes, position_m (along x), channel_gain_db : added to the estimates
     cpu_backlog_cycles, uplink_backlog_bytes : added to the estimates of what waits at every vehicle, which stay >= 0
     server_backlog_bytes : added to the estimated backlog of every task class, which stays >= 0; the backlog of the
         single flows is scaled with that of their class
