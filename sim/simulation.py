@@ -22,6 +22,7 @@ from physical.errors import InputError
 from policies.api import Policy
 from policies.fallback import GuardedPolicy
 from policies.registry import make
+from policies.surroundings import undisturbed
 from sim.deciders import Decider, Swap, SwitchedDecisions
 from sim.exogenous import store
 from sim.scenario import Scenario
@@ -154,8 +155,14 @@ def simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options
 
     Raises
     ------
-    InputError : a directory that is not empty, a policy that refuses the scenario, a file that cannot be read
+    InputError : a directory that is not empty, a policy that refuses the scenario, a file that cannot be read; a
+        fallback that fails, too, once the trace is whole
     """
+    with undisturbed():
+        return _simulate(scenario, decider, name, seed, options)
+
+
+def _simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options: Options) -> RunResult:
     streams = Streams(seed)
     seed = streams.seed  # an int, whatever kind of integer was given
     directory = None if options.out is None else folder_for(options.out, (MANIFEST,), where="out")
@@ -171,14 +178,20 @@ def simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options
             begin = time.perf_counter()
             world.run()
     finally:
-        decider.close()
+        not_closed = decider.close()
     status = "interrupted" if world.num_slot_done < num_slot else "complete"
     wall_s = time.perf_counter() - begin
     digest = writer.digest()
     summary = _summary(world, wall_s) | {"digest": digest}
     if options.speed is not None:
         summary |= {"realtime_slips": world.pace.num_slip, "realtime_slip_s_max": world.pace.slip_s_max}
+    if not_closed:
+        summary |= {"not_closed": not_closed}
     writer.close(status, summary)
+    if world.failure:
+        kept = f"; trace: {directory}" if directory else ""
+        problem = f"{world.failure}; the run ended after {world.num_slot_done} of {num_slot} slots{kept}"
+        raise InputError(problem, where="policy.fallback", accepted="a policy that does not fail: local-only")
     ledger = world.recorder.ledger
     return RunResult(summary, directory, status, ledger.slot_penalty, ledger.delays.to_dict(), writer.tables)
 
