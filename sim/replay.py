@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ class RecordedRun:
         self.policy: str = manifest["policy"]
         self.status: str = manifest.get("status", "running")
         data = with_stored(manifest["scenario"], self.trace.directory, manifest.get("inputs", {}))
-        self.scenario = Scenario.from_dict(data, where=where, recorded=True)
+        self.scenario = recorded_scenario(data, where)
         extent = _extent(self.scenario)
         self.tables = {name: self.trace.table(name, extent) for name in TABLES}
         if not any(self.tables[name].num_rows for name in ("decisions", "vehicles", "slots")):
@@ -114,6 +114,21 @@ class RecordedRun:
                 latency_ns=columns["latency_ns"][row],
             )
         return found
+
+
+def recorded_scenario(data: Mapping[str, Any], where: str) -> Scenario:
+    """Validate a scenario that a file tells beside other things, in its table `scenario`.
+
+    Raises
+    ------
+    InputError : this version does not accept it
+    """
+    try:
+        return Scenario.from_dict(data, where=where, recorded=True)
+    except InputError as error:
+        if error.where == where:
+            error.key = f"scenario.{error.key}".rstrip(".")
+        raise
 
 
 def _extent(scenario: Scenario) -> Extent:

@@ -23,7 +23,7 @@ _WHOLE_MAX = 2**53
 
 
 def problem_of_summary(summary: Mapping[str, Any]) -> tuple[str, str, str] | None:
-    """Return the first key whose value is none that a summary has, the problem, and what is accepted; None: all is well.
+    """Return the first key with a value that no summary has, the problem, and what is accepted; None: all is well.
 
     >>> problem_of_summary({"slots": 3, "stable": None, "digest": "12ab"})
     >>> problem_of_summary({"penalty_mean": "low"})
@@ -164,7 +164,9 @@ def explain(error: ValidationError, where: str) -> InputError:
         return InputError(cause.problem, where=where, key=key, accepted=cause.accepted)
     if kind == "missing":
         return InputError("is missing", where=where, key=key)
-    if kind in {"greater_than_equal", "less_than_equal", "greater_than", "less_than", "string_too_short"}:
+    if kind in {"too_short", "string_too_short"}:
+        return InputError("is empty", where=where, key=key, accepted="a text" if kind[0] == "s" else "at least one")
+    if kind in {"greater_than_equal", "less_than_equal", "greater_than", "less_than"}:
         problem = f"{shown(first['input'])} is out of range"
     elif kind == "literal_error":
         accepted = context["expected"].replace("'", "").replace(" or ", ", ")
@@ -172,5 +174,7 @@ def explain(error: ValidationError, where: str) -> InputError:
     else:
         problem = f"{shown(first['input'])} is not what belongs here"
     wanted = expected(first["msg"])
-    accepted = {"a valid dictionary": "a table", "a valid string": "a text", "a valid list": "a list"}.get(wanted, wanted)
+    accepted = {"a valid dictionary": "a table", "a valid string": "a text", "a valid list": "a list"}.get(
+        wanted, wanted
+    )
     return InputError(problem, where=where, key=key, accepted=accepted)
