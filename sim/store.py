@@ -96,7 +96,7 @@ def _read(path: Path, key: str, *, sealed: bool) -> Finished | None:
         found = Finished(summary, penalty, delays, key, reused=True)
         if "contents" in row or sealed:
             return found if row["contents"] == _contents(found) else None
-        return found if _is_sound(found) else None
+        return found if _is_sound(found, delays) else None
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, pa.ArrowException):
         return None
 
@@ -107,9 +107,8 @@ def _contents(finished: Finished) -> str:
     return digest_of([finished.summary, hashlib.sha256(penalty.tobytes()).hexdigest(), finished.delays])
 
 
-def _is_sound(finished: Finished) -> bool:
+def _is_sound(finished: Finished, delays: Any) -> bool:
     """Tell whether everything has the form that a run gives it."""
-    delays = finished.delays
     rows, ended = (delays.get("counts"), delays.get("ended")) if isinstance(delays, dict) else (None, None)
     counted = delays == {} or (isinstance(rows, list) and isinstance(ended, list) and len(rows) == len(ended))
     numbers = [one for row in rows or () for one in row] + list(ended or ()) if counted else []

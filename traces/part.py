@@ -84,7 +84,7 @@ def _fits(kind: pa.DataType, column: Column) -> bool:
     if _is_text(column.type):
         return _is_text(kind)
     if pa.types.is_list(column.type):
-        return pa.types.is_list(kind) and kind.value_type == column.type.value_type
+        return bool(pa.types.is_list(kind) and kind.value_type == column.type.value_type)
     return bool(kind == column.type or (column.single and kind == pa.float32()))  # of version 2
 
 
@@ -99,12 +99,10 @@ def _spelled(kind: pa.DataType) -> str:
 
 
 def _converted(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    """Return values with the type of the table; no dictionary has null among its texts."""
-    if not _is_text(kind):
-        return values if values.type == kind else values.cast(kind)
-    if values.type == kind and not (
-        pa.types.is_dictionary(kind) and any(chunk.dictionary.null_count for chunk in values.chunks)
-    ):
+    """Return values with the type of the table."""
+    if values.type == kind:
         return values
+    if not _is_text(kind):
+        return values.cast(kind)
     plain = values.cast(pa.string())
     return plain.dictionary_encode().cast(kind) if pa.types.is_dictionary(kind) else plain
