@@ -173,8 +173,5 @@ def explain(error: ValidationError, where: str) -> InputError:
         return InputError(f"{shown(first['input'])} is not one of the choices", where=where, key=key, accepted=accepted)
     else:
         problem = f"{shown(first['input'])} is not what belongs here"
-    wanted = expected(first["msg"])
-    accepted = {"a valid dictionary": "a table", "a valid string": "a text", "a valid list": "a list"}.get(
-        wanted, wanted
-    )
-    return InputError(problem, where=where, key=key, accepted=accepted)
+    wanted = "a table" if kind in {"dict_type", "model_type"} else expected(first["msg"]).replace("a valid ", "a ")
+    return InputError(problem, where=where, key=key, accepted="a text" if wanted == "a string" else wanted)
