@@ -23,6 +23,7 @@ from physical.errors import InputError, expected
 from sim.cli import hints
 from sim.cli.commands import COMMANDS, PANELS
 from sim.cli.help import Command, Group, examples
+from sim.printable import printable
 
 if TYPE_CHECKING:
     from sim.scenario import Scenario
@@ -175,7 +176,7 @@ def _trace(error: BaseException) -> None:
 
 def complain(text: str, code: int) -> int:
     """Print one line on stderr, and to a person what comes next; return the exit code."""
-    typer.echo("twin: " + " ".join(text.split()), err=True)
+    typer.echo("twin: " + printable(" ".join(text.split())), err=True)
     hints.after_failure(text, code, interrupted=INTERRUPTED, internal=INTERNAL)
     return code
 
@@ -253,7 +254,7 @@ def load(
 
     scenario = _load(source, settings, slots, duration)
     for warning in warnings(scenario):
-        typer.echo(f"twin: warning: {warning}", err=True)
+        typer.echo(printable(f"twin: warning: {warning}"), err=True)
     return scenario
 
 

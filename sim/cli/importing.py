@@ -11,6 +11,7 @@ import typer
 from physical.errors import InputError
 from sim.cli.app import Json, group, print_json
 from sim.cli.help import examples
+from sim.printable import printable
 
 imports = group(
     "import",
@@ -168,7 +169,7 @@ def _import_file(
     if isinstance(trace, MobilityTrace) and (jump := jump_of(trace)):
         warnings.append(jump)
     for warning in warnings:
-        typer.echo(f"twin: warning: {file}: {warning}", err=True)
+        typer.echo(printable(f"twin: warning: {file}: {warning}"), err=True)
     if as_json:
         print_json({"file": str(out), **trace.summary()})
         return

@@ -14,6 +14,7 @@ import typer
 from physical.errors import InputError
 from sim.cli.app import INTERRUPTED, Json, complain, group, print_json
 from sim.cli.help import examples
+from sim.printable import printable
 
 models = group(
     "models", "List, verify and train the language models of the policy llm.", "twin models list", "twin models verify"
@@ -95,7 +96,7 @@ def _train(
     if as_json:
         print_json(manifest.model_dump(mode="json"))
     else:
-        typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB, SHA-256 {manifest.sha256}")
+        typer.echo(printable(f"{out}: {out.stat().st_size / 1e6:.1f} MB, SHA-256 {manifest.sha256}"))
     return 0
 
 

@@ -13,6 +13,7 @@ from physical.errors import InputError
 from sim.cli import hints
 from sim.cli.app import BY_PATH, INTERRUPTED, Json, Settings, app, complain, load, print_json
 from sim.cli.help import examples
+from sim.printable import printable
 
 
 @app.command(
@@ -77,7 +78,7 @@ def _run(
         show.summary(result.summary, f"{scenario}, policy {name}, seed {seed}", directory, chosen.readings())
     if fallbacks := result.summary["fallbacks"]:
         told = f"{fallbacks} of {result.summary['decisions']} decisions were taken by the fallback"
-        typer.echo(f"twin: warning: {told}; the first, {result.summary['fallback_first']}", err=True)
+        typer.echo(printable(f"twin: warning: {told}; the first, {result.summary['fallback_first']}"), err=True)
     code = 0
     if result.status == "interrupted":
         done = result.summary["slots"]

@@ -11,6 +11,7 @@ import typer
 from physical.errors import InputError
 from sim.cli.app import Json, app, print_json
 from sim.cli.help import examples
+from sim.printable import printable
 
 _FORMATS = ("perfetto", "csv")
 
@@ -59,7 +60,7 @@ def _report(
     if as_json:
         print_json({"report": str(file), "bytes": size, "runs": [str(run) for run in runs]})
     else:
-        typer.echo(f"{file}: {size / 1e6:.1f} MB")
+        typer.echo(printable(f"{file}: {size / 1e6:.1f} MB"))
 
 
 @app.command(
