@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from physical.errors import InputError
+from sim.cli import output
 from sim.cli.app import Json, group, print_json
 from sim.cli.help import examples
 from sim.printable import printable
@@ -165,6 +166,7 @@ def _import_file(
 
     column_map = parse_map(mapped or ())
     trace = import_file(kind, file, out, column_map, licence=licence, **told)
+    output.results_in(out)
     warnings = imported.doubts(trace, column_map)
     if isinstance(trace, MobilityTrace) and (jump := jump_of(trace)):
         warnings.append(jump)
