@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 
 class InputError(ValueError):
     """Bad input of a user; the command line prints it as one line and exits with code 2.
@@ -30,18 +28,6 @@ class InputError(ValueError):
         place = [part for part in (self.where, self.key) if part]
         text = ": ".join([*place, self.problem])
         return f"{text} (accepted: {self.accepted})" if self.accepted else text
-
-
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def printable(text: str) -> str:
-    r"""Return a text of a file without what would steer a terminal, each such sign replaced by one that is seen.
-
-    >>> printable("a\\x1b[31mb") == "a\N{REPLACEMENT CHARACTER}[31mb"
-    True
-    """
-    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 _VALID = {"a valid number": "a number", "a valid integer": "an integer", "a valid boolean": "true or false"}

@@ -20,6 +20,7 @@ from physical.errors import InputError
 from policies.beside import OWN_PACKAGES, add_folder
 from policies.closure import imports_late, module_files, module_name, root_of
 from policies.digests import digest
+from policies.mistakes import said
 from policies.reached import reached
 
 _NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
@@ -158,7 +159,7 @@ def _told(place: str) -> Iterator[None]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a module may raise anything, and leave the process
-        reason = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {said(error)}"
         line = None if isinstance(error, SyntaxError) else _line_in(error, place)  # a wrong syntax tells its line
         at = f" (line {line})" if line else ""
         raise InputError(f"cannot be imported: {reason}{at}", key=place) from error

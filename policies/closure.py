@@ -139,7 +139,7 @@ def _parsed(file: Path) -> ast.AST:
     source = file.with_name(f"{file.name.partition('.')[0]}.py")  # beside what was compiled of it
     try:
         return ast.parse(source.read_bytes())
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, MemoryError, RecursionError):  # the last two: nested too deeply
         return ast.Module([], [])  # importing it fails; its bytes count all the same
     except FileNotFoundError:
         return ast.Module([], [])  # an extension, or the folder of a policy that was imported before has moved

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from physical.errors import InputError
+import numpy as np
+
 from physical.system import System
-from policies.api import Closes, Describes, Explains, Learns, Policy
-from policies.closure import is_own_code
-from policies.feasible import command
+from policies.api import Policy
+from policies.baselines import simple_radio
+from policies.contained import Contained
+from policies.feasible import command, reserve
 from policies.mistakes import told, wrong_signature
-from twin.decision import Diagnostics, Ruling
+from policies.surroundings import comes_from_a_signal
+from twin.decision import Decision, Ruling
 from twin.snapshot import TwinSnapshot
 
 
 class GuardedPolicy:
     """Runs a policy, makes what it returns feasible beside old work, and lets the fallback decide where it fails.
 
+    Both get copies of what the twin knows (see `policies.contained`): only what they return has an effect.
+
     Parameters
     ----------
     policy : the policy
-    fallback : a simple policy that does not fail
+    fallback : a simple policy. One that fails, too, ends the run after the slot, in which nothing is offloaded
     """
 
     def __init__(self, policy: Policy, fallback: Policy) -> None:
-        self._policy = policy
-        self._fallback = fallback
-        self._explain: Callable[[], Diagnostics] = policy.diagnostics if isinstance(policy, Explains) else Diagnostics
-        self._learns = policy if isinstance(policy, Learns) else None
+        self._policy = Contained(policy)
+        self._fallback = Contained(fallback)
+        self._learns = self._policy.learns
         self._decided: set[int] = set()
         self._not_learnt = ""
 
@@ -43,60 +47,63 @@ class GuardedPolicy:
         self._decided.clear()
         self._not_learnt = ""
         for policy in (self._policy, self._fallback):
-            if isinstance(policy, type):
-                accepted = f"an object: {policy.__name__}()"
-                raise InputError("is a class", where="--policy", key=policy.__name__, accepted=accepted)
-            try:
-                policy.reset(system, seed)
-            except InputError:
-                raise
-            except Exception as error:
-                if is_own_code(policy) or isinstance(error, OSError):  # its file is named by whoever runs
-                    raise
-                problem = wrong_signature(error, policy, "reset", ("system", "seed")) or told(error, policy)
-                raise InputError(problem, where="--policy", key=f"{type(policy).__name__}.reset") from error
+            policy.reset(system, seed)
 
     def rule(self, snapshot: TwinSnapshot) -> Ruling:
         """Return a feasible decision."""
         if self._not_learnt:
             reason, self._not_learnt = self._not_learnt, ""
             return self.rule_by_fallback(snapshot, reason, 0.0)
+        reserve(snapshot)
         begin = time.perf_counter()
         try:
             decision = self._policy.decide(snapshot)
             wall_s = time.perf_counter() - begin
             feasible, repaired = command(snapshot, decision)
-            diagnostics = self._explain()
-            if not isinstance(diagnostics, Diagnostics):
-                raise TypeError(f"diagnostics() returned {type(diagnostics).__name__}, not Diagnostics")
-        except Exception as error:  # whatever a policy raises must not end the run
+            diagnostics = self._policy.diagnostics()
+        except BaseException as error:  # whatever a policy raises must not end the run
+            if comes_from_a_signal(error):
+                raise
             wall_s = time.perf_counter() - begin
-            reason = wrong_signature(error, self._policy, "decide", ("snapshot",)) or told(error, self._policy)
+            policy = self._policy.policy
+            reason = wrong_signature(error, policy, "decide", ("snapshot",)) or told(error, policy)
             return self.rule_by_fallback(snapshot, reason, wall_s)
-        if self._learns is not None:
+        if self._learns:
             self._decided.add(snapshot.slot)
         return Ruling(feasible, repaired=repaired, wall_s=wall_s, diagnostics=diagnostics)
 
     def rule_by_fallback(self, snapshot: TwinSnapshot, reason: str, wall_s: float) -> Ruling:
         """Return the fallback's decision."""
         self._decided.discard(snapshot.slot)
-        decision, _ = command(snapshot, self._fallback.decide(snapshot))
+        try:
+            decision, _ = command(snapshot, self._fallback.decide(snapshot))
+        except BaseException as error:
+            if comes_from_a_signal(error):
+                raise
+            policy = self._fallback.policy
+            failed = f"{type(policy).__name__} fails, too: {told(error, policy)}"
+            decision, _ = command(snapshot, _nothing_offloaded(snapshot))
+            return Ruling(decision, fallback=reason, wall_s=wall_s, failure=failed)
         return Ruling(decision, fallback=reason, wall_s=wall_s)
 
     def describe(self) -> dict[str, Any]:
-        """Return what the policy says about itself, if it does."""
-        return {"policy_details": self._policy.describe()} if isinstance(self._policy, Describes) else {}
+        """Return what the policy says about itself, if it does.
 
-    def close(self) -> None:
-        """Let both policies go of what they hold."""
-        for policy in (self._policy, self._fallback):
-            if isinstance(policy, Closes):
-                policy.close()
+        Raises
+        ------
+        InputError : somebody else's policy fails to, or says what is no plain data
+        """
+        found = self._policy.describe()
+        return {} if found is None else {"policy_details": found}
+
+    def close(self) -> str:
+        """Let both policies go of what they hold; return what went wrong, if anything did."""
+        return "; ".join(filter(None, [self._policy.close(), self._fallback.close()]))
 
     @property
     def wants_outcomes(self) -> bool:
         """Whether the policy learns from what slots realise."""
-        return self._learns is not None
+        return self._learns
 
     def learn(self, outcomes: Sequence[tuple[int, float]]) -> None:
         """Tell the policy what the slots that it decided have realised, (slot, objective).
@@ -106,9 +113,17 @@ class GuardedPolicy:
         """
         own = [(slot, objective) for slot, objective in outcomes if slot in self._decided]
         self._decided.difference_update(slot for slot, _ in own)
-        if self._learns is None or not own:
+        if not self._learns or not own:
             return
         try:
-            self._learns.learn(own)
-        except Exception as error:  # as in `rule`
-            self._not_learnt = f"learn: {told(error, self._policy)}"
+            self._policy.learn(own)
+        except BaseException as error:  # as in `rule`
+            if comes_from_a_signal(error):
+                raise
+            self._not_learnt = f"learn: {told(error, self._policy.policy)}"
+
+
+def _nothing_offloaded(snapshot: TwinSnapshot) -> Decision:
+    """Return what needs nobody: every vehicle runs all its tasks itself."""
+    zeros = np.zeros(snapshot.size_bytes.shape)
+    return Decision(zeros, zeros, **simple_radio(snapshot, np.zeros(len(zeros), dtype=np.bool_)))

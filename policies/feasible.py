@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from physical.model.arrays import every, some
 from physical.quantize import freeze
 from physical.system import System
+from policies.arrays import InvalidDecisionError, numbers_of
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
@@ -23,10 +23,6 @@ JOINT_FIELDS = ("local_frequency_hz", "transmit_power_w", "bandwidth_hz")
 _ROUNDING = 1e-12
 _HUGE = 1e300
 """Beyond this, sums over a decision would overflow; it counts as infinite."""
-
-
-class InvalidDecisionError(ValueError):
-    """A policy returned something that cannot be read as a decision."""
 
 
 def command(snapshot: TwinSnapshot, decision: Any) -> tuple[Decision, bool]:
@@ -56,7 +52,6 @@ def command(snapshot: TwinSnapshot, decision: Any) -> tuple[Decision, bool]:
     return Decision(fitted.offloading_ratio, raised_hz, *(getattr(fitted, name) for name in JOINT_FIELDS)), repaired
 
 
-@lru_cache(maxsize=4)  # the policy, its fallback and the guard ask for the same snapshot
 def reserved_hz(snapshot: TwinSnapshot) -> Floats:
     """Return what nodes keep for the work that flows have left over from earlier slots, [N, K], Hz, as capacity counts.
 
@@ -65,6 +60,16 @@ def reserved_hz(snapshot: TwinSnapshot) -> Floats:
     less than the floors of all flows, and nothing is kept where there is not even room for floors. 0 with other
     disciplines, where old work is served in any case.
     """
+    return snapshot.derived(_reserved_hz)  # the policy, its fallback and the guard ask for it
+
+
+def reserve(snapshot: TwinSnapshot) -> None:
+    """Compute what nodes keep for leftovers, and what is left, before copies of the snapshot are made."""
+    if snapshot.flows_wait:
+        rest_hz(snapshot)
+
+
+def _reserved_hz(snapshot: TwinSnapshot) -> Floats:
     system, node, bias_hz = snapshot.system, snapshot.serving_node, snapshot.estimation_bias_hz
     kept_hz = np.zeros(snapshot.size_bytes.shape)
     if not snapshot.flows_wait:
@@ -92,10 +97,9 @@ def rest_hz(snapshot: TwinSnapshot) -> Floats:
     if not snapshot.flows_wait and snapshot.system.model.capacity_rule == "effective":
         all_hz: Floats = snapshot.system.node_hz
         return all_hz
-    return _rest_hz(snapshot)
+    return snapshot.derived(_rest_hz)
 
 
-@lru_cache(maxsize=4)
 def _rest_hz(snapshot: TwinSnapshot) -> Floats:
     system, bias_hz, node = snapshot.system, snapshot.estimation_bias_hz, snapshot.serving_node
     reserved = reserved_hz(snapshot)
@@ -200,12 +204,9 @@ def _project_joint(system: System, decision: Decision, ratio: Floats, node: Ints
 
 
 def _checked(values: Any, name: str, shape: tuple[int, ...]) -> Floats:
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidDecisionError(f"{name} is not an array of numbers") from error
-    if array.shape != shape:
-        raise InvalidDecisionError(f"{name} has shape {list(array.shape)}, not {list(shape)}")
+    """Return a copy of an array: a policy may go on writing into its own."""
+    is_plain = type(values) is np.ndarray and values.dtype == np.float64 and values.shape == shape
+    array: Floats = values.copy() if is_plain else numbers_of(values, name, shape)
     if not every(np.abs(array) < _HUGE):  # false for NaN, too
         raise InvalidDecisionError(f"{name} has values that are not finite")
     return array

@@ -39,7 +39,7 @@ def check_current(files: Mapping[str, Path]) -> None:
         try:
             tree = ast.parse(Path(file).read_bytes())
             whole = compile(tree, file, "exec", dont_inherit=True)
-        except (SyntaxError, ValueError):
+        except (SyntaxError, ValueError, MemoryError, RecursionError):
             raise InputError("has changed since it was imported, and cannot be now", where=file) from None
         known = {(code.co_qualname, _told(code)) for code in _all(whole)}
         for code in _of_module(module, file):

@@ -10,11 +10,11 @@ import numpy as np
 
 from physical.errors import InputError
 from physical.system import System
-from policies.api import Explains, Policy
 from policies.cases import Case, CaseSet, predicted_objective
+from policies.contained import Contained
 from policies.feasible import project, rest_hz
 from policies.selection import Selection, nearest, select
-from twin.decision import Decision, Diagnostics
+from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
 
@@ -75,7 +75,7 @@ class CaseMemory:
         self._select: Selection = select
         self._refresh = refresh
         self._owner = owner
-        self._teacher: Policy | None = None
+        self._teacher: Contained | None = None
 
     def reset(self, system: System, seed: int) -> None:
         """Begin a run with the cases of the file, and get the teacher ready if there are too few.
@@ -102,11 +102,11 @@ class CaseMemory:
         if len(self.cases) < self._start:
             self._teacher = self._ready_teacher(system, seed)
 
-    def _ready_teacher(self, system: System, seed: int) -> Policy:
+    def _ready_teacher(self, system: System, seed: int) -> Contained:
         from policies.registry import make  # a teacher may itself decide by cases
 
         try:
-            teacher = self._teacher or make(self._teacher_name, where="--policy")
+            teacher = self._teacher or Contained(make(self._teacher_name, where="--policy"))
             teacher.reset(system, seed)
         except InputError as error:
             if error.where != "--policy":
@@ -125,8 +125,8 @@ class CaseMemory:
         if len(self.cases) >= self._start or self._teacher is None:
             return None
         decision = self._teacher.decide(snapshot)
-        told = self._teacher.diagnostics() if isinstance(self._teacher, Explains) else Diagnostics()
-        case = self._case(snapshot, decision, self._teacher_name, told.capacity_price)
+        price = self._teacher.diagnostics().capacity_price
+        case = self._case(snapshot, decision, self._teacher_name, price)
         self.cases.append(case)
         self._taught[snapshot.slot] = case
         self.num_taught += 1

@@ -21,11 +21,43 @@ def told(error: BaseException, policy: object) -> str:
     error : that was caught
     policy : object or class
     """
-    place = _place(error, policy)
-    return f"{type(error).__name__}: {error}"[: _REASON_MAX - len(place)] + place
+    try:
+        place = _place(error, policy)
+    except Exception:  # where a class says that it comes from is its own affair
+        place = ""
+    text = f"{type(error).__name__}: {said(error)}"
+    return printable(text)[: _REASON_MAX - len(place)] + place
 
 
-def wrong_signature(error: Exception, policy: object, method: str, given: Sequence[str]) -> str:
+def said(error: BaseException) -> str:
+    """Return an error's own words, of which the first are enough; it may fail to say any."""
+    try:
+        return str(error)[:_REASON_MAX]
+    except Exception as failed:  # its `__str__` is somebody else's code, too
+        return f"(its text cannot be had: {type(failed).__name__})"
+
+
+def offers(policy: object, protocol: type) -> bool:
+    """Whether a policy has the methods of a protocol; looking for them may call code of its own, and fail."""
+    try:
+        return isinstance(policy, protocol)
+    except Exception:  # of a `__getattr__`, for example
+        return False
+
+
+def printable(text: str) -> str:
+    r"""Return a text as one line that any terminal and any file can take.
+
+    >>> printable("a\n b\x1b[0m\ud800")
+    'a b\\x1b[0m\\ud800'
+    """
+    line = " ".join(text.split())
+    if line.isprintable():
+        return line
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
+
+
+def wrong_signature(error: BaseException, policy: object, method: str, given: Sequence[str]) -> str:
     """Return what is wrong with the arguments of a method that could not be called; nothing if it was called.
 
     Parameters
@@ -35,12 +67,13 @@ def wrong_signature(error: Exception, policy: object, method: str, given: Sequen
     method : its name
     given : names of the arguments that it is given, by position
     """
-    called = error.__traceback__ is not None and error.__traceback__.tb_next is not None
+    files = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)}
+    called = not all(is_own(Path(file)) for file in files)
     if called or not isinstance(error, TypeError):
         return ""
     try:
         parameters = inspect.signature(getattr(policy, method)).parameters.values()
-    except (TypeError, ValueError, AttributeError):
+    except Exception:  # what has no signature, and attributes of somebody else's making
         return ""
     by_position = [each for each in parameters if each.kind in {each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD}]
     takes_more = any(each.kind is each.VAR_POSITIONAL for each in parameters)
@@ -57,9 +90,12 @@ def _place(error: BaseException, policy: object) -> str:
     made = policy if isinstance(policy, type) else type(policy)
     home = getattr(sys.modules.get(made.__module__), "__file__", None)
     found = ""
+    counts: dict[str, bool] = {}  # a recursion has many frames of one file
     for frame, line in traceback.walk_tb(error.__traceback__):
         file = frame.f_code.co_filename
-        if file == home or is_own_code(policy) or not _is_foreign(Path(file)):
+        if file not in counts:
+            counts[file] = file == home or is_own_code(policy) or not _is_foreign(Path(file))
+        if counts[file]:
             found = f" at {Path(file).name}:{line}"
     return found
 

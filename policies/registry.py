@@ -23,7 +23,7 @@ from policies.api import Policy
 from policies.by_path import Reference, load_reference, reference, with_comma
 from policies.closure import is_own_code
 from policies.extras import needs
-from policies.mistakes import told
+from policies.mistakes import offers, said, told
 
 ENTRY_POINT_GROUP = "vectwin.policies"
 _METHODS = "reset(system, seed) and decide(snapshot)"
@@ -246,8 +246,8 @@ def load(spec: PolicySpec) -> Callable[..., Any]:
         raise needs(spec.extra, f"No module named {library!r}", key=spec.name)
     try:
         loaded = importlib.import_module(module_name)
-    except Exception as error:  # a third party's module may raise anything
-        reason = f"{type(error).__name__}: {error}"
+    except (Exception, SystemExit, GeneratorExit) as error:  # a third party's module may raise anything
+        reason = f"{type(error).__name__}: {said(error)}"
         if spec.extra and isinstance(error, ImportError):
             raise needs(spec.extra, error, key=spec.name) from error
         raise InputError(f"{module_name} cannot be imported: {reason}", key=spec.name) from error
@@ -305,18 +305,19 @@ def _construct(policy_type: Callable[..., Any], name: str, options: dict[str, st
         if parameter.default is parameter.empty and key not in options:
             raise _missing(policy_type, name, key)
     try:
-        policy = policy_type(**_typed(policy_type, name, options))
-    except InputError:
+        with contextlib.redirect_stdout(sys.stderr):  # what it prints is no answer
+            policy = policy_type(**_typed(policy_type, name, options))
+    except (InputError, KeyboardInterrupt):
         raise
     except (ValueError, OSError) as error:
-        raise InputError(str(error), key=name) from error
-    except (Exception, SystemExit) as error:
+        raise InputError(said(error), key=name) from error
+    except BaseException as error:
         if is_own_code(policy_type):
             if isinstance(error, TypeError):  # of a value that an option cannot have
                 raise InputError(str(error), key=name) from error
             raise
         raise InputError(f"cannot be made: {told(error, policy_type)}", key=name) from error
-    if not isinstance(policy, Policy):
+    if not offers(policy, Policy):
         made = "" if isinstance(policy_type, type) else f"is a function; the {type(policy).__name__} that it returns "
         raise InputError(f"{made}is not a policy: it needs {_METHODS}", key=name)
     return policy

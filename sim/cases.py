@@ -63,9 +63,9 @@ class Watched:
         """Return what the decider says about itself."""
         return self._decider.describe()
 
-    def close(self) -> None:
+    def close(self) -> str:
         """Close the decider."""
-        self._decider.close()
+        return self._decider.close()
 
     def rule_by_fallback(self, snapshot: TwinSnapshot, reason: str, wall_s: float) -> Ruling:
         """Return the fallback's decision."""

@@ -34,8 +34,8 @@ class Decider(DecisionMaker, Protocol):
     def describe(self) -> dict[str, Any]:
         """Return what the manifest says about who decides, beside the name."""
 
-    def close(self) -> None:
-        """Let go of processes and models; the run has ended."""
+    def close(self) -> str:
+        """Let go of processes and models, as the run has ended; return what went wrong, if anything did."""
 
 
 class RecordedDecisions:
@@ -89,9 +89,9 @@ class RecordedDecisions:
         """Say nothing: the record's manifest does."""
         return {}
 
-    def close(self) -> None:
+    def close(self) -> str:
         """Close the fallback."""
-        self._fallback.close()
+        return self._fallback.close()
 
 
 def _as(values: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
@@ -149,10 +149,9 @@ class SwitchedDecisions:
         """Return what the first one says."""
         return self._first.describe()
 
-    def close(self) -> None:
+    def close(self) -> str:
         """Close all."""
-        for decider in self._deciders:
-            decider.close()
+        return "; ".join(dict.fromkeys(filter(None, [decider.close() for decider in self._deciders])))
 
     def learn(self, outcomes: Sequence[tuple[int, float]]) -> None:
         """Tell all who want to know; each picks the slots that it decided."""

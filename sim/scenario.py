@@ -16,7 +16,7 @@ from physical.errors import InputError
 from physical.model import mobility
 from physical.params import Params
 from physical.plane.ticks import to_ns
-from physical.quantity import Seconds
+from physical.quantity import NumRow, Period
 from physical.reading import read_bytes
 from physical.system import Crowd, System, build_system
 from sim import nesting
@@ -50,8 +50,8 @@ class TraceParams(Params):
     """
 
     messages: bool = False
-    part_rows: Annotated[int, Field(ge=1)] = 300_000
-    part_seconds: Annotated[Seconds, Field(gt=0)] = 5.0
+    part_rows: NumRow = 300_000
+    part_seconds: Period = 5.0
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import gc
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +20,7 @@ from physical.errors import InputError
 from policies.api import Policy
 from policies.fallback import GuardedPolicy
 from policies.registry import make
+from policies.surroundings import undisturbed
 from sim import stopping
 from sim.deciders import Decider, Swap, SwitchedDecisions
 from sim.exogenous import store
@@ -153,15 +154,22 @@ def simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options
 
     Raises
     ------
-    InputError : a directory that is not empty, a policy that refuses the scenario, a file that cannot be read
+    InputError : a directory that is not empty, a policy that refuses the scenario, a file that cannot be read; a
+        fallback that fails, too, once the trace is whole
     """
+    with undisturbed():
+        return _simulate(scenario, decider, name, seed, options)
+
+
+def _simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options: Options) -> RunResult:
     streams = Streams(seed)
     seed = streams.seed  # an int, whatever kind of integer was given
     directory = None if options.out is None else folder_for(options.out, (MANIFEST,), where="out")
     writer = TraceWriter(directory, scenario.trace.part_rows, scenario.trace.part_seconds, keep=options.keep_tables)
     num_slot = scenario.time.num_slot if options.num_slot is None else min(options.num_slot, scenario.time.num_slot)
     world = World(scenario, decider, streams, writer, options.progress, num_slot=num_slot, speed=options.speed)
-    try:
+    with ExitStack() as anyhow:
+        anyhow.callback(decider.close)
         decider.reset(world.system, streams.policy_seed())
         with stopping.after_slot(world.stop, keeps=directory is not None):
             with _quiet_collector():
@@ -175,9 +183,14 @@ def simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options
             summary = _summary(world, wall_s) | {"digest": writer.digest()}
             if options.speed is not None:
                 summary |= {"realtime_slips": world.pace.num_slip, "realtime_slip_s_max": world.pace.slip_s_max}
+            anyhow.pop_all()
+            if not_closed := decider.close():
+                summary |= {"not_closed": not_closed}
             writer.close(status, summary)
-    finally:
-        decider.close()
+    if world.failure:
+        kept = f"; trace: {directory}" if directory else ""
+        problem = f"{world.failure}; the run ended after {world.num_slot_done} of {num_slot} slots{kept}"
+        raise InputError(problem, where="policy.fallback", accepted="a policy that does not fail: local-only")
     ledger = world.recorder.ledger
     return RunResult(summary, directory, status, ledger.slot_penalty, ledger.delays.to_dict(), writer.tables)
 

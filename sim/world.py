@@ -100,6 +100,7 @@ class World:
         self.messages = MessageLog(writer if scenario.trace.messages else None)
         self.pace = Pace()
         self.num_slot_done = 0
+        self.failure = ""
         self._stopping = False
         self._num_task = 0
         self._num_slot = scenario.time.num_slot if num_slot is None else num_slot
@@ -211,7 +212,7 @@ class World:
         self.close()
 
     def stop(self) -> None:
-        """End the run when the present slot is over."""
+        """End the run when the present slot is over, as a `failure` of the fallback does."""
         self._stopping = True
 
     def close(self) -> None:
@@ -235,7 +236,7 @@ class World:
             if slot > 0:
                 self._close_slot(slot - 1)
                 self._progress(slot)
-            if slot == self._num_slot or self._stopping:
+            if slot == self._num_slot or self._stopping or self.failure:
                 self._end.succeed()
                 return
             self.slots.schedule(slot + 1)
@@ -338,6 +339,7 @@ class World:
         is_present = now < (decided_in + 1) * self.slot_duration_ns
         truth = self.fleet.states if is_present else self._blocks[decided_in].states(decided_in)
         self.recorder.decided(deliberation, truth)
+        self.failure = self.failure or deliberation.ruling.failure
         block = self._blocks[slot]
         for older in [known for known in self._blocks if known < slot]:
             del self._blocks[older]

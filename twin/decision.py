@@ -64,6 +64,8 @@ class Prompt:
 class Diagnostics:
     """What a policy can tell about its last decision; NaN and 0 where it has nothing to tell.
 
+    An infinite number tells nothing, either, and is recorded as NaN.
+
     Parameters
     ----------
     feasible : the policy found a decision that satisfies its own constraints
@@ -104,6 +106,7 @@ class Ruling:
     diagnostics : the policy's
     latency_ns : ns, simulated time that the decision takes; None: as the scenario has it. A replay gives the recorded
         one.
+    failure : why the run ends once this is sent, or "": the fallback has failed, too
     """
 
     decision: Decision
@@ -112,3 +115,4 @@ class Ruling:
     wall_s: float = 0.0
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
     latency_ns: int | None = None
+    failure: str = ""

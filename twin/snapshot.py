@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +90,13 @@ class TwinSnapshot:
         rate_bps: Floats = self.system.uplink_rate_bps(self.channel_gain)
         return rate_bps
 
+    def derived(self, compute: Callable[[TwinSnapshot], Floats]) -> Floats:
+        """Return what follows from the snapshot by a function of ours: computed once, for its copies, too."""
+        known: dict[str, Floats] = vars(self).setdefault("_derived", {})
+        if (name := compute.__name__) not in known:
+            known[name] = compute(self)
+        return known[name]
+
 
 @cache
 def _nothing(shape: tuple[int, ...]) -> Floats:
@@ -93,3 +104,64 @@ def _nothing(shape: tuple[int, ...]) -> Floats:
     zeros = np.zeros(shape)
     freeze(zeros)
     return zeros
+
+
+_ARRAYS = tuple(
+    field.name for field in dataclasses.fields(TwinSnapshot) if field.name not in {"slot", "time_ns", "system"}
+)
+
+
+class Copies:
+    """Makes the snapshots and the system that one policy gets: they share nothing with the twin's own.
+
+    Whatever a policy writes into them, by whatever trick, the twin, the record and other policies do not see it. Their
+    arrays lie in `bytes`, so that NumPy itself refuses to make them writable.
+
+    Parameters
+    ----------
+    system : the description of the physical system that the world uses
+
+    Attributes
+    ----------
+    system : a copy of it
+    """
+
+    def __init__(self, system: System) -> None:
+        self.system = _copy_of_system(system)
+        self._originals: dict[str, NDArray[Any]] = {}
+        self._copies: dict[str, NDArray[Any]] = {}
+
+    def of(self, snapshot: TwinSnapshot) -> TwinSnapshot:
+        """Return a copy of a snapshot; what has not changed since the last one is copied once."""
+        made = object.__new__(TwinSnapshot)  # in half the time of the constructor, which sets each field by itself
+        known, fields = vars(snapshot), vars(made)
+        fields["slot"], fields["time_ns"], fields["system"] = snapshot.slot, snapshot.time_ns, self.system
+        fields["flows_wait"] = snapshot.flows_wait
+        if "_derived" in known:
+            fields["_derived"] = {name: sealed(values) for name, values in known["_derived"].items()}
+        originals, copies = self._originals, self._copies
+        for name in _ARRAYS:
+            values = known[name]
+            if originals.get(name) is not values:
+                originals[name], copies[name] = values, sealed(values)
+            fields[name] = copies[name]
+        return made
+
+
+def sealed(values: NDArray[Any]) -> NDArray[Any]:
+    """Return a copy in C order that cannot be made writable again.
+
+    >>> sealed(np.zeros(2)).setflags(write=True)
+    Traceback (most recent call last):
+    ValueError: cannot set WRITEABLE flag to True of this array
+    """
+    return np.ndarray(values.shape, values.dtype, values.tobytes())
+
+
+def _copy_of_system(system: System) -> System:
+    """Return a system whose arrays are sealed and whose parameter tables are copies."""
+    copies: dict[str, Any] = {}
+    for field in dataclasses.fields(system):
+        value = getattr(system, field.name)
+        copies[field.name] = sealed(value) if isinstance(value, np.ndarray) else copy.deepcopy(value)
+    return System(**copies)

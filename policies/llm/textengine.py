@@ -13,7 +13,8 @@ from physical.system import System
 from policies.llm import matrix, prompt
 from policies.llm.completion import Method, Question
 from policies.llm.engine import Answer
-from policies.llm.errors import ContextOverflowError
+from policies.llm.errors import ContextOverflowError, ModelError
+from policies.llm.header import ACCEPTED
 from policies.llm.worker import Worker
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
@@ -57,6 +58,9 @@ class TextEngine:
             problem = f"{num_case} cases are too many for {path.name}: {error}"
             accepted = "fewer cases, or a model with a longer context"
             raise InputError(problem, where="--policy", key="cases", accepted=accepted) from None
+        except ModelError as error:
+            self.close()
+            raise InputError(f"cannot be used: {error}", where=str(path), accepted=ACCEPTED) from None
         except BaseException:
             self.close()
             raise

@@ -26,6 +26,7 @@ from policies.extras import needs
 from policies.llm import errors
 from policies.llm.completion import Completion, Method, Question
 from policies.llm.errors import DeadlineExceededError, ModelError, WorkerDiedError
+from policies.llm.header import ACCEPTED
 
 GRACE_S = 2.0
 """Time beyond the deadline after which a child that does not answer is killed."""
@@ -77,7 +78,7 @@ class Worker:
             self._wait_until_loaded(None)
         except ModelError as error:
             self.close()
-            raise InputError(str(error), where=str(path), accepted="a GGUF model of llama.cpp") from None
+            raise InputError(str(error), where=str(path), accepted=ACCEPTED) from None
         except BaseException:
             self.close()
             raise
@@ -228,6 +229,8 @@ class _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
+            # The last words of a crash are then its reason, and not a list of calls, which takes seconds to make.
+            env={**os.environ, "GGML_NO_BACKTRACE": "1"},
             bufsize=0,
             # Ctrl-C is for the parent.
             start_new_session=True,

@@ -90,7 +90,7 @@ class LearnedPolicy(ABC):
         try:
             with own_random():  # modules draw weights before they get those of the file
                 self._actor = self.load(tensors, manifest)
-        except (RuntimeError, KeyError, TypeError) as error:
+        except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
             reason = " ".join(str(error).split())
             raise InputError(f"does not fit the actor: {reason}", where=str(path)) from None
 

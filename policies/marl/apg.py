@@ -213,7 +213,7 @@ class Apg(LearnedPolicy):
 
     def load(self, tensors: Tensors, manifest: Manifest) -> SetActor:
         """Return the actor with these weights."""
-        width, num_block = manifest.arguments["width"], manifest.arguments["num_block"]
+        width, num_block = manifest.size("width"), manifest.size("num_block")
         actor = SetActor(width, num_block, pooled=self.variant == "set")
         actor.load_state_dict(tensors)
         return actor

@@ -154,6 +154,6 @@ class Ddpg(LearnedPolicy):
 
     def load(self, tensors: Tensors, manifest: Manifest) -> LocalActor:
         """Return the actor with these weights."""
-        actor = LocalActor(manifest.num_class, manifest.arguments["width"])
+        actor = LocalActor(manifest.num_class, manifest.size("width"))
         actor.load_state_dict(tensors)
         return actor

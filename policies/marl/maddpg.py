@@ -211,6 +211,6 @@ class Maddpg(LearnedPolicy):
 
     def load(self, tensors: Tensors, manifest: Manifest) -> AgentActors:
         """Return the actors with these weights."""
-        actors = AgentActors(manifest.num_vehicle[0], manifest.num_class, manifest.arguments["width"])
+        actors = AgentActors(manifest.num_vehicle[0], manifest.num_class, manifest.size("width"))
         actors.load_state_dict(tensors)
         return actors

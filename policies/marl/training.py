@@ -135,7 +135,7 @@ class Session:
         """Take over a checkpoint; return the number of rounds that it has behind it."""
         assert self.checkpoint is not None, "who resumes names a checkpoint"
         text = read_checkpoint(self.checkpoint, self.learner, self.arguments)
-        self.returns = [(int(step), float(value)) for step, value in text["returns"]]
+        self.returns = text["returns"]
         return int(text["num_round"])
 
 
@@ -166,10 +166,14 @@ def read_checkpoint(path: Path, learner: Learner, arguments: dict[str, Any]) -> 
         with safetensors.safe_open(str(path), "pt") as file:
             text: dict[str, Any] = json.loads(file.metadata()["training"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - the file is no mapping
-    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        known = text["arguments"]
+        text |= {"returns": [(int(step), float(value)) for step, value in text["returns"]]}
+        if not isinstance(known, dict) or type(text["num_round"]) is not int or text["num_round"] < 0:
+            raise ValueError("its text is none of a training")
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, safetensors.SafetensorError) as error:
         raise InputError(f"cannot be read: {error}", where=str(path), accepted=accepted) from None
-    differing = [key for key, value in arguments.items() if text["arguments"].get(key) != value]
-    if differing or set(text["arguments"]) != set(arguments):
+    differing = [key for key, value in arguments.items() if known.get(key) != value]
+    if differing or set(known) != set(arguments):
         problem = f"was trained with other arguments: {', '.join(differing) or 'of another algorithm'}"
         raise InputError(problem, where=str(path), accepted=accepted)
     try:

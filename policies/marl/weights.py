@@ -23,6 +23,7 @@ Tensors = dict[str, torch.Tensor]
 
 _BUNDLED = Path(str(files("policies.marl") / "weights"))
 _SUFFIX = ".safetensors"
+_SIZE_MAX = 4096
 
 
 class Manifest(BaseModel):
@@ -56,6 +57,18 @@ class Manifest(BaseModel):
     score: float
     versions: dict[str, str] = {}
     sha256: str = ""
+
+    def size(self, name: str) -> int:
+        """Return a size of the networks, of the trainer's arguments.
+
+        Raises
+        ------
+        ValueError : it is missing, or none that anybody trains: a network is made before it gets its weights
+        """
+        size = self.arguments.get(name)
+        if type(size) is not int or not 1 <= size <= _SIZE_MAX:
+            raise ValueError(f"arguments.{name} is {size!r}, not 1 to {_SIZE_MAX}")
+        return size
 
 
 def write(path: Path, tensors: Tensors, manifest: Manifest) -> Manifest:
@@ -99,6 +112,9 @@ def read(path: Path) -> tuple[Tensors, Manifest]:
         raise InputError(f"cannot be read: {error}", where=str(path), accepted=accepted) from None
     if hashlib.sha256(data).hexdigest() != manifest.sha256:
         raise InputError("does not have the SHA-256 of its manifest", where=str(path), accepted=accepted)
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise InputError("has values that are not finite", where=str(path), key=name, accepted=accepted)
     return tensors, manifest
 
 

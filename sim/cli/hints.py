@@ -61,13 +61,14 @@ def tell(steps: Sequence[Step], *, before: str = "") -> None:
     from rich.text import Text
 
     from sim import show
+    from sim.printable import printable
 
     _Told.already = True
     output, width = show.console(stderr=True), max(len(step.what_for) for step in steps)
     for index, (what_for, words) in enumerate(steps):
         lead = "next:" if index == 0 else "     "
         command = before + shlex.join([*_program(), *map(str, words)])
-        output.print(Text(f"{lead} {what_for:{width}}  {command}", style="dim"), soft_wrap=True)
+        output.print(Text(f"{lead} {what_for:{width}}  {printable(command)}", style="dim"), soft_wrap=True)
 
 
 def after_failure(text: str, code: int, *, internal: int) -> None:

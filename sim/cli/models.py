@@ -15,6 +15,7 @@ from physical.errors import InputError
 from sim.cli import output
 from sim.cli.app import Json, group, interrupted, print_json
 from sim.cli.help import examples
+from sim.printable import printable
 
 models = group(
     "models", "List, verify and train the language models of the policy llm.", "twin models list", "twin models verify"
@@ -97,7 +98,7 @@ def _train(
     if as_json:
         print_json(manifest.model_dump(mode="json"))
     else:
-        typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB, SHA-256 {manifest.sha256}")
+        typer.echo(printable(f"{out}: {out.stat().st_size / 1e6:.1f} MB, SHA-256 {manifest.sha256}"))
     return 0
 
 

@@ -65,7 +65,7 @@ def _run(
     except InputError as error:
         if error.where == "--policy" and policy is None:
             error.where = f"{scenario}: policy.name"
-        elif error.where.startswith("timeline."):
+        elif error.where.startswith(("timeline.", "policy.")):
             error.where = f"{scenario}: {error.where}"
         raise
     except OSError as error:
@@ -79,6 +79,8 @@ def _run(
     if fallbacks := result.summary["fallbacks"]:
         told = f"{fallbacks} of {result.summary['decisions']} decisions were taken by the fallback"
         warn(f"{told}; the first, {result.summary['fallback_first']}")
+    if not_closed := result.summary.get("not_closed"):
+        warn(not_closed)
     code = 0
     if result.status == "interrupted":
         done = result.summary["slots"]

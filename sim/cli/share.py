@@ -12,6 +12,7 @@ from physical.errors import InputError
 from sim.cli import output
 from sim.cli.app import Json, app, print_json
 from sim.cli.help import examples
+from sim.printable import printable
 
 _FORMATS = ("perfetto", "csv")
 
@@ -61,7 +62,7 @@ def _report(
     if as_json:
         print_json({"report": str(file), "bytes": size, "runs": [str(run) for run in runs]})
     else:
-        typer.echo(f"{file}: {size / 1e6:.1f} MB")
+        typer.echo(printable(f"{file}: {size / 1e6:.1f} MB"))
 
 
 @app.command(

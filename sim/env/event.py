@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from physical.errors import InputError
 from physical.phase import Phase
 from physical.plane.ticks import ticks_from_ns
 from physical.system import System
@@ -106,6 +107,8 @@ class SteppedRun:
         """Let the twin decide; return what it sends, which is feasible."""
         self._told.decision = decision
         self._world.clock.env.step()
+        if failure := self._decider.ruling.failure:
+            raise InputError(failure, where="policy.fallback", accepted="a policy that does not fail: local-only")
         return self._decider.ruling.decision
 
     def take_objective(self) -> float:

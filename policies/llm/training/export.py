@@ -9,6 +9,7 @@ import gguf
 import numpy as np
 from torch import Tensor
 
+from policies.llm.models import TRAINED_HERE
 from policies.llm.training.network import LENGTH_CASE, Shape
 from policies.llm.vocabulary import NUM_SPECIAL, NUM_TEXT, token_texts
 
@@ -37,7 +38,7 @@ def export(weights: dict[str, Tensor], shape: Shape, path: Path, quantisation: Q
     """
     kind, file_type = _TYPES[quantisation]
     writer = gguf.GGUFWriter(path, "llama")
-    writer.add_name("vectwin in-context allocator")
+    writer.add_name(TRAINED_HERE)
     writer.add_license("apache-2.0")
     writer.add_context_length(_MAX_CASE * LENGTH_CASE)
     writer.add_embedding_length(shape.width)

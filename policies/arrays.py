@@ -1,0 +1,78 @@
+"""What a policy returns in place of an array: read as numbers, or refused by the name of what it is."""
+
+from __future__ import annotations
+
+import numbers
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policies.mistakes import said
+
+_ALIEN = {"U": "texts", "S": "texts", "T": "texts", "M": "dates", "m": "times", "V": "records"}
+
+
+class InvalidDecisionError(ValueError):
+    """A policy returned something that cannot be read as a decision."""
+
+
+def numbers_of(values: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return an array-like of somebody's as numbers in double precision, for what is not such an array already.
+
+    Truth values count as 0 and 1. Nothing is taken for a number that is none: no text, date, complex number, and no
+    value that a mask hides.
+
+    Parameters
+    ----------
+    values : array of any library, nested lists, a number
+    name : of the field, for errors
+    shape : that they must have
+
+    Raises
+    ------
+    InvalidDecisionError : says what the values are
+
+    >>> numbers_of([[True, 0.5]], "offloading_ratio", (1, 2)).tolist()
+    [[1.0, 0.5]]
+    >>> numbers_of([1j], "offloading_ratio", (1,))
+    Traceback (most recent call last):
+    policies.arrays.InvalidDecisionError: offloading_ratio has complex values
+    """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
+        raise InvalidDecisionError(f"{name} has values that are masked")
+    try:
+        # Libraries warn of what they convert; what is wrong with it is told here.
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            array = np.asarray(values)
+            if array.dtype.kind in "biuf" and array.shape == shape:
+                return np.array(array, dtype=np.float64)
+    except Exception as error:  # `__array__` is somebody else's code
+        reason = f"{type(error).__name__}: {said(error)}"
+        raise InvalidDecisionError(f"{name} is not an array of numbers: {reason}") from error
+    if array.dtype.kind == "O":
+        array = _of_objects(array, name)
+    if array.dtype.kind in "biuf" and array.shape == shape:
+        return array
+    if array.dtype.kind in "biuf":
+        raise InvalidDecisionError(f"{name} has shape {list(array.shape)}, not {list(shape)}")
+    if array.dtype.kind == "c":
+        raise InvalidDecisionError(f"{name} has complex values")
+    what = _ALIEN.get(array.dtype.kind, str(array.dtype))
+    raise InvalidDecisionError(f"{name} is not an array of numbers, but of {what}")
+
+
+def _of_objects(array: NDArray[Any], name: str) -> NDArray[np.float64]:
+    found = np.empty(array.shape)
+    for index, value in np.ndenumerate(array):
+        if isinstance(value, complex | np.complexfloating):
+            raise InvalidDecisionError(f"{name} has complex values")
+        if not isinstance(value, numbers.Real | np.bool_):
+            raise InvalidDecisionError(f"{name} is not an array of numbers, but of {type(value).__name__}")
+        try:
+            found[index] = float(value)
+        except OverflowError:
+            raise InvalidDecisionError(f"{name} has a value that is too large") from None
+    return found
