@@ -185,9 +185,10 @@ def _simulate(scenario: Scenario, decider: Decider, name: str, seed: int, option
     summary = _summary(world, wall_s) | {"digest": digest}
     if options.speed is not None:
         summary |= {"realtime_slips": world.pace.num_slip, "realtime_slip_s_max": world.pace.slip_s_max}
+    writer.close(status, summary)
     if not_closed:
         summary |= {"not_closed": not_closed}
-    writer.close(status, summary)
+        writer.note(summary=summary)
     if world.failure:
         kept = f"; trace: {directory}" if directory else ""
         problem = f"{world.failure}; the run ended after {world.num_slot_done} of {num_slot} slots{kept}"

@@ -1,4 +1,4 @@
-"""The head of a GGUF file: read before llama.cpp does, which ends the process, or fills the memory, over some errors."""
+"""The head of a GGUF file: read before llama.cpp reads it, which over some errors ends the process or fills memory."""
 
 from __future__ import annotations
 

@@ -135,8 +135,26 @@ class Session:
         """Take over a checkpoint; return the number of rounds that it has behind it."""
         assert self.checkpoint is not None, "who resumes names a checkpoint"
         text = read_checkpoint(self.checkpoint, self.learner, self.arguments)
-        self.returns = text["returns"]
-        return int(text["num_round"])
+        try:
+            self.returns = [(int(step), float(value)) for step, value in text["returns"]]
+        except (LookupError, TypeError, ValueError):
+            accepted = "a checkpoint of the same training"
+            raise InputError("holds no returns", where=str(self.checkpoint), accepted=accepted) from None
+        return count_of(text, "num_round", self.checkpoint)
+
+
+def count_of(text: dict[str, Any], name: str, path: Path) -> int:
+    """Return a number of the text of a checkpoint.
+
+    Raises
+    ------
+    InputError : it is missing, or no such number
+    """
+    count = text.get(name)
+    if type(count) is not int or count < 0:
+        accepted = "a checkpoint of the same training"
+        raise InputError(f"{count!r} is no number of these", where=str(path), key=name, accepted=accepted)
+    return count
 
 
 def write_checkpoint(path: Path, learner: Learner, text: dict[str, Any]) -> None:
@@ -166,9 +184,7 @@ def read_checkpoint(path: Path, learner: Learner, arguments: dict[str, Any]) -> 
         with safetensors.safe_open(str(path), "pt") as file:
             text: dict[str, Any] = json.loads(file.metadata()["training"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - the file is no mapping
-        known = text["arguments"]
-        text |= {"returns": [(int(step), float(value)) for step, value in text["returns"]]}
-        if not isinstance(known, dict) or type(text["num_round"]) is not int or text["num_round"] < 0:
+        if not isinstance(known := text["arguments"], dict):
             raise ValueError("its text is none of a training")
     except (OSError, ValueError, LookupError, TypeError, RecursionError, safetensors.SafetensorError) as error:
         raise InputError(f"cannot be read: {error}", where=str(path), accepted=accepted) from None
