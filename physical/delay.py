@@ -8,16 +8,14 @@ import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
 from physical.params import Params
-from physical.quantity import Seconds
-
-_NonNegative = Annotated[Seconds, Field(ge=0)]
+from physical.quantity import Seconds, Sigma
 
 
 class ConstantDelay(Params):
     """Always `value_s`."""
 
     kind: Literal["constant"] = "constant"
-    value_s: _NonNegative = 0.0
+    value_s: Seconds = 0.0
 
     def quantile(self, probability: Any) -> Any:
         """Return the delay, s, that is not exceeded with `probability`."""
@@ -28,8 +26,8 @@ class UniformDelay(Params):
     """Uniform between `low_s` and `high_s`."""
 
     kind: Literal["uniform"] = "uniform"
-    low_s: _NonNegative
-    high_s: _NonNegative
+    low_s: Seconds
+    high_s: Seconds
 
     @model_validator(mode="after")
     def _check(self) -> UniformDelay:
@@ -46,7 +44,7 @@ class ExponentialDelay(Params):
     """Exponential with mean `mean_s`."""
 
     kind: Literal["exponential"] = "exponential"
-    mean_s: _NonNegative
+    mean_s: Seconds
 
     def quantile(self, probability: Any) -> Any:
         """Return the delay, s, that is not exceeded with `probability`."""
@@ -57,8 +55,8 @@ class LognormalDelay(Params):
     """Log-normal with median `median_s` and standard deviation `sigma` of the logarithm."""
 
     kind: Literal["lognormal"] = "lognormal"
-    median_s: _NonNegative
-    sigma: Annotated[float, Field(ge=0)]
+    median_s: Seconds
+    sigma: Sigma
 
     def quantile(self, probability: Any) -> Any:
         """Return the delay, s, that is not exceeded with `probability`."""

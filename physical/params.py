@@ -12,18 +12,44 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from physical.errors import InputError
 from physical.model import channel, transformer
 from physical.quantity import (
-    Cycles,
-    Decibels,
-    Hertz,
+    BandwidthHertz,
+    BatchSize,
+    CarrierHertz,
+    CpuHertz,
+    CyclesPerByte,
+    Factor,
+    FlopPerCycle,
     HertzCycle,
+    HiddenSize,
+    Kappa,
     KappaCycle,
+    MarginDecibels,
+    MarginMetres,
     Metres,
-    Seconds,
+    NoiseDensity,
+    NoiseFigureDecibels,
+    NoiseWatts,
+    NumBit,
+    NumCore,
+    NumLane,
+    NumLayer,
+    NumSlot,
+    NumVehicle,
+    PathLossDecibels,
+    Period,
+    PlaceMetres,
+    PositiveProbability,
+    Probability,
+    QosFloor,
+    RoadMetres,
     SizeRange,
+    SlopeDecibels,
     SpeedRange,
+    TimeWeight,
     TokenRange,
     TraceSeconds,
     Watts,
+    Weight,
 )
 
 Mode = Literal["paper", "corrected"]
@@ -52,8 +78,8 @@ def _as_in_turn(value: object) -> object:
 class Time(Params):
     """Slots: their number, by default that of a trace of mobility or requests, and length (the paper gives neither)."""
 
-    slot_duration_s: Annotated[Seconds, Field(gt=0)] = 0.1
-    num_slot: Annotated[int, Field(ge=1)] = 1000
+    slot_duration_s: Period = 0.1
+    num_slot: NumSlot = 1000
 
 
 class Model(Params):
@@ -106,9 +132,9 @@ class Gpu(Params):
     utilisation : part of the peak that transformer layers reach
     """
 
-    num_core: Annotated[int, Field(ge=1)]
-    flop_per_cycle: Annotated[float, Field(gt=0)]
-    utilisation: Annotated[float, Field(gt=0, le=1)] = 1.0
+    num_core: NumCore
+    flop_per_cycle: FlopPerCycle
+    utilisation: PositiveProbability = 1.0
 
     @property
     def flop_per_clock_cycle(self) -> float:
@@ -130,14 +156,14 @@ class Vehicles(Params):
     report_interval : slots from one state report to the next
     """
 
-    num_vehicle: Annotated[int, Field(ge=1)] | None = None
+    num_vehicle: NumVehicle | None = None
     cpu_hz: HertzCycle
     kappa: KappaCycle
     gpu: Gpu | None = None
-    transmit_power_w: Annotated[Watts, Field(gt=0)]
-    transmit_power_w_min: Annotated[Watts, Field(gt=0)] = 0.01
+    transmit_power_w: Watts
+    transmit_power_w_min: Watts = 0.01
     cpu: Annotated[CpuRule | None, BeforeValidator(_as_in_turn)] = None
-    report_interval: Annotated[int, Field(ge=1)] = 1
+    report_interval: NumSlot = 1
 
     def cpu_rule(self, allocation: AllocationRule) -> CpuRule:
         """Return how local tasks share the CPU."""
@@ -161,9 +187,9 @@ class Mobility(Params):
     kind: Literal["highway", "straight", "stationary", "area", "trace"] = "highway"
     file: str | None = None
     begin_s: TraceSeconds | None = None
-    length_m: Annotated[Metres, Field(gt=0)] = 1000.0
-    num_lane: Annotated[int, Field(ge=1)] = 4
-    lane_width_m: Annotated[Metres, Field(gt=0)] = 3.5
+    length_m: RoadMetres = 1000.0
+    num_lane: NumLane = 4
+    lane_width_m: Metres = 3.5
     speed_mps: SpeedRange = (10.0, 15.0)
     ends: Literal["wrap", "renew"] = "wrap"
 
@@ -198,24 +224,24 @@ class Radio(Params):
     fading : "rayleigh" is the Gauss-Markov process of eq. 4; "none" leaves large-scale fading only
     """
 
-    bandwidth_hz: Annotated[Hertz, Field(gt=0)]
+    bandwidth_hz: BandwidthHertz
     bandwidth_sharing: Literal["each", "equal"] = "each"
     uplink: UplinkRule | None = None
-    noise_w: Annotated[Watts, Field(gt=0)] | None = None
-    noise_density_dbm_hz: float = -174.0
-    noise_figure_db: Decibels = 9.0
-    noise_density_paper_dbm_hz: float | None = None
-    carrier_hz: Annotated[Hertz, Field(gt=0)] = 2e9
-    path_loss_intercept_db: Decibels | None = None
-    path_loss_slope_db: Annotated[Decibels, Field(ge=0)] = 37.6
-    distance_m_min: Annotated[Metres, Field(gt=0)] = 10.0
-    shadowing_std_db: Annotated[Decibels, Field(ge=0)] = 8.0
-    shadowing_decorrelation_m: Annotated[Metres, Field(gt=0)] = 50.0
+    noise_w: NoiseWatts | None = None
+    noise_density_dbm_hz: NoiseDensity = -174.0
+    noise_figure_db: NoiseFigureDecibels = 9.0
+    noise_density_paper_dbm_hz: NoiseDensity | None = None
+    carrier_hz: CarrierHertz = 2e9
+    path_loss_intercept_db: PathLossDecibels | None = None
+    path_loss_slope_db: SlopeDecibels = 37.6
+    distance_m_min: Metres = 10.0
+    shadowing_std_db: MarginDecibels = 8.0
+    shadowing_decorrelation_m: Metres = 50.0
     fading: Literal["rayleigh", "none"] = "rayleigh"
     association: Literal["nearest", "best-channel"] = "nearest"
-    hysteresis_m: Annotated[Metres, Field(ge=0)] = 0.0
-    hysteresis_db: Annotated[Decibels, Field(ge=0)] = 0.0
-    range_m: Annotated[Metres, Field(gt=0)] | None = None
+    hysteresis_m: MarginMetres = 0.0
+    hysteresis_db: MarginDecibels = 0.0
+    range_m: Metres | None = None
     rate_file: str | None = None
 
     @property
@@ -233,7 +259,7 @@ class Radio(Params):
 class BaseStation(Params):
     """Where the base station stands, in the plane of the road."""
 
-    position_m: tuple[Metres, Metres] = (0.0, 20.0)
+    position_m: tuple[PlaceMetres, PlaceMetres] = (0.0, 20.0)
 
 
 class Server(Params):
@@ -243,9 +269,9 @@ class Server(Params):
     fifo : one queue per class, served in arrival order at the sum of its allocations (eq. 5)
     """
 
-    frequency_hz: Annotated[Hertz, Field(gt=0)]
-    num_core: Annotated[int, Field(ge=1)] = 1
-    kappa: Annotated[float, Field(ge=0)]
+    frequency_hz: CpuHertz
+    num_core: NumCore = 1
+    kappa: Kappa
     gpu: Gpu | None = None
     discipline: Discipline = "slices"
 
@@ -257,17 +283,17 @@ class Rsu(Params):
     """
 
     name: Annotated[str, Field(min_length=1)]
-    position_m: tuple[Metres, Metres]
+    position_m: tuple[PlaceMetres, PlaceMetres]
     server: Server | None = None
 
 
 class Transformer(Params):
     """A language model that is split between vehicle and edge at a whole layer (section II-A of 'llm6g')."""
 
-    num_layer: Annotated[int, Field(ge=2)] = 32
-    hidden_size: Annotated[int, Field(ge=1)] = 4096
-    batch_size: Annotated[int, Field(ge=1)] = 1
-    bits_per_activation: Annotated[int, Field(ge=8, multiple_of=8)] = 16
+    num_layer: NumLayer = 32
+    hidden_size: HiddenSize = 4096
+    batch_size: BatchSize = 1
+    bits_per_activation: NumBit = 16
 
     @property
     def bytes_per_token(self) -> int:
@@ -283,8 +309,8 @@ class Requests(Params):
     """
 
     file: str
-    speed: Annotated[float, Field(gt=0)] = 1.0
-    begin_s: Annotated[TraceSeconds, Field(ge=0)] = 0.0
+    speed: Factor = 1.0
+    begin_s: TraceSeconds = 0.0
 
 
 class TaskClass(Params):
@@ -297,11 +323,11 @@ class TaskClass(Params):
 
     name: Annotated[str, Field(min_length=1)]
     size_bytes: SizeRange | None = None
-    cycles_per_byte: Annotated[Cycles, Field(gt=0)] | None = None
+    cycles_per_byte: CyclesPerByte | None = None
     num_token: TokenRange | None = None
     transformer: Transformer | None = None
     requests: Requests | None = None
-    deadline_s: Annotated[Seconds, Field(gt=0)]
+    deadline_s: Period
 
     @model_validator(mode="after")
     def _check(self) -> TaskClass:
@@ -340,9 +366,6 @@ class TaskClass(Params):
         return 1 if self.transformer is None else self.transformer.bytes_per_token
 
 
-Probability = Annotated[float, Field(ge=0, le=1)]
-
-
 class Bursts(Params):
     """Bursty tasks: events that concern everybody come and go, and vehicles burst more often while one lasts.
 
@@ -353,8 +376,8 @@ class Bursts(Params):
     event_end: Probability
     burst_begin: Probability
     burst_begin_in_event: Probability
-    burst_end: Annotated[float, Field(gt=0, le=1)]
-    size_factor: Annotated[float, Field(gt=0)]
+    burst_end: PositiveProbability
+    size_factor: Factor
 
 
 class Objective(Params):
@@ -366,12 +389,12 @@ class Objective(Params):
         task that is later, dropped, or in flight and overdue beyond it counts with it. Decisions do not know it
     """
 
-    qos_weight: Annotated[float, Field(ge=0)] = 1.0
-    energy_weight: Annotated[float, Field(ge=0)] = 1.0
-    deadline_price: Annotated[float, Field(ge=0)] = 0.0
-    beta: Annotated[float, Field(ge=0)] = 1.0
-    v: Annotated[float, Field(ge=0)] = 1.0
-    qos_floor: Annotated[float, Field(le=0)] = -1.0
+    qos_weight: Weight = 1.0
+    energy_weight: Weight = 1.0
+    deadline_price: Weight = 0.0
+    beta: Weight = 1.0
+    v: Weight = 1.0
+    qos_floor: QosFloor = -1.0
 
     def with_v_folded_in(self) -> Objective:
         """Return the same objective with V = 1 and the penalty's weights multiplied by V."""
@@ -387,7 +410,7 @@ class Cost(Params):
         seconds to joules. By default true in mode "corrected" and false in mode "paper"
     """
 
-    time_weight: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    time_weight: TimeWeight = 0.5
     normalise: bool | None = None
 
     def is_normalised(self, mode: Mode) -> bool:

@@ -1,13 +1,20 @@
-"""Physical quantities in configuration: ``"20 MHz"`` or a plain number in the unit that the key's suffix names."""
+"""Numbers in configuration: ``"20 MHz"`` or a plain number in the unit that the key's suffix names, and their ranges.
+
+The types at the end are the one place that says how small and how large each kind of number may be, and ``twin keys``
+shows it. Ranges are generous: what physics and the clock allow, and what doubles still multiply. What only products of
+allowed numbers break is refused in `sim.ranges`.
+"""
 
 from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from decimal import Decimal, DecimalException
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 from physical.plane.ticks import HORIZON_S
 
@@ -30,8 +37,6 @@ TRACE_S_MAX = 9.2e9
 """s: a time of a file may be counted from 1970; as whole ns it must fit int64, and so must a run that begins then."""
 SIZE_BYTES_MAX = 1e15
 """Bytes: sizes are whole numbers, which doubles hold exactly up to 9 times as many."""
-_NUMBER_MAX = 1e30
-"""Of any quantity in its unit: products of a few of them are still numbers."""
 _QUANTITY = re.compile(rf"\s*({_NUMBER})\s*(\S.*?)\s*$")
 
 
@@ -123,42 +128,149 @@ def _finite(number: float, value: object, unit: str) -> float:
     return number
 
 
-def clock_time(value: Any) -> float:
-    """Read a time or duration of the run in s: within the range of its clock, which counts in int64.
+@dataclass(frozen=True)
+class Range:
+    """What numbers of a key may be, both ends included; part of an annotated type, and shown in its JSON schema.
 
-    Raises
-    ------
-    ValueError : the value, and what is accepted
-
-    >>> clock_time("2 s")
-    2.0
+    Parameters
+    ----------
+    unit : of the numbers; "" for numbers without one
+    low, high : the ends, in that unit
+    reason : for the ends, where they need one
+    reads : whether a value may be a text with a unit, such as ``"20 MHz"``
     """
-    return _limited(value, "s", HORIZON_S, f"at most {int(HORIZON_S)} s, the range of the clock")
+
+    unit: str
+    low: float
+    high: float
+    reason: str = ""
+    reads: bool = True
+
+    def __str__(self) -> str:
+        ends = f"{spelled(self.low)} to {spelled(self.high)} {self.unit}".rstrip()
+        return f"{ends}, {self.reason}" if self.reason else ends
+
+    def check(self, number: float) -> float:
+        """Return the number.
+
+        Raises
+        ------
+        ValueError : it is out of range; and the range
+
+        >>> Range("Hz", 1.0, 1e15).check(0.5)
+        Traceback (most recent call last):
+        ValueError: 0.5 is out of range; 1 to 1e+15 Hz
+        """
+        if not self.low <= number <= self.high:
+            shown = number if isinstance(number, int) else spelled(number)
+            raise ValueError(f"{shown} is out of range; {self}")
+        return number
+
+    def read(self, value: Any) -> float:
+        """Return the number of a value in any of the unit's spellings.
+
+        Raises
+        ------
+        ValueError : it is none, or out of range; and what is accepted
+        """
+        number = parse(value, self.unit)
+        if not self.low <= number <= self.high:
+            raise ValueError(f"{repr(value)[:40]} is out of range; {self}")
+        return number
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Check numbers of the annotated type, and read texts if there is a unit."""
+        if not self.reads:
+            return core_schema.no_info_after_validator_function(self.check, handler(source))
+        return core_schema.no_info_before_validator_function(self.read, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Show unit and range."""
+        told = {"minimum": self.low, "maximum": self.high, "unit": self.unit, "reason": self.reason}
+        return {**handler(schema), **{key: value for key, value in told.items() if value != ""}}
 
 
-def _limited(value: Any, unit: str, limit: float, accepted_: str) -> float:
-    number = parse(value, unit)
-    if abs(number) > limit:
-        raise ValueError(f"{value!r} is out of range; {accepted_}")
-    return number
+def plain(low: float, high: float, reason: str = "", *, unit: str = "") -> Range:
+    """Return the range of numbers that no text stands for."""
+    return Range(unit, low, high, reason, reads=False)
 
 
-def _parser(unit: str, limit: float = _NUMBER_MAX) -> BeforeValidator:
-    accepted_ = f"at most {limit:.10g} {unit}"
-    return BeforeValidator(lambda value: _limited(value, unit, limit, accepted_))
+def spelled(number: float) -> str:
+    """Spell a number as briefly as it can be written in TOML.
+
+    >>> spelled(4.0), spelled(1e15), spelled(0.01)
+    ('4', '1e+15', '0.01')
+    """
+    return str(int(number)) if number == int(number) and abs(number) < 1e7 else f"{number:.10g}"
 
 
-Seconds = Annotated[float, BeforeValidator(clock_time)]
+_CLOCK = "the range of the clock"
+_MEMORY = "what a machine holds"
+
+Seconds = Annotated[float, Range("s", 0.0, float(int(HORIZON_S)), _CLOCK)]
 """A time or duration on the run's clock, or of wall time."""
-TraceSeconds = Annotated[float, _parser("s", TRACE_S_MAX)]
+Period = Annotated[float, Range("s", 1e-9, float(int(HORIZON_S)), f"the step and {_CLOCK}")]
+"""A duration that is not zero."""
+TraceSeconds = Annotated[float, Range("s", -TRACE_S_MAX, TRACE_S_MAX)]
 """A time in a file that the run reads."""
-Hertz = Annotated[float, _parser("Hz")]
-Watts = Annotated[float, _parser("W")]
-Metres = Annotated[float, _parser("m")]
-MetresPerSecond = Annotated[float, _parser("m/s")]
-Bytes = Annotated[float, _parser("B", SIZE_BYTES_MAX)]
-Cycles = Annotated[float, _parser("cycles")]
-Decibels = Annotated[float, _parser("dB")]
+CpuHertz = Annotated[float, Range("Hz", 1.0, 1e15)]
+"""Clock of a CPU, a GPU or all cores of a server."""
+BandwidthHertz = Annotated[float, Range("Hz", 1.0, 1e12)]
+CarrierHertz = Annotated[float, Range("Hz", 1e3, 1e15, "from radio to light")]
+Watts = Annotated[float, Range("W", 1e-12, 1e6)]
+"""A transmit power."""
+NoiseWatts = Annotated[float, Range("W", 1e-30, 1e3)]
+PlaceMetres = Annotated[float, Range("m", -1e8, 1e8, "more than the Earth is round")]
+"""A coordinate."""
+RoadMetres = Annotated[float, Range("m", 1.0, 1e8)]
+Metres = Annotated[float, Range("m", 1e-3, 1e8)]
+"""A length or distance that is not zero."""
+MarginMetres = Annotated[float, Range("m", 0.0, 1e8)]
+MetresPerSecond = Annotated[float, Range("m/s", 0.0, 299_792_458.0, "the speed of light")]
+Bytes = Annotated[float, Range("B", 1.0, SIZE_BYTES_MAX)]
+CyclesPerByte = Annotated[float, Range("cycles", 1e-6, 1e15)]
+Kappa = Annotated[float, plain(0.0, 1.0, unit="W/Hz^3")]
+"""Switching capacitance."""
+PathLossDecibels = Annotated[float, Range("dB", -300.0, 500.0)]
+SlopeDecibels = Annotated[float, Range("dB", 0.0, 200.0)]
+"""Path loss per decade of distance."""
+MarginDecibels = Annotated[float, Range("dB", 0.0, 300.0)]
+NoiseFigureDecibels = Annotated[float, Range("dB", -100.0, 200.0)]
+NoiseDensity = Annotated[float, plain(-300.0, 100.0, unit="dBm/Hz")]
+Probability = Annotated[float, plain(0.0, 1.0)]
+PositiveProbability = Annotated[float, plain(1e-9, 1.0)]
+Weight = Annotated[float, plain(0.0, 1e12)]
+"""Of a term of an objective."""
+TimeWeight = Annotated[float, plain(1e-9, 1.0 - 1e-9)]
+"""Of one of two terms: neither counts alone."""
+QosFloor = Annotated[float, plain(-1e12, 0.0)]
+Factor = Annotated[float, plain(1e-9, 1e9)]
+"""A ratio that is not zero."""
+Sigma = Annotated[float, plain(0.0, 100.0)]
+"""Deviation of a logarithm."""
+FlopPerCycle = Annotated[float, plain(1e-3, 1e9, unit="FLOP/cycle")]
+NumVehicle = Annotated[int, plain(1, 1_000_000, _MEMORY)]
+NUM_SLOT_MAX = 10_000_000
+NumSlot = Annotated[int, plain(1, NUM_SLOT_MAX, _MEMORY)]
+NumLane = Annotated[int, plain(1, 1_000_000)]
+NumCore = Annotated[int, plain(1, 1_000_000_000)]
+NumLayer = Annotated[int, plain(2, 100_000)]
+HiddenSize = Annotated[int, plain(1, 10_000_000)]
+BatchSize = Annotated[int, plain(1, 1_000_000)]
+NumBit = Annotated[int, plain(8, 1024), Field(multiple_of=8)]
+NumToken = Annotated[int, plain(1, 1_000_000)]
+NumRow = Annotated[int, plain(1, 100_000_000, _MEMORY)]
+VehicleIndex = Annotated[int, plain(0, 999_999)]
+
+BIAS = {
+    "Hz": Range("Hz", -1e15, 1e15),
+    "B": Range("B", -SIZE_BYTES_MAX, SIZE_BYTES_MAX),
+    "m": Range("m", -1e8, 1e8),
+    "dB": Range("dB", -300.0, 300.0),
+    "cycles": Range("cycles", -1e27, 1e27),
+}
+"""What the numbers of a bias may be, by the unit of what is biased; deviations are not below 0."""
+BiasHertz = Annotated[float, BIAS["Hz"]]
 
 
 def _as_range(value: object) -> object:
@@ -171,8 +283,8 @@ def _as_tuple(value: object) -> object:
 
 
 SizeRange = Annotated[tuple[Bytes, Bytes], BeforeValidator(_as_range)]
-TokenRange = Annotated[tuple[int, int], BeforeValidator(_as_range)]
+TokenRange = Annotated[tuple[NumToken, NumToken], BeforeValidator(_as_range)]
 SpeedRange = Annotated[tuple[MetresPerSecond, MetresPerSecond], BeforeValidator(_as_range)]
 # A value per vehicle type, used in turn: vehicle n has entry n mod len.
-HertzCycle = Annotated[tuple[Annotated[Hertz, Field(gt=0)], ...], Field(min_length=1), BeforeValidator(_as_tuple)]
-KappaCycle = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1), BeforeValidator(_as_tuple)]
+HertzCycle = Annotated[tuple[CpuHertz, ...], Field(min_length=1), BeforeValidator(_as_tuple)]
+KappaCycle = Annotated[tuple[Kappa, ...], Field(min_length=1), BeforeValidator(_as_tuple)]

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from numbers import Integral
 
 from physical.errors import InputError
+
+NUM_SEED_MAX = 100_000
+"""So many seeds one study may have: no more could be run, and a list without an end must have one."""
+STORED_MAX = 2**62
+"""The greatest seed that is kept in a table of 64-bit integers, with room for those that a precision adds."""
 
 
 def whole_seed(seed: object, *, where: str, key: str = "seed", most: int | None = None) -> int:
@@ -43,7 +49,7 @@ def whole_seeds(seeds: Iterable[object], *, where: str, key: str = "seeds", most
 
     Raises
     ------
-    InputError : what `whole_seed` refuses, none at all, or the same one twice
+    InputError : what `whole_seed` refuses, none at all, the same one twice, or more than `NUM_SEED_MAX`
 
     >>> whole_seeds(range(3), where="compare")
     (0, 1, 2)
@@ -51,7 +57,9 @@ def whole_seeds(seeds: Iterable[object], *, where: str, key: str = "seeds", most
     accepted = "different integers >= 0"
     if isinstance(seeds, str) or not isinstance(seeds, Iterable):
         raise InputError(f"{repr(seeds)[:40]} is no list of seeds", where=where, key=key, accepted=accepted)
-    found = tuple(whole_seed(seed, where=where, key=key, most=most) for seed in seeds)
+    found = tuple(whole_seed(seed, where=where, key=key, most=most) for seed in islice(seeds, NUM_SEED_MAX + 1))
+    if len(found) > NUM_SEED_MAX:
+        raise InputError("are too many", where=where, key=key, accepted=f"at most {NUM_SEED_MAX}")
     if not found or len(set(found)) < len(found):
         problem = "holds the same seed twice" if found else "is empty"
         raise InputError(problem, where=where, key=key, accepted=accepted)

@@ -210,9 +210,10 @@ class GreedyCost:
             edge_j = energy.edge_energy(power_w, system.slot_duration_s, system.model.edge_energy_rule) / num_task
 
         def cost(delay_s: Floats, energy_j: Floats | float) -> Floats:
-            missed = weights.deadline_price * qos.deadline_missed(delay_s, system.deadline_s)
-            penalty: Floats = (missed - weights.qos_weight * qos.qos(delay_s, system.deadline_s)) / num_task
-            return penalty + weights.energy_weight * energy_j
+            penalty: Floats = weights.deadline_price * qos.deadline_missed(delay_s, system.deadline_s)
+            if weights.qos_weight > 0.0:  # delays may be infinite, and nothing of that is nothing
+                penalty = penalty - weights.qos_weight * qos.qos(delay_s, system.deadline_s)
+            return penalty / num_task + weights.energy_weight * energy_j
 
         return _offload(snapshot, cost(edge_s, edge_j) < cost(local_s, local_j))
 

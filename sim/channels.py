@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from physical.model import channel, mobility, rate
+from physical.errors import InputError
+from physical.model import channel, mobility, rate, units
 from physical.plane.ticks import NS_PER_S
 from physical.quantize import quantize
 from physical.system import System
@@ -19,6 +20,7 @@ from sim.streams import Streams
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+_BITS_PER_HZ_MAX = 500.0  # more needs a gain beyond any double
 
 
 class Channels:
@@ -115,9 +117,26 @@ class _Rates:
         time_s = trace.column("t_ns") / NS_PER_S
         rate_bps = trace.column("uplink_rate_bps")
         self._links = [(time_s[link == index], rate_bps[link == index]) for index in range(len(names))]
+        self._check(rate_bps)
         drawn = np.stack([generator.random(2) for generator in streams.of_vehicles("link-trace", system.num_vehicle)])
         self._link = np.floor(drawn[:, 0] * len(names)).astype(np.int64)
         self._offset = drawn[:, 1]
+
+    def _check(self, rate_bps: Floats) -> None:
+        """Refuse rates that no channel gives, the least of 1 bit/s among them."""
+        for wanted_bps in (max(float(rate_bps.max()), 1.0), max(float(rate_bps.min()), 1.0)):
+            if wanted_bps / self._system.bandwidth_hz.min() < _BITS_PER_HZ_MAX:
+                gain = self._gain_for(np.array([wanted_bps]))
+                if gain.min() >= units.GAIN_MIN and gain.max() <= units.GAIN_MAX:
+                    continue
+            problem = f"no channel gives the {wanted_bps:g} bit/s of radio.rate_file"
+            accepted = "a bandwidth, with power and noise, at which a gain of 1e-36 to 1e36 does"
+            raise InputError(problem, key="radio.bandwidth_hz", accepted=accepted)
+
+    def _gain_for(self, rate_bps: Floats) -> Floats:
+        system = self._system
+        gain: Floats = rate.gain_for_rate(rate_bps, system.bandwidth_hz, system.transmit_power_w, system.noise_w)
+        return gain
 
     def gains(self, first_slot: int, num_slot: int) -> Floats:
         """Return the gains [B, N] at which eq. 2 of 'dtecn' gives the rates of the trace, at least 1 bit/s."""
@@ -128,8 +147,4 @@ class _Rates:
             length_s = time_s[-1] - time_s[0] + self._slot_duration_s
             place_s = time_s[0] + (offset * length_s + at_s) % length_s
             rate_bps[:, vehicle] = values[np.searchsorted(time_s, place_s, side="right") - 1]
-        system = self._system
-        gain = rate.gain_for_rate(
-            np.maximum(rate_bps, 1.0), system.bandwidth_hz, system.transmit_power_w, system.noise_w
-        )
-        return quantize(gain)
+        return quantize(self._gain_for(np.maximum(rate_bps, 1.0)))

@@ -16,6 +16,7 @@ from sim.readings import warnings
 from sim.scenario import Scenario, names
 from sim.timeline import PolicySwap
 from traces.digest import digest_of_run
+from traces.part import check_regular
 from traces.reader import Trace
 from traces.schema import TABLES
 from traces.writer import MANIFEST
@@ -121,6 +122,7 @@ def _check_trace(directory: Path) -> Verdict:
     digests = dict(trace.manifest.get("digests", {}))
     version = trace.manifest["schema_version"]
     missing = [name for name, table in TABLES.items() if name not in digests and table.since <= version]
+    wrong += _wrong_inputs(trace)
     if wrong or missing:
         tables = ", ".join([*wrong, *missing])
         return Verdict(False, f"{directory}: the digest in the manifest is not that of the rows in: {tables}")
@@ -128,3 +130,24 @@ def _check_trace(directory: Path) -> Verdict:
         return Verdict(False, f"{directory}: the digest of the run is not that of its tables")
     state = "was interrupted" if status == "interrupted" else "is complete"
     return Verdict(True, f"{directory}: {state}, all digests are right: {rows}")
+
+
+def _wrong_inputs(trace: Trace) -> list[str]:
+    """Return the files that a run has kept of its inputs whose rows do not have the digest that the manifest gives."""
+    from traces.exogenous import LinkTrace, MobilityTrace, RequestTrace
+    from traces.exogenous.canonical import DigestError, is_canonical, read_canonical
+    from traces.exogenous.tablefile import TableFile
+
+    kinds = {"mobility": MobilityTrace, "requests": RequestTrace, "link": LinkTrace}
+    wrong = []
+    for name, told in trace.manifest.get("inputs", {}).items():
+        path = trace.directory / told["file"]
+        check_regular(path, trace.directory)
+        file = TableFile.open(path)
+        try:
+            kept = read_canonical(file, kinds[name.partition("-")[0]]) if is_canonical(file) else None
+        except DigestError:
+            kept = None
+        if kept is None or kept.digest != told.get("digest", kept.digest):
+            wrong.append(told["file"])
+    return wrong

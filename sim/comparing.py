@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from physical.errors import InputError
-from physical.seed import whole_seeds
+from physical.seed import NUM_SEED_MAX, STORED_MAX, whole_seeds
 from sim.contents import place_of
 from sim.entrants import Entrant, Policies, entrants
 from sim.evaluation import Comparison, evaluate, write_runs
@@ -24,6 +24,8 @@ from sim.store import folder_of_study
 SEEDS_CHECKED = 10
 """Seeds from which on a precision is checked: of fewer, the interval's own length is chance."""
 SEEDS_MAX = 100
+NUM_RUN_MAX = 1_000_000
+_DIGITS_MAX = len(str(STORED_MAX))
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Rules:
             raise InputError(f"{self.warmup} slots cannot be cut", where="--warmup", accepted=accepted)
         if self.precision is not None and self.seeds_max < num_seed:
             raise InputError(f"is less than the {num_seed} seeds given", where="--seeds-max")
+        if self.precision is not None and self.seeds_max > NUM_SEED_MAX:
+            raise InputError(f"{self.seeds_max} are too many", where="--seeds-max", accepted=f"at most {NUM_SEED_MAX}")
 
 
 def parse_policies(text: str) -> tuple[str, ...]:
@@ -83,12 +87,33 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     accepted = "for example 0..19 or 1,4,7"
     for part in text.split(","):
         first, dots, last = part.strip().partition("..")
-        if not (first.isdecimal() and (last.isdecimal() or not dots)):
-            raise InputError(f"{part!r} is not a seed or a range of seeds", where="--seeds", accepted=accepted)
-        seeds.extend(range(int(first), int(last if dots else first) + 1))
+        last = last if dots else first
+        if not (first.isdecimal() and last.isdecimal()):
+            raise InputError(f"{_cut(part)!r} is not a seed or a range of seeds", where="--seeds", accepted=accepted)
+        if max(len(first), len(last)) > _DIGITS_MAX or int(last) > STORED_MAX:
+            raise InputError(f"{_cut(part)!r} is out of range", where="--seeds", accepted=f"0 to {STORED_MAX}")
+        if (num := len(seeds) + int(last) - int(first) + 1) > NUM_SEED_MAX:
+            raise InputError(f"{num} seeds are too many", where="--seeds", accepted=f"at most {NUM_SEED_MAX}")
+        seeds.extend(range(int(first), int(last) + 1))
     if not seeds or len(set(seeds)) < len(seeds):
-        raise InputError(f"{text!r} does not name different seeds", where="--seeds", accepted=accepted)
+        raise InputError(f"{_cut(text)!r} does not name different seeds", where="--seeds", accepted=accepted)
     return tuple(seeds)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def check_number(num_policy: int, num_seed: int, num_point: int = 1) -> None:
+    """Refuse studies that never end.
+
+    Raises
+    ------
+    InputError : more than `NUM_RUN_MAX` runs
+    """
+    if (num := num_policy * num_seed * num_point) > NUM_RUN_MAX:
+        where = "--policies, --seeds" + (", --grid" if num_point > 1 else "")
+        raise InputError(f"{num} runs are too many", where=where, accepted=f"at most {NUM_RUN_MAX}")
 
 
 def check_baseline(who: Sequence[Entrant], baseline: str | None) -> str:
@@ -183,7 +208,8 @@ def compare(
     scenario = scenario if isinstance(scenario, Scenario) else Scenario.load(scenario)
     who = entrants(policies)
     reference = check_baseline(who, baseline)
-    chosen = whole_seeds(seeds, where="--seeds")
+    chosen = whole_seeds(seeds, where="--seeds", most=STORED_MAX)
+    check_number(len(who), len(chosen))
     rules = Rules(warmup, precision, seeds_max)
     rules.check(scenario.time.num_slot, len(chosen))
     if precision is not None:

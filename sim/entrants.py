@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from physical.errors import InputError
@@ -23,6 +25,9 @@ Policies = Iterable[AnyPolicy] | Mapping[str, AnyPolicy]
 
 
 Contents = tuple[tuple[str, str], ...]
+
+_NUM_MAX = 1_000
+"""So many policies may take part: a list without an end must have one."""
 
 
 @dataclass(frozen=True)
@@ -107,12 +112,14 @@ def entrants(policies: Policies, where: str = "--policies") -> tuple[Entrant, ..
     if isinstance(policies, str) or not isinstance(policies, Iterable):
         raise InputError(f"{policies!r} is no list", where=where, accepted='for instance ["p2-exact", "random"]')
     given = policies.items() if isinstance(policies, Mapping) else ((_name(policy), policy) for policy in policies)
-    named = [(str(name), policy) for name, policy in given]
+    named = [(str(name), policy) for name, policy in islice(given, _NUM_MAX + 1)]
     names = [name for name, _ in named]
     if not names:
         raise InputError("nobody takes part", where=where, accepted='for instance ["p2-exact", "random"]')
-    for name in names:
-        if names.count(name) > 1:
+    if len(names) > _NUM_MAX:
+        raise InputError("are too many", where=where, accepted=f"at most {_NUM_MAX}")
+    for name, num in Counter(names).items():
+        if num > 1:
             accepted = 'names of their own: {"one": ..., "other": ...}'
             raise InputError(f"{name!r} is given twice", where=where, accepted=accepted)
     known = _known_by_hand()

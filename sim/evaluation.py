@@ -252,12 +252,14 @@ def write_runs(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 def _note_of_fallbacks(policy: str, summaries: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[str]:
     """Say how many decisions of a policy were not its own, or not feasible in any slot."""
     total, taken, repaired = (
-        sum(summary.get(key, 0) for summary in summaries) for key in ("decisions", "fallbacks", "decisions_repaired")
+        sum(summary.get(key) or 0 for summary in summaries) for key in ("decisions", "fallbacks", "decisions_repaired")
     )
     found = []
     if taken:
         seed, first = next(
-            (s, one["fallback_first"]) for s, one in zip(seeds, summaries, strict=True) if one["fallbacks"]
+            (s, one.get("fallback_first", "for a reason not kept"))
+            for s, one in zip(seeds, summaries, strict=True)
+            if one.get("fallbacks")
         )
         did = "did not decide" if taken == total else "did not always decide"
         found.append(

@@ -5,7 +5,9 @@ Most scenarios name none: what reads such files is imported inside the functions
 
 from __future__ import annotations
 
+import copy
 import math
+import stat
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +19,8 @@ from physical.errors import InputError
 from physical.params import Mobility, TaskClass
 from physical.plane.ticks import NS_PER_S, to_ns
 from sim.digits import seconds, span
+from traces.part import check_regular
+from traces.writer import MANIFEST
 
 if TYPE_CHECKING:
     from sim.scenario import Scenario
@@ -173,8 +177,10 @@ def _version(file: str) -> tuple[int, int]:
     """Return what tells a file from an earlier one of the same name."""
     try:
         found = Path(file).stat()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL in the name
         raise InputError("there is no such file", where=file) from None
+    if not stat.S_ISREG(found.st_mode):  # a pipe or a device may never end
+        raise InputError("is not a regular file", where=file)
     return found.st_mtime_ns, found.st_size
 
 
@@ -212,19 +218,43 @@ def store(scenario: Scenario, directory: Path) -> dict[str, Any]:
 
 
 def with_stored(scenario: dict[str, Any], directory: Path, listed: dict[str, Any]) -> dict[str, Any]:
-    """Return a scenario's plain data with the files that its run has kept in place of those that it named."""
-    changed = {**scenario, "mobility": dict(scenario["mobility"]), "radio": dict(scenario["radio"])}
-    changed["tasks"] = [dict(task) for task in scenario["tasks"]]
-    for name, entry in listed.items():
-        path = str(directory / entry["file"])
+    """Return a scenario's plain data with the files that its run has kept in place of those that it named.
+
+    listed : what the manifest says of them
+
+    Raises
+    ------
+    InputError : a file that the scenario names is not kept, or one is kept that it does not name
+    """
+    changed, where = copy.deepcopy(scenario), str(directory / MANIFEST)
+    places = _places(changed)
+    for name in listed:
+        if name not in places:
+            accepted = ", ".join(places) or "none: it names no file"
+            raise InputError("is no file of the scenario", where=where, key=f"inputs.{name}", accepted=accepted)
+    for name, (table, key) in places.items():
+        if name not in listed:  # another file than the run's own would be read, or none that is here
+            accepted = f"{FOLDER}/{name}.parquet, which a run with such a file keeps"
+            raise InputError("is missing", where=where, key=f"inputs.{name}", accepted=accepted)
+        path = directory / FOLDER / f"{name}.parquet"
+        check_regular(path, directory)
+        table[key] = str(path)
         if name == "mobility":
-            changed["mobility"] |= {"file": path, "begin_s": entry["begin_s"]}
-        elif name == "link":
-            changed["radio"] |= {"rate_file": path}
-        else:
-            task = changed["tasks"][int(name.rpartition("-")[2])]
-            task["requests"] = {**task["requests"], "file": path}
+            table["begin_s"] = listed[name]["begin_s"]
     return changed
+
+
+def _places(data: dict[str, Any]) -> dict[str, tuple[dict[str, Any], str]]:
+    """Return where a scenario's plain data, which may be of any form, name files: name of the input -> table, key."""
+    tasks = data.get("tasks")
+    found = {"mobility": (data.get("mobility"), "file"), "link": (data.get("radio"), "rate_file")}
+    for index, task in enumerate(tasks if isinstance(tasks, list) else ()):
+        found[f"requests-{index}"] = (task.get("requests") if isinstance(task, dict) else None, "file")
+    return {
+        name: (table, key)
+        for name, (table, key) in found.items()
+        if isinstance(table, dict) and isinstance(table.get(key), str)
+    }
 
 
 def mean_units(task: TaskClass) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -28,7 +28,10 @@ _ENERGIES = ("local", "transmit", "edge")
 _COUNTS = (
     *("completed", "late", "dropped", "missed", "upload_ns", "num_split", "layers_local"),
     *(f"{kind}_units" for kind in _ENERGIES),
+    *(f"{kind}_high" for kind in _ENERGIES),
 )
+_HIGH_BITS = 40
+_HIGH = float(1 << _HIGH_BITS)
 _BY_CLASS = ("counted", "delay_ns", "qos_delay_ns")
 
 
@@ -141,7 +144,11 @@ class Ledger:
         self._count("dropped", index[dropped])
         self._count("missed", index[dropped | (over & counted)])
         for kind, spent_j in joules.items():
-            _add_runs([self._sums[f"{kind}_units"]], index, np.rint(spent_j * self._units_per_j).astype(np.int64))
+            # In two parts: one burst, or one upload of hours, may take thousands of times what slots usually take.
+            units = np.rint(spent_j * self._units_per_j)
+            high = np.floor(units / _HIGH)
+            _add_runs([self._sums[f"{kind}_high"]], index, high.astype(np.int64))
+            _add_runs([self._sums[f"{kind}_units"]], index, (units - high * _HIGH).astype(np.int64))
         if self._system.has_transformer:
             self._add_layers(rows, index)
         if self._system.has_transformer or self._system.cost is not None:
@@ -228,7 +235,7 @@ class Ledger:
         system, closed = self._system, self._closed[:num]
         backlog = np.sum([np.stack(reported[: num + 1]) for reported in self._backlog], axis=0)
         num_task = np.array([slot.num_task for slot in closed])
-        energies_j = {kind: sums[f"{kind}_units"] / self._units_per_j for kind in _ENERGIES}
+        energies_j = {kind: _joined(sums, kind) / self._units_per_j for kind in _ENERGIES}
         energies_j["edge"] = energies_j["edge"] + np.array([slot.energy_edge_j for slot in closed])
         energy_j = energies_j["local"] + energies_j["transmit"] + energies_j["edge"]
         by_class = sums["counted"]
@@ -279,8 +286,8 @@ class Ledger:
         for name in ("counted", "completed", "late", "dropped", "missed", "num_split", "layers_local"):
             totals.by_task[name] += int(sums[name].sum())
         totals.by_task["in_flight"] += int(rows["num_in_flight"].sum())
-        totals.by_task["delay_s"] += int(sums["delay_ns"].sum()) / NS_PER_S
-        totals.by_task["upload_s"] += int(sums["upload_ns"].sum()) / NS_PER_S
+        totals.by_task["delay_s"] += _sum(sums["delay_ns"]) / NS_PER_S
+        totals.by_task["upload_s"] += _sum(sums["upload_ns"]) / NS_PER_S
         totals.by_task["generated"] += int(
             sum(rows[f"num_{name}"].sum() for name in ("completed", "late", "dropped", "in_flight"))
         )
@@ -290,6 +297,19 @@ class Ledger:
             totals.by_slot[name] += float(rows[name][has_tasks].sum())
         totals.by_slot["energy_edge_j"] += float(rows["energy_edge_j"].sum())
         totals.by_slot["backlog_bytes"] += float(rows["backlog_bytes"].sum())
+
+
+def _joined(sums: dict[str, Ints], kind: str) -> Floats:
+    """Return the units of energy of each slot as floats, rounded once."""
+    units = sums[f"{kind}_units"]
+    carried = units >> _HIGH_BITS
+    joined: Floats = (sums[f"{kind}_high"] + carried) * _HIGH + (units - (carried << _HIGH_BITS))
+    return joined
+
+
+def _sum(values: Ints) -> int:
+    """Return the exact sum, which int64 need not hold: delays of many slots of a run that lags behind."""
+    return (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())
 
 
 def _in_ns(duration_s: Floats) -> Ints:

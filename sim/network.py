@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from physical.delay import ConstantDelay, Delay
 from physical.params import Params
 from physical.plane.ticks import HORIZON_S, NS_PER_S, to_ns
-from physical.quantity import Seconds
+from physical.quantity import Probability, Seconds
 from twin.messages import LOST_NS
 
 if TYPE_CHECKING:
@@ -35,8 +34,8 @@ class Link(Params):
     """
 
     latency_s: Delay = ConstantDelay()
-    jitter_s: Annotated[Seconds, Field(ge=0)] = 0.0
-    loss: Annotated[float, Field(ge=0, le=1)] = 0.0
+    jitter_s: Seconds = 0.0
+    loss: Probability = 0.0
 
 
 class NetworkParams(Params):

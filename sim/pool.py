@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from numbers import Integral
 from pathlib import Path
 
 from physical.errors import InputError
+from sim import stopping
 from sim.jobs import Finished, Job, perform
 from sim.store import Store
 
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 _LOOK_S = 1.0
+_PR_SET_PDEATHSIG = 1
 _SAFE_PATH = "PYTHONSAFEPATH"
+_WORKERS_MAX = 64
+"""So many even where there are few cores: more only wait for each other, and take memory."""
 _TRIES = 3
 """So often in a row workers may die without any run being finished."""
 
@@ -45,10 +52,13 @@ class Pool:
         executor: Executor | None = None,
         fresh: bool = False,
     ) -> None:
-        if num_worker < 1:
-            raise InputError(f"{num_worker} cannot work", where="--workers", accepted="an integer >= 1")
+        most = max(_WORKERS_MAX, 4 * (os.cpu_count() or 1))
+        given: object = num_worker  # callers are not all type-checked
+        if not isinstance(given, Integral) or not 1 <= num_worker <= most:
+            accepted = f"an integer from 1 to {most}"
+            raise InputError(f"{repr(num_worker)[:40]} cannot work", where="--workers", accepted=accepted)
         self._store = None if directory is None else Store(directory)
-        self._num_worker = num_worker
+        self._num_worker = int(num_worker)
         self._executor = executor
         self._fresh = fresh
 
@@ -81,10 +91,10 @@ class Pool:
         if self._executor is not None:
             yield from _run_by(self._executor, jobs)
         elif self._num_worker == 1:
-            with _raised(signal.SIGINT, signal.default_int_handler, KeyboardInterrupt()):
+            with stopping.at_once():
                 yield from ((job, job.perform()) for job in jobs)
         else:
-            with _raised(signal.SIGTERM, signal.SIG_DFL, SystemExit(128 + signal.SIGTERM)):
+            with stopping.at_once(has_workers=True):
                 yield from _run_by_workers(jobs, self._num_worker)
 
 
@@ -153,6 +163,9 @@ def _safe_path() -> Iterator[None]:
 def _begin_work(parent: int, is_always_safe: bool) -> None:
     """Leave Ctrl-C to the parent, do not outlive it, and give a policy's own programs the environment of the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":  # where the system does it, whatever this process is at, even one long call in C
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     if not is_always_safe:
         os.environ.pop(_SAFE_PATH, None)
@@ -162,25 +175,3 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_LOOK_S)
     os._exit(1)
-
-
-@contextmanager
-def _raised(number: signal.Signals, usual: object, error: BaseException) -> Iterator[None]:
-    """Let a signal raise an error inside, unless the caller's own handler, in place of the usual one, takes it.
-
-    Of SIGTERM, so that workers end, too. Of Ctrl-C, as a run that closes its trace first would look complete in its
-    last slot.
-    """
-    previous = signal.getsignal(number)
-    if threading.current_thread() is not threading.main_thread() or previous is not usual:
-        yield
-        return
-
-    def stop(*_: object) -> None:
-        raise error
-
-    signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        signal.signal(number, previous)

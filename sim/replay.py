@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,10 @@ from sim.simulation import Options, RunResult, contents_of, run, simulate
 from sim.timeline import PolicySwap
 from traces.diff import Difference, first_difference
 from traces.digest import TableDigest
+from traces.limits import Extent
 from traces.reader import Trace
 from traces.schema import TABLES
+from traces.writer import MANIFEST
 from twin.decision import Decision, Diagnostics, Ruling
 
 Progress = Callable[[int], None]
@@ -39,39 +41,48 @@ class RecordedRun:
 
     Raises
     ------
-    InputError : no trace, a part that cannot be read, a scenario that this version does not accept, no slot recorded
+    InputError : no trace, a part that cannot be read, a scenario that this version does not accept, rows that cannot
+        be of that scenario, no slot recorded
     """
 
     def __init__(self, directory: str | Path) -> None:
         self.trace = Trace(directory)
-        manifest, where = self.trace.manifest, str(self.trace.directory / "manifest.json")
-        for key, kind in (("scenario", dict), ("policy", str), ("seed", int)):
-            if not isinstance(manifest.get(key), kind):
-                raise InputError("is missing or wrong", where=where, key=key)
+        manifest, where = self.trace.manifest, str(self.trace.directory / MANIFEST)
         self.seed: int = manifest["seed"]
         self.policy: str = manifest["policy"]
         self.status: str = manifest.get("status", "running")
-        self.tables = {name: self.trace.table(name) for name in TABLES}
+        data = with_stored(manifest["scenario"], self.trace.directory, manifest.get("inputs", {}))
+        self.scenario = recorded_scenario(data, where)
+        extent = _extent(self.scenario)
+        self.tables = {name: self.trace.table(name, extent) for name in TABLES}
         if not any(self.tables[name].num_rows for name in ("decisions", "vehicles", "slots")):
             raise InputError("holds no slot yet", where=str(directory))
-        data = manifest["scenario"]
-        if "inputs" in manifest:
-            data = with_stored(data, self.trace.directory, manifest["inputs"])
-        self.scenario = Scenario.from_dict(data, where=where, recorded=True)
-        self.num_slot = self._num_slot()
+        self._check_names(extent.num_vehicle)
+        self.num_slot = self._num_slot(where)
 
-    def _num_slot(self) -> int:
+    def _check_names(self, num_vehicle: int) -> None:
+        """Demand a name for every vehicle, or none at all."""
+        rows = self.tables["entities"].num_rows
+        if rows not in (0, num_vehicle):
+            where, accepted = str(self.trace.directory / "entities"), f"{num_vehicle} of them, or none"
+            raise InputError(f"names {rows} vehicles", where=where, accepted=accepted)
+
+    def _num_slot(self, where: str) -> int:
         """Return how many slots were simulated; of a killed run, as far as its last part tells."""
-        summary = self.trace.manifest.get("summary")
-        if isinstance(summary, dict) and isinstance(summary.get("slots"), int):
-            return int(summary["slots"])
+        ends = {name: np.asarray(self.tables[name].column("slot")) for name in TABLES if name not in _WITHOUT_SLOT}
+        recorded = max((int(found.max()) + 1 for found in ends.values() if found.size), default=0)
+        told = self.trace.manifest.get("summary", {}).get("slots")
+        if told is not None:
+            if told != recorded:
+                accepted = f"{recorded}, as the tables have"
+                raise InputError(f"{told} is wrong", where=where, key="summary.slots", accepted=accepted)
+            return recorded
         # Nobody may be on the road at the end, the last slots of a killed run may still be open, and a decision may be
         # all that is left of the slot in which it came into force.
-        ends = [np.asarray(self.tables[name].column("slot")) for name in ("vehicles", "slots")]
+        known = max((int(ends[name].max()) + 1 for name in ("vehicles", "slots") if ends[name].size), default=0)
         decided_ns, latency_ns = (np.asarray(self.tables["decisions"].column(f"{name}_ns")) for name in _IN_FORCE)
-        ends.append((decided_ns + latency_ns) // to_ns(self.scenario.time.slot_duration_s))
-        known = max((int(found.max()) + 1 for found in ends if found.size), default=0)
-        return min(known, self.scenario.time.num_slot)
+        in_force = (decided_ns + latency_ns) // to_ns(self.scenario.time.slot_duration_s)
+        return min(max(known, int(in_force.max(initial=-1)) + 1), self.scenario.time.num_slot)
 
     @property
     def vehicle_names(self) -> list[str]:
@@ -105,6 +116,26 @@ class RecordedRun:
         return found
 
 
+def recorded_scenario(data: Mapping[str, Any], where: str) -> Scenario:
+    """Validate a scenario that a file tells beside other things, in its table `scenario`.
+
+    Raises
+    ------
+    InputError : this version does not accept it
+    """
+    try:
+        return Scenario.from_dict(data, where=where, recorded=True)
+    except InputError as error:
+        if error.where == where:
+            error.key = f"scenario.{error.key}".rstrip(".")
+        raise
+
+
+def _extent(scenario: Scenario) -> Extent:
+    return Extent(scenario.time.num_slot, scenario.num_vehicle, len(scenario.tasks), len(scenario.nodes))
+
+
+_WITHOUT_SLOT = {"entities", "events"}
 _IN_FORCE = ("decided", "latency")
 _DIAGNOSED = ("feasible", "objective", "lower_bound", "gap", "model", "num_token", "num_binding", "capacity_price")
 _PLAIN = ("slot", "repaired", "fallback", "policy_wall_s", "solve_wall_s", "latency_ns", *_DIAGNOSED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -17,8 +16,10 @@ from physical.errors import InputError
 from physical.model import mobility
 from physical.params import Params
 from physical.plane.ticks import to_ns
-from physical.quantity import Seconds
+from physical.quantity import NumRow, Period
+from physical.reading import read_bytes
 from physical.system import Crowd, System, build_system
+from sim import nesting
 from sim.consistency import check_consistency
 from sim.exogenous import length_of_inputs, mean_units, mobility_of
 from sim.files import file_entries
@@ -49,8 +50,8 @@ class TraceParams(Params):
     """
 
     messages: bool = False
-    part_rows: Annotated[int, Field(ge=1)] = 300_000
-    part_seconds: Annotated[Seconds, Field(gt=0)] = 5.0
+    part_rows: NumRow = 300_000
+    part_seconds: Period = 5.0
 
 
 @dataclass(frozen=True)
@@ -160,10 +161,7 @@ class Scenario(Params):
         4
         """
         where, text = _read(source)
-        try:
-            data = tomllib.loads(text)
-        except (ValueError, RecursionError) as error:  # beside syntax: integers of 5 000 digits, 1 000 nested lists
-            raise InputError(f"is not TOML: {error}", where=where) from error
+        data = nesting.parsed(text, where)
         if Path(source).suffix:
             _resolve_files(data, Path(source).parent)
         return cls.from_dict(data, where=where, settings=settings, origin=origin)
@@ -184,6 +182,7 @@ class Scenario(Params):
 
         recorded : of a run that has been made, which may have been longer than its trace in version 2
         """
+        nesting.check_depth(data, where)
         merged = _copy(data)
         keys = [_apply_setting(merged, setting) for setting in settings]
         origin = {**dict.fromkeys(keys, "--set"), **(origin or {})}
@@ -259,11 +258,14 @@ def _read(source: str | Path) -> tuple[str, str]:
         return name, (_BUILT_IN / f"{name}.toml").read_text("utf-8")
     try:
         # "utf-8-sig" also reads files that begin with a byte order mark.
-        return name, Path(source).read_text("utf-8-sig")
+        text = read_bytes(source, nesting.BYTES_MAX).decode("utf-8-sig")
+        return name, "\n".join(text.splitlines())
+    except InputError:
+        raise
     except FileNotFoundError:
         if Path(source).suffix:
             raise InputError("there is no such file", where=name) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # also a path with a NUL, and a text in another encoding
         raise InputError(f"cannot be read: {getattr(error, 'strerror', None) or error}", where=name) from None
     near = difflib.get_close_matches(name, names(), n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
@@ -291,6 +293,9 @@ def _apply_setting(data: dict[str, Any], setting: str) -> str:
         raise InputError(f"{setting!r} is not a setting", where="--set", accepted="KEY=VALUE")
     value = _setting_value(text)
     *parents, last = key.split(".")
+    nesting.check_depth(value, "--set", key)
+    if len(parents) > nesting.DEPTH_MAX:
+        raise InputError(f"has {len(parents) + 1} parts", where="--set", key=f"{key[:40]}...", accepted="KEY=VALUE")
     table: Any = data
     for parent in parents:
         if isinstance(table, list):
@@ -309,9 +314,11 @@ def _apply_setting(data: dict[str, Any], setting: str) -> str:
 
 def _setting_value(text: str) -> Any:
     try:
-        table = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):
-        return text.strip()
+        table = nesting.parsed(f"value = {text}", "--set")
+    except InputError as error:
+        if "TOML" in error.problem:
+            return text.strip()
+        raise
     return table["value"] if len(table) == 1 else text.strip()
 
 

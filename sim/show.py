@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sim import digits, show_groups, show_table
+from sim.printable import printable
 from sim.show_table import Column
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def summary(values: Mapping[str, Any], title: str, directory: Path, readings: Se
     _print_summaries(output, {"": values})
     for reading in readings:
         show_table.say(output, reading)
-    output.print(f"trace: {directory}", markup=False, soft_wrap=True)
+    output.print(printable(f"trace: {directory}"), markup=False, soft_wrap=True)
 
 
 def side_by_side(runs: Mapping[str, Mapping[str, Any]], title: str, directory: Path | None) -> None:
@@ -116,7 +117,7 @@ def side_by_side(runs: Mapping[str, Mapping[str, Any]], title: str, directory: P
     show_table.say(output, title)
     _print_summaries(output, runs)
     if directory is not None:
-        output.print(f"trace: {directory}", markup=False, soft_wrap=True)
+        output.print(printable(f"trace: {directory}"), markup=False, soft_wrap=True)
 
 
 def _print_summaries(output: Console, runs: Mapping[str, Mapping[str, Any]]) -> None:
@@ -181,7 +182,7 @@ def models(rows: Sequence[Mapping[str, Any]]) -> None:
         if row["file"] is None:
             show_table.say(output, f"  not there; {row['missing']}")
         else:
-            output.print(f"  {row['file']}, {row['bytes'] / 1e6:.1f} MB", markup=False, soft_wrap=True)
+            output.print(printable(f"  {row['file']}, {row['bytes'] / 1e6:.1f} MB"), markup=False, soft_wrap=True)
             output.print(f"  SHA-256 {row['sha256']}", markup=False, soft_wrap=True)
 
 

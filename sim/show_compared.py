@@ -12,6 +12,7 @@ from rich.console import Console
 
 from sim import digits, show
 from sim.evaluation import HEADLINE
+from sim.printable import printable
 from sim.show_table import Column, say, table
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def _end(output: Console, notes: Sequence[str], directory: Path, compared: Seque
         say(output, f"note: {note}")
     if told := _reused(compared):
         say(output, f"{told} (--fresh runs them again)")
-    output.print(f"all metrics and runs: {directory}", markup=False, soft_wrap=True)
+    output.print(printable(f"all metrics and runs: {directory}"), markup=False, soft_wrap=True)
 
 
 def _reused(compared: Sequence[Comparison]) -> str:

@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from sim.printable import printable
 from sim.show_table import IN_WORDS, fold, pieces
 
 _GAP = "  "
@@ -31,6 +32,10 @@ class Row:
     unit: str
     is_text: bool
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", printable(self.label))
+        object.__setattr__(self, "cells", [printable(cell) for cell in self.cells])
+
 
 @dataclass(frozen=True)
 class _Layout:
@@ -46,6 +51,7 @@ def groups(output: Console, found: Sequence[tuple[str, Sequence[Row]]], names: S
 
     names : headings of the cells; no heading if all are empty
     """
+    names = [printable(name) for name in names]
     layout = _layout([row for _, rows in found for row in rows], names, output.width)
     if any(names) and not _all_below(layout, found):
         heads = [fold(name, width) for name, width in zip(names, layout.cells, strict=True)]

@@ -15,6 +15,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from sim.printable import printable
+
 _GAP = "  "
 _RULE = "─"
 _KEPT = "\N{NO-BREAK SPACE}"
@@ -41,6 +43,10 @@ class Column:
     label: str
     cells: Sequence[str]
     is_text: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", printable(self.label))
+        object.__setattr__(self, "cells", [printable(cell) for cell in self.cells])
 
     @property
     def natural(self) -> int:
@@ -90,6 +96,7 @@ def say(output: Console, text: str) -> None:
 
 def listing(output: Console, rows: Sequence[tuple[str, str]]) -> None:
     """Print names with words beside them; where the words have little room, below them."""
+    rows = [(printable(name), words) for name, words in rows]
     indent = max((cell_len(name) for name, _ in rows), default=0) + len(_GAP)
     beside = output.width - indent >= min(indent, output.width // 2)
     for name, words in rows:
@@ -119,7 +126,7 @@ def fold(text: str, width: int, within: re.Pattern[str] = IN_NAME) -> list[str]:
     ['p2-exact:', 'margin=0.1,', 'max_node=9']
     """
     lines = [""]
-    parts = pieces(text, within)
+    parts = pieces(printable(text), within)
     if within is IN_NAME:
         parts = [one for part in parts for one in ([part] if cell_len(part) <= width else _IN_OPTION.split(part))]
     for piece in parts:

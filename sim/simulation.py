@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import gc
 import platform
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +21,7 @@ from policies.api import Policy
 from policies.fallback import GuardedPolicy
 from policies.registry import make
 from policies.surroundings import undisturbed
+from sim import stopping
 from sim.deciders import Decider, Swap, SwitchedDecisions
 from sim.exogenous import store
 from sim.scenario import Scenario
@@ -169,26 +168,25 @@ def _simulate(scenario: Scenario, decider: Decider, name: str, seed: int, option
     writer = TraceWriter(directory, scenario.trace.part_rows, scenario.trace.part_seconds, keep=options.keep_tables)
     num_slot = scenario.time.num_slot if options.num_slot is None else min(options.num_slot, scenario.time.num_slot)
     world = World(scenario, decider, streams, writer, options.progress, num_slot=num_slot, speed=options.speed)
-    try:
+    with ExitStack() as anyhow:
+        anyhow.callback(decider.close)
         decider.reset(world.system, streams.policy_seed())
-        with _interrupt_ends(world), _quiet_collector():
-            writer.open(_manifest(scenario, name, seed) | decider.describe() | dict(options.extra))
-            if directory is not None and (inputs := store(scenario, directory)):
-                writer.note(inputs=inputs)
-            begin = time.perf_counter()
-            world.run()
-    finally:
-        not_closed = decider.close()
-    status = "interrupted" if world.num_slot_done < num_slot else "complete"
-    wall_s = time.perf_counter() - begin
-    digest = writer.digest()
-    summary = _summary(world, wall_s) | {"digest": digest}
-    if options.speed is not None:
-        summary |= {"realtime_slips": world.pace.num_slip, "realtime_slip_s_max": world.pace.slip_s_max}
-    writer.close(status, summary)
-    if not_closed:
-        summary |= {"not_closed": not_closed}
-        writer.note(summary=summary)
+        with stopping.after_slot(world.stop, keeps=directory is not None):
+            with _quiet_collector():
+                writer.open(_manifest(scenario, name, seed) | decider.describe() | dict(options.extra))
+                if directory is not None and (inputs := store(scenario, directory)):
+                    writer.note(inputs=inputs)
+                begin = time.perf_counter()
+                world.run()
+            wall_s = time.perf_counter() - begin
+            status = "interrupted" if world.num_slot_done < num_slot else "complete"
+            summary = _summary(world, wall_s) | {"digest": writer.digest()}
+            if options.speed is not None:
+                summary |= {"realtime_slips": world.pace.num_slip, "realtime_slip_s_max": world.pace.slip_s_max}
+            anyhow.pop_all()
+            if not_closed := decider.close():
+                summary |= {"not_closed": not_closed}
+            writer.close(status, summary)
     if world.failure:
         kept = f"; trace: {directory}" if directory else ""
         problem = f"{world.failure}; the run ended after {world.num_slot_done} of {num_slot} slots{kept}"
@@ -205,26 +203,6 @@ def _manifest(scenario: Scenario, policy: str, seed: int) -> dict[str, Any]:
         "seed": seed,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in libraries}},
     }
-
-
-@contextmanager
-def _interrupt_ends(world: World) -> Iterator[None]:
-    """Let Ctrl-C end the run after its present slot, with everything written; a second one ends it at once."""
-    previous = signal.getsignal(signal.SIGINT)
-    # Only the main thread gets signals; a caller that handles or ignores Ctrl-C keeps doing so.
-    if threading.current_thread() is not threading.main_thread() or previous is not signal.default_int_handler:
-        yield
-        return
-
-    def stop(*_: object) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        world.stop()
-
-    signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 @contextmanager

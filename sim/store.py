@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import stat
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from physical.errors import InputError
+from sim.contents import digest_of
 from sim.jobs import Finished, Job
 from traces.folder import folder_for
+from traces.manifest import problem_of_summary
 from traces.whole import write_whole
 
 FOLDER = "runs"
 _MARKS = ("compare.json", "sweep.json")
 # Beside the summary, whose keys are columns, too.
-_OWN = ("key", "run_by", "policy", "seed", "slot_penalty", "delays")
+_OWN = ("key", "run_by", "policy", "seed", "slot_penalty", "delays", "contents")
 
 
 class Store:
@@ -57,27 +61,64 @@ class Store:
             "seed": job.seed,
             "slot_penalty": finished.slot_penalty,
             "delays": json.dumps(finished.delays),
+            "contents": _contents(finished),
         }
         row = {name: _column(name, value) for name, value in {**own, **finished.summary}.items()}
         write_whole(pa.table(row), self._folder / f"{finished.key}.parquet")
 
     def get(self, key: str) -> Finished | None:
-        """Return a result of an earlier run, or None; a file that is damaged counts as none."""
-        return read_row(self._folder / f"{key}.parquet", key)
+        """Return a result of an earlier run, or None; a file that is damaged, or was edited, counts as none."""
+        return _read(self._folder / f"{key}.parquet", key, sealed=True)
 
 
 def read_row(path: Path, key: str) -> Finished | None:
-    """Return the result in a file, or None if there is none with that key."""
+    """Return the result in a file, or None if there is none with that key; an earlier version did not seal it."""
+    return _read(path, key, sealed=False)
+
+
+def _read(path: Path, key: str, *, sealed: bool) -> Finished | None:
+    """Return the result in a file, or None if it is none, or not as it was written.
+
+    sealed : it must have the digest of what it holds
+    """
     try:
-        (row,) = pq.ParquetFile(path).read().to_pylist()
+        if not stat.S_ISREG(path.stat().st_mode):
+            return None
+        with pq.ParquetFile(path) as file:
+            if file.metadata.num_rows != 1:
+                return None
+            (row,) = file.read().to_pylist()
         if row["key"] != key:
             return None
         penalty = np.array(row["slot_penalty"], dtype=np.float64)
         delays = json.loads(row["delays"])
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+        summary = {name: value for name, value in row.items() if name not in _OWN}
+        found = Finished(summary, penalty, delays, key, reused=True)
+        if "contents" in row or sealed:
+            return found if row["contents"] == _contents(found) else None
+        return found if _is_sound(found, delays) else None
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, pa.ArrowException):
         return None
-    summary = {name: value for name, value in row.items() if name not in _OWN}
-    return Finished(summary, penalty, delays, key, reused=True)
+
+
+def _contents(finished: Finished) -> str:
+    """Return the digest of what is kept, as it reads."""
+    penalty = np.ascontiguousarray(finished.slot_penalty, dtype=np.float64)
+    return digest_of([finished.summary, hashlib.sha256(penalty.tobytes()).hexdigest(), finished.delays])
+
+
+def _is_sound(finished: Finished, delays: Any) -> bool:
+    """Tell whether everything has the form that a run gives it."""
+    rows, ended = (delays.get("counts"), delays.get("ended")) if isinstance(delays, dict) else (None, None)
+    counted = delays == {} or (isinstance(rows, list) and isinstance(ended, list) and len(rows) == len(ended))
+    numbers = [one for row in rows or () for one in row] + list(ended or ()) if counted else []
+    return (
+        problem_of_summary(finished.summary) is None
+        and finished.slot_penalty.ndim == 1
+        and bool(len(finished.slot_penalty))
+        and counted
+        and all(type(one) is int and 0 <= one < 2**53 for one in numbers)
+    )
 
 
 def _column(name: str, value: Any) -> pa.Array:

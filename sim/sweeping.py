@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -13,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from physical.errors import InputError
-from physical.seed import whole_seeds
-from sim.comparing import Rules, check_baseline
+from physical.seed import STORED_MAX, whole_seeds
+from sim.comparing import NUM_RUN_MAX, Rules, check_baseline, check_number
 from sim.entrants import Policies, entrants
 from sim.evaluation import Comparison, evaluate, write_runs
 from sim.export.output import whole_file
@@ -107,10 +108,11 @@ def sweep(
     load = _loader(scenario)
     who = entrants(policies)
     reference = check_baseline(who, baseline)
-    chosen = whole_seeds(seeds, where="--seeds")
+    chosen = whole_seeds(seeds, where="--seeds", most=STORED_MAX)
     spelled = {key: _spelled(key, values) for key, values in grid.items()}
     if not spelled:
         raise InputError("is empty", where="--grid", accepted='for instance {"vehicles.num_vehicle": [5, 10]}')
+    check_number(len(who), len(chosen), math.prod(map(len, spelled.values())))
     points = [dict(zip(spelled, values, strict=True)) for values in itertools.product(*spelled.values())]
     scenarios, jobs = [], []
     for values in points:
@@ -167,7 +169,12 @@ def _spelled(key: str, values: Iterable[Any]) -> list[str]:
     """Return the values of a key as settings have them."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise InputError(f"{values!r} is no list of values", where="--grid", key=key, accepted="for instance [5, 10]")
-    found = [_spell(value) for value in values]
+    try:
+        found = [_spell(value) for value in itertools.islice(values, NUM_RUN_MAX + 1)]
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"cannot be set: {error}", where="--grid", key=key, accepted="numbers, texts, lists") from None
+    if len(found) > NUM_RUN_MAX:
+        raise InputError("has too many values", where="--grid", key=key, accepted=f"at most {NUM_RUN_MAX}")
     if not found or len(set(found)) < len(found):
         raise InputError(f"{found} are not different values", where="--grid", key=key)
     return found

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -13,7 +16,7 @@ from pydantic import Field, model_validator
 from physical.delay import Delay
 from physical.params import Params
 from physical.plane.ticks import to_ns
-from physical.quantity import Hertz, Seconds
+from physical.quantity import BiasHertz, Factor, Period, Probability, Seconds, VehicleIndex
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -22,9 +25,9 @@ Mask = NDArray[np.bool_]
 class TimedEvent(Params):
     """What all events have: a time, and with `every_s` further ones, up to `until_s` or the end of the run."""
 
-    at_s: Annotated[Seconds, Field(ge=0)]
-    every_s: Annotated[Seconds, Field(gt=0)] | None = None
-    until_s: Annotated[Seconds, Field(gt=0)] | None = None
+    at_s: Seconds
+    every_s: Period | None = None
+    until_s: Period | None = None
 
     @model_validator(mode="after")
     def _check(self) -> TimedEvent:
@@ -53,23 +56,23 @@ class LinkChange(TimedEvent):
     kind: Literal["link"] = "link"
     link: Literal["access", "backhaul", "lan"]
     latency_s: Delay | None = None
-    jitter_s: Annotated[Seconds, Field(ge=0)] | None = None
-    loss: Annotated[float, Field(ge=0, le=1)] | None = None
+    jitter_s: Seconds | None = None
+    loss: Probability | None = None
 
 
 class BiasJump(TimedEvent):
     """The estimation bias of the edge frequencies is larger by this from the next slot start on."""
 
     kind: Literal["bias"] = "bias"
-    cpu_frequency_hz: Hertz
+    cpu_frequency_hz: BiasHertz
 
 
 class TaskBurst(TimedEvent):
     """Tasks are `size_factor` as large for a while, those of one class or of all."""
 
     kind: Literal["burst"] = "burst"
-    size_factor: Annotated[float, Field(gt=0)]
-    duration_s: Annotated[Seconds, Field(gt=0)]
+    size_factor: Factor
+    duration_s: Period
     task: str | None = None
 
 
@@ -77,14 +80,14 @@ class VehicleLeaves(TimedEvent):
     """A vehicle leaves the scene at the next slot start; its unfinished tasks are dropped."""
 
     kind: Literal["vehicle-leaves"] = "vehicle-leaves"
-    vehicle: Annotated[int, Field(ge=0)]
+    vehicle: VehicleIndex
 
 
 class VehicleEnters(TimedEvent):
     """A vehicle enters the scene at the next slot start; one that has not left was never there before."""
 
     kind: Literal["vehicle-enters"] = "vehicle-enters"
-    vehicle: Annotated[int, Field(ge=0)]
+    vehicle: VehicleIndex
 
 
 class PolicySwap(TimedEvent):
@@ -132,7 +135,14 @@ class Timeline:
 
     def select(self, *kinds: type[TimedEvent]) -> list[Happening]:
         """Return the occurrences of some kinds."""
-        return [happening for happening in self.happenings if isinstance(happening.event, kinds)]
+        if kinds not in self._selected:
+            self._selected[kinds] = [happening for happening in self.happenings if isinstance(happening.event, kinds)]
+        return self._selected[kinds]
+
+    @cached_property
+    def _selected(self) -> dict[tuple[type[TimedEvent], ...], list[Happening]]:
+        """What has been selected: a run asks in every slot, and there may be 100 000 occurrences."""
+        return {}
 
     def slot_of(self, time_ns: int) -> int:
         """Return the first slot that begins at a time or after it."""
@@ -144,9 +154,9 @@ class Timeline:
         if not changes:
             return None
         down = np.zeros((num_slot, len(names)), dtype=np.bool_)
-        for time_ns, event in changes:
-            row = max(self.slot_of(time_ns) - first_slot, 0)
-            down[row:, names.index(event.node)] = isinstance(event, NodeDown)
+        column = {name: index for index, name in enumerate(names)}
+        for row, event in self._until(changes, first_slot, num_slot, lambda event: event.node):
+            down[row:, column[event.node]] = isinstance(event, NodeDown)
         return down
 
     def away(self, num_vehicle: int, first_slot: int, num_slot: int) -> Mask | None:
@@ -155,14 +165,28 @@ class Timeline:
         if not changes:
             return None
         away = np.zeros((num_slot, num_vehicle), dtype=np.bool_)
-        seen: set[int] = set()
-        for time_ns, event in changes:
-            if event.vehicle not in seen:
-                away[:, event.vehicle] = isinstance(event, VehicleEnters)
-                seen.add(event.vehicle)
-            row = max(self.slot_of(time_ns) - first_slot, 0)
+        away[:, self._entering_first] = True
+        for row, event in self._until(changes, first_slot, num_slot, lambda event: event.vehicle):
             away[row:, event.vehicle] = isinstance(event, VehicleLeaves)
         return away
+
+    @cached_property
+    def _entering_first(self) -> list[int]:
+        """Vehicles that enter before they leave, if they ever do: they are not there at first."""
+        first: dict[int, Any] = {}
+        for _, event in self.select(VehicleLeaves, VehicleEnters):
+            first.setdefault(event.vehicle, event)
+        return [vehicle for vehicle, event in first.items() if isinstance(event, VehicleEnters)]
+
+    def _until(
+        self, changes: list[Happening], first_slot: int, num_slot: int, whose: Callable[[Any], Any]
+    ) -> Iterator[tuple[int, Any]]:
+        """Yield rows of a block from which on events hold, in order; of those before it, the last of each object."""
+        begin = bisect_right(changes, first_slot, key=lambda change: self.slot_of(change.time_ns))
+        end = bisect_left(changes, first_slot + num_slot, key=lambda change: self.slot_of(change.time_ns))
+        before = {whose(event): event for _, event in changes[:begin]}
+        yield from ((0, event) for event in before.values())
+        yield from ((self.slot_of(time_ns) - first_slot, event) for time_ns, event in changes[begin:end])
 
     def size_factor(self, task_names: Sequence[str], first_slot: int, num_slot: int) -> Floats | None:
         """Return by how much tasks are larger than usual, [B, K]; None without bursts."""
@@ -170,28 +194,54 @@ class Timeline:
         if not bursts:
             return None
         factor = np.ones((num_slot, len(task_names)))
-        for time_ns, event in bursts:
+        longest_ns = self._longest_burst_ns
+        begin = bisect_left(bursts, first_slot * self.slot_ns - longest_ns, key=lambda burst: burst.time_ns)
+        end = bisect_right(bursts, (first_slot + num_slot) * self.slot_ns, key=lambda burst: burst.time_ns)
+        for time_ns, event in bursts[begin:end]:
             first = self.slot_of(time_ns) - first_slot
             last = self.slot_of(time_ns + to_ns(event.duration_s)) - first_slot
             columns = slice(None) if event.task is None else task_names.index(event.task)
             factor[max(first, 0) : max(last, 0), columns] *= event.size_factor
         return factor
 
+    @cached_property
+    def _longest_burst_ns(self) -> int:
+        return max(to_ns(event.duration_s) for _, event in self.select(TaskBurst))
+
     def bias_jump_hz(self, slot: int) -> float:
         """Return by how much the bias of the edge frequencies has jumped up to a slot, Hz."""
         if not self.happenings:
             return 0.0
         jumps = self.select(BiasJump)
-        return float(sum(event.cpu_frequency_hz for time_ns, event in jumps if self.slot_of(time_ns) <= slot))
+        num = bisect_right(jumps, slot, key=lambda jump: self.slot_of(jump.time_ns))
+        return self._jumped_hz[num]
+
+    @cached_property
+    def _jumped_hz(self) -> list[float]:
+        """By how much the bias has jumped after each number of jumps, Hz."""
+        return list(accumulate((float(event.cpu_frequency_hz) for _, event in self.select(BiasJump)), initial=0.0))
 
     def link_changes(self, slot: int) -> list[LinkChange]:
-        """Return the changes of links up to a slot, in order."""
-        return [event for time_ns, event in self.select(LinkChange) if self.slot_of(time_ns) <= slot]
+        """Return what changes up to a slot have made of each link that they concern: one change each."""
+        num = bisect_right(self.select(LinkChange), slot, key=lambda change: self.slot_of(change.time_ns))
+        return list(self._changed_links[num].values())
+
+    @cached_property
+    def _changed_links(self) -> list[dict[str, LinkChange]]:
+        """What has become of links after each number of changes."""
+        found: list[dict[str, LinkChange]] = [{}]
+        for _, change in self.select(LinkChange):
+            before = found[-1].get(change.link)
+            told = {key: value for key, value in change if value is not None}
+            merged = change if before is None else before.model_copy(update=told)
+            found.append({**found[-1], change.link: merged})
+        return found
 
     def next_link_change(self, slot: int) -> int | None:
         """Return the first slot after `slot` from which on a link is different."""
-        later = [self.slot_of(time_ns) for time_ns, _ in self.select(LinkChange)]
-        return min((found for found in later if found > slot), default=None)
+        changes = self.select(LinkChange)
+        num = bisect_right(changes, slot, key=lambda change: self.slot_of(change.time_ns))
+        return self.slot_of(changes[num].time_ns) if num < len(changes) else None
 
 
 def _occurrences(event: TimedEvent, end_ns: int) -> Iterator[Happening]:

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from physical.errors import InputError
+from physical.quantity import Range
 
 _INTEGER_MAX = 2**53
 _NUMBERS = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
@@ -107,7 +108,7 @@ def _scalars(value: Any, loc: Loc, annotations: list[Any], parsed: bool) -> Iter
         models = {found for annotation in annotations for found in _models_in(annotation)}
         for key, item in value.items():
             fields = [m.model_fields[key] for m in models if key in m.model_fields]
-            converted = parsed or any(isinstance(m, BeforeValidator) for field in fields for m in field.metadata)
+            converted = parsed or any(_reads(m) for field in fields for m in field.metadata)
             yield from _scalars(item, (*loc, key), [field.annotation for field in fields], converted)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
@@ -117,11 +118,16 @@ def _scalars(value: Any, loc: Loc, annotations: list[Any], parsed: bool) -> Iter
         yield loc, value, leaves | {"parsed"} if leaves and parsed else leaves
 
 
+def _reads(metadata: Any) -> bool:
+    """Tell whether values are converted before they are validated, such as texts with a unit."""
+    return isinstance(metadata, BeforeValidator) or (isinstance(metadata, Range) and metadata.reads)
+
+
 def _leaves(annotation: Any) -> set[Any]:
     """Collect the types that values of an annotation can have; "parsed" if some are converted first."""
     if get_origin(annotation) is Literal:
         return {str}
-    if isinstance(annotation, BeforeValidator):
+    if _reads(annotation):
         return {"parsed"}
     if isinstance(annotation, type) and not get_args(annotation):
         return {annotation}

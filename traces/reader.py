@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from physical.errors import InputError
 from traces.digest import TableDigest
-from traces.schema import READABLE_VERSIONS, TABLES
-from traces.writer import MANIFEST
+from traces.limits import Extent, check_once
+from traces.manifest import read_manifest
+from traces.part import check_regular, read_part
+from traces.schema import TABLES
 
 
 class Trace:
@@ -25,36 +25,28 @@ class Trace:
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
-        path = self.directory / MANIFEST
-        if not path.is_file():
-            raise InputError(f"is not a run: it has no {MANIFEST}", where=str(directory))
-        try:
-            self.manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            version = self.manifest["schema_version"]
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise InputError(f"is not a manifest: {error!r}", where=str(path)) from error
-        if version not in READABLE_VERSIONS:
-            accepted = ", ".join(map(str, READABLE_VERSIONS))
-            raise InputError(
-                f"{version!r} is another version", where=str(path), key="schema_version", accepted=accepted
-            )
+        self.manifest: dict[str, Any] = read_manifest(self.directory)
 
-    def table(self, name: str) -> pa.Table:
+    def table(self, name: str, extent: Extent | None = None) -> pa.Table:
         """Return a table in the order of its key; a killed run's lacks what its last part would have held.
+
+        extent : of the run, where somebody relies on what the rows say
 
         Raises
         ------
-        InputError : no such table, or a part that cannot be read
+        InputError : no such table, a part that cannot be read, columns that are missing or of another type; with an
+            extent also rows that cannot be
         """
         if name not in TABLES:
             raise InputError(f"there is no table {name!r}", where=str(self.directory), accepted=", ".join(TABLES))
-        parts = []
-        for path in sorted((self.directory / name).glob("part-*.parquet")):
-            try:
-                parts.append(pq.read_table(path, schema=TABLES[name].schema()))
-            except (pa.ArrowException, OSError) as error:
-                raise InputError(f"cannot be read: {str(error).splitlines()[0]}", where=str(path)) from error
-        return in_key_order(parts, name)
+        folder, parts = self.directory / name, []
+        for path in sorted(folder.glob("part-*.parquet")):
+            check_regular(path, self.directory)
+            parts.append(read_part(path, TABLES[name], extent))
+        rows = in_key_order(parts, name)
+        if extent is not None:
+            check_once(rows, TABLES[name], str(folder))
+        return rows
 
     def mismatches(self) -> list[str]:
         """Return the tables whose rows do not have the digest that the manifest gives."""

@@ -211,7 +211,8 @@ DECISIONS = Table(
 own claims, and so are `gap` and the `model` for which it holds ("" if the policy names none).
 
 Frequency, power and bandwidth are empty where the system fixes them, the backlog of flows where nothing waits, and
-where servers do not work with `slices`.
+where servers do not work with `slices`. `objective_predicted` is infinite where what the twin believes has a task that
+can never be sent.
 """
 
 PROMPTS = Table(

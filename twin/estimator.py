@@ -20,6 +20,7 @@ from twin.messages import LOST_NS, ReportCohort, ServerReport
 from twin.snapshot import TwinSnapshot
 
 Floats = NDArray[np.float64]
+_BIAS_DB_MAX = 1000.0  # as many times larger as any two gains are apart; walks go on for ever
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,8 @@ class Belief:
         if not biases.position_m.is_zero:
             x_m = x_m + biases.position_m.at(slot)
         if not biases.channel_gain_db.is_zero:
-            gain = quantize(gain * units.db_to_linear(biases.channel_gain_db.at(slot)))
+            factor = units.db_to_linear(np.clip(biases.channel_gain_db.at(slot), -_BIAS_DB_MAX, _BIAS_DB_MAX))
+            gain = quantize(units.bounded_gain(gain * factor))
         backlog_bytes, flow_cycles = self._backlog_bytes, None
         if self._flow_waits:
             flow_cycles = self._flow_backlog_cycles(states.serving_node)

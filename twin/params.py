@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from physical.delay import Delay
 from physical.params import Params
-from physical.quantity import Seconds, parse
+from physical.quantity import BIAS, Period, Seconds
 
 
 class ConstantBias(Params):
@@ -39,7 +39,7 @@ class TimedBias(Params):
     """A bias that jumps: ``points = [[time_s, value], ...]``; 0 before the first point."""
 
     kind: Literal["timed"] = "timed"
-    points: Annotated[tuple[tuple[Annotated[Seconds, Field(ge=0)], float], ...], Field(min_length=1)]
+    points: Annotated[tuple[tuple[Seconds, float], ...], Field(min_length=1)]
 
 
 BiasParams = Annotated[ConstantBias | PerVehicleBias | RandomWalkBias | TimedBias, Field(discriminator="kind")]
@@ -47,23 +47,22 @@ ServerBiasParams = Annotated[ConstantBias | RandomWalkBias | TimedBias, Field(di
 
 
 def _in_unit(unit: str) -> BeforeValidator:
-    """Let the numbers of a bias be quantities in `unit`, and a bare number a constant bias."""
+    """Let the numbers of a bias be quantities in `unit` and its range, and a bare number a constant bias."""
+    read = BIAS[unit].read
 
     def convert(value: Any) -> Any:
         if isinstance(value, (int, float, str)) and not isinstance(value, bool):
-            return {"kind": "constant", "value": parse(value, unit)}
+            return {"kind": "constant", "value": read(value)}
         if not isinstance(value, dict):
             return value
         numbers: dict[str, Any] = {
-            key: parse(item, unit) for key, item in value.items() if key in {"value", "mean", "std", "start"}
+            key: read(item) for key, item in value.items() if key in {"value", "mean", "std", "start", "step_std"}
         }
-        if "step_std" in value:
-            numbers["step_std"] = parse(value["step_std"], unit)
         if isinstance(value.get("values"), list | tuple):
-            numbers["values"] = tuple(parse(item, unit) for item in value["values"])
+            numbers["values"] = tuple(read(item) for item in value["values"])
         if isinstance(value.get("points"), list | tuple):
             numbers["points"] = tuple(
-                (point[0], parse(point[1], unit)) if isinstance(point, list | tuple) and len(point) == 2 else point
+                (point[0], read(point[1])) if isinstance(point, list | tuple) and len(point) == 2 else point
                 for point in value["points"]
             )
         return {**value, **numbers}
@@ -71,24 +70,38 @@ def _in_unit(unit: str) -> BeforeValidator:
     return BeforeValidator(convert)
 
 
+def _shown(unit: str) -> Any:
+    """Show unit and range of a bias's numbers in its JSON schema."""
+    told = BIAS[unit]
+    return Field(json_schema_extra={"unit": unit, "minimum": told.low, "maximum": told.high})
+
+
+HertzBias = Annotated[BiasParams, _in_unit("Hz"), _shown("Hz")]
+BytesBias = Annotated[BiasParams, _in_unit("B"), _shown("B")]
+MetresBias = Annotated[BiasParams, _in_unit("m"), _shown("m")]
+DecibelsBias = Annotated[BiasParams, _in_unit("dB"), _shown("dB")]
+CyclesBias = Annotated[BiasParams, _in_unit("cycles"), _shown("cycles")]
+ServerBytesBias = Annotated[ServerBiasParams, _in_unit("B"), _shown("B")]
+
+
 class Bias(Params):
     """What separates the twin from its physical counterpart.
 
     cpu_frequency_hz : true minus allocated edge frequency of every flow (Delta f_est of eq. 8)
-    task_size_bytes, position_m, channel_gain_db : added to the estimates
+    task_size_bytes, position_m (along x), channel_gain_db : added to the estimates
     cpu_backlog_cycles, uplink_backlog_bytes : added to the estimates of what waits at every vehicle, which stay >= 0
     server_backlog_bytes : added to the estimated backlog of every task class, which stays >= 0; the backlog of the
         single flows is scaled with that of their class
     known : the policy is told the frequency bias, as the paper's problem P2 is
     """
 
-    cpu_frequency_hz: Annotated[BiasParams, _in_unit("Hz")] = ConstantBias()
-    task_size_bytes: Annotated[BiasParams, _in_unit("B")] = ConstantBias()
-    position_m: Annotated[BiasParams, _in_unit("m")] = ConstantBias()
-    channel_gain_db: Annotated[BiasParams, _in_unit("dB")] = ConstantBias()
-    cpu_backlog_cycles: Annotated[BiasParams, _in_unit("cycles")] = ConstantBias()
-    uplink_backlog_bytes: Annotated[BiasParams, _in_unit("B")] = ConstantBias()
-    server_backlog_bytes: Annotated[ServerBiasParams, _in_unit("B")] = ConstantBias()
+    cpu_frequency_hz: HertzBias = ConstantBias()
+    task_size_bytes: BytesBias = ConstantBias()
+    position_m: MetresBias = ConstantBias()
+    channel_gain_db: DecibelsBias = ConstantBias()
+    cpu_backlog_cycles: CyclesBias = ConstantBias()
+    uplink_backlog_bytes: BytesBias = ConstantBias()
+    server_backlog_bytes: ServerBytesBias = ConstantBias()
     known: bool = True
 
 
@@ -100,7 +113,7 @@ class DecisionTime(Params):
     """
 
     latency: Literal["zero", "measured"] | Delay = "zero"
-    deadline_s: Annotated[Seconds, Field(gt=0)] | None = None
+    deadline_s: Period | None = None
 
 
 class Command(Params):
@@ -111,7 +124,7 @@ class Command(Params):
     """
 
     missing: Literal["previous", "local", "wait"] = "previous"
-    patience_s: Annotated[Seconds, Field(ge=0)] = 0.05
+    patience_s: Seconds = 0.05
 
 
 class Twin(Params):
@@ -122,7 +135,7 @@ class Twin(Params):
     """
 
     estimator: Literal["hold", "predict"] = "hold"
-    sync_window_s: Annotated[Seconds, Field(ge=0)] = 0.02
+    sync_window_s: Seconds = 0.02
     bias: Bias = Bias()
     decision: DecisionTime = DecisionTime()
     command: Command = Command()

@@ -9,7 +9,9 @@ from array_api_compat import device, to_device
 
 from physical.model.arrays import Array, namespace
 from physical.model.bessel import bessel_j0
-from physical.model.units import SPEED_OF_LIGHT_MPS, db_to_linear
+from physical.model.units import SPEED_OF_LIGHT_MPS, bounded_gain, db_to_linear
+
+_LOSS_DB_MAX = 300.0
 
 
 def path_loss_db(distance_m: Array, intercept_db: float = 128.1, slope_db: float = 37.6) -> Array:
@@ -148,7 +150,7 @@ def gauss_markov(previous: Array, correlation: Array, innovation: Array) -> Arra
 
 
 def large_scale_gain(path_loss_db: Array, shadowing_db: Array) -> Array:
-    """Return the gain of path loss and shadowing: ``h = 10^(-(PL + X) / 10)``.
+    """Return the gain of path loss and shadowing: ``h = 10^(-(PL + X) / 10)``, the loss being -300 to 300 dB.
 
     Parameters
     ----------
@@ -161,10 +163,11 @@ def large_scale_gain(path_loss_db: Array, shadowing_db: Array) -> Array:
 
     **Source** paper 'dtecn', h in eq. 3. The paper multiplies |s|^2 by decibels; the linear gain is what it must mean.
 
-    >>> large_scale_gain(90.0, 10.0)
-    1e-10
+    >>> float(large_scale_gain(90.0, 10.0)), float(large_scale_gain(500.0, 10.0))
+    (1e-10, 1e-30)
     """
-    return db_to_linear(-(path_loss_db + shadowing_db))
+    loss_db = path_loss_db + shadowing_db
+    return db_to_linear(-namespace(loss_db).clip(loss_db, -_LOSS_DB_MAX, _LOSS_DB_MAX))
 
 
 def fading_power(real: Array, imaginary: Array) -> Array:
@@ -188,7 +191,7 @@ def fading_power(real: Array, imaginary: Array) -> Array:
 
 
 def channel_gain(large_scale_gain: Array, fading_power: Array) -> Array:
-    """Return the channel gain: ``g = |s|^2 h``.
+    """Return the channel gain: ``g = |s|^2 h``, within the bounds of `bounded_gain`.
 
     Parameters
     ----------
@@ -201,10 +204,10 @@ def channel_gain(large_scale_gain: Array, fading_power: Array) -> Array:
 
     **Source** paper 'dtecn', eq. 3.
 
-    >>> channel_gain(1e-10, 2.0)
+    >>> float(channel_gain(1e-10, 2.0))
     2e-10
     """
-    return large_scale_gain * fading_power
+    return bounded_gain(large_scale_gain * fading_power)
 
 
 def predicted_gain(large_scale_gain: Array, channel_gain: Array, correlation: Array) -> Array:
@@ -222,7 +225,8 @@ def predicted_gain(large_scale_gain: Array, channel_gain: Array, correlation: Ar
 
     **Source** follows from eqs. 3-4 of paper 'dtecn', which predicts nothing itself.
 
-    >>> predicted_gain(1.0, 3.0, 0.5)
+    >>> float(predicted_gain(1.0, 3.0, 0.5))
     1.5
     """
-    return large_scale_gain + correlation * correlation * (channel_gain - large_scale_gain)
+    # Rounding makes a deep fade of a vehicle at rest zero.
+    return bounded_gain(large_scale_gain + correlation * correlation * (channel_gain - large_scale_gain))

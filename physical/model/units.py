@@ -6,6 +6,28 @@ from physical.model.arrays import Array, namespace
 
 SPEED_OF_LIGHT_MPS = 3e8  # Table I of 'dtecn' rounds it
 BITS_PER_BYTE = 8
+GAIN_MIN, GAIN_MAX = 1e-36, 1e36
+"""Bounds of channel gains: single precision holds them, and no gain is zero or infinite."""
+
+
+def bounded_gain(gain: Array) -> Array:
+    """Return a channel gain between 1e-36 and 1e36, beyond which no link is or matters: ``min(max(g, 1e-36), 1e36)``.
+
+    Parameters
+    ----------
+    gain : [...], linear power ratio, no unit
+
+    Returns
+    -------
+    [...], linear power ratio, no unit, > 0
+
+    **Source** none: what single precision holds. Decibels of a gain, and of an error of one, are then finite.
+
+    >>> import numpy as np
+    >>> bounded_gain(np.array([0.0, 1e-10, np.inf])).tolist()
+    [1e-36, 1e-10, 1e+36]
+    """
+    return namespace(gain).clip(gain, GAIN_MIN, GAIN_MAX)
 
 
 def db_to_linear(db: Array) -> Array:

@@ -87,13 +87,15 @@ class Resource(ABC):
                 done.append(self._leave(leaving))
         return NO_ROWS if not done else done[0] if len(done) == 1 else np.concatenate(done)
 
-    def _take_due(self, now: int) -> _Due:
-        """Take the rows that come by `now` from those that will."""
+    def _take_due(self, now: int) -> _Due | None:
+        """Take the rows that come by `now` from those that will; None if those that would have come are gone."""
         ready = getattr(self._columns, self._use.ready)[self._coming]
         is_due = ready <= now
         rows, at = self._coming[is_due], ready[is_due]
         self._coming = self._coming[~is_due]
         self._first_ready = int(ready[~is_due].min(initial=NEVER))
+        if not rows.size:
+            return None
         vehicle = self._columns.vehicle[rows].astype(np.int64)
         order = np.lexsort((rows, at, vehicle))
         return _Due(rows[order], vehicle[order], at[order])

@@ -62,7 +62,8 @@ def _delay_s(tasks: Tasks, ratio: Floats, speed_hz: Floats) -> Floats:
     busy = ratio > 0.0
     edge_s = np.where(busy, ratio * tasks.work_cycles / np.where(busy, speed_hz, 1.0), 0.0)
     local_s = (1.0 - ratio) * tasks.local_s
-    remote_s = tasks.fixed_upload_s + ratio * tasks.ratio_upload_s + edge_s
+    upload_s = np.where(busy, tasks.ratio_upload_s, 0.0)  # infinite without a rate
+    remote_s = tasks.fixed_upload_s + ratio * upload_s + edge_s
     return np.maximum(local_s, remote_s) if tasks.parallel else local_s + remote_s
 
 

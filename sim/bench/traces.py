@@ -121,7 +121,7 @@ def _cost(scenario: Scenario, writer: TraceWriter) -> _Cost:
     policy = GuardedPolicy(make(_POLICY), make(scenario.policy.fallback))
     world = World(scenario, policy, streams, writer, lambda _: None)
     policy.reset(world.system, streams.policy_seed())
-    writer.open({})
+    writer.open({"scenario": scenario.model_dump(mode="json"), "policy": _POLICY, "seed": _SEED})
     gc.collect()
     gc.disable()  # as good as off in `run`, too
     try:

@@ -1,4 +1,7 @@
-"""The command line. Exit codes: 0; 1 the answer is no; 2 bad input; 70 a fault of ours; 130 interrupted.
+"""The command line.
+
+Exit codes: 0; 1 the answer is no; 2 bad input, or no place for the output; 70 a fault of ours; 129, 130, 143 ended by
+SIGHUP, Ctrl-C, SIGTERM; 141 nobody reads the output.
 
 A command's module is imported when the command is called, and what it needs inside the command: ``twin --help`` and
 short runs are quick.
@@ -20,15 +23,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from physical.errors import InputError, expected
-from sim.cli import hints
+from sim import stopping
+from sim.cli import hints, output
 from sim.cli.commands import COMMANDS, PANELS
 from sim.cli.help import Command, Group, examples
+from sim.printable import printable
 
 if TYPE_CHECKING:
     from sim.scenario import Scenario
 
-BAD_INPUT, INTERNAL, INTERRUPTED, BROKEN_PIPE = 2, 70, 130, 141
+BAD_INPUT, INTERNAL, BROKEN_PIPE = 2, 70, 141
 TRACEBACK = "VECTWIN_TRACEBACK"
+_LINE_MAX = 2_000
 
 
 class Commands(Group):
@@ -59,7 +65,7 @@ class Commands(Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            return complain("interrupted", INTERRUPTED)
+            return interrupted()
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's signature
         """Write the commands by panel, without importing them."""
@@ -116,21 +122,44 @@ def main(arguments: Sequence[str] | None = None) -> None:
     atexit.register(gc.freeze)  # nor at the end, when the process gives everything back
     # Pydantic looks for plug-ins in every package that is installed.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
-    hints.begin(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(_guarded(arguments))
+    words = sys.argv[1:] if arguments is None else arguments
+    hints.begin(words)
+    with output.streams(), stopping.as_interrupts():
+        try:
+            code = _ended(_guarded(words))
+        except KeyboardInterrupt:  # while the last words were said
+            code = stopping.exit_code()
+    sys.exit(code)
 
 
-def _guarded(arguments: Sequence[str] | None) -> int:
+def _ended(code: int) -> int:
+    """Write what waits; return the exit code, if nothing is lost."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        output.abandon()
+        return code or BROKEN_PIPE
+    except output.Unwritable as error:
+        output.abandon()
+        return code or complain(str(error), BAD_INPUT)
+    return code
+
+
+def _guarded(words: Sequence[str]) -> int:
     """Return the exit code; whatever went wrong has become one line on stderr."""
     try:
-        code = app(args=arguments, prog_name="twin", standalone_mode=False)
+        output.check_words(words)
+        code = app(args=words, prog_name="twin", standalone_mode=False)
         sys.stdout.flush()
+    except output.Unwritable as error:
+        output.abandon()
+        return complain(str(error), BAD_INPUT)
     except InputError as error:
         if error.__cause__ is not None:  # what a policy's own code raised, for example
             _trace(error)
         return complain(str(error), BAD_INPUT)
     except KeyboardInterrupt:
-        return complain("interrupted", INTERRUPTED)
+        return interrupted()
     except BrokenPipeError:
         return _abandon_stdout()
     except SystemExit as error:
@@ -175,14 +204,22 @@ def _trace(error: BaseException) -> None:
 
 def complain(text: str, code: int) -> int:
     """Print one line on stderr, and to a person what comes next; return the exit code."""
-    typer.echo("twin: " + " ".join(text.split()), err=True)
-    hints.after_failure(text, code, interrupted=INTERRUPTED, internal=INTERNAL)
+    line = printable(" ".join(text.split()))
+    if len(line) > _LINE_MAX:  # a value of thousands of signs; what is accepted stands at the end
+        line = f"{line[: _LINE_MAX // 2]} ... {line[-_LINE_MAX // 2 :]}"
+    typer.echo(f"twin: {line}", err=True)
+    hints.after_failure(text, code, internal=INTERNAL)
     return code
 
 
+def interrupted(text: str = "interrupted") -> int:
+    """Print the one line of a command that a signal has ended; return the exit code."""
+    return complain(text, stopping.exit_code())
+
+
 def _abandon_stdout() -> int:
-    """Let nobody write to a pipe that nobody reads, not even Python when it exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Let nobody write to a pipe that nobody reads."""
+    output.abandon()
     return BROKEN_PIPE
 
 
@@ -253,7 +290,7 @@ def load(
 
     scenario = _load(source, settings, slots, duration)
     for warning in warnings(scenario):
-        typer.echo(f"twin: warning: {warning}", err=True)
+        typer.echo(printable(f"twin: warning: {warning}"), err=True)
     return scenario
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sim.cli import output
 from sim.cli.app import Json, Settings, group, load, print_json
 from sim.cli.help import examples
 from sim.digits import counted
@@ -52,6 +53,7 @@ def _build(
     num_slot = min(cases.num_slot_for(count, every), chosen.time.num_slot)
     with show.progress(num_slot, shown=not as_json and sys.stderr.isatty()) as progress:
         cases.build(chosen, policy, seed, count, every, out, name=scenario, progress=progress)
+    output.results_in(out)
     summary = _summary(open_cases(out))
     if as_json:
         print_json(summary)

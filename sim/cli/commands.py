@@ -41,6 +41,7 @@ PANELS = {
         "report": Entry("sim.cli.share:_report", "Write one page about runs, a comparison or a sweep."),
         "scenarios": Entry("sim.cli.look:_scenarios", "List the built-in scenarios."),
         "policies": Entry("sim.cli.look:_policies", "List the policies, or which of them fit a scenario."),
+        "keys": Entry("sim.cli.keys:_keys", "List what a scenario may say: keys, units, ranges."),
         "check": Entry("sim.cli.look:_check", "Validate a scenario; verify a trace, case set or import."),
     },
 }

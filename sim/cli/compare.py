@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from physical.errors import InputError
-from sim.cli import hints
-from sim.cli.app import INTERRUPTED, Json, Settings, app, complain, load, print_json
+from sim.cli import hints, output
+from sim.cli.app import Json, Settings, app, interrupted, load, print_json
 from sim.cli.help import examples
 
 if TYPE_CHECKING:
@@ -114,7 +114,8 @@ def _compare(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        return complain(f"interrupted; finished runs are kept, the same command goes on: {directory}", INTERRUPTED)
+        return interrupted(f"interrupted; finished runs are kept, the same command goes on: {directory}")
+    output.results_in(directory)
     if as_json:
         print_json({**comparison.to_dict(), "directory": str(directory), "runs_reused": comparison.num_reused})
     else:
@@ -187,7 +188,8 @@ def _sweep(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        return complain(f"interrupted; finished runs are kept, the same command goes on: {directory}", INTERRUPTED)
+        return interrupted(f"interrupted; finished runs are kept, the same command goes on: {directory}")
+    output.results_in(directory)
     if as_json:
         reused = sum(point.comparison.num_reused for point in found)
         print_json({"points": sweeping.to_dict(found), "directory": str(directory), "runs_reused": reused})

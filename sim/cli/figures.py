@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sim.cli.app import INTERRUPTED, Json, app, complain, print_json
+from sim.cli import output
+from sim.cli.app import Json, app, interrupted, print_json
 from sim.cli.help import examples
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def _figures(
                 plan, modes, numbers, out, command=command, num_worker=workers, fresh=fresh, progress=progress
             )
     except KeyboardInterrupt:
-        return complain(f"interrupted; finished runs are kept, the same command goes on: {out}", INTERRUPTED)
+        return interrupted(f"interrupted; finished runs are kept, the same command goes on: {out}")
+    output.results_in(out)
     if as_json:
         print_json({**produced.to_dict(), "directory": str(out)})
     else:

@@ -61,26 +61,27 @@ def tell(steps: Sequence[Step], *, before: str = "") -> None:
     from rich.text import Text
 
     from sim import show
+    from sim.printable import printable
 
     _Told.already = True
     output, width = show.console(stderr=True), max(len(step.what_for) for step in steps)
     for index, (what_for, words) in enumerate(steps):
         lead = "next:" if index == 0 else "     "
         command = before + shlex.join([*_program(), *map(str, words)])
-        output.print(Text(f"{lead} {what_for:{width}}  {command}", style="dim"), soft_wrap=True)
+        output.print(Text(f"{lead} {what_for:{width}}  {printable(command)}", style="dim"), soft_wrap=True)
 
 
-def after_failure(text: str, code: int, *, interrupted: int, internal: int) -> None:
+def after_failure(text: str, code: int, *, internal: int) -> None:
     """Tell what comes after a failure, where its message does not tell it.
 
     text : the message
     code : the exit code
-    interrupted, internal : codes of these kinds
+    internal : the code of a fault of ours; above 128 are signals
     """
     words = list(_Told.words)
     if code == internal:
         tell([Step("where it went wrong", words)], before="VECTWIN_TRACEBACK=1 ")
-    elif code == interrupted:
+    elif code > 128:
         tell(_going_on(words))
     elif "--help" not in text and "pip install" not in text:
         tell(_after_bad_input(words, text))

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from physical.errors import InputError
+from sim.cli import output
 from sim.cli.app import Json, group, print_json
 from sim.cli.help import examples
+from sim.printable import printable
 
 imports = group(
     "import",
@@ -164,11 +166,12 @@ def _import_file(
 
     column_map = parse_map(mapped or ())
     trace = import_file(kind, file, out, column_map, licence=licence, **told)
+    output.results_in(out)
     warnings = imported.doubts(trace, column_map)
     if isinstance(trace, MobilityTrace) and (jump := jump_of(trace)):
         warnings.append(jump)
     for warning in warnings:
-        typer.echo(f"twin: warning: {file}: {warning}", err=True)
+        typer.echo(printable(f"twin: warning: {file}: {warning}"), err=True)
     if as_json:
         print_json({"file": str(out), **trace.summary()})
         return

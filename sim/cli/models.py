@@ -12,8 +12,10 @@ from typing import Annotated
 import typer
 
 from physical.errors import InputError
-from sim.cli.app import INTERRUPTED, Json, complain, group, print_json
+from sim.cli import output
+from sim.cli.app import Json, group, interrupted, print_json
 from sim.cli.help import examples
+from sim.printable import printable
 
 models = group(
     "models", "List, verify and train the language models of the policy llm.", "twin models list", "twin models verify"
@@ -91,11 +93,12 @@ def _train(
     try:
         manifest = train.train(recipe, out, resume=resume, progress=progress)
     except KeyboardInterrupt:
-        return complain(f"stopped; the checkpoint is beside {out}, go on with --resume", INTERRUPTED)
+        return interrupted(f"stopped; the checkpoint is beside {out}, go on with --resume")
+    output.results_in(out)
     if as_json:
         print_json(manifest.model_dump(mode="json"))
     else:
-        typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB, SHA-256 {manifest.sha256}")
+        typer.echo(printable(f"{out}: {out.stat().st_size / 1e6:.1f} MB, SHA-256 {manifest.sha256}"))
     return 0
 
 

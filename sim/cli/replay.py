@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from physical.errors import InputError
-from sim.cli import hints
-from sim.cli.app import BY_PATH, INTERRUPTED, Json, app, complain, print_json
+from sim.cli import hints, output
+from sim.cli.app import BY_PATH, Json, app, interrupted, print_json
 from sim.cli.help import examples
 from sim.cli.hints import Step
 
@@ -55,7 +55,7 @@ def _replay(
     with show.progress(_num_slot(run), shown=hints.is_shown(silent=as_json or quiet)) as progress:
         found = replay.verify(run, progress)
     if found.result.status == "interrupted":
-        return complain("interrupted", INTERRUPTED)
+        return interrupted()
     difference = found.difference
     if as_json:
         place = None if difference is None else vars(difference)
@@ -130,6 +130,7 @@ def _present(
 
     out, command = kept
     original = recorded.trace.manifest.get("summary", {})
+    output.results_in(out)
     if as_json:
         trace = None if out is None else str(out)
         print_json({**result.summary, "trace": trace, "status": result.status, "original": original})
@@ -137,7 +138,7 @@ def _present(
         before = recorded.policy if policy != recorded.policy else f"{policy} (recorded)"
         show.side_by_side({before: original, policy: result.summary}, f"{recorded.trace.directory}", out)
     if result.status == "interrupted":
-        return complain(f"interrupted after {result.summary['slots']} slots", INTERRUPTED)
+        return interrupted(f"interrupted after {result.summary['slots']} slots")
     if out is None:
         hints.tell([_keeping("keep it", command)])
     else:

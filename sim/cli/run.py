@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 
 from physical.errors import InputError
-from sim.cli import hints
-from sim.cli.app import BY_PATH, INTERRUPTED, Json, Settings, app, complain, load, print_json
+from sim.cli import hints, output
+from sim.cli.app import BY_PATH, Json, Settings, app, interrupted, load, print_json
 from sim.cli.help import examples
+from sim.printable import printable
 
 
 @app.command(
@@ -71,17 +72,18 @@ def _run(
     except OSError as error:
         place = str(error.filename or directory)
         raise InputError(f"cannot be used: {error.strerror or error}", where=place) from error
+    output.results_in(directory)
     if as_json:
         print_json({**result.summary, "trace": str(directory), "status": result.status})
     else:
         show.summary(result.summary, f"{scenario}, policy {name}, seed {seed}", directory, chosen.readings())
     if fallbacks := result.summary["fallbacks"]:
         told = f"{fallbacks} of {result.summary['decisions']} decisions were taken by the fallback"
-        typer.echo(f"twin: warning: {told}; the first, {result.summary['fallback_first']}", err=True)
+        typer.echo(printable(f"twin: warning: {told}; the first, {result.summary['fallback_first']}"), err=True)
     code = 0
     if result.status == "interrupted":
         done = result.summary["slots"]
-        code = complain(f"interrupted after {done} of {chosen.time.num_slot} slots; trace: {directory}", INTERRUPTED)
+        code = interrupted(f"interrupted after {done} of {chosen.time.num_slot} slots; trace: {directory}")
     is_whole = slots is None and duration is None
     changes = hints.set_words(settings, None if is_whole else chosen.time.num_slot)
     hints.tell(hints.after_run(directory, chosen, scenario, name, changes))

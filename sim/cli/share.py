@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from physical.errors import InputError
+from sim.cli import output
 from sim.cli.app import Json, app, print_json
 from sim.cli.help import examples
+from sim.printable import printable
 
 _FORMATS = ("perfetto", "csv")
 
@@ -56,10 +58,11 @@ def _report(
     file = default_out(runs) if out is None else out
     with show.spinner("writing the report", shown=not as_json and sys.stderr.isatty()):
         size = write_report(runs, file, maps)
+    output.results_in(file)
     if as_json:
         print_json({"report": str(file), "bytes": size, "runs": [str(run) for run in runs]})
     else:
-        typer.echo(f"{file}: {size / 1e6:.1f} MB")
+        typer.echo(printable(f"{file}: {size / 1e6:.1f} MB"))
 
 
 @app.command(
@@ -117,6 +120,7 @@ def _export_csv(run: Path, out: Path, tables: str | None, *, as_json: bool) -> N
     shown = not as_json and sys.stderr.isatty()
     with show.progress(len(chosen) or len(TABLES), shown=shown, what="tables") as progress:
         rows = write_csv(Trace(run), out, chosen, progress)
+    output.results_in(out)
     if as_json:
         print_json({"export": str(out), "rows": rows})
     else:
@@ -133,6 +137,7 @@ def _export_perfetto(run: Path, out: Path, between: tuple[float | None, float | 
     with show.progress(export.num_stage, shown=not as_json and sys.stderr.isatty(), what="stages") as progress:
         num = write_perfetto(export, out, progress)
     size = out.stat().st_size
+    output.results_in(out)
     if as_json:
         print_json({"export": str(out), "events": num, "bytes": size})
     else:

@@ -10,7 +10,8 @@ import typer
 
 from physical.errors import InputError
 from policies.extras import needs
-from sim.cli.app import INTERRUPTED, Json, Settings, app, complain, load, print_json
+from sim.cli import output
+from sim.cli.app import Json, Settings, app, interrupted, load, print_json
 from sim.cli.help import examples
 
 
@@ -57,7 +58,8 @@ def _train(
     try:
         manifest = training.train(job, out, resume=resume, progress=progress)
     except KeyboardInterrupt:
-        return complain(f"interrupted; the same command with --resume goes on: {out}", INTERRUPTED)
+        return interrupted(f"interrupted; the same command with --resume goes on: {out}")
+    output.results_in(out)
     if as_json:
         print_json({**manifest.model_dump(), "file": str(out)})
     else:

@@ -236,6 +236,7 @@ class TraceEvents:
         tasks = self.table("tasks")
         columns = {name: tasks.column(name).to_numpy().tolist() for name in ("slot", "vehicle", "task_class")}
         size, ratio = (tasks.column(name).to_numpy().tolist() for name in ("size_bytes", "offloading_ratio"))
+        size = [f"{value:g}" if math.isfinite(value) else "null" for value in size]
         outcomes = tasks.column("outcome").cast(pa.string())
         spelled = {text: json.dumps(text) for text in outcomes.unique().to_pylist()}
         outcome = [spelled[text] for text in outcomes.to_pylist()]
@@ -249,7 +250,7 @@ class TraceEvents:
             chunk = {name: values[begin : begin + _CHUNK_EVENTS].tolist() for name, values in self._slices.items()}
             for row, kind, ts, end, cut, pid, tid, place, left in zip(*(chunk[key] for key in _KEYS), strict=True):
                 slot, vehicle, task_class = (columns[key][row] for key in ("slot", "vehicle", "task_class"))
-                more = f',"size_bytes":{size[row]:g},"offloading_ratio":{_or_null(ratio[row])}' if not place else ""
+                more = f',"size_bytes":{size[row]},"offloading_ratio":{_or_null(ratio[row])}' if not place else ""
                 more += ',"cut_short":true' if cut else ""
                 yield (
                     f'{{"ph":"X","cat":"task","name":{names[kind]}{classes[task_class]},"pid":{pid},"tid":{tid},'
@@ -266,7 +267,7 @@ _KEYS = ("row", "kind", "begin", "end", "cut", "pid", "tid", "place", "left")
 
 
 def _or_null(value: float) -> str:
-    return "null" if math.isnan(value) else repr(value)
+    return repr(value) if math.isfinite(value) else "null"
 
 
 def _counter(name: str, time_ns: int, values: dict[str, float]) -> str:

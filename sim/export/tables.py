@@ -24,6 +24,9 @@ from traces.schema import TABLES
 UNITS = "units.csv"
 _PER_CLASS = {"backlog_bytes", "arrived_bytes", "service_bytes", "estimated_backlog_bytes"}
 """Lists over task classes alone: they become a column per class; longer ones stay one column, as JSON lists."""
+_FORMULA = "^([=+\\-@\uff1d\uff0b\uff0d\uff20\t\r\n'])"
+"""How a text begins that a spreadsheet runs: with one of these signs, also as East Asian keyboards write them. Numbers
+are no texts. A text that begins with an apostrophe gets one, too: without the first one, texts are as they were."""
 _BATCH_ROWS = 50_000
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time of a ZIP entry: equal contents give equal bytes
 
@@ -32,6 +35,8 @@ def write_csv(
     trace: Trace, out: Path, tables: Sequence[str] = (), progress: Callable[[int], None] = lambda _: None
 ) -> dict[str, int]:
     """Write tables of a run; return their numbers of rows.
+
+    Texts that begin like a formula get an apostrophe in front, see `_FORMULA`.
 
     out : directory, or a file that ends in ``.zip``
     tables : by default all that have rows
@@ -115,11 +120,16 @@ def _flat(rows: pa.Table, width: dict[str, int]) -> pa.Table:
                 columns[f"{field.name}[{index}]"] = pa.array(one, type=field.type.value_type)
         elif pa.types.is_list(field.type):
             columns[field.name] = pa.array([_spell(items) for items in column.to_pylist()], type=pa.string())
-        elif pa.types.is_dictionary(field.type):
-            columns[field.name] = column.cast(field.type.value_type)
+        elif pa.types.is_dictionary(field.type) or pa.types.is_string(field.type):
+            columns[field.name] = _harmless(column.cast(pa.string()))
         else:
             columns[field.name] = column
     return pa.table(columns)
+
+
+def _harmless(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return texts with an apostrophe before those that a spreadsheet would take for formulas, or for quoted ones."""
+    return pa.compute.replace_substring_regex(texts, pattern=_FORMULA, replacement=r"'\1")
 
 
 def _spell(items: list[float] | None) -> str | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from physical.errors import InputError
-from physical.seed import whole_seeds
+from physical.seed import STORED_MAX, whole_seeds
 
 if TYPE_CHECKING:
     from sim.figures.measure import Measured
@@ -109,7 +109,7 @@ def produce(
     from sim.figures import drawing, page
     from sim.figures.measure import measure, write_runs
 
-    seeds = whole_seeds(seeds, where="figures")
+    seeds = whole_seeds(seeds, where="figures", most=STORED_MAX)
     measured = measure(plan, modes, seeds, directory, num_worker=num_worker, fresh=fresh, progress=progress)
     judged = page.judge_all(measured)
     files = []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from physical.errors import InputError
 from sim.evaluation import HEADLINE, Comparison
 from sim.figures.drawing import COLUMN_INCH, DPI, LOOKS, STYLE, require
+from sim.printable import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,19 +54,20 @@ def draw_comparison(comparison: Comparison, title: str, path: Path) -> None:
 
     order = sorted(comparison.policies, key=lambda policy: comparison.means[policy][HEADLINE].mean)
     height = 2 * (_ROW_INCH * len(order) + _FRAME_INCH)
-    with mpl.rc_context(rc=STYLE):
+    with mpl.rc_context(rc=STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # of a name in another script: the font has a box for it
         page = Figure(figsize=(2 * COLUMN_INCH, height), layout="constrained")
         axes = page.subplots(2, 2, sharey=True)
         for (metric, label, factor), one in zip(_PANELS, axes.ravel(), strict=True):
             _draw_panel(comparison, order, metric, factor, one)
             one.set_xlabel(label)
         for one in axes[:, 0]:
-            one.set_yticks(range(len(order)), order, parse_math=False)
+            one.set_yticks(range(len(order)), [printable(name) for name in order], parse_math=False)
         axes[0, 0].set_ylim(len(order) - 0.5, -0.5)
         num = len(comparison.seeds)
         seeds = f"{num} seeds, 95 % intervals" if num > 1 else "1 seed, no intervals"
         hollow = "; hollow: unstable" if any(map(comparison.is_unstable, order)) else ""
-        page.suptitle(f"{title}: {seeds}{hollow}; the best on top", fontsize=7.5, parse_math=False)
+        page.suptitle(printable(f"{title}: {seeds}{hollow}; the best on top"), fontsize=7.5, parse_math=False)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             page.savefig(path, dpi=DPI, metadata={".svg": {"Date": None}, ".png": {"Software": None}}.get(path.suffix))

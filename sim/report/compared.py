@@ -172,7 +172,7 @@ def energy_card(comparison: Comparison) -> str:
         [],
         max((row["energy_j_mean"].mean for row in comparison.means.values() if "energy_j_mean" in row), default=0.0),
     )
-    if not longest > 0:
+    if not longest > 0 or any(key not in row for row in comparison.means.values() for key in ENERGIES):
         return ""
     for policy in ranked(comparison):
         row = comparison.means[policy]

@@ -79,7 +79,7 @@ def _subtitle(runs: Sequence[ReportedRun]) -> str:
         return f"{len(runs)} runs on one clock{told}; differences are to {runs[0].name}"
     (run,) = runs
     stable = {True: "stable", False: "unstable", None: "too short to tell whether it is stable"}[
-        run.summary()["stable"]
+        run.summary().get("stable")
     ]
     return f"{run.name}; {length(run)}; {run.recorded.status}, {stable}"
 

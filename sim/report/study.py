@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
 
 from physical.errors import InputError
 from policies.by_path import reference
@@ -17,7 +13,9 @@ from policies.registry import make, names
 from sim.digits import counted
 from sim.evaluation import HEADLINE, Comparison, evaluate
 from sim.jobs import Finished
+from sim.replay import recorded_scenario
 from sim.report.runs import ReportedRun
+from sim.report.studyfile import PointFile, read_points
 from sim.scenario import Scenario
 from sim.simulation import run
 from sim.store import FOLDER, is_begun, read_row
@@ -74,25 +72,7 @@ def open_study(directory: Path) -> Study:
     """
     files = [directory / name for name in FILES if (directory / name).is_file()]
     file = max(files, key=lambda one: one.stat().st_mtime_ns)
-    try:
-        told = json.loads(file.read_text("utf-8"))
-        points = [_point(one, directory) for one in (told if isinstance(told, list) else [told])]
-    except InputError:
-        raise
-    except ValidationError as error:
-        first = error.errors()[0]
-        words = f"{'.'.join(map(str, ('scenario', *first['loc'])))}: {first['msg']}"
-        raise _unreadable(words, file) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _unreadable(f"{type(error).__name__}: {error}", file) from None
-    if not points or (len(points) > 1 and not all(point.values for point in points)):
-        raise _unreadable("no points of a grid", file)
-    return Study(directory, points)
-
-
-def _unreadable(why: str, file: Path) -> InputError:
-    accepted = "what this version of twin compare and sweep writes"
-    return InputError(f"cannot be read as a comparison ({why})", where=str(file), accepted=accepted)
+    return Study(directory, [_point(told, directory, file) for told in read_points(file)])
 
 
 def is_unfinished(directory: Path) -> bool:
@@ -100,15 +80,11 @@ def is_unfinished(directory: Path) -> bool:
     return not is_study(directory) and is_begun(directory)
 
 
-def _point(told: dict[str, Any], directory: Path) -> StudiedPoint:
-    scenario = Scenario.model_validate(told["scenario"])
-    seeds = tuple(told["seeds"])
-    if not seeds or not told["policies"]:
-        raise ValueError("nothing was compared")
+def _point(told: PointFile, directory: Path, file: Path) -> StudiedPoint:
+    scenario = recorded_scenario(told.scenario, str(file))
     runs: dict[str, list[Finished]] = {}
-    for policy in told["policies"]:
-        keys = [str(key) for _, key in zip(seeds, told["results"][policy], strict=True)]
-        found = [read_row(directory / FOLDER / f"{key}.parquet", key) for key in keys]
+    for policy in told.policies:
+        found = [read_row(directory / FOLDER / f"{key}.parquet", key) for key in told.results[policy]]
         kept = [one for one in found if one is not None]
         if len(kept) < len(found):
             problem = f"lacks {counted(len(found) - len(kept), 'run')} of {policy}"
@@ -116,11 +92,13 @@ def _point(told: dict[str, Any], directory: Path) -> StudiedPoint:
                 problem, where=str(directory), accepted="a whole comparison: the same command completes it"
             )
         runs[policy] = kept
-    cut = told["warmup_slots"] if told["warmup_rule"] == "given" else None
-    comparison = evaluate(runs, seeds, told["baseline"], cut, told["precision"]["asked"])
-    values = {key: str(value) for key, value in dict(told.get("values", {})).items()}
-    texts = {policy: str(told["texts"][policy]) for policy in told["policies"]}
-    return StudiedPoint(values, scenario, comparison, texts)
+    cut = told.warmup_slots if told.warmup_rule == "given" else None
+    if cut is not None and cut >= scenario.time.num_slot:
+        accepted = f"0 to {scenario.time.num_slot - 1}"
+        raise InputError(f"{cut} cannot be cut", where=str(file), key="warmup_slots", accepted=accepted)
+    comparison = evaluate(runs, tuple(told.seeds), told.baseline, cut, told.precision.asked)
+    texts = {policy: told.texts[policy] for policy in told.policies}
+    return StudiedPoint(told.values, scenario, comparison, texts)
 
 
 def ranked(comparison: Comparison) -> list[str]:

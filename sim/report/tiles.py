@@ -29,7 +29,7 @@ def tiles_of(runs: Sequence[ReportedRun]) -> list[Tile]:
         (run,) = runs
         return [_penalty(run), _missed(run), _delay(run), _energy(run), _knowledge(run)]
     return beside(
-        [Shown(run.name, run.colour, _intervals(run), unstable=run.summary()["stable"] is False) for run in runs]
+        [Shown(run.name, run.colour, _intervals(run), unstable=run.summary().get("stable") is False) for run in runs]
     )
 
 
@@ -57,7 +57,11 @@ def _penalty(run: ReportedRun) -> Tile:
 
 
 def _stability(told: dict[str, object]) -> str:
-    return "unstable: what waits keeps growing, and every mean depends on the length" if told["stable"] is False else ""
+    return (
+        "unstable: what waits keeps growing, and every mean depends on the length"
+        if told.get("stable") is False
+        else ""
+    )
 
 
 def _penalty_parts(run: ReportedRun) -> dict[str, float]:
@@ -158,7 +162,7 @@ def _knowledge(run: ReportedRun) -> Tile:
     age_s = run.summary_number("twin_age_s_mean")
     if age_s:
         scale, unit = scale_of(age_s, "s")
-        worst_s = float(np.nanmax(run.column("twin", "age_of_information_s")))
+        worst_s = float(np.fmax.reduce(run.column("twin", "age_of_information_s"), initial=0.0))
         about = f"{plain(age_s / run.slot_s, 2)} slots old when the twin decides"
         row = Row("oldest", duration(worst_s))
         return Tile("age", "Age of information", unit, plain(age_s / scale), about, [row])

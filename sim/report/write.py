@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+
 from physical.errors import InputError
 from sim.export.output import whole_file
 from sim.report import compared, swept
@@ -36,10 +38,12 @@ def write_report(directories: Sequence[Path], out: Path, maps: int = MAPS) -> in
     studies = [directory for directory in directories if is_study(directory)]
     if len(studies) > 1:
         raise InputError("are given several", where="comparisons", accepted="one comparison or sweep per page")
-    if studies:
-        text = _of_study(open_study(studies[0]), [one for one in directories if one not in studies], maps)
-    else:
-        text = page(open_runs(directories))
+    # Somebody may have edited the numbers: what is too large, or none, is a gap in a chart.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        if studies:
+            text = _of_study(open_study(studies[0]), [one for one in directories if one not in studies], maps)
+        else:
+            text = page(open_runs(directories))
     data = text.encode("utf-8")
     with whole_file(out) as file:
         file.write(data)

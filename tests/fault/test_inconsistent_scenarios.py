@@ -43,11 +43,11 @@ LLM6G: list[tuple[list[Edit], str, str]] = [
     ([("num_token = .*", "num_token = 3\ncycles_per_byte = 3")], "tasks.0.cycles_per_byte", "(accepted: num_token)"),
     ([("num_token = .*", "")], "tasks.0.num_token", "is missing"),
     ([("num_token = .*", "num_token = [9, 3]")], "tasks.0.num_token", "a range of whole tokens with 0 < low <= high"),
-    ([("num_token = .*", "num_token = [0, 3]")], "tasks.0.num_token", "a range of whole tokens with 0 < low <= high"),
-    ([("num_layer = 32", "num_layer = 1")], "tasks.0.transformer.num_layer", ">= 2"),
+    ([("num_token = .*", "num_token = [0, 3]")], "tasks.0.num_token.0", "0 is out of range (accepted: 1 to 1000000)"),
+    ([("num_layer = 32", "num_layer = 1")], "tasks.0.transformer.num_layer", "2 to 100000"),
     ([("bits_per_activation = 16", "bits_per_activation = 12")], "tasks.0.transformer.bits_per_activation", "8"),
-    ([("time_weight = 0.5", "time_weight = 1")], "cost.time_weight", "< 1"),
-    ([("utilisation = 0.45", "utilisation = 1.5")], "vehicles.gpu.utilisation", "<= 1"),
+    ([("time_weight = 0.5", "time_weight = 1")], "cost.time_weight", "1e-09 to 0.999999999"),
+    ([("utilisation = 0.45", "utilisation = 1.5")], "vehicles.gpu.utilisation", "1e-09 to 1"),
 ]
 DTECN: list[tuple[list[Edit], str, str]] = [
     ([("", COST)], "model.allocation", '(accepted: "joint", with [cost])'),
@@ -84,9 +84,9 @@ DTECN: list[tuple[list[Edit], str, str]] = [
     ([('kind = "highway"', 'kind = "straight"\nends = "renew"')], "mobility.ends", "(accepted: wrap; "),
     ([('kind = "highway"', 'kind = "highway"\nends = "leave"')], "mobility.ends", "(accepted: wrap, renew)"),
     (
-        [('kind = "highway"', 'kind = "highway"\nends = "renew"'), ('length_m = "1 km"', "length_m = 1e-4")],
+        [('kind = "highway"', 'kind = "highway"\nends = "renew"'), ('length_m = "1 km"', "length_m = 1"), ("num_vehicle = 10", "num_vehicle = 1000")],
         "mobility.ends",
-        "(accepted: at most 1000000 in a run)",
+        "(accepted: at most 100000 in a run)",
     ),
     ([('kind = "highway"', 'kind = "aera"')], "mobility.kind", "did you mean area?"),
     ([(r"carrier_hz", "association = 'best'\ncarrier_hz")], "radio.association", "nearest, best-channel"),

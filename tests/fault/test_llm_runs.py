@@ -19,8 +19,8 @@ HAS_SMOLLM2 = any(model.name == "smollm2" and model.path is not None for model i
 NUM_SLOT, FAILS_AT = 6, 3
 
 
-def simulate(policy: str) -> RunResult:
-    settings = ["vehicles.num_vehicle=2", f"time.num_slot={NUM_SLOT}"]
+def simulate(policy: str, num_vehicle: int = 2) -> RunResult:
+    settings = [f"vehicles.num_vehicle={num_vehicle}", f"time.num_slot={NUM_SLOT}"]
     return run(Scenario.load("dtecn-congested", settings), policy=policy, seed=2)
 
 
@@ -63,5 +63,5 @@ def test_a_killed_worker_costs_one_decision(monkeypatch: pytest.MonkeyPatch) -> 
         return decide(self, cases, snapshot, deadline_s)
 
     monkeypatch.setattr(textengine.TextEngine, "decide", killed_once)
-    check_one_failure(simulate("llm:model=smollm2,start=1,cases=1"), "SIGKILL")
+    check_one_failure(simulate("llm:model=smollm2,start=1,cases=1", num_vehicle=1), "SIGKILL")
     assert len(set(pids) - {None}) == 2  # none at all while there is none

@@ -117,7 +117,7 @@ def test_damaged_trace(tmp_path: Path) -> None:
     done = twin("check", out)
     assert (done.code, done.out) == (1, f"{out}: the digest of the run is not that of its tables\n")
     (out / "manifest.json").write_text("{", "utf-8")
-    assert "manifest.json: is not a manifest" in twin("check", out).complaint()
+    assert "manifest.json: is not JSON" in twin("check", out).complaint()
     (out / "manifest.json").write_text('{"schema_version": 99}', "utf-8")
     assert "schema_version: 99 is another version (accepted: 2, 3)" in twin("check", out).complaint()
 

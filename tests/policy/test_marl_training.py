@@ -91,7 +91,7 @@ def test_equal_seeds_give_equal_bits_also_after_a_stop(kind: str, tmp_path: Path
 @pytest.mark.full
 def test_two_processes_give_equal_bits(tmp_path: Path) -> None:
     code = "import sys; from pathlib import Path; from sim.training import *; from sim.scenario import Scenario; "
-    code += f"train(Job('maddpg', Scenario.load({NAME!r}), {NAME!r}, 'analytic', steps=40), Path(sys.argv[1]))"
+    code += f"train(Job('maddpg', Scenario.load({NAME!r}), {NAME!r}, 'analytic', steps=10), Path(sys.argv[1]))"
     paths = [tmp_path / "one.safetensors", tmp_path / "other.safetensors"]
     for path in paths:
         subprocess.run([sys.executable, "-c", code, str(path)], check=True)

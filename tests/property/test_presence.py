@@ -103,11 +103,11 @@ ENTERS = {"kind": "vehicle-enters", "at_s": 0.65, "vehicle": 2}
 
 
 @pytest.mark.parametrize("handover", ["forward", "finish", "drop"])
-@pytest.mark.parametrize("cpu", ["per-task", "shared"])
-def test_vehicle_that_leaves_takes_its_tasks_along(handover: str, cpu: str) -> None:
-    scenario = of_town(
-        LEAVES, ENTERS, more=(f"model.handover={handover}", f"vehicles.cpu={cpu}", "server.frequency_hz=1e9")
-    )
+@pytest.mark.parametrize("cpu", ["per-task", "in-turn", "sharing"])
+@pytest.mark.parametrize("uplink", ["each", "in-turn", "sharing"])
+def test_vehicle_that_leaves_takes_its_tasks_along(handover: str, uplink: str, cpu: str) -> None:
+    more = (f"model.handover={handover}", f"radio.uplink={uplink}", f"vehicles.cpu={cpu}", "server.frequency_hz=1e9")
+    scenario = of_town(LEAVES, ENTERS, more=more)
     policy = Watched("edge-equal")
     result = run(scenario, policy=policy, seed=3)
     check_books(result, scenario)

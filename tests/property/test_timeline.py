@@ -102,6 +102,21 @@ def test_vehicles_leave_a_failed_node_at_the_next_slot_and_may_come_back() -> No
     assert set(node[8]) == set(NODES)
 
 
+@pytest.mark.parametrize("uplink", ["each", "in-turn", "sharing"])
+@pytest.mark.parametrize("handover", ["forward", "finish", "drop"])
+def test_a_node_may_fail_at_the_very_beginning(handover: str, uplink: str) -> None:
+    """Nobody is with it until it comes up; who had no other node sends nothing before."""
+    events = [{"kind": "node-down", "at_s": 0, "node": node} for node in NODES]
+    events += [{"kind": "node-up", "at_s": 0.3, "node": node} for node in NODES]
+    result = town(*events, settings=(f"model.handover={handover}", f"radio.uplink={uplink}"))
+    node, tasks = node_of(result), columns(result, "tasks")
+    assert (node[:3] == None).all()  # noqa: E711 - of each element of the array
+    assert (node[3:] == node_of(town())[3:]).all()
+    sent = tasks["upload_end_ns"] < 2**62
+    assert sent.any()
+    assert (tasks["upload_end_ns"][sent] >= 3 * SLOT_NS).all()
+
+
 def test_nobody_serves_when_all_nodes_are_down() -> None:
     events = [{"kind": "node-down", "at_s": 0.5, "node": node} for node in NODES]
     events += [{"kind": "node-up", "at_s": 0.8, "node": node} for node in NODES]

@@ -87,7 +87,7 @@ USAGE = [
     (("run", "dtecn", "--seed", "-1"), "--seed: '-1' is wrong (accepted: greater than or equal to 0)"),
     (("run", "dtecn", "--slots", "0"), "--slots: '0' is wrong"),
     (("run", "dtecn", "--slots", "1.5"), "--slots: '1.5' is wrong"),
-    (("run", "dtecn", "--slots", "99999999999"), "--slots: time.num_slot: 99999999999 slots are too many"),
+    (("run", "dtecn", "--slots", "99999999999"), "--slots: time.num_slot: 99999999999 is out of range"),
     (("run", "dtecn", "--slots", "2", "--duration", "2"), "--slots, --duration: are given both"),
     (("run", "dtecn", "--duration", "soon"), "--duration: 'soon' is not a duration (accepted: a number in s"),
     (("run", "dtecn", "--duration", "3 kg"), "--duration: '3 kg' is not a duration"),

@@ -176,3 +176,22 @@ def test_work_left_is_known_at_any_time() -> None:
             resource.advance(now_ms * MS)
             _, left = resource.left(now_ms * MS)
             assert left.sum() == pytest.approx(3 * (10_000 - 1000 * now_ms), rel=1e-12)
+
+
+@pytest.mark.parametrize("rule", ["each", "in-turn", "sharing"])
+@pytest.mark.parametrize("by_row", [False, True])
+def test_rows_that_are_taken_out_before_they_come_never_come(rule: Rule, by_row: bool) -> None:
+    """All of them, or all but vehicle 1's, while nobody is there and while others are."""
+    for late in ([5 * MS] * NUM_ROW, [5 * MS] * 4 + [0] * 4 + [5 * MS] * 4):
+        _, resource = make(rule, late, [1000.0] * NUM_ROW)
+        resource.advance(0)
+        resource.change_rates(0, np.full(NUM_VEHICLE, 1e6))
+        resource.advance(MS // 2)
+        gone = np.flatnonzero(np.array(late))
+        if by_row:
+            resource.remove_rows(gone, MS // 2)
+        else:
+            resource.remove(np.isin(np.arange(NUM_VEHICLE), gone // NUM_CLASS), MS // 2, coming=True)
+        done = np.concatenate([resource.advance(5 * MS), resource.advance(100 * MS)])
+        assert sorted(done.tolist()) == np.flatnonzero(np.array(late) == 0).tolist()
+        assert not resource.busy

@@ -154,7 +154,7 @@ def test_parts_and_manifest_appear_under_their_name_only_when_complete(
 def test_a_killed_run_keeps_its_closed_parts(tmp_path: Path) -> None:
     """The writer simply stops: no close, and a half-written part lies about."""
     writer = TraceWriter(tmp_path, part_rows=1, part_seconds=1e9)
-    writer.open({"policy": "x"})
+    writer.open({"scenario": {}, "policy": "x", "seed": 0})
     row = {
         "time_ns": np.array([7], dtype=np.int64),
         "kind": ["fallback"],

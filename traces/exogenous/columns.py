@@ -75,6 +75,9 @@ class Columns:
         if not (is_text(kind) or pa.types.is_integer(kind)):
             raise _wrong_type(column, self.names[name], rows, "texts")
         values = pc.utf8_trim_whitespace(column.cast(kind).cast(pa.string()).combine_chunks())
+        broken = pc.fill_null(pc.match_substring(values, "\0"), False)
+        if pc.any(broken).as_py():
+            raise rows.error(int(np.asarray(broken).argmax()), self.names[name], "holds a NUL", "a text")
         empty = pc.fill_null(pc.equal(values, ""), True)
         if optional:
             return pc.if_else(empty, None, values)

@@ -17,6 +17,9 @@ from traces.exogenous.source import opened, plain
 
 CHUNK_BYTES = 1 << 16
 FLUSH_ROWS = 1 << 12
+TOKEN_BYTES = 1 << 20
+"""So long an element may be, with its attributes: the parser reads one anew whenever more of it has come."""
+DEPTH = 32
 ROOT = "fcd-export"
 ACCEPTED = "floating car data that SUMO writes with --fcd-output"
 
@@ -64,7 +67,9 @@ class _Collector:
         self._steps: list[tuple[str, int]] = []  # time of a step, and how many rows stood before it
         self._names: list[str] = []
         self._pick: Callable[[list[Any]], tuple[str | None, ...]] = tuple
+        self._open: list[str] = []  # elements around the present one
         parser.ordered_attributes = True
+        parser.EndElementHandler = self._open.remove  # takes the name; of several it need not be the last
         parser.StartElementHandler = self._start_root
         parser.CommentHandler = self._read_comment
         parser.StartDoctypeDeclHandler = self._refuse_doctype
@@ -74,12 +79,16 @@ class _Collector:
             self.geo = bool(_GEO.search(text))
 
     def _start_root(self, name: str, _attributes: list[str]) -> None:
+        self._open.append(name)
         if name != ROOT:
             raise self._error(f"the outermost element is <{plain(name)}>", f"<{ROOT}>, {ACCEPTED}")
         self.parser.StartElementHandler = self._start
 
     def _start(self, name: str, attributes: list[Any]) -> None:
         """Take an element; `attributes` are names and values in turn."""
+        self._open.append(name)
+        if len(self._open) > DEPTH:
+            raise self._error(f"has elements within each other more than {DEPTH} deep", ACCEPTED)
         if name == "vehicle":
             if attributes[::2] != self._names:
                 self._learn(attributes[::2])
@@ -107,6 +116,11 @@ class _Collector:
     def _refuse_doctype(self, *_arguments: Any) -> None:
         # Only a document type can declare entities, which may expand without end or name other files.
         raise self._error("has a document type declaration", ACCEPTED)
+
+    def check_token(self, num_byte: int) -> None:
+        """Refuse an element or a comment that does not end, with so many bytes read."""
+        if num_byte - self.parser.CurrentByteIndex > TOKEN_BYTES:
+            raise self._error(f"has an element or a comment of more than {TOKEN_BYTES} bytes", ACCEPTED)
 
     def _error(self, problem: str, accepted: str) -> InputError:
         key = f"line {self.parser.CurrentLineNumber}"
@@ -138,9 +152,12 @@ def read_xml(path: Path) -> Export:
     parser = expat.ParserCreate()
     collector = _Collector(str(path), parser)
     try:
+        num_byte = 0
         with opened(path) as file:
             while chunk := file.read(CHUNK_BYTES):
                 parser.Parse(chunk, False)
+                num_byte += len(chunk)
+                collector.check_token(num_byte)
             parser.Parse(b"", True)
     except InputError:
         raise

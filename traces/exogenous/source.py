@@ -7,7 +7,7 @@ import gzip
 import hashlib
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -18,6 +18,10 @@ from numpy.typing import NDArray
 from physical.errors import InputError
 
 _SHOWN = 60
+_CHUNK_BYTES = 1 << 20
+EXPANDED_BYTES = 256 * 2**20
+EXPANSION = 100
+"""No traffic is as regular: what expands to more than both, as a few kB may to GB, was made to fill a memory."""
 
 
 def shown(value: object) -> str:
@@ -117,6 +121,7 @@ def format_of(path: Path, accepted: tuple[str, ...]) -> str:
         names = " or ".join(_NAMES[name] for name in accepted) + "; text also compressed by gzip"
         problem = f"is {_NAMES[found]}" if found else "is of no known format"
         raise InputError(problem, where=where, accepted=names)
+    _check_expansion(path)
     return found
 
 
@@ -165,6 +170,29 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         raise InputError(problem, where=where, accepted="a whole gzip file") from error
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", where=where) from error
+
+
+def _check_expansion(path: Path) -> None:
+    """Refuse a compressed file that would fill a memory; to expand it takes a small part of the time to read it."""
+    if not is_gzip(path):
+        return
+    most = left = most_expanded(path)
+    with suppress(EOFError, OSError, zlib.error), gzip.open(path) as file:  # whoever reads it says what is wrong
+        while left >= 0 and (data := file.read1(_CHUNK_BYTES)):
+            left -= len(data)
+    if left < 0:
+        raise expands_too_far(str(path), most)
+
+
+def most_expanded(path: Path) -> int:
+    """Return how many bytes the content of a compressed file may have."""
+    return max(EXPANDED_BYTES, EXPANSION * path.stat().st_size)
+
+
+def expands_too_far(where: str, most: int) -> InputError:
+    """Return the complaint about a file that expands to more than `most` bytes."""
+    problem = f"expands to more than {most / 2**20:.0f} MiB, over {EXPANSION} times its size"
+    return InputError(problem, where=where, accepted="a part of it, or the same without compression")
 
 
 def sha256_of(path: Path) -> str:

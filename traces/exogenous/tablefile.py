@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import re
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
 from physical.errors import InputError
-from traces.exogenous.source import format_of, opened, shown
+from traces.exogenous.source import expands_too_far, format_of, most_expanded, opened, plain, shown
 
 HEADER_BYTES_MAX = 1 << 20
 
@@ -52,7 +54,7 @@ class TableFile:
             file = cls(path, list(schema.names), schema.metadata or {})
         else:
             file = _open_csv(path)
-        twice = [name for name in file.names if file.names.count(name) > 1]
+        twice = [name for name, num in Counter(file.names).items() if num > 1]
         if twice:
             raise InputError(f"two columns are called {shown(twice[0])}", where=str(path))
         return file
@@ -62,8 +64,7 @@ class TableFile:
         where = str(self.path)
         try:
             if not self.delimiter:
-                table = pq.read_table(self.path, columns=list(names))
-                table.validate(full=True)
+                table = self._read_parquet(names)
             else:
                 table = self._read_csv(names)
         except zlib.error as error:
@@ -74,6 +75,26 @@ class TableFile:
             raise InputError(f"cannot be read: {_line(error)}", where=where) from error
         if not table.num_rows:
             raise InputError("has no rows", where=where)
+        return table
+
+    def _read_parquet(self, names: Sequence[str]) -> pa.Table:
+        """Read batch by batch, up to a limit: a row may take no byte of the file, and a text in it the whole file."""
+        most = left = most_expanded(self.path)
+        fields = [pq.read_schema(self.path).field(name) for name in names]
+        for field in fields:
+            if pa.types.is_nested(field.type):
+                problem = f"has values of type {field.type}"
+                raise InputError(problem, where=str(self.path), key=plain(field.name), accepted="numbers or texts")
+        batches = []
+        texts = [field.name for field in fields if pa.types.is_string(field.type)]
+        with pq.ParquetFile(self.path, read_dictionary=texts) as file:
+            for batch in file.iter_batches(columns=list(names), use_threads=False):
+                left -= sum(map(_decoded_bytes, batch.columns))
+                if left < 0:
+                    raise expands_too_far(str(self.path), most)
+                batches.append(batch)
+        table = pa.Table.from_batches(batches, batches[0].schema if batches else pa.schema(fields))
+        table.validate(full=True)
         return table
 
     def _read_csv(self, names: Sequence[str]) -> pa.Table:
@@ -114,6 +135,14 @@ def _open_csv(path: Path) -> TableFile:
     except csv.Error as error:
         raise InputError(f"is not CSV: {_line(error)}", where=str(path), key="header") from error
     return TableFile(path, names, {}, delimiter)
+
+
+def _decoded_bytes(column: pa.Array) -> int:
+    """Return the size of a column whose texts stand in full."""
+    if not pa.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    lengths = pc.binary_length(column.dictionary).take(column.indices)
+    return 4 * len(column) + int(pc.sum(lengths).as_py() or 0)
 
 
 def _line(error: BaseException) -> str:

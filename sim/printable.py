@@ -1,0 +1,17 @@
+"""Texts that others wrote, made fit for a terminal: none moves a cursor, sets a title or turns a line around."""
+
+from __future__ import annotations
+
+import re
+
+# Control characters, those that turn the direction of writing, line separators, and halves of characters.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    r"""Return a text in which such characters are written as Python writes them.
+
+    >>> print(printable("\x1b[2Jrun\n"))
+    \x1b[2Jrun\n
+    """
+    return _UNSAFE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)

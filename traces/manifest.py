@@ -1,0 +1,177 @@
+"""The manifest of a run, `manifest.json`: what must be in it, checked before anybody relies on it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from physical.errors import InputError, expected
+from traces.jsonfile import read_json, shown
+from traces.schema import READABLE_VERSIONS, TABLES
+from traces.writer import MANIFEST
+
+ACCEPTED = "the manifest of a run"
+_INPUT = re.compile(r"mobility|link|requests-\d{1,6}")
+_TEXTS = {"digest", "gap_model", "fallback_first"}
+"""Keys of the summary whose values are texts."""
+_WHOLE_MAX = 2**53
+
+
+def problem_of_summary(summary: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """Return the first key with a value that no summary has, the problem, and what is accepted; None: all is well.
+
+    >>> problem_of_summary({"slots": 3, "stable": None, "digest": "12ab"})
+    >>> problem_of_summary({"penalty_mean": "low"})
+    ('penalty_mean', '"low" is not what belongs here', 'a finite number, or null')
+    """
+    for key, value in summary.items():
+        if value is None and key != "slots":
+            continue
+        if key in _TEXTS:
+            wanted, fits = "a text", isinstance(value, str)
+        elif key == "stable":
+            wanted, fits = "true, false or null", isinstance(value, bool)
+        elif key == "slots":
+            wanted, fits = "an integer >= 0", _is_whole(value) and value >= 0
+        else:
+            wanted = "a finite number, or null"
+            fits = _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
+        if not fits:
+            return key, f"{shown(value)} is not what belongs here", wanted
+    return None
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _WHOLE_MAX
+
+
+def _summary(summary: dict[str, Any]) -> dict[str, Any]:
+    if (found := problem_of_summary(summary)) is not None:
+        key, problem, accepted = found
+        raise InputError(problem, key=key, accepted=accepted)
+    return summary
+
+
+def _digests(digests: dict[str, str]) -> dict[str, str]:
+    for name in digests:
+        if name not in TABLES:
+            raise InputError("there is no such table", key=name, accepted=", ".join(TABLES))
+    return digests
+
+
+def _version(version: Any) -> Any:
+    if type(version) is not int or version not in READABLE_VERSIONS:
+        accepted = ", ".join(map(str, READABLE_VERSIONS))
+        raise InputError(f"{shown(version)} is another version", accepted=accepted)
+    return version
+
+
+class _Table(BaseModel):
+    """Base of what a manifest holds: strict types; keys that a later version may add are left alone."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
+
+
+class Input(_Table):
+    """What a run has kept of a file that its scenario names.
+
+    Parameters
+    ----------
+    file : where it is, below the folder of the run
+    digest : of its rows
+    begin_s : s, of a mobility trace: its time at which the run begins
+    """
+
+    file: str
+    digest: str = ""
+    begin_s: Annotated[float, Field(ge=-1e11, le=1e11)] | None = None
+
+
+def _inputs(inputs: dict[str, Input]) -> dict[str, Input]:
+    for name, entry in inputs.items():
+        if not _INPUT.fullmatch(name):
+            raise InputError("there is no such input", key=name, accepted="mobility, link, requests-0, requests-1, ...")
+        own = f"inputs/{name}.parquet"
+        if entry.file != own:  # any other path leads to a file that is none of the run's
+            raise InputError(f"{shown(entry.file)} is no file of the run", key=f"{name}.file", accepted=own)
+        if name == "mobility" and entry.begin_s is None:
+            raise InputError("is missing", key=f"{name}.begin_s", accepted="seconds")
+    return inputs
+
+
+class Manifest(_Table):
+    """What a manifest must hold; digests and summary come when the run ends.
+
+    Parameters
+    ----------
+    schema_version : of the tables
+    status : "running" also of a run that was killed
+    scenario : as it is written in a scenario file
+    policy : who decided, as it was given
+    seed : of the run
+    versions : of the libraries
+    inputs : by name, of files that the scenario names
+    digest : of the run
+    digests : of its tables
+    summary : of the run
+    """
+
+    schema_version: Annotated[int, BeforeValidator(_version)]
+    status: Literal["running", "complete", "interrupted"] = "running"
+    scenario: dict[str, Any]
+    policy: Annotated[str, Field(min_length=1)]
+    seed: Annotated[int, Field(ge=0)]
+    versions: dict[str, str] = {}
+    inputs: Annotated[dict[str, Input], AfterValidator(_inputs)] = {}
+    digest: str = ""
+    digests: Annotated[dict[str, str], AfterValidator(_digests)] = {}
+    summary: Annotated[dict[str, Any], AfterValidator(_summary)] = {}
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """Return the manifest in the folder of a run, as it is written there.
+
+    Raises
+    ------
+    InputError : there is none, it is no JSON, or a key is missing or wrong
+    """
+    path = directory / MANIFEST
+    if not path.is_file():
+        raise InputError(f"is not a run: it has no {MANIFEST}", where=str(directory))
+    told = read_json(path, ACCEPTED)
+    if not isinstance(told, dict):
+        raise InputError(f"{shown(told)} is no manifest", where=str(path), accepted=ACCEPTED)
+    try:
+        Manifest.model_validate(told)
+    except ValidationError as error:
+        raise explain(error, str(path)) from None
+    return told
+
+
+def explain(error: ValidationError, where: str) -> InputError:
+    """Return the first thing that is wrong with a file, for people."""
+    # The version comes first: of another one, everything else may be otherwise.
+    first = min(error.errors(), key=lambda one: one["loc"][:1] != ("schema_version",))
+    key, kind, context = ".".join(map(str, first["loc"])), first["type"], first.get("ctx", {})
+    cause = context.get("error")
+    if isinstance(cause, InputError):
+        key = ".".join(part for part in (key, cause.key) if part)
+        return InputError(cause.problem, where=where, key=key, accepted=cause.accepted)
+    if kind == "missing":
+        return InputError("is missing", where=where, key=key)
+    if kind in {"too_short", "string_too_short"}:
+        return InputError("is empty", where=where, key=key, accepted="a text" if kind[0] == "s" else "at least one")
+    if kind in {"greater_than_equal", "less_than_equal", "greater_than", "less_than"}:
+        problem = f"{shown(first['input'])} is out of range"
+    elif kind == "literal_error":
+        accepted = context["expected"].replace("'", "").replace(" or ", ", ")
+        return InputError(f"{shown(first['input'])} is not one of the choices", where=where, key=key, accepted=accepted)
+    else:
+        problem = f"{shown(first['input'])} is not what belongs here"
+    wanted = "a table" if kind in {"dict_type", "model_type"} else expected(first["msg"]).replace("a valid ", "a ")
+    return InputError(problem, where=where, key=key, accepted="a text" if wanted == "a string" else wanted)

@@ -1,0 +1,108 @@
+"""One Parquet file of a table: what it says of itself is compared with the table before it is read, its rows after."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from physical.errors import InputError
+from traces.limits import Extent, check_rows
+from traces.schema import Column, Table
+
+
+def check_regular(path: Path, folder: Path) -> None:
+    """Refuse what is no file of a run's own: pipes and devices, which may never end, and links to somewhere else.
+
+    folder : of the run
+
+    Raises
+    ------
+    InputError : one of these, or nothing is there
+    """
+    try:
+        is_regular = stat.S_ISREG(path.stat().st_mode)
+        is_within = path.resolve(strict=True).is_relative_to(folder.resolve(strict=True))
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        problem = f"cannot be read: {getattr(error, 'strerror', None) or 'links in a circle'}"
+        raise InputError(problem, where=str(path)) from None
+    if not is_regular:
+        raise InputError("is not a regular file", where=str(path))
+    if not is_within:
+        raise InputError("is a link to a file outside the run", where=str(path), accepted="a copy of that file")
+
+
+def read_part(path: Path, table: Table, extent: Extent | None = None) -> pa.Table:
+    """Read a part; columns that the table does not have are left out.
+
+    extent : of the run; None where nobody relies on what the rows say
+
+    Raises
+    ------
+    InputError : not Parquet, encrypted, damaged, a column is missing or of another type, or a value cannot be
+    """
+    where = str(path)
+    try:
+        with pq.ParquetFile(path) as file:
+            _check_columns(file.schema_arrow, table, where)
+            _check_size(file.metadata, table, extent, where)
+            rows = file.read([column.name for column in table.columns])
+        rows.validate(full=True)
+        arrays = [_converted(rows.column(column.name), column.type) for column in table.columns]
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        told = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise InputError(f"cannot be read: {told}", where=where) from error
+    rows = pa.Table.from_arrays(arrays, schema=table.schema())
+    if extent is not None:
+        check_rows(rows, table, extent, where)
+    return rows
+
+
+def _check_columns(schema: pa.Schema, table: Table, where: str) -> None:
+    for column in table.columns:
+        found = schema.get_all_field_indices(column.name)
+        kind = schema.field(found[0]).type if found else None
+        if len(found) == 1 and _fits(kind, column):
+            continue
+        problem = "is missing" if not found else "is there twice" if len(found) > 1 else f"has type {kind}"
+        raise InputError(problem, where=where, key=column.name, accepted=_spelled(column.type))
+
+
+def _check_size(metadata: pq.FileMetaData, table: Table, extent: Extent | None, where: str) -> None:
+    """Refuse more rows than there can be before they are read: a small file can hold very many equal ones."""
+    most = None if extent is None else extent.rows_max(table)
+    if most is not None and metadata.num_rows > most:
+        raise InputError(f"has {metadata.num_rows} rows", where=where, accepted=f"at most {most} in this run")
+
+
+def _fits(kind: pa.DataType, column: Column) -> bool:
+    """Tell whether a type of a file holds the values of a column; texts may be written in any way."""
+    if _is_text(column.type):
+        return _is_text(kind)
+    if pa.types.is_list(column.type):
+        return bool(pa.types.is_list(kind) and kind.value_type == column.type.value_type)
+    return bool(kind == column.type or (column.single and kind == pa.float32()))  # of version 2
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _spelled(kind: pa.DataType) -> str:
+    return "texts" if _is_text(kind) else str(kind)
+
+
+def _converted(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Return values with the type of the table."""
+    if values.type == kind:
+        return values
+    if not _is_text(kind):
+        return values.cast(kind)
+    plain = values.cast(pa.string())
+    return plain.dictionary_encode().cast(kind) if pa.types.is_dictionary(kind) else plain
