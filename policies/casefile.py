@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from physical.errors import InputError
 from physical.params import Params
 from physical.quantize import freeze
+from physical.reading import check_regular
 from physical.system import System
 from policies.cases import Case, CaseSet
 from policies.feasible import JOINT_FIELDS
+from policies.mistakes import printable
 from traces.arrays import numbers_of, of_numbers, to_arrow
 from traces.digest import TableDigest
 from traces.schema import READABLE_VERSIONS, Column, Table
@@ -179,15 +181,16 @@ def open_cases(path: str | Path) -> CaseFile:
     if not path.exists():
         raise InputError("there is no such file", where=str(path))
     try:
+        check_regular(path)
         with pq.ParquetFile(path) as file:
             metadata = file.schema_arrow.metadata or {}
             _check_schema(str(path), file.schema_arrow, metadata)
-            rows = file.read([column.name for column in CASES.columns]).combine_chunks()
+            rows = _read_rows(path, file)
         rows.validate(full=True)
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        line = " ".join(str(error).split())[:100]
+        line = printable(str(error))[:100]
         raise InputError(f"cannot be read as Parquet: {line}", where=str(path), accepted=_ACCEPTED) from error
     found = CaseFile(path, rows, _system_of(str(path), metadata), metadata.get(_DIGEST, b"").decode("ascii", "replace"))
     _check_rows(found)
@@ -195,14 +198,30 @@ def open_cases(path: str | Path) -> CaseFile:
 
 
 _ACCEPTED = "the output of twin cases build"
+_DECODED_MAX = 1 << 29
+"""Bytes of all cases in memory; a file of some kB may claim to hold more."""
+
+
+def _read_rows(path: Path, file: pq.ParquetFile) -> pa.Table:
+    """Read batch by batch, up to a limit."""
+    names = [column.name for column in CASES.columns]
+    batches, left = [], _DECODED_MAX
+    for batch in file.iter_batches(batch_size=256, columns=names, use_threads=False):
+        left -= batch.nbytes
+        if left < 0:
+            accepted = f"at most {_DECODED_MAX >> 20} MiB of them"
+            raise InputError("holds too many bytes of cases", where=str(path), accepted=accepted)
+        batches.append(batch)
+    fields = [file.schema_arrow.field(name) for name in names]
+    return pa.Table.from_batches(batches, batches[0].schema if batches else pa.schema(fields)).combine_chunks()
 
 
 def _check_schema(where: str, schema: pa.Schema, metadata: dict[bytes, bytes]) -> None:
     table = metadata.get(_TABLE, b"").decode("utf-8", "replace")
     if table != CASES.name:
-        problem = f"is a file of {table}" if table else "is none of our files"
+        problem = f"is a file of {printable(table)[:40]}" if table else "is none of our files"
         raise InputError(problem, where=where, accepted=_ACCEPTED)
-    version = metadata.get(_VERSION, b"").decode("utf-8", "replace")
+    version = printable(metadata.get(_VERSION, b"").decode("utf-8", "replace"))[:40]
     readable = [str(known) for known in READABLE_VERSIONS]
     if version not in readable:
         raise InputError(f"{version!r} is another version", where=where, key="version", accepted=", ".join(readable))

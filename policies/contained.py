@@ -1,7 +1,7 @@
 """A policy that is kept apart: it gets copies, and what it returns and raises is made plain before anybody uses it.
 
-The policies of this distribution write into nothing and leave the process as it was, which tests see to; they are called
-directly.
+The policies of this distribution write into nothing and leave the process as it was, which tests see to; they are
+called directly.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ def _integer_to(most: int) -> Callable[[object, str], int]:
     def integer(value: object, name: str) -> int:
         if type(value) is not int and not _is_whole(value):
             raise _wrong(name, value, "an integer")
-        whole = int(value)  # type: ignore[call-overload]  # seen above
+        whole: int = int(value)  # type: ignore[call-overload]  # seen above
         if not 0 <= whole <= most:
             raise InvalidDiagnosticsError(f"diagnostics().{name} is out of range, 0 to {most}")
         return whole

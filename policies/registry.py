@@ -320,7 +320,8 @@ def _construct(policy_type: Callable[..., Any], name: str, options: dict[str, st
     if not offers(policy, Policy):
         made = "" if isinstance(policy_type, type) else f"is a function; the {type(policy).__name__} that it returns "
         raise InputError(f"{made}is not a policy: it needs {_METHODS}", key=name)
-    return policy
+    found: Policy = policy
+    return found
 
 
 def _missing(policy_type: Callable[..., Any], name: str, option: str) -> InputError:

@@ -20,7 +20,9 @@ from typing import Any
 
 from policies.closure import is_own, is_own_code
 
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGALRM", "SIGCHLD", "SIGPIPE", "SIGUSR1", "SIGUSR2")
+_ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+_OTHERS = ("SIGALRM", "SIGCHLD", "SIGPIPE", "SIGUSR1", "SIGUSR2")
+_SIGNALS = (*_ENDING, *(getattr(signal, name) for name in _OTHERS if hasattr(signal, name)))
 _RANDOM = (
     ("random", operator.methodcaller("getstate"), "setstate"),
     ("numpy.random", operator.methodcaller("get_state", legacy=False), "set_state"),
@@ -63,7 +65,7 @@ def _look() -> tuple[Any, ...]:
         sys.stdout,
         sys.stderr,
         sys.getrecursionlimit(),
-        _handler_of(signal.SIGINT),
+        [_handler_of(number) for number in _ENDING],
         gc.isenabled(),
         warnings.filters[:],
         _folder(),
@@ -78,19 +80,20 @@ def _folder() -> str | None:
 
 
 def _put_back(before: tuple[Any, ...]) -> None:
-    stdout, stderr, limit, on_interrupt, collects, filters, folder = before
+    stdout, stderr, limit, handlers, collects, filters, folder = before
     sys.stdout, sys.stderr = stdout, stderr
     with suppress(RecursionError):  # less than what is in use now
         sys.setrecursionlimit(limit)
-    # A first Ctrl-C gives the handler back, so that a second one ends the run at once: that stays.
-    if _handler_of(signal.SIGINT) is not signal.default_int_handler:
-        _set_handler(signal.SIGINT, on_interrupt)
+    for number, handler in zip(_ENDING, handlers, strict=True):
+        # A first signal gives the handler back, so that a second one ends the run at once: that stays.
+        if _handler_of(number) not in {signal.default_int_handler, signal.SIG_DFL, handler}:
+            _set_handler(number, handler)
     if collects != gc.isenabled():
         (gc.enable if collects else gc.disable)()
     if warnings.filters != filters:
         with warnings.catch_warnings():
             pass  # what is remembered of filters is forgotten
-        warnings.filters[:] = filters
+        warnings.filters[:] = filters  # type: ignore[index]  # a list, which others may hold
     _go_to(folder)
 
 
@@ -116,8 +119,7 @@ def undisturbed() -> Iterator[None]:
         return
     before, environment, path = _look(), dict(os.environ), sys.path[:]
     hooks = sys.excepthook, sys.unraisablehook, threading.excepthook, sys.getswitchinterval()
-    numbers = [number for name in _SIGNALS if (number := getattr(signal, name, None)) is not None]
-    handlers = {number: _handler_of(number) for number in numbers}
+    handlers = {number: _handler_of(number) for number in _SIGNALS}
     alarm_s = _alarm_s()
     random = [(module, put, get(module)) for name, get, put in _RANDOM if (module := sys.modules.get(name))]
     try:

@@ -17,7 +17,7 @@ from traces.writer import MANIFEST
 
 ACCEPTED = "the manifest of a run"
 _INPUT = re.compile(r"mobility|link|requests-\d{1,6}")
-_TEXTS = {"digest", "gap_model", "fallback_first"}
+_TEXTS = {"digest", "gap_model", "fallback_first", "not_closed"}
 """Keys of the summary whose values are texts."""
 _WHOLE_MAX = 2**53
 

@@ -1,4 +1,4 @@
-"""The head of a GGUF file: read before llama.cpp does, which ends the process, or fills the memory, over some errors."""
+"""The head of a GGUF file: read before llama.cpp reads it, which over some errors ends the process or fills memory."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 
 from physical.errors import InputError
+from physical.reading import check_regular
 
 ACCEPTED = "a GGUF model of llama.cpp"
 _MAGIC = b"GGUF"
@@ -34,6 +35,7 @@ def read_name(path: Path) -> str:
     InputError : missing, unreadable, no GGUF file, or one whose head is damaged
     """
     try:
+        check_regular(path)
         with path.open("rb") as file:
             magic = file.read(4)
             if magic != _MAGIC:

@@ -6,12 +6,14 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError, model_validator
 
 from physical.errors import InputError
+from physical.reading import read_bytes
 from policies.llm.models import manifest_path, sha256
 from policies.llm.reading import Reading
 
+_BYTES_MAX = 1 << 20
 SCHEMA = 3
 """Version of the language: models that were trained on another one are refused."""
 
@@ -29,10 +31,17 @@ class Golden(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seed: int
-    num_case: int
+    seed: int = Field(ge=0, le=2**63)
+    num_case: int = Field(ge=0, le=128)
     offloaded: list[list[bool]]
-    share: list[list[float]]
+    share: list[list[FiniteFloat]]
+
+    @model_validator(mode="after")
+    def _is_even(self) -> Golden:
+        lengths = {len(row) for row in (*self.offloaded, *self.share)}
+        if len(lengths) != 1 or len(self.offloaded) != len(self.share):
+            raise ValueError("offloaded and share must have as many rows, all of one length")
+        return self
 
 
 class ModelManifest(BaseModel):
@@ -85,9 +94,11 @@ def read_manifest(model: Path) -> ModelManifest:
     path = manifest_path(model)
     accepted = "the .json file that twin models train writes beside a model"
     try:
-        manifest = ModelManifest.model_validate_json(path.read_text("utf-8"))
+        manifest = ModelManifest.model_validate_json(read_bytes(path, _BYTES_MAX).decode("utf-8"))
     except FileNotFoundError:
         raise InputError("does not exist", where=str(path), accepted=accepted) from None
+    except InputError:
+        raise
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])

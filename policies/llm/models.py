@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from physical.errors import InputError
+from physical.reading import check_regular
 from policies.llm.header import read_name
 
 _BUNDLED = Path(__file__).parent / "weights" / "bundled.gguf"
@@ -117,6 +118,7 @@ def _smollm2() -> Path:
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file, hexadecimal; computed once as long as the file does not change."""
     try:
+        check_regular(path)
         status = path.stat()
         return _sha256(path, status.st_size, status.st_mtime_ns)
     except OSError as error:

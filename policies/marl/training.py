@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import safetensors
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from physical.errors import InputError
 from physical.model.slot import SlotOutcome
+from physical.reading import check_regular
 from physical.system import System
 from policies.marl.environment import Environment
 from policies.marl.isolation import training_seed
@@ -135,8 +136,26 @@ class Session:
         """Take over a checkpoint; return the number of rounds that it has behind it."""
         assert self.checkpoint is not None, "who resumes names a checkpoint"
         text = read_checkpoint(self.checkpoint, self.learner, self.arguments)
-        self.returns = text["returns"]
-        return int(text["num_round"])
+        try:
+            self.returns = [(int(step), float(value)) for step, value in text["returns"]]
+        except (LookupError, TypeError, ValueError):
+            accepted = "a checkpoint of the same training"
+            raise InputError("holds no returns", where=str(self.checkpoint), accepted=accepted) from None
+        return count_of(text, "num_round", self.checkpoint)
+
+
+def count_of(text: dict[str, Any], name: str, path: Path) -> int:
+    """Return a number of the text of a checkpoint.
+
+    Raises
+    ------
+    InputError : it is missing, or no such number
+    """
+    count = text.get(name)
+    if type(count) is not int or count < 0:
+        accepted = "a checkpoint of the same training"
+        raise InputError(f"{count!r} is no number of these", where=str(path), key=name, accepted=accepted)
+    return count
 
 
 def write_checkpoint(path: Path, learner: Learner, text: dict[str, Any]) -> None:
@@ -148,7 +167,8 @@ def write_checkpoint(path: Path, learner: Learner, text: dict[str, Any]) -> None
     """
     part = path.with_suffix(".part")
     try:
-        save_file({k: v.contiguous() for k, v in learner.state().items()}, part, {"training": json.dumps(text)})
+        # By way of bytes: the library's own writer calls a full disk something else.
+        part.write_bytes(save({k: v.contiguous() for k, v in learner.state().items()}, {"training": json.dumps(text)}))
         part.replace(path)
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror or error}", where=str(path)) from None
@@ -163,13 +183,14 @@ def read_checkpoint(path: Path, learner: Learner, arguments: dict[str, Any]) -> 
     """
     accepted = "a checkpoint of the same training"
     try:
+        check_regular(path)
         with safetensors.safe_open(str(path), "pt") as file:
             text: dict[str, Any] = json.loads(file.metadata()["training"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - the file is no mapping
-        known = text["arguments"]
-        text |= {"returns": [(int(step), float(value)) for step, value in text["returns"]]}
-        if not isinstance(known, dict) or type(text["num_round"]) is not int or text["num_round"] < 0:
+        if not isinstance(known := text["arguments"], dict):
             raise ValueError("its text is none of a training")
+    except InputError:
+        raise
     except (OSError, ValueError, LookupError, TypeError, RecursionError, safetensors.SafetensorError) as error:
         raise InputError(f"cannot be read: {error}", where=str(path), accepted=accepted) from None
     differing = [key for key, value in arguments.items() if known.get(key) != value]

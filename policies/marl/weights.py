@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import load, save
 
 from physical.errors import InputError
+from physical.reading import read_bytes
 from physical.system import System
 from policies.marl.features import SCHEMA
 
@@ -24,6 +25,7 @@ Tensors = dict[str, torch.Tensor]
 _BUNDLED = Path(str(files("policies.marl") / "weights"))
 _SUFFIX = ".safetensors"
 _SIZE_MAX = 4096
+_BYTES_MAX, _MANIFEST_BYTES_MAX = 1 << 30, 1 << 20
 
 
 class Manifest(BaseModel):
@@ -98,7 +100,8 @@ def read(path: Path) -> tuple[Tensors, Manifest]:
     """
     accepted = "a .safetensors file of twin train, with its .json beside it"
     try:
-        data, text = path.read_bytes(), _manifest_path(path).read_text("utf-8")
+        data = read_bytes(path, _BYTES_MAX)
+        text = read_bytes(_manifest_path(path), _MANIFEST_BYTES_MAX).decode("utf-8")
         manifest = Manifest.model_validate_json(text)
         tensors: Tensors = load(data)
     except FileNotFoundError as error:

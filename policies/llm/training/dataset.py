@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
@@ -10,6 +11,7 @@ from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,5 +142,5 @@ def load(path: Path) -> dict[int, Solved]:
                 )
                 for count in counts
             }
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RuntimeError, EOFError, BadZipFile, zlib.error) as error:
         raise InputError(f"cannot be read: {error}", where=str(path), accepted="a file of solved slots") from None

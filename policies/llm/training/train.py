@@ -23,7 +23,7 @@ from policies.llm.training.export import Quantisation, export
 from policies.llm.training.learn import LearnArguments, Learning
 from policies.llm.training.network import Shape
 from policies.marl.isolation import num_threads, training_seed
-from policies.marl.training import Learner, read_checkpoint, write_checkpoint
+from policies.marl.training import Learner, count_of, read_checkpoint, write_checkpoint
 from twin.decision import Decision
 
 Progress = Callable[[str, int, int, float], None]
@@ -104,7 +104,8 @@ def _train(recipe: Recipe, out: Path, *, resume: bool, progress: Progress) -> Mo
     arguments = _plain(recipe)
     first = 0
     if resume and checkpoint.exists():
-        first = int(read_checkpoint(checkpoint, learner, arguments)["num_step"])
+        text = read_checkpoint(checkpoint, learner, arguments)
+        first = count_of(text, "num_step", checkpoint)
     total, sums = recipe.learning.steps, 0.0
     for step in range(first, total):
         sums += learning.step(step, solved)

@@ -10,8 +10,10 @@ import gguf
 import numpy as np
 import torch
 
+from physical.errors import InputError
 from policies.llm.bundled import BundledEngine
 from policies.llm.environments import RandomEnvironment, solved_cases
+from policies.llm.errors import ModelError
 from policies.llm.manifest import ModelManifest, check_manifest
 from policies.llm.reading import Reading, probabilities, quantiles
 from policies.llm.session import Logits
@@ -19,6 +21,7 @@ from policies.llm.training.learn import places_of_answers, places_of_prices
 from policies.llm.training.network import Network, Plan, Shape
 from policies.llm.training.train import golden_decision
 from policies.llm.vocabulary import NUM_CLASS, encode_case, encode_price, encode_state, worth_of_draining
+from policies.mistakes import printable
 
 PROBABILITY_TOLERANCE = 0.02
 """Probability that may lie elsewhere, mean over the tasks: llama.cpp rounds what it multiplies with quantised weights.
@@ -57,7 +60,17 @@ def verify(model: Path) -> list[Check]:
     """
     manifest = check_manifest(model)
     checks = [Check("digest", True, manifest.sha256)]
-    here, there = logits_of_both(model, manifest.golden.seed, manifest.golden.num_case)
+    try:
+        here, there = logits_of_both(model, manifest.golden.seed, manifest.golden.num_case)
+    except ModelError as error:
+        return [*checks, Check("answers", False, str(error))]
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, InputError):
+            raise
+        accepted = "a model of twin models train"
+        raise InputError(
+            f"is no network of ours: {printable(str(error))}", where=str(model), accepted=accepted
+        ) from None
     moved = max(
         float(np.abs(probabilities(one) - probabilities(other)).sum(axis=-1).mean()) / 2.0
         for one, other in zip(here[1:], there[1:], strict=True)
