@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from physical.errors import InputError
 from sim import run
 from sim.replay import RecordedRun, verify
 from sim.scenario import Scenario
+from tests.fault.command import twin
 from tests.fault.edited import COMMANDS, READERS, call, edit_column, part_of, set_value
 from traces.limits import Extent
 from traces.reader import Trace
@@ -296,6 +299,25 @@ def test_numbers_that_nobody_reckons_with_are_gaps(column: str, value: float, ed
     assert call("report", edited, original).code == 0
     assert call("perfetto", edited, original).code == 0
     assert call("replay", edited, original).code == 1
+    assert call("check", edited, original).code == 1
+
+
+def test_a_difference_that_json_has_no_number_for(edited: Path) -> None:
+    for value in (float("nan"), float("inf")):
+        edit_column(edited, "slots", "drift", set_value(1, value))
+        done = twin("replay", edited, "--json")
+        assert (done.code, done.err) == (1, "")
+        assert done.json()["difference"]["recorded"] == str(value)
+
+
+def test_a_csv_file_of_values_that_cannot_be(edited: Path, original: Path) -> None:
+    """It takes them as they are: nothing is reckoned with them."""
+    edit_column(edited, "decisions", "offloading_ratio", set_value(0, [None, float("inf"), 0.5]))
+    edit_column(edited, "slots", "backlog_bytes", set_value(0, None))
+    assert call("csv", edited, original).code == 0
+    with zipfile.ZipFile(edited.parent / "out.zip") as archive:
+        (first, *_) = csv.DictReader(archive.read("decisions.csv").decode().splitlines())
+    assert first["offloading_ratio"] == "[null,null,0.5]"
     assert call("check", edited, original).code == 1
 
 
