@@ -335,3 +335,20 @@ def test_the_bounds_are_those_of_the_scenario() -> None:
 @pytest.mark.parametrize("command", READERS)
 def test_nothing_is_refused_that_is_a_run(command: str, original: Path, edited: Path) -> None:
     assert call(command, edited, original).code == 0
+
+
+def test_texts_that_would_fill_the_memory_are_not_read(edited: Path, original: Path) -> None:
+    """One text of a megabyte, in 600 rows that point to it: 600 MB in a file of some kilobytes."""
+    count = 600
+    rows = {"time_ns": range(count), "kind": ["a"] * count, "slot": [0] * count, "detail": ["x" * 2**20] * count}
+    (edited / "events").mkdir(exist_ok=True)
+    path = edited / "events" / "part-00000.parquet"
+    pq.write_table(pa.table(rows, schema=TABLES["events"].schema()), path, compression="zstd")
+    assert path.stat().st_size < 1_000_000
+    for command in ("report", "csv"):
+        assert call(command, edited, original).complaint().startswith(f"twin: {path}: cannot be read: texts of 629")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_name_that_no_file_can_have(command: str, original: Path) -> None:
+    assert ": " in call(command, original / ("9" * 5_000), original).complaint()
