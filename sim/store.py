@@ -144,4 +144,7 @@ def folder_of_study(out: str | Path | None) -> Path | None:
 
 def is_begun(directory: Path) -> bool:
     """Tell whether a directory holds results."""
-    return any((directory / FOLDER).glob("*.parquet"))
+    try:
+        return any((directory / FOLDER).glob("*.parquet"))
+    except (OSError, ValueError):  # no name of a folder: too long, or with a NUL
+        return False
