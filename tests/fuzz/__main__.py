@@ -39,10 +39,10 @@ def main() -> int:
     # No TemporaryDirectory: the children end as programs do, and would remove it then.
     folder = Path(tempfile.mkdtemp(prefix="vectwin-fuzz-")).resolve()
     try:
-        corpus = campaign.make(folder, models=not told.no_models)
+        corpus = campaign.make(folder)
         if told.mutant is not None:
             return _show(campaign.show_again(corpus, told.mutant, folder / "one", told.keep), told.keep)
-        return _many(corpus, told.mutants, told.workers, folder)
+        return _many(corpus, told, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -59,13 +59,14 @@ def _show(tried: Tried, keep: Path | None) -> int:
     return 1 if tried.found else 0
 
 
-def _many(corpus: Corpus, numbers: range, workers: int, folder: Path) -> int:
+def _many(corpus: Corpus, told: argparse.Namespace, folder: Path) -> int:
+    numbers: range = told.mutants
     begin_s = time.monotonic()
     bad: list[Tried] = []
     codes: collections.Counter[int] = collections.Counter()
     slowest, code = 0.0, 0
     try:
-        for tried in campaign.run(corpus, numbers, workers, folder):
+        for tried in campaign.run(corpus, numbers, told.workers, folder / "many", models=not told.no_models):
             codes[tried.code] += 1
             slowest = max(slowest, tried.duration_s)
             if tried.found:

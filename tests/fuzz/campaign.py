@@ -137,12 +137,6 @@ def warm_up() -> None:
     made_once(importlib.import_module("sim.cli.app").app)
 
 
-def warm_up_models() -> None:
-    """Import torch and llama.cpp, after which every fork takes longer."""
-    for name in _HEAVY:
-        importlib.import_module(name)
-
-
 def is_heavy(mutant: Mutant) -> bool:
     """Tell whether a mutant's command probably needs torch or llama.cpp."""
     return mutant.seed.kind in {"weights", "model", "language"} or mutant.command[0] in {"policies", "train", "models"}
@@ -245,33 +239,36 @@ def _tried(
 def _work(corpus: Corpus, folder: Path, numbers: Sequence[int], answers: Connection) -> None:
     """Be a worker: try mutants one after another and tell what came of each."""
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
-        laboratory, is_warm = Laboratory(corpus, folder), False
-        for number in sorted(numbers, key=lambda one: (is_heavy(mutants.draw(one, corpus)), one)):
-            if not is_warm and is_heavy(mutants.draw(number, corpus)):
-                warm_up_models()
-                is_warm = True
+        laboratory = Laboratory(corpus, folder)
+        for number in numbers:
             answers.send_bytes(json.dumps(asdict(laboratory.try_one(number))).encode())
             laboratory.clear(number)
 
 
-def run(corpus: Corpus, numbers: Sequence[int], workers: int, folder: Path) -> Iterator[Tried]:
+def run(corpus: Corpus, numbers: Sequence[int], workers: int, folder: Path, *, models: bool = True) -> Iterator[Tried]:
     """Try mutants and yield what comes of them, in the order in which they end.
 
-    folder : of the workers
+    folder : of the workers, which is created
+    models : also those that need the extras marl and llm, after the others
     """
-    if not corpus.models:
-        numbers = [number for number in numbers if not is_heavy(mutants.draw(number, corpus))]
-    workers = max(1, min(workers, len(numbers)))
+    heavy = [number for number in numbers if is_heavy(mutants.draw(number, corpus))]
+    yield from _stage(corpus, sorted(set(numbers) - set(heavy)), workers, folder / "light")
+    if models and heavy:
+        heat(corpus)
+        yield from _stage(corpus, heavy, workers, folder / "heavy")
+
+
+def _stage(corpus: Corpus, numbers: Sequence[int], workers: int, folder: Path) -> Iterator[Tried]:
     pipes: dict[Connection, int] = {}
     try:
-        for index in range(workers):
+        for index in range(min(workers, len(numbers))):
             here, there = Pipe(duplex=False)
             pid = os.fork()
             if pid == 0:
                 code = 70
                 try:
                     here.close()
-                    _work(corpus, folder / f"worker-{index}", numbers[index::workers], there)
+                    _work(corpus, folder / str(index), numbers[index::workers], there)
                     code = 0
                 finally:
                     os._exit(code)
@@ -299,17 +296,23 @@ def run(corpus: Corpus, numbers: Sequence[int], workers: int, folder: Path) -> I
             os.waitpid(pid, 0)
 
 
-def make(folder: Path, *, models: bool = True) -> Corpus:
-    """Warm this process up and build the corpus below a folder.
-
-    models : also what needs the extras marl and llm; without it such mutants are left out
-    """
+def make(folder: Path) -> Corpus:
+    """Warm this process up, and build the corpus below a folder."""
     warm_up()
-    return corpora.build(folder / "corpus", models=models)
+    return corpora.build(folder / "corpus")
+
+
+def heat(corpus: Corpus) -> None:
+    """Warm this process up for torch and llama.cpp, and add what they read to the corpus."""
+    for name in _HEAVY:
+        importlib.import_module(name)
+    corpora.add_models(corpus)
 
 
 def show_again(corpus: Corpus, number: int, folder: Path, keep: Path | None) -> Tried:
     """Try one mutant, and keep its smallest form for people: its input before the command ran."""
+    if is_heavy(mutants.draw(number, corpus)):
+        heat(corpus)
     laboratory = Laboratory(corpus, folder)
     tried = laboratory.try_one(number)
     laboratory.clear(number)

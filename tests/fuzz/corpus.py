@@ -44,13 +44,11 @@ class Corpus:
     """All seeds.
 
     values : what their scenarios say: key -> value, by the seed's name
-    models : the inputs of those that need the extras marl and llm are there, too
     """
 
     folder: Path
     seeds: tuple[Seed, ...]
     values: dict[str, dict[str, Any]]
-    models: bool
 
     def of(self, kind: str) -> list[Seed]:
         return [seed for seed in self.seeds if seed.kind == kind]
@@ -66,6 +64,10 @@ def _maps(names: Sequence[str]) -> Words:
 
 _RUN = _words("run scenario.toml --slots 2 --out out --json")
 _STUDY = "scenario.toml --policies local-only,random --seeds 0..1 --slots 2 --workers 1 --out out"
+_SWEEP = _words(
+    "sweep scenario.toml --policies random --seeds 0..1 --grid radio.bandwidth_hz=1e6,2e6",
+    *_words("--slots 2 --workers 1 --out out"),
+)
 SCENARIO = (
     _RUN,
     _RUN,
@@ -74,7 +76,7 @@ SCENARIO = (
     _words("check scenario.toml"),
     _words("policies scenario.toml --json"),
     _words(f"compare {_STUDY} --json"),
-    _words(f"sweep {_STUDY} --grid radio.bandwidth_hz=1e6,2e6 --json"),
+    _SWEEP,
     _words("cases build scenario.toml --policy random --count 2 --every 1 --out cases.parquet --json"),
 )
 SETTINGS = (*SCENARIO[:4], *SCENARIO[:4], *SCENARIO[5:7])
@@ -93,7 +95,7 @@ STUDY = (
     _words("report out --maps 0 --json"),
 )
 SWEEP = (
-    _words(f"sweep {_STUDY} --grid radio.bandwidth_hz=1e6,2e6 --json"),
+    _SWEEP,
     _words("report out --out page.html"),
 )
 CASES = (
@@ -179,11 +181,8 @@ class Builder:
             raise RuntimeError(f"the corpus cannot be built in {folder}: {done}")
 
 
-def build(folder: Path, *, models: bool = True) -> Corpus:
-    """Build all seeds below a folder, which is created.
-
-    models : also those that need the extras marl and llm
-    """
+def build(folder: Path) -> Corpus:
+    """Build all seeds below a folder, which is created; for the models there is room only, see `add_models`."""
     builder = Builder(folder)
     folder.mkdir(parents=True)
     _imports(builder)
@@ -192,9 +191,21 @@ def build(folder: Path, *, models: bool = True) -> Corpus:
         _run(builder, name)
     _studies(builder)
     _cases(builder)
-    _models(builder, with_files=models)
+    _models(builder)
     _arguments(builder)
-    return Corpus(folder, tuple(builder.seeds), _values(builder), models)
+    return Corpus(folder, tuple(builder.seeds), _values(builder))
+
+
+def add_models(corpus: Corpus) -> None:
+    """Make the weights and models, which needs the extras marl and llm."""
+    from importlib.resources import files
+
+    model, weights = corpus.folder / "model", corpus.folder / "weights"
+    bundled = Path(str(files("policies.marl") / "weights"))
+    for ending in ("safetensors", "json"):
+        shutil.copyfile(bundled / f"ddpg-dtecn.{ending}", weights / f"w.{ending}")
+    Builder.do(model, lambda: _tiny_model(model, files("policies.llm") / "weights" / "bundled.json"))
+    shutil.copyfile(model / "m.gguf", corpus.folder / "language" / "m.gguf")
 
 
 def _imports(builder: Builder) -> None:
@@ -268,22 +279,15 @@ def _cases(builder: Builder) -> None:
     builder.twin(made, *build.split())
 
 
-def _models(builder: Builder, *, with_files: bool) -> None:
-    from importlib.resources import files
-
-    weights = builder.add("weights", "weights", WEIGHTS, "w.safetensors", "w.json")
-    model = builder.add("model", "model", MODEL, "m.gguf", "m.json")
-    language = builder.add("language", "language", LANGUAGE, "m.gguf")
-    if not with_files:
-        return
-    bundled = Path(str(files("policies.marl") / "weights"))
-    for ending in ("safetensors", "json"):
-        shutil.copyfile(bundled / f"ddpg-dtecn.{ending}", weights / f"w.{ending}")
-    for made in (weights, model, language):
+def _models(builder: Builder) -> None:
+    for kind, commands, *names in (
+        ("weights", WEIGHTS, "w.safetensors", "w.json"),
+        ("model", MODEL, "m.gguf", "m.json"),
+        ("language", LANGUAGE, "m.gguf"),
+    ):
+        made = builder.add(kind, kind, commands, *names)
         for name in ("scenario.toml", "cases.parquet"):
             shutil.copyfile(builder.folder / "cases" / name, made / name)
-    builder.do(model, lambda: _tiny_model(model, files("policies.llm") / "weights" / "bundled.json"))
-    shutil.copyfile(model / "m.gguf", language / "m.gguf")
 
 
 def _tiny_model(folder: Path, manifest: Any) -> None:

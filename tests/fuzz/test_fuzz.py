@@ -68,7 +68,7 @@ def test_the_verdict_passes(name: str, verdicts: dict[str, list[str]]) -> None:
 def corpus(tmp_path: Path) -> Corpus:
     """A corpus of names only."""
     seeds = tuple(Seed(kind, kind, (("check", "a.toml"), ("run", "a.toml")), ("a.toml", "b.json")) for kind in MIX)
-    return Corpus(tmp_path, seeds, {"settings": {"a": 1, "b.c": "x"}}, models=False)
+    return Corpus(tmp_path, seeds, {"settings": {"a": 1, "b.c": "x"}})
 
 
 TEXTS = {"a.toml": 'x = 1\n[y]\nz = ["a", 2.5]\n', "b.json": '{"x": 1, "y": {"z": [1, 2]}}'}
