@@ -126,6 +126,8 @@ ARGUMENTS = (
     _words("report study run --out page.html"),
     _words(f"compare {_STUDY} --baseline random --precision 5% --seeds-max 3 --warmup 1"),
     _words("scenarios --json"),
+    _words("keys"),
+    _words("keys radio --json"),
     _words("models list"),
     _words("policies"),
     _words("train ddpg scenario.toml --steps 1 --out w.safetensors"),

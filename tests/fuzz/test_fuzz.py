@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from sim.cli.commands import COMMANDS
 from tests.fuzz import tree, words
 from tests.fuzz.campaign import Laboratory, Tried, printable
-from tests.fuzz.corpus import Corpus, Seed
+from tests.fuzz.corpus import ARGUMENTS, Corpus, Seed
 from tests.fuzz.culprits import CULPRITS, GOOD
 from tests.fuzz.dice import Dice
 from tests.fuzz.mutants import MIX, apply, draw
@@ -109,6 +110,10 @@ def test_a_mutation_is_the_same_without_the_others(
         texts[kept] = apply(mutant, corpus, kept)[1]
     assert texts[()] == []
     assert texts[0, 1][0] == texts[0,][0]
+
+
+def test_every_command_is_mutated() -> None:
+    assert {command[0] for command in ARGUMENTS} == set(COMMANDS)
 
 
 def test_dice_of_a_mutation_are_not_those_of_its_mutant() -> None:

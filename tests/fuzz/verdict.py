@@ -9,7 +9,7 @@ from tests.fuzz.forked import BROKEN, MEMORY_BYTES, TIME_S, Outcome
 
 CODES = (0, 1, 2)
 BAD_INPUT = 2
-LENGTH_MOST = 2_000
+LENGTH_MOST = 2_100
 """Characters in one line of an error: more is no sentence that a person reads."""
 _BESIDE = re.compile(r"twin: warning: |step \d+: mean return |[\w ]+: \d+ of \d+; ")
 """Lines that may stand beside the one line of an error: warnings and progress."""
