@@ -16,9 +16,16 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]
 KEYS = {
-    **{"tasks": ("slot", "vehicle", "task_class"), "jobs": ("slot", "vehicle", "task_class"), "slots": ("slot",)},
-    **{"vehicles": ("slot", "vehicle"), "twin": ("slot", "vehicle"), "decisions": ("slot",), "prompts": ("slot",)},
-    **{"events": ("time_ns", "kind"), "messages": ("slot", "kind", "vehicle"), "entities": ("vehicle",)},
+    "tasks": ("slot", "vehicle", "task_class"),
+    "jobs": ("slot", "vehicle", "task_class"),
+    "slots": ("slot",),
+    "vehicles": ("slot", "vehicle"),
+    "twin": ("slot", "vehicle"),
+    "decisions": ("slot",),
+    "prompts": ("slot",),
+    "events": ("time_ns", "kind"),
+    "messages": ("slot", "kind", "vehicle"),
+    "entities": ("vehicle",),
 }
 NO_NODE, AWAY = -1, -2
 
@@ -31,6 +38,11 @@ def read_tables(folder: Path) -> dict[str, pa.Table]:
         if parts:
             found[name] = pa.concat_tables(parts).unify_dictionaries()
     return found
+
+
+def totals(index: NDArray[Any], values: Any, size: int) -> Floats:
+    """Sum values by index, [size]."""
+    return np.bincount(index, np.asarray(values, dtype=np.float64), size).astype(np.float64)
 
 
 def _array(column: pa.ChunkedArray) -> NDArray[Any]:
@@ -181,4 +193,4 @@ class Books:
 
     def first_slot(self, time_ns: int) -> int:
         """Return the first slot that begins at a time or later."""
-        return -(-time_ns // self.slot_ns)
+        return int(-(-time_ns // self.slot_ns))

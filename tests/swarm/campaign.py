@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tests.swarm.checks import Violation
 from tests.swarm.draw import Case, case_of
@@ -33,10 +34,10 @@ class Verdict(NamedTuple):
     cpu_s: float
 
 
-def check_case(case: Case, limit_s: float = LIMIT_S) -> tuple[list[Violation], str]:
-    """Return what is wrong with a case in this process, and the digest of its run."""
+def check_case(case: Case, limit_s: float = LIMIT_S, only: str = "") -> tuple[list[Violation], str]:
+    """Return what is wrong with a case in this process, and the digest of its run; see `play`."""
     with tempfile.TemporaryDirectory() as folder:
-        return play(case, Path(folder), limit_s)
+        return play(case, Path(folder), limit_s, only)
 
 
 def other_digests(seeds: Sequence[int]) -> dict[int, str]:
@@ -92,32 +93,32 @@ def _check_chunk(seeds: list[int]) -> list[Verdict]:
     return list(check_seeds(seeds))
 
 
-def names(case: Case, limit_s: float = LIMIT_S) -> set[str]:
-    """Return which checks a case fails."""
-    violations, digest = check_case(case, limit_s)
-    found = {violation.check for violation in violations}
-    if digest and not found and is_timeless(case):
-        found |= {violation.check for violation in _differs(case, digest, digest_of(case))}
-    return found
+def fails(case: Case, check: str, limit_s: float = LIMIT_S) -> bool:
+    """Tell whether a case fails a check."""
+    violations, digest = check_case(case, limit_s, check)
+    if check in {"parts", "hash seed"}:
+        found = digest and digest != digest_of(case)
+        return bool(found)
+    return check in {violation.check for violation in violations}
 
 
 def smallest(case: Case, check: str, limit_s: float = SHRINK_S) -> Case:
     """Return the smallest case that could be found in which the same check fails."""
-
+    until = time.monotonic() + limit_s
     # What does not end is tried many times: it may take less.
     most_s = 3.0 if check == "endless" else LIMIT_S
 
-    def fails(data: dict[str, Any]) -> bool:
-        return check in names(replace(case, data=data), most_s)
+    def still(other: Case) -> bool:
+        return fails(other, check, most_s)
 
-    if not fails(case.data):  # not in every process, or not every time
+    if not still(case):  # not in every process, or not every time
         return case
-    until = time.monotonic() + limit_s
     for policy in ("local-only", "random"):
-        if case.policy not in {policy, ""} and check in names(replace(case, policy=policy), most_s):
+        if case.policy not in {policy, ""} and still(replace(case, policy=policy)):
             case = replace(case, policy=policy)
             break
-    return replace(case, data=shrink(case.data, fails, until - time.monotonic()))
+    data = shrink(case.data, lambda smaller: still(replace(case, data=smaller)), until - time.monotonic())
+    return replace(case, data=data)
 
 
 def told(case: Case, violation: Violation, keep: Path | None = None) -> str:
@@ -179,7 +180,7 @@ class Campaign:
                     continue
                 seen.add(violation.check)
                 case = smallest(case_of(seed), violation.check, limit_s)
-                place = keep / f"{seed}-{violation.check.replace(' ', '-').replace(':', '')}"
+                place = keep / f"{seed}-{re.sub('[^a-z0-9_]+', '-', violation.check.lower())}"
                 print(f"\nseed {seed}, made smaller:\n{told(case, violation, place)}", flush=True)
         print(f"\n{self.num_done} seeds in {self.cpu_s:.0f} CPU s, {len(self.failing)} with violations")
         for seed, violations in sorted(self.failing.items()):

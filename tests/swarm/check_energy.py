@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tests.swarm.books import Books, Floats
+from tests.swarm.books import Books, Floats, totals
 from tests.swarm.facts import Facts
 
 _NS = 1e-9
@@ -38,11 +38,11 @@ def check_local_energy(books: Books, facts: Facts) -> Iterator[str]:
         ).any():
             row = int(np.argmax(np.maximum(spent_j - most_j, least_j - spent_j)))
             yield f"job {row}: {spent_j[row]} J, not {least_j[row]} to {most_j[row]}"
-        total_j = np.bincount(slots, spent_j, books.num_slot)
+        total_j = totals(slots, spent_j, books.num_slot)
         if not _close(books.slots["energy_local_j"], total_j, scale):
             yield f"slots: {books.slots['energy_local_j'].tolist()} J, jobs {total_j.tolist()}"
-    least = np.bincount(slots, least_j, books.num_slot) * (1 - 1e-9) - 1e-9 * scale
-    most = np.bincount(slots, most_j, books.num_slot) * (1 + 1e-9) + 1e-9 * scale
+    least = totals(slots, least_j, books.num_slot) * (1 - 1e-9) - 1e-9 * scale
+    most = totals(slots, most_j, books.num_slot) * (1 + 1e-9) + 1e-9 * scale
     wrong = (books.slots["energy_local_j"] < least) | (books.slots["energy_local_j"] > most)
     if wrong.any():
         slot = int(np.argmax(wrong))
@@ -57,8 +57,8 @@ def check_radio_energy(books: Books, facts: Facts) -> Iterator[str]:
             yield "energy of a radio that costs nothing"
         return
     spent_j = books.jobs["energy_transmit_j"]
-    if not _close(slots, np.bincount(tasks["slot"], spent_j, books.num_slot), facts.energy_scale_j):
-        yield f"slots: {slots.tolist()} J, jobs {np.bincount(tasks['slot'], spent_j, books.num_slot).tolist()}"
+    if not _close(slots, totals(tasks["slot"], spent_j, books.num_slot), facts.energy_scale_j):
+        yield f"slots: {slots.tolist()} J, jobs {totals(tasks['slot'], spent_j, books.num_slot).tolist()}"
     if (spent_j < 0).any():
         yield "negative energy"
     if facts.paper:
@@ -85,7 +85,7 @@ def check_edge_energy(books: Books, facts: Facts) -> Iterator[str]:
         return
     if facts.edge_energy == "job":
         spent_j = books.jobs["energy_edge_j"].astype(float)
-        total_j = np.bincount(books.tasks["slot"], spent_j, books.num_slot)
+        total_j = totals(books.tasks["slot"], spent_j, books.num_slot)
         if not _close(recorded, total_j, facts.energy_scale_j):
             yield f"slots: {recorded.tolist()} J, jobs {total_j.tolist()}"
         per_cycle_j = float((facts.full_power_w / facts.server_hz).max())
@@ -138,7 +138,7 @@ def paces(books: Books, facts: Facts) -> list[Pace] | None:
 
 
 def check_server_speeds(books: Books, facts: Facts) -> Iterator[str]:
-    """Against the speeds that follow from commands and bias: energy and service offered in each slot, and each service."""
+    """Energy and offered service of slots, and each service, follow from commands and bias."""
     known = paces(books, facts)
     if known is None:
         return

@@ -232,7 +232,8 @@ def check_backlogs(books: Books, facts: Facts) -> Iterator[str]:
                 wrong |= there & known & (np.abs(recorded[name][slot] - left) > 1e-6 * left + slack)
             if wrong.any():
                 vehicle = int(np.argmax(wrong))
-                yield f"{name} of vehicle {vehicle} in slot {slot}: {recorded[name][slot, vehicle]}, at most {most[vehicle]}"
+                told = f"{recorded[name][slot, vehicle]}, at most {most[vehicle]}"
+                yield f"{name} of vehicle {vehicle} in slot {slot}: {told}"
                 break
     yield from _server_backlogs(books, facts, done_ns)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.swarm.books import NO_NODE, Books, Floats
+from tests.swarm.books import NO_NODE, Books, Floats, totals
 from tests.swarm.facts import Facts
 
 _SCORED = {"qos_mean", "penalty_mean", "objective_mean"}
@@ -48,7 +48,7 @@ class Score:
 
     def sums(self, values: Any) -> Floats:
         """Sum values of the tasks that count, by slot."""
-        return np.bincount(self.slot, np.asarray(values, float) * self.counted, self.num_slot)
+        return totals(self.slot, np.asarray(values, float) * self.counted, self.num_slot)
 
     def means(self, values: Any) -> Floats:
         """Return means over the tasks that count, by slot; NaN where there are none."""

@@ -30,7 +30,8 @@ def check_messages(books: Books, facts: Facts) -> Iterator[str]:
         low, high, lossy = (np.array([bounds[slot][i] for slot in slots.tolist()]) for i in range(3))
         wrong = (took_ns < low * 1e9 - 1) | (took_ns > high * 1e9 + 1)
         if wrong.any():
-            yield f"{kind} of slot {slots[wrong][0]}: took {took_ns[wrong][0]} ns, not {low[wrong][0]} to {high[wrong][0]} s"
+            told = f"{took_ns[wrong][0]} ns, not {low[wrong][0]} to {high[wrong][0]} s"
+            yield f"{kind} of slot {slots[wrong][0]}: took {told}"
         lost = np.isnan(took_ns)
         if kind != "command" and (lost & ~lossy.astype(bool)).any():  # who is out of reach gets no command
             yield f"{kind} of slot {slots[lost][0]}: lost where nothing is lost"
@@ -117,7 +118,8 @@ def _held(books: Books, facts: Facts, twin: Columns) -> Iterator[str]:
             if not np.isclose(
                 twin[column][row], expected, rtol=1e-6 if bias_name == "channel_gain_db" else 1e-12, atol=0.0
             ):
-                yield f"{column} of vehicle {vehicle} in slot {slot}: {twin[column][row]}, not {expected} (of slot {newest})"
+                told = f"{twin[column][row]}, not {expected} (of slot {newest})"
+                yield f"{column} of vehicle {vehicle} in slot {slot}: {told}"
                 break
 
 
@@ -137,7 +139,8 @@ def _held_sizes(books: Books, facts: Facts) -> Iterator[str]:
             size = sizes[newest, vehicle]
             expected = np.where(size > 0, np.maximum(size + bias[vehicle], 1.0) if bias.any() else size, 0.0)
             if not np.allclose(row["estimated_size_bytes"][vehicle], expected, rtol=1e-12):
-                yield f"sizes of vehicle {vehicle} in slot {slot}: {row['estimated_size_bytes'][vehicle]}, not {expected}"
+                told = f"{row['estimated_size_bytes'][vehicle]}, not {expected}"
+                yield f"sizes of vehicle {vehicle} in slot {slot}: {told}"
                 return
 
 
@@ -274,8 +277,9 @@ def check_commands(books: Books, facts: Facts) -> Iterator[str]:
             index = tasks["task_class"][row]
             ratio = books.decided[source]["offloading_ratio"][vehicle, index] if source >= 0 else 0.0
             if started != due_ns or tasks["offloading_ratio"][row] != ratio:
-                did = f"at {started:.0f} with {tasks['offloading_ratio'][row]}"
-                yield f"task {row} of vehicle {vehicle}: started {did}, not at {due_ns} with {ratio} (command of {source})"
+                did = f"started at {started:.0f} with {tasks['offloading_ratio'][row]}"
+                right = f"at {due_ns} with {ratio} (command of {source})"
+                yield f"task {row} of vehicle {vehicle}: {did}, not {right}"
                 break
 
 

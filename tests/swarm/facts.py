@@ -152,7 +152,7 @@ class Facts:
         task_j = float((self.kappa * self.cpu_hz**2).max() * local.max())
         task_j += float((self.full_power_w / self.server_hz).max() * edge.max())
         task_j += self.scenario["vehicles"]["transmit_power_w"] * self.slot_s
-        return task_j * self.books.num_vehicle * self.books.num_class
+        return float(task_j * self.books.num_vehicle * self.books.num_class)
 
     @cached_property
     def num_layer(self) -> NDArray[np.int64]:
@@ -172,9 +172,10 @@ class Facts:
     @cached_property
     def local_hz(self) -> Floats:
         """The frequency of every task on its vehicle; 1 where it has not started."""
+        found: Floats = self.cpu_hz[self.books.tasks["vehicle"]]
         if self.metered:
-            return np.nan_to_num(self.books.jobs["local_frequency_hz"].astype(float), nan=1.0)
-        return self.cpu_hz[self.books.tasks["vehicle"]]
+            found = np.nan_to_num(self.books.jobs["local_frequency_hz"].astype(float), nan=1.0)
+        return found
 
     @cached_property
     def sent_bytes(self) -> Floats:
@@ -185,7 +186,8 @@ class Facts:
         is_prompt = self.num_layer[rows["task_class"]] > 0
         units = np.array([self._sizes(index)[1] for index in range(self.books.num_class)])[rows["task_class"]]
         prompt = size / units / 8 if self.paper else size
-        return np.where(is_prompt, np.where(ratio > 0, prompt, 0.0), sent)
+        found: Floats = np.where(is_prompt, np.where(ratio > 0, prompt, 0.0), sent)
+        return found
 
     @cached_property
     def time_unit(self) -> tuple[float, float]:
@@ -239,9 +241,10 @@ class Facts:
         if found is None:
             return None
         jumps = self.books.occurrences("bias")
-        return found + sum(
-            event["cpu_frequency_hz"] for time_ns, event in jumps if self.books.first_slot(time_ns) <= slot
+        jump_hz = float(
+            sum(event["cpu_frequency_hz"] for time_ns, event in jumps if self.books.first_slot(time_ns) <= slot)
         )
+        return found + jump_hz
 
 
 def _flop_per_cycle(gpu: dict[str, Any] | None) -> float:

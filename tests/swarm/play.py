@@ -20,7 +20,7 @@ from sim import Scenario, run
 from sim.replay import branch, verify
 from sim.simulation import RunResult
 from tests.swarm.books import Books
-from tests.swarm.checks import Violation, violations
+from tests.swarm.checks import CHECKS, Violation, violations
 from tests.swarm.draw import Case
 from tests.swarm.rogue import Rogue, make_rogue
 from traces.reader import Trace
@@ -84,24 +84,29 @@ def limited(limit_s: float) -> Iterator[None]:
         signal.signal(signal.SIGPROF, before)
 
 
-def play(case: Case, folder: Path, limit_s: float = LIMIT_S) -> tuple[list[Violation], str]:
-    """Return what is wrong with a case, and the digest of its run ("" if there is none)."""
+def play(case: Case, folder: Path, limit_s: float = LIMIT_S, only: str = "") -> tuple[list[Violation], str]:
+    """Return what is wrong with a case, and the digest of its run ("" if there is none).
+
+    only : the check that matters; "" for all
+    """
     try:
         with limited(limit_s):
-            return _play(case, folder)
+            return _play(case, folder, only)
     except EndlessError as error:
         return [Violation("endless", f"more than {limit_s:g} CPU s: {_place(error)}")], ""
 
 
-def _play(case: Case, folder: Path) -> tuple[list[Violation], str]:
+def _play(case: Case, folder: Path, only: str) -> tuple[list[Violation], str]:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         scenario, result, found = _run(case, folder)
         if scenario is None or result is None:
             return found, ""
-        found += violations(Books.open(folder / "run"))
-        found += _guarded("replay", lambda: _replay(folder))
-        if result.summary["slots"]:
+        name = only.partition(":")[0]
+        found += violations(Books.open(folder / "run"), [one for one in CHECKS if name in {"", one}])
+        if only in {"", "replay", "endless"}:
+            found += _guarded("replay", lambda: _replay(folder))
+        if only in {"", "branch", "endless"} and result.summary["slots"]:
             found += _guarded("branch", lambda: _branch(case, scenario, folder))
     return found, str(result.summary["digest"])
 
@@ -112,7 +117,7 @@ def _run(case: Case, folder: Path) -> tuple[Scenario | None, RunResult | None, l
     except InputError as error:
         return None, None, [Violation("refused", str(error))]
     except Exception as error:  # whatever the product lets out
-        return None, None, [Violation("crash", _place(error))]
+        return None, None, [_crash(error)]
     try:
         return scenario, run(scenario, policy_of(case), seed=case.seed, out=folder / "run"), []
     except InputError as error:
@@ -120,14 +125,25 @@ def _run(case: Case, folder: Path) -> tuple[Scenario | None, RunResult | None, l
         if _refuses(case) and "\n" not in told and told.isprintable():
             return scenario, None, []
         return scenario, None, [Violation("refused", told)]
-    except BaseException as error:  # noqa: BLE001 - a policy may raise anything, and none of it may come out
+    except BaseException as error:
         if isinstance(error, KeyboardInterrupt | EndlessError):
             raise
-        return scenario, None, [Violation("crash", _place(error))]
+        return scenario, None, [_crash(error)]
+
+
+def _crash(error: BaseException) -> Violation:
+    place = _place(error)
+    try:
+        told = str(error)
+    except Exception as other:  # there are errors that cannot be told
+        told = f"{type(other).__name__} in its text"
+    return Violation(f"crash: {place}", told.encode("ascii", "backslashreplace").decode()[:300])
 
 
 def _place(error: BaseException) -> str:
     """Name an error and where it was raised, without its text: a shrunk case has another one."""
+    while error.__cause__ is not None:  # what SimPy raises anew
+        error = error.__cause__
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/tests/" not in frame.filename]
     if not frames:
         return type(error).__name__
@@ -175,7 +191,8 @@ def _before(name: str, rows: pa.Table, at_ns: int, slot_ns: int) -> list[dict[st
     """Return the rows of what happened before a time, with what came later blanked out."""
     walls = [column.name for column in TABLES[name].columns if not column.digested]
     kept = []
-    for row in rows.drop_columns(walls).to_pylist():
+    for found in rows.drop_columns(walls).to_pylist():
+        row = dict(found)
         if (row["slot"] * slot_ns if name in {"vehicles", "twin"} else row[_TIME[name]]) >= at_ns:
             continue
         if name == "tasks":
@@ -188,8 +205,6 @@ def _before(name: str, rows: pa.Table, at_ns: int, slot_ns: int) -> list[dict[st
             row |= stages | ({"outcome": "in flight"} if later else {})
             if row["started_ns"] is None:
                 row["offloading_ratio"] = None
-        if name == "events" and row["kind"] == "policy":
-            continue
         kept.append({key: _plain(value) for key, value in row.items()})
     return kept
 

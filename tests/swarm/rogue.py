@@ -14,14 +14,14 @@ from twin.decision import Decision, Diagnostics
 from twin.snapshot import TwinSnapshot
 
 
-class _Speechless(Exception):  # noqa: N818 - the name says what is wrong with it
+class _Speechless(Exception):
     """An error that cannot be told: its text raises another one."""
 
     def __str__(self) -> str:
         raise KeyError(7)
 
 
-class _Odd(Exception):  # noqa: N818 - as above
+class _Odd(Exception):
     """An error with more text than anybody wants to read, in two lines, one of them beyond ASCII."""
 
     def __str__(self) -> str:
@@ -85,13 +85,24 @@ def _write(snapshot: TwinSnapshot, decision: Decision) -> Decision:
 
 _ODD_RATIOS: dict[str, Any] = {
     **{name: float(name) for name in ("nan", "inf", "-inf")},
-    **{"huge": 1e308, "tiny": 5e-324, "negative": -3.0, "complex": 1 + 2j},
+    "huge": 1e308,
+    "tiny": 5e-324,
+    "negative": -3.0,
+    "complex": 1 + 2j,
 }
 _ERRORS: dict[str, BaseException] = {
-    **{"key": KeyError(3), "overflow": OverflowError(34, "too large"), "assertion": AssertionError()},
-    **{"stop": StopIteration(), "memory": MemoryError(), "os": OSError(5, "Input/output error"), "odd": _Odd()},
-    **{"speechless": _Speechless(), "unicode": UnicodeDecodeError("ascii", b"\xff", 0, 1, "bad")},
-    **{"zero": ZeroDivisionError(), "float": FloatingPointError(), "group": ExceptionGroup("two", [KeyError(1)])},
+    "key": KeyError(3),
+    "overflow": OverflowError(34, "too large"),
+    "assertion": AssertionError(),
+    "stop": StopIteration(),
+    "memory": MemoryError(),
+    "os": OSError(5, "Input/output error"),
+    "odd": _Odd(),
+    "speechless": _Speechless(),
+    "unicode": UnicodeDecodeError("ascii", b"\xff", 0, 1, "bad"),
+    "zero": ZeroDivisionError(),
+    "float": FloatingPointError(),
+    "group": ExceptionGroup("two", [KeyError(1)]),
 }
 DECISIONS: dict[str, Callable[[TwinSnapshot, Decision], Any]] = {
     **{f"raise-{name}": _raised(error) for name, error in _ERRORS.items()},
@@ -105,7 +116,7 @@ DECISIONS: dict[str, Callable[[TwinSnapshot, Decision], Any]] = {
     "ratio-object": _with("offloading_ratio", lambda values: np.full(values.shape, "x", dtype=object)),
     "ratio-scalar": _with("offloading_ratio", lambda _: 0.5),
     "ratio-flat": _with("offloading_ratio", np.ravel),
-    "ratio-transposed": _with("offloading_ratio", lambda values: np.asfortranarray(values)),
+    "ratio-transposed": _with("offloading_ratio", np.asfortranarray),
     "ratio-more": _with("offloading_ratio", lambda values: np.vstack([values, values])),
     "ratio-bool": _with("offloading_ratio", lambda values: values > 0.5),
     "ratio-single": _with("offloading_ratio", lambda values: values.astype(np.float32)),

@@ -66,7 +66,7 @@ def test_a_violation_is_told_so_that_it_can_be_played_again(
         scenario = Scenario.load(case.write(tmp_path / "checked"))
         return ([Violation("highway", "it is one")] if scenario.mobility.kind == "highway" else []), ""
 
-    def check(case: Case, limit_s: float = 0.0) -> tuple[list[Violation], str]:
+    def check(case: Case, limit_s: float = 0.0, only: str = "") -> tuple[list[Violation], str]:
         try:
             return checked(case)
         except ValueError:
