@@ -218,6 +218,8 @@ def _over_capacity(books: Books, facts: Facts, slot: int, share_hz: Floats) -> s
     if not facts.effective:
         # Allocations and the biases of all flows; floors come on top where nothing is left.
         used_hz = float(share_hz.sum())
+        if facts.comes_and_goes:  # of vehicles that are believed to be elsewhere nothing counts
+            bias_hz = np.minimum(bias_hz, 0.0)
         total_hz = max(total_hz - float(bias_hz.sum()) * books.num_class, 0.0) if len(facts.servers) == 1 else np.inf
         floors_hz += float(np.maximum(-bias_hz, 0.0).sum()) * books.num_class
     else:

@@ -150,7 +150,7 @@ class _Maker:
         tokens, hidden, batch = 64 * lot.integer(1, 4), shape["hidden_size"], shape.get("batch_size", 1)
         if first:
             flop = shape["num_layer"] * (24 * batch * tokens * hidden**2 + 4 * batch * tokens**2 * hidden)
-            self.flop_per_cycle = flop / (heavy_s * self.cpu_hz)
+            self.flop_per_cycle = max(flop / (heavy_s * self.cpu_hz), 0.01)
         task["transformer"] = shape
         if first and lot.chance(0.35):
             text, self.longest, told = requests_file(lot, self.slot_s, self.longest, self.count)
@@ -206,7 +206,9 @@ class _Maker:
     def _mobility(self) -> dict[str, Any]:
         lot = self.lot
         if self.traffic:
-            name, text, self.longest, told = mobility_file(lot, self.slot_s, self.longest, self.count)
+            name, text, longest, told = mobility_file(lot, self.slot_s, self.longest, self.count)
+            # Without a number of slots, the run is as long as the shortest of its files.
+            self.longest = min(self.longest, longest) if "requests.csv" in self.files else longest
             self.files[name] = text
             return {"kind": "trace", "file": name, **told}
         table: dict[str, Any] = {"kind": lot.pick(["highway", "highway", "straight", "stationary", "area"])}
@@ -227,6 +229,7 @@ class _Maker:
         lot = self.lot
         slow_s = self.slot_s * lot.pick([0.02, 0.3, 1.0, 2.5])
         bandwidth_hz = 8 * upload_bytes / (5 * slow_s) * (self.count / len(self.nodes) if self.joint else 1)
+        bandwidth_hz = max(bandwidth_hz, 1.0)  # what keys accept
         radio: dict[str, Any] = {"bandwidth_hz": lot.pick([lot.quantity(bandwidth_hz, "Hz"), bandwidth_hz])}
         options: dict[str, list[Any]] = {
             "bandwidth_sharing": ["each", "equal"],

@@ -37,8 +37,8 @@ def policy_of(case: Case) -> str | Rogue | None:
 
 
 def _refuses(case: Case) -> bool:
-    """Whether the policy may end the run before it begins: one that raises when it is to get ready."""
-    return "kind=reset-" in case.policy
+    """Whether the policy may end the run before it begins: it fails to get ready, or to describe itself."""
+    return "kind=reset-" in case.policy or "kind=describe-" in case.policy
 
 
 def digest_of(case: Case) -> str:

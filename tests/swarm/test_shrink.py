@@ -13,6 +13,7 @@ from tests.swarm import campaign
 from tests.swarm.__main__ import main
 from tests.swarm.checks import Violation
 from tests.swarm.draw import Case, case_of
+from tests.swarm.play import play
 from tests.swarm.shrink import shrink
 from tests.swarm.toml import to_toml
 
@@ -85,3 +86,23 @@ def test_a_violation_is_told_so_that_it_can_be_played_again(
     assert len(path.read_text("utf-8")) < 0.6 * len(to_toml(case_of(seed).data))
     assert main(["--scenario", str(path), "--policy", "random", "--seed", "3"]) == 1
     assert "highway: it is one" in capsys.readouterr().out
+
+
+def test_what_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(*_: object, **__: object) -> None:
+        while True:
+            pass
+
+    monkeypatch.setattr("tests.swarm.play.run", endless)
+    found, digest = play(Case(case_of(3).data, files=case_of(3).files), tmp_path, 0.2)
+    assert [violation.check for violation in found] == ["endless"]
+    assert not digest
+
+
+def test_another_digest_in_another_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaign, "other_digests", lambda seeds: dict.fromkeys(seeds, "other"))
+    (verdict,) = campaign.check_seeds([4])
+    assert [violation.check for violation in verdict.violations] == ["hash seed"]
+    monkeypatch.setattr(campaign, "digest_of", lambda case: "different")
+    (verdict,) = campaign.check_seeds([4])
+    assert [violation.check for violation in verdict.violations] == ["parts"]
