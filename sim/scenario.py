@@ -263,7 +263,7 @@ def _read(source: str | Path) -> tuple[str, str]:
     except FileNotFoundError:
         if Path(source).suffix:
             raise InputError("there is no such file", where=name) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeError) as error:  # also a name that no file can have
         raise InputError(f"cannot be read: {getattr(error, 'strerror', None) or error}", where=name) from None
     near = difflib.get_close_matches(name, names(), n=1)
     hint = f"; did you mean {near[0]}?" if near else ""

@@ -84,7 +84,11 @@ DTECN: list[tuple[list[Edit], str, str]] = [
     ([('kind = "highway"', 'kind = "straight"\nends = "renew"')], "mobility.ends", "(accepted: wrap; "),
     ([('kind = "highway"', 'kind = "highway"\nends = "leave"')], "mobility.ends", "(accepted: wrap, renew)"),
     (
-        [('kind = "highway"', 'kind = "highway"\nends = "renew"'), ('length_m = "1 km"', "length_m = 1"), ("num_vehicle = 10", "num_vehicle = 1000")],
+        [
+            ('kind = "highway"', 'kind = "highway"\nends = "renew"'),
+            ('length_m = "1 km"', "length_m = 1"),
+            ("num_vehicle = 10", "num_vehicle = 1000"),
+        ],
         "mobility.ends",
         "(accepted: at most 100000 in a run)",
     ),
