@@ -152,9 +152,11 @@ def _put_back_environment(before: dict[str, str]) -> None:
 def comes_from_a_signal(error: BaseException) -> bool:
     """Whether an exception ends the run because somebody outside wants it to, and not because a policy raised it.
 
-    Either a handler of ours has raised it, or it is the interrupt of Python's own handler; while a handler of ours is
-    in its place, that raises nothing of the kind.
+    A handler of the caller's, or one of ours, has raised it, or it is the interrupt of Python's own handler; while a
+    handler of ours is in its place, that raises nothing of the kind.
     """
+    if _is_from_handler(error):
+        return True
     if not isinstance(error, KeyboardInterrupt | SystemExit):
         return False
     trace = error.__traceback__
@@ -165,3 +167,13 @@ def comes_from_a_signal(error: BaseException) -> bool:
         if by_handler:
             return True
     return isinstance(error, KeyboardInterrupt) and not is_own_code(_handler_of(signal.SIGINT))
+
+
+def _is_from_handler(error: BaseException) -> bool:
+    """Whether the present handler of a signal that ends processes has raised an error, or something that it calls."""
+    numbers = (getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP"))
+    handlers = {getattr(_handler_of(number), "__code__", None) for number in numbers if number is not None} - {None}
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code not in handlers:
+        trace = trace.tb_next
+    return trace is not None

@@ -246,3 +246,19 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         wait_until(lambda: not any(map(is_alive, workers)))
         assert time.monotonic() - killed_s < 5  # a fraction of a second on a machine that is not busy
         assert process.communicate(timeout=60) == ("", "")
+
+
+def test_a_handler_that_ends_a_script_is_heard_inside_a_policy(tmp_path: Path) -> None:
+    """What it raises there is no mistake of the policy."""
+    text = """
+        import sys
+        from policies.baselines import EdgeEqual
+        class Stopped(EdgeEqual):
+            def decide(self, snapshot):
+                signal.raise_signal(signal.SIGTERM)
+                return super().decide(snapshot)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+        run(long, policy=Stopped())
+    """
+    done = script(tmp_path, text, lambda: False)
+    assert (done.code, done.out, done.err) == (7, "", "")

@@ -14,14 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
-from pyarrow import fs
 
 from physical.errors import InputError
 from traces.exogenous.source import expands_too_far, format_of, most_expanded, opened, plain, shown
 
 HEADER_BYTES_MAX = 1 << 20
-LOCAL = fs.LocalFileSystem()
-"""Without it Arrow takes a name such as s3:town.parquet for an address, and asks the network."""
 
 # Arrow's complaint; an invalid_row_handler would be told the same, but not of rows that are not UTF-8.
 _WIDTH = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
@@ -51,7 +48,7 @@ class TableFile:
         """
         if format_of(path, ("csv", "parquet")) == "parquet":
             try:
-                schema = pq.read_schema(path, filesystem=LOCAL)
+                schema = pq.read_schema(path.absolute())
             except (pa.ArrowException, OSError, ValueError) as error:
                 raise InputError(f"is not Parquet: {_line(error)}", where=str(path)) from error
             file = cls(path, list(schema.names), schema.metadata or {})
@@ -78,16 +75,19 @@ class TableFile:
         return table
 
     def _read_parquet(self, names: Sequence[str]) -> pa.Table:
-        """Read batch by batch, up to a limit: a row may take no byte of the file, and a text in it the whole file."""
+        """Read batch by batch, up to a limit: a row may take no byte of the file, and a text in it the whole file.
+
+        Its absolute path: another one that holds a colon, such as s3:town.parquet, Arrow takes for an address.
+        """
         most = left = most_expanded(self.path)
-        fields = [pq.read_schema(self.path, filesystem=LOCAL).field(name) for name in names]
+        fields = [pq.read_schema(self.path.absolute()).field(name) for name in names]
         for field in fields:
             if pa.types.is_nested(field.type):
                 problem = f"has values of type {field.type}"
                 raise InputError(problem, where=str(self.path), key=plain(field.name), accepted="numbers or texts")
         batches = []
         texts = [field.name for field in fields if pa.types.is_string(field.type)]
-        with pq.ParquetFile(self.path, read_dictionary=texts, filesystem=LOCAL) as file:
+        with pq.ParquetFile(self.path.absolute(), read_dictionary=texts) as file:
             for batch in file.iter_batches(columns=list(names), use_threads=False):
                 left -= sum(map(_decoded_bytes, batch.columns))
                 if left < 0:
