@@ -104,16 +104,18 @@ def _cut(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def check_number(num_policy: int, num_seed: int, num_point: int = 1) -> None:
-    """Refuse studies that never end.
+def seeds_of(seeds: Iterable[int], num_policy: int, num_point: int = 1) -> tuple[int, ...]:
+    """Return the seeds of a study.
 
     Raises
     ------
-    InputError : more than `NUM_RUN_MAX` runs
+    InputError : none, or with so many policies and points more than `NUM_RUN_MAX` runs
     """
-    if (num := num_policy * num_seed * num_point) > NUM_RUN_MAX:
+    chosen = whole_seeds(seeds, where="--seeds", most=STORED_MAX)
+    if (num := num_policy * len(chosen) * num_point) > NUM_RUN_MAX:
         where = "--policies, --seeds" + (", --grid" if num_point > 1 else "")
         raise InputError(f"{num} runs are too many", where=where, accepted=f"at most {NUM_RUN_MAX}")
+    return chosen
 
 
 def check_baseline(who: Sequence[Entrant], baseline: str | None) -> str:
@@ -208,8 +210,7 @@ def compare(
     scenario = scenario if isinstance(scenario, Scenario) else Scenario.load(scenario)
     who = entrants(policies)
     reference = check_baseline(who, baseline)
-    chosen = whole_seeds(seeds, where="--seeds", most=STORED_MAX)
-    check_number(len(who), len(chosen))
+    chosen = seeds_of(seeds, len(who))
     rules = Rules(warmup, precision, seeds_max)
     rules.check(scenario.time.num_slot, len(chosen))
     if precision is not None:

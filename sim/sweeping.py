@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from physical.errors import InputError
-from physical.seed import STORED_MAX, whole_seeds
-from sim.comparing import Rules, check_baseline, check_number
+from sim.comparing import Rules, check_baseline, seeds_of
 from sim.entrants import Policies, entrants
 from sim.evaluation import Comparison, evaluate, write_runs
 from sim.export.output import whole_file
@@ -111,11 +110,10 @@ def sweep(
     load = _loader(scenario)
     who = entrants(policies)
     reference = check_baseline(who, baseline)
-    chosen = whole_seeds(seeds, where="--seeds", most=STORED_MAX)
     spelled = {key: _spelled(key, values) for key, values in grid.items()}
     if not spelled:
         raise InputError("is empty", where="--grid", accepted='for instance {"vehicles.num_vehicle": [5, 10]}')
-    check_number(len(who), len(chosen), math.prod(map(len, spelled.values())))
+    chosen = seeds_of(seeds, len(who), math.prod(map(len, spelled.values())))
     points = [dict(zip(spelled, values, strict=True)) for values in itertools.product(*spelled.values())]
     scenarios, jobs = [], []
     for values in points:

@@ -130,7 +130,7 @@ CONTENTS = {
     "json": (b'{"time": {"num_slot": 3}}', "is not TOML"),
     "a key twice": (b"title = 'a'\ntitle = 'b'\n", "is not TOML"),
     "unclosed": (b"[time\nnum_slot = 3", "is not TOML"),
-    "deep": (b"a = " + b"[" * 5000 + b"]" * 5000, "is not TOML"),
+    "deep": (b"a = " + b"[" * 5000 + b"]" * 5000, "is nested too deeply"),
     "garbage": (bytes(range(256)) * 4, "cannot be read"),
     "zeros": (bytes(100), "is not TOML"),
     "UTF-16": (GOOD.encode("utf-16"), "cannot be read"),
@@ -159,7 +159,7 @@ def test_no_such_file(tmp_path: Path) -> None:
 
 
 def test_directory_in_place_of_a_file(tmp_path: Path) -> None:
-    assert f"{tmp_path}: cannot be read: Is a directory" in twin("run", tmp_path).complaint()
+    assert f"{tmp_path}: is a directory (accepted: a file)" in twin("run", tmp_path).complaint()
 
 
 def test_long_name() -> None:
