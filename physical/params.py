@@ -9,48 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from physical import quantity
 from physical.errors import InputError
 from physical.model import channel, transformer
-from physical.quantity import (
-    BandwidthHertz,
-    BatchSize,
-    CarrierHertz,
-    CpuHertz,
-    CyclesPerByte,
-    Factor,
-    FlopPerCycle,
-    HertzCycle,
-    HiddenSize,
-    Kappa,
-    KappaCycle,
-    MarginDecibels,
-    MarginMetres,
-    Metres,
-    NoiseDensity,
-    NoiseFigureDecibels,
-    NoiseWatts,
-    NumBit,
-    NumCore,
-    NumLane,
-    NumLayer,
-    NumSlot,
-    NumVehicle,
-    PathLossDecibels,
-    Period,
-    PlaceMetres,
-    PositiveProbability,
-    Probability,
-    QosFloor,
-    RoadMetres,
-    SizeRange,
-    SlopeDecibels,
-    SpeedRange,
-    TimeWeight,
-    TokenRange,
-    TraceSeconds,
-    Watts,
-    Weight,
-)
 
 Mode = Literal["paper", "corrected"]
 TaskOrder = Literal["sequential", "parallel"]
@@ -78,8 +39,8 @@ def _as_in_turn(value: object) -> object:
 class Time(Params):
     """Slots: their number, by default that of a trace of mobility or requests, and length (the paper gives neither)."""
 
-    slot_duration_s: Period = 0.1
-    num_slot: NumSlot = 1000
+    slot_duration_s: quantity.Period = 0.1
+    num_slot: quantity.NumSlot = 1000
 
 
 class Model(Params):
@@ -132,9 +93,9 @@ class Gpu(Params):
     utilisation : part of the peak that transformer layers reach
     """
 
-    num_core: NumCore
-    flop_per_cycle: FlopPerCycle
-    utilisation: PositiveProbability = 1.0
+    num_core: quantity.NumCore
+    flop_per_cycle: quantity.FlopPerCycle
+    utilisation: quantity.PositiveProbability = 1.0
 
     @property
     def flop_per_clock_cycle(self) -> float:
@@ -156,14 +117,14 @@ class Vehicles(Params):
     report_interval : slots from one state report to the next
     """
 
-    num_vehicle: NumVehicle | None = None
-    cpu_hz: HertzCycle
-    kappa: KappaCycle
+    num_vehicle: quantity.NumVehicle | None = None
+    cpu_hz: quantity.HertzCycle
+    kappa: quantity.KappaCycle
     gpu: Gpu | None = None
-    transmit_power_w: Watts
-    transmit_power_w_min: Watts = 0.01
+    transmit_power_w: quantity.Watts
+    transmit_power_w_min: quantity.Watts = 0.01
     cpu: Annotated[CpuRule | None, BeforeValidator(_as_in_turn)] = None
-    report_interval: NumSlot = 1
+    report_interval: quantity.NumSlot = 1
 
     def cpu_rule(self, allocation: AllocationRule) -> CpuRule:
         """Return how local tasks share the CPU."""
@@ -186,11 +147,11 @@ class Mobility(Params):
 
     kind: Literal["highway", "straight", "stationary", "area", "trace"] = "highway"
     file: str | None = None
-    begin_s: TraceSeconds | None = None
-    length_m: RoadMetres = 1000.0
-    num_lane: NumLane = 4
-    lane_width_m: Metres = 3.5
-    speed_mps: SpeedRange = (10.0, 15.0)
+    begin_s: quantity.TraceSeconds | None = None
+    length_m: quantity.RoadMetres = 1000.0
+    num_lane: quantity.NumLane = 4
+    lane_width_m: quantity.Metres = 3.5
+    speed_mps: quantity.SpeedRange = (10.0, 15.0)
     ends: Literal["wrap", "renew"] = "wrap"
 
     @model_validator(mode="after")
@@ -224,24 +185,24 @@ class Radio(Params):
     fading : "rayleigh" is the Gauss-Markov process of eq. 4; "none" leaves large-scale fading only
     """
 
-    bandwidth_hz: BandwidthHertz
+    bandwidth_hz: quantity.BandwidthHertz
     bandwidth_sharing: Literal["each", "equal"] = "each"
     uplink: UplinkRule | None = None
-    noise_w: NoiseWatts | None = None
-    noise_density_dbm_hz: NoiseDensity = -174.0
-    noise_figure_db: NoiseFigureDecibels = 9.0
-    noise_density_paper_dbm_hz: NoiseDensity | None = None
-    carrier_hz: CarrierHertz = 2e9
-    path_loss_intercept_db: PathLossDecibels | None = None
-    path_loss_slope_db: SlopeDecibels = 37.6
-    distance_m_min: Metres = 10.0
-    shadowing_std_db: MarginDecibels = 8.0
-    shadowing_decorrelation_m: Metres = 50.0
+    noise_w: quantity.NoiseWatts | None = None
+    noise_density_dbm_hz: quantity.NoiseDensity = -174.0
+    noise_figure_db: quantity.NoiseFigureDecibels = 9.0
+    noise_density_paper_dbm_hz: quantity.NoiseDensity | None = None
+    carrier_hz: quantity.CarrierHertz = 2e9
+    path_loss_intercept_db: quantity.PathLossDecibels | None = None
+    path_loss_slope_db: quantity.SlopeDecibels = 37.6
+    distance_m_min: quantity.Metres = 10.0
+    shadowing_std_db: quantity.MarginDecibels = 8.0
+    shadowing_decorrelation_m: quantity.Metres = 50.0
     fading: Literal["rayleigh", "none"] = "rayleigh"
     association: Literal["nearest", "best-channel"] = "nearest"
-    hysteresis_m: MarginMetres = 0.0
-    hysteresis_db: MarginDecibels = 0.0
-    range_m: Metres | None = None
+    hysteresis_m: quantity.MarginMetres = 0.0
+    hysteresis_db: quantity.MarginDecibels = 0.0
+    range_m: quantity.Metres | None = None
     rate_file: str | None = None
 
     @property
@@ -259,7 +220,7 @@ class Radio(Params):
 class BaseStation(Params):
     """Where the base station stands, in the plane of the road."""
 
-    position_m: tuple[PlaceMetres, PlaceMetres] = (0.0, 20.0)
+    position_m: tuple[quantity.PlaceMetres, quantity.PlaceMetres] = (0.0, 20.0)
 
 
 class Server(Params):
@@ -269,9 +230,9 @@ class Server(Params):
     fifo : one queue per class, served in arrival order at the sum of its allocations (eq. 5)
     """
 
-    frequency_hz: CpuHertz
-    num_core: NumCore = 1
-    kappa: Kappa
+    frequency_hz: quantity.CpuHertz
+    num_core: quantity.NumCore = 1
+    kappa: quantity.Kappa
     gpu: Gpu | None = None
     discipline: Discipline = "slices"
 
@@ -283,17 +244,17 @@ class Rsu(Params):
     """
 
     name: Annotated[str, Field(min_length=1)]
-    position_m: tuple[PlaceMetres, PlaceMetres]
+    position_m: tuple[quantity.PlaceMetres, quantity.PlaceMetres]
     server: Server | None = None
 
 
 class Transformer(Params):
     """A language model that is split between vehicle and edge at a whole layer (section II-A of 'llm6g')."""
 
-    num_layer: NumLayer = 32
-    hidden_size: HiddenSize = 4096
-    batch_size: BatchSize = 1
-    bits_per_activation: NumBit = 16
+    num_layer: quantity.NumLayer = 32
+    hidden_size: quantity.HiddenSize = 4096
+    batch_size: quantity.BatchSize = 1
+    bits_per_activation: quantity.NumBit = 16
 
     @property
     def bytes_per_token(self) -> int:
@@ -309,8 +270,8 @@ class Requests(Params):
     """
 
     file: str
-    speed: Factor = 1.0
-    begin_s: TraceSeconds = 0.0
+    speed: quantity.Factor = 1.0
+    begin_s: quantity.TraceSeconds = 0.0
 
 
 class TaskClass(Params):
@@ -322,12 +283,12 @@ class TaskClass(Params):
     """
 
     name: Annotated[str, Field(min_length=1)]
-    size_bytes: SizeRange | None = None
-    cycles_per_byte: CyclesPerByte | None = None
-    num_token: TokenRange | None = None
+    size_bytes: quantity.SizeRange | None = None
+    cycles_per_byte: quantity.CyclesPerByte | None = None
+    num_token: quantity.TokenRange | None = None
     transformer: Transformer | None = None
     requests: Requests | None = None
-    deadline_s: Period
+    deadline_s: quantity.Period
 
     @model_validator(mode="after")
     def _check(self) -> TaskClass:
@@ -372,12 +333,12 @@ class Bursts(Params):
     Probabilities are per slot. A vehicle in a burst makes tasks `size_factor` as large.
     """
 
-    event_begin: Probability
-    event_end: Probability
-    burst_begin: Probability
-    burst_begin_in_event: Probability
-    burst_end: PositiveProbability
-    size_factor: Factor
+    event_begin: quantity.Probability
+    event_end: quantity.Probability
+    burst_begin: quantity.Probability
+    burst_begin_in_event: quantity.Probability
+    burst_end: quantity.PositiveProbability
+    size_factor: quantity.Factor
 
 
 class Objective(Params):
@@ -389,12 +350,12 @@ class Objective(Params):
         task that is later, dropped, or in flight and overdue beyond it counts with it. Decisions do not know it
     """
 
-    qos_weight: Weight = 1.0
-    energy_weight: Weight = 1.0
-    deadline_price: Weight = 0.0
-    beta: Weight = 1.0
-    v: Weight = 1.0
-    qos_floor: QosFloor = -1.0
+    qos_weight: quantity.Weight = 1.0
+    energy_weight: quantity.Weight = 1.0
+    deadline_price: quantity.Weight = 0.0
+    beta: quantity.Weight = 1.0
+    v: quantity.Weight = 1.0
+    qos_floor: quantity.QosFloor = -1.0
 
     def with_v_folded_in(self) -> Objective:
         """Return the same objective with V = 1 and the penalty's weights multiplied by V."""
@@ -410,7 +371,7 @@ class Cost(Params):
         seconds to joules. By default true in mode "corrected" and false in mode "paper"
     """
 
-    time_weight: TimeWeight = 0.5
+    time_weight: quantity.TimeWeight = 0.5
     normalise: bool | None = None
 
     def is_normalised(self, mode: Mode) -> bool:

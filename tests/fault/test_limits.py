@@ -84,10 +84,11 @@ def test_energy_of_a_great_burst_is_counted() -> None:
     """A burst that makes tasks a million times their mean: energy is kappa f^2 cycles, however large that is."""
     burst = "timeline=[{kind='burst', at_s=0, duration_s=1, size_factor=1e6}]"
     settings = ["time.num_slot=2", "tasks.0.size_bytes=1000", "tasks.1.size_bytes=1000", "tasks.2.size_bytes=1000"]
-    settings += ["vehicles.cpu_hz=1e15", burst]  # so fast that all tasks end
+    settings += ["vehicles.cpu_hz=1e15", burst]  # a task takes 0.25 s, and has had 0.2 s or 0.1 s at the end of the run
     result = run(Scenario.load("dtecn", settings), policy="local-only")
     cycles = 10 * 3 * 1000.0 * 1e6 * 0.25e6  # of 10 vehicles with 3 tasks each
-    assert result.table("slots")["energy_local_j"].to_numpy() == pytest.approx(1e-28 * 1e30 * cycles, rel=1e-12)
+    expected_j = 1e-28 * 1e30 * cycles * np.array([0.8, 0.4])
+    assert result.table("slots")["energy_local_j"].to_numpy() == pytest.approx(expected_j, rel=1e-12)
 
 
 def test_sums_are_those_of_unbounded_integers() -> None:
@@ -99,5 +100,5 @@ def test_sums_are_those_of_unbounded_integers() -> None:
 
 
 def test_a_name_that_no_file_can_have_is_one_line() -> None:
-    with pytest.raises(InputError, match=r"cannot be read|there is no scenario"):
+    with pytest.raises(InputError, match="there is no such file"):
         Scenario.load("\udcc3(.toml")

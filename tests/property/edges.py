@@ -22,7 +22,7 @@ Data = dict[str, Any]
 
 NAMES = ("dtecn", "blackout", "llm6g", "rush-hour", "corridor")
 KEYS = {key.name: key for key in keys()}
-NUM_SLOT = 3
+NUM_SLOT = 2
 _WITHOUT = ("tasks.0.requests", "mobility.begin_s")  # need a file
 # Values of keys that must be given, where a key of the same table is tried.
 _GIVEN: Data = {

@@ -20,7 +20,7 @@ def leaves(value: Any, prefix: str = "") -> Iterator[str]:
     if isinstance(value, dict):
         for key, item in value.items():
             yield from leaves(item, f"{prefix}.{key}" if prefix else key)
-    elif isinstance(value, list) and value and isinstance(value[0], dict):
+    elif isinstance(value, list) and all(isinstance(item, dict) for item in value):
         for item in value:
             yield from leaves(item, f"{prefix}.0")
     else:
