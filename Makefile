@@ -8,8 +8,10 @@ PYTHON  ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11
   'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(python))) python3)
 # Extras to install: `all`, or for instance EXTRAS=marl,dev where no C++ compiler is at hand.
 EXTRAS  ?= all
-# Processes that pytest uses.
+# Processes that pytest and swarm use.
 WORKERS ?= 2
+# Scenarios that `make swarm` draws and checks.
+SEEDS   ?= 0..1999
 
 # What `make run` compares, and where the results go.
 STUDY  := runs/rush-hour
@@ -40,7 +42,7 @@ export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS      := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow bench lint clean
+.PHONY: help run test check slow swarm bench lint clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +67,9 @@ check: lint  ## the faster loop, five minutes on two slow cores: lint, types, im
 
 slow: .venv/.ready  ## the tests marked slow
 	@$(BIN)/pytest -q -m slow
+
+swarm: .venv/.ready  ## drawn scenarios over every key, each checked from its tables: SEEDS=0..9999
+	@$(BIN)/python -m tests.swarm --seeds $(SEEDS) --workers $(WORKERS)
 
 bench: .venv/.ready  ## speed ratios, measured in one run
 	@$(BIN)/twin bench

@@ -46,11 +46,18 @@ def check(source: str) -> Verdict:
     path = Path(source)
     if source not in names() and path.name == MANIFEST:
         path = path.parent
-    if source not in names() and path.is_dir():
+    if source not in names() and _is_folder(path):
         return _check_trace(path)
     if source not in names() and path.suffix == ".parquet":
         return _check_import(path) or _check_cases(path)
     return _check_scenario(source)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # no name of a folder: too long, or with a NUL
+        return False
 
 
 def _check_scenario(source: str) -> Verdict:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sim.jobs import Finished
 from sim.statistics import (
@@ -26,6 +25,7 @@ from sim.statistics import (
     skewness,
 )
 from sim.warmup import common_cut
+from traces.whole import write_whole
 
 HEADLINE = "penalty_mean"
 MEASURED = ("wall_s", "vehicle_slots_per_s", "decision_ms_p50", "decision_ms_p99")
@@ -246,7 +246,7 @@ def is_stable(summaries: Sequence[Mapping[str, Any]]) -> bool | None:
 def write_runs(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Store one row per run as a Parquet table; a row without a key has null there."""
     keys = dict.fromkeys(key for row in rows for key in row)
-    pq.write_table(pa.Table.from_pylist([{key: row.get(key) for key in keys} for row in rows]), path)
+    write_whole(pa.Table.from_pylist([{key: row.get(key) for key in keys} for row in rows]), path)
 
 
 def _note_of_fallbacks(policy: str, summaries: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[str]:

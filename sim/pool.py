@@ -22,7 +22,7 @@ from sim.store import Store
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 _LOOK_S = 1.0
 _PR_SET_PDEATHSIG = 1
-_SAFE_PATH = "PYTHONSAFEPATH"
+_SAFE_PATH, _WARNINGS = "PYTHONSAFEPATH", "PYTHONWARNINGS"
 _WORKERS_MAX = 64
 """So many even where there are few cores: more only wait for each other, and take memory."""
 _TRIES = 3
@@ -121,7 +121,7 @@ def _run_by_workers(jobs: Sequence[Job], num_worker: int) -> Iterator[tuple[Job,
     is_always_safe = _SAFE_PATH in os.environ
     tries = 0
     while left:
-        with _safe_path():  # the pool starts a helper process, too
+        with _environment():  # the pool starts a helper process, too
             pool = ProcessPoolExecutor(
                 min(num_worker, len(left)),
                 initializer=_begin_work,
@@ -147,17 +147,23 @@ def _run_by_workers(jobs: Sequence[Job], num_worker: int) -> Iterator[tuple[Job,
 
 
 @contextmanager
-def _safe_path() -> Iterator[None]:
-    """Start processes without the current folder in their path: a random.py there is not the library's."""
-    before = os.environ.get(_SAFE_PATH)
-    os.environ[_SAFE_PATH] = "1"
+def _environment() -> Iterator[None]:
+    """Start processes without the current folder in their path: a random.py there is not the library's.
+
+    The helper tidies up after a parent that was killed; it need not tell anybody.
+    """
+    warnings = os.environ.get(_WARNINGS)
+    values = {_SAFE_PATH: "1", _WARNINGS: ",".join(filter(None, (warnings, "ignore:resource_tracker:UserWarning")))}
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[_SAFE_PATH]
-        else:
-            os.environ[_SAFE_PATH] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _begin_work(parent: int, is_always_safe: bool) -> None:

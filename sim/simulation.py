@@ -177,7 +177,7 @@ def _simulate(scenario: Scenario, decider: Decider, name: str, seed: int, option
                 if directory is not None and (inputs := store(scenario, directory)):
                     writer.note(inputs=inputs)
                 begin = time.perf_counter()
-                world.run()
+                _run(world)
             wall_s = time.perf_counter() - begin
             status = "interrupted" if world.num_slot_done < num_slot else "complete"
             summary = _summary(world, wall_s) | {"digest": writer.digest()}
@@ -193,6 +193,14 @@ def _simulate(scenario: Scenario, decider: Decider, name: str, seed: int, option
         raise InputError(problem, where="policy.fallback", accepted="a policy that does not fail: local-only")
     ledger = world.recorder.ledger
     return RunResult(summary, directory, status, ledger.slot_penalty, ledger.delays.to_dict(), writer.tables)
+
+
+def _run(world: World) -> None:
+    """Run, and raise errors as they were: the event engine raises copies, which know less."""
+    try:
+        world.run()
+    except InputError as error:
+        raise (error.__cause__ if isinstance(error.__cause__, InputError) else error) from error.__cause__
 
 
 def _manifest(scenario: Scenario, policy: str, seed: int) -> dict[str, Any]:

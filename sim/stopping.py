@@ -46,8 +46,10 @@ def after_slot(stop: Callable[[], None], *, keeps: bool) -> Iterator[None]:
     stop : called in place of what the signal would do
     keeps : there is a trace to close; without one SIGTERM ends a script as ever
     """
+    came = []
 
     def answer(number: int, _frame: object) -> None:
+        came.append(number)
         _note(number)
         stop()
 
@@ -56,7 +58,7 @@ def after_slot(stop: Callable[[], None], *, keeps: bool) -> Iterator[None]:
             yield
         finally:
             for number, previous in before.items():
-                if previous is signal.SIG_DFL and signal.getsignal(number) is not answer:
+                if previous is signal.SIG_DFL and number in came:
                     signal.raise_signal(number)
 
 

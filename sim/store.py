@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import fs
 
 from physical.errors import InputError
 from sim.contents import digest_of
@@ -84,7 +85,7 @@ def _read(path: Path, key: str, *, sealed: bool) -> Finished | None:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return None
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, filesystem=fs.LocalFileSystem()) as file:
             if file.metadata.num_rows != 1:
                 return None
             (row,) = file.read().to_pylist()
@@ -143,4 +144,7 @@ def folder_of_study(out: str | Path | None) -> Path | None:
 
 def is_begun(directory: Path) -> bool:
     """Tell whether a directory holds results."""
-    return any((directory / FOLDER).glob("*.parquet"))
+    try:
+        return any((directory / FOLDER).glob("*.parquet"))
+    except (OSError, ValueError):  # no name of a folder: too long, or with a NUL
+        return False

@@ -15,7 +15,7 @@ from typing import Any
 
 from physical.errors import InputError
 from physical.seed import STORED_MAX, whole_seeds
-from sim.comparing import NUM_RUN_MAX, Rules, check_baseline, check_number
+from sim.comparing import Rules, check_baseline, check_number
 from sim.entrants import Policies, entrants
 from sim.evaluation import Comparison, evaluate, write_runs
 from sim.export.output import whole_file
@@ -26,6 +26,9 @@ from sim.store import folder_of_study
 
 Grid = dict[str, tuple[str, ...]]
 AnyScenario = Scenario | str | Path | Callable[[Sequence[str]], Scenario]
+
+_VALUES_MAX = 10_000
+"""So many values a key may have: a list without an end must have one."""
 
 
 @dataclass(frozen=True)
@@ -170,11 +173,11 @@ def _spelled(key: str, values: Iterable[Any]) -> list[str]:
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise InputError(f"{values!r} is no list of values", where="--grid", key=key, accepted="for instance [5, 10]")
     try:
-        found = [_spell(value) for value in itertools.islice(values, NUM_RUN_MAX + 1)]
+        found = [_spell(value) for value in itertools.islice(values, _VALUES_MAX + 1)]
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"cannot be set: {error}", where="--grid", key=key, accepted="numbers, texts, lists") from None
-    if len(found) > NUM_RUN_MAX:
-        raise InputError("has too many values", where="--grid", key=key, accepted=f"at most {NUM_RUN_MAX}")
+    if len(found) > _VALUES_MAX:
+        raise InputError("has too many values", where="--grid", key=key, accepted=f"at most {_VALUES_MAX}")
     if not found or len(set(found)) < len(found):
         raise InputError(f"{found} are not different values", where="--grid", key=key)
     return found

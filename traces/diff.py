@@ -35,6 +35,14 @@ class Difference:
     recorded: Any
     replayed: Any
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data.
+
+        >>> Difference("slots", {"slot": 3}, "drift", float("nan"), 1.0).to_dict()["recorded"]
+        'nan'
+        """
+        return {name: _plain(value) for name, value in vars(self).items()}
+
     def __str__(self) -> str:
         """Spell it in one line."""
         key = ", ".join(f"{name} {value}" for name, value in self.row.items())
@@ -43,6 +51,13 @@ class Difference:
             return f"{self.table}: {key}: the {side} has no such row"
         values = f"recorded {_shown(self.recorded)}, replayed {_shown(self.replayed)}"
         return f"{self.table}: {key}: {self.column}: {values}"
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it; a number that JSON does not have becomes its name."""
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return str(value) if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _shown(value: Any) -> str:

@@ -14,6 +14,14 @@ DEPTH_MAX = 40
 _SHOWN = 60
 
 
+def is_file(path: Path) -> bool:
+    """Tell whether there is a file; of a name that cannot be one, too."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long, or with a NUL
+        return False
+
+
 def read_json(path: Path, what: str) -> Any:
     """Return what a JSON file holds: plain data without keys that come twice, NaN, and halves of characters.
 

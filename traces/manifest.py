@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from physical.errors import InputError, expected
-from traces.jsonfile import read_json, shown
+from traces.jsonfile import is_file, read_json, shown
 from traces.schema import READABLE_VERSIONS, TABLES
 from traces.writer import MANIFEST
 
@@ -141,7 +141,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     InputError : there is none, it is no JSON, or a key is missing or wrong
     """
     path = directory / MANIFEST
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"is not a run: it has no {MANIFEST}", where=str(directory))
     told = read_json(path, ACCEPTED)
     if not isinstance(told, dict):

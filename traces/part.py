@@ -5,12 +5,16 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from physical.errors import InputError
 from traces.limits import Extent, check_rows
 from traces.schema import Column, Table
+
+_VALUES_PLAIN, _VALUES_PER_BYTE, _TEXTS_MAX = 1 << 26, 100, 1 << 29
+"""So many values, or bytes of texts, do no harm; more of them in very few bytes are there to fill the memory."""
 
 
 def check_regular(path: Path, folder: Path) -> None:
@@ -45,7 +49,9 @@ def read_part(path: Path, table: Table, extent: Extent | None = None) -> pa.Tabl
     """
     where = str(path)
     try:
-        with pq.ParquetFile(path) as file:
+        # What repeats stays a dictionary until its size is known.
+        texts = [column.name for column in table.columns if _is_text(column.type)]
+        with path.open("rb") as data, pq.ParquetFile(data, read_dictionary=texts) as file:
             _check_columns(file.schema_arrow, table, where)
             _check_size(file.metadata, table, extent, where)
             rows = file.read([column.name for column in table.columns])
@@ -77,6 +83,11 @@ def _check_size(metadata: pq.FileMetaData, table: Table, extent: Extent | None, 
     most = None if extent is None else extent.rows_max(table)
     if most is not None and metadata.num_rows > most:
         raise InputError(f"has {metadata.num_rows} rows", where=where, accepted=f"at most {most} in this run")
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    values = sum(group.column(index).num_values for group in groups for index in range(group.num_columns))
+    if values > max(_VALUES_PLAIN, _VALUES_PER_BYTE * Path(where).stat().st_size):
+        accepted = f"at most {_VALUES_PER_BYTE} per byte"
+        raise InputError(f"holds {values} values in few bytes", where=where, accepted=accepted)
 
 
 def _fits(kind: pa.DataType, column: Column) -> bool:
@@ -94,6 +105,14 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
+def _decoded_bytes(texts: pa.DictionaryArray) -> int:
+    """Return how many bytes texts take when each is written out."""
+    import pyarrow.compute as pc  # a run that is only written does not need it
+
+    lengths = np.append(np.asarray(pc.binary_length(texts.dictionary).fill_null(0), dtype=np.int64), 0)
+    return int(lengths[np.asarray(texts.indices.fill_null(-1))].sum())
+
+
 def _spelled(kind: pa.DataType) -> str:
     return "texts" if _is_text(kind) else str(kind)
 
@@ -104,5 +123,7 @@ def _converted(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
         return values
     if not _is_text(kind):
         return values.cast(kind)
+    if pa.types.is_dictionary(values.type) and (size := sum(map(_decoded_bytes, values.chunks))) > _TEXTS_MAX:
+        raise ValueError(f"texts of {size} bytes in {len(values)} rows")
     plain = values.cast(pa.string())
     return plain.dictionary_encode().cast(kind) if pa.types.is_dictionary(kind) else plain

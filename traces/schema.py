@@ -84,7 +84,10 @@ TASKS = Table(
         Column("outcome", OUTCOME),
     ),
 )
-"""One row per task; a stage that did not take place is null, and so is the end of a task in flight."""
+"""One row per task; a stage that did not take place is null, and so is the end of a task in flight.
+
+`offloading_ratio` is NaN for a task that no command has started.
+"""
 
 JOBS = Table(
     "jobs",
@@ -135,6 +138,8 @@ SLOTS = Table(
 )
 """One row per slot: what became of the tasks that it generated; queues, their drift and edge energy of the slot itself.
 
+`objective`, `penalty`, `qos`, `delay_s_mean` and `deadline_miss_ratio` are NaN for a slot without a task that counts.
+
 `penalty` is the objective without the drift, which is that of the recorded backlog up to the next slot's start, or the
 end of the run. What waits is that of the slot's start, in seconds of the CPUs, uplinks and servers that have to do it.
 """
@@ -155,7 +160,11 @@ VEHICLES = Table(
         Column("uplink_backlog_bytes", _FLOAT, "B", effect=True),
     ),
 )
-"""The true state of every vehicle at every slot start; backlogs are those of the tasks of earlier slots."""
+"""The true state of every vehicle at every slot start; backlogs are those of the tasks of earlier slots.
+
+`channel_gain` is that to the serving node, or to the first node for who has none, and always 1e-36 to 1e36: path loss
+and shadowing together are -300 to 300 dB.
+"""
 
 TWIN = Table(
     "twin",
@@ -174,7 +183,10 @@ TWIN = Table(
         Column("channel_gain_error_db", _FLOAT, "dB"),
     ),
 )
-"""What the twin believed of every vehicle when it decided a slot; errors are estimate minus truth."""
+"""What the twin believed of every vehicle when it decided a slot; errors are estimate minus truth.
+
+`estimated_channel_gain` is 1e-36 to 1e36 as the true gain is, so that `channel_gain_error_db` is always finite.
+"""
 
 DECISIONS = Table(
     "decisions",
@@ -208,7 +220,8 @@ DECISIONS = Table(
     ),
 )
 """One row per decision; lists run over vehicles, then task classes. `objective` and `capacity_price` are the policy's
-own claims, and so are `gap` and the `model` for which it holds ("" if the policy names none).
+own claims, and so are `gap` and the `model` for which it holds ("" if the policy names none); numbers that it does not
+claim are NaN. `objective_predicted` is infinite where the decision lets a task wait for ever, as the twin sees it.
 
 Frequency, power and bandwidth are empty where the system fixes them, the backlog of flows where nothing waits, and
 where servers do not work with `slices`. `objective_predicted` is infinite where what the twin believes has a task that

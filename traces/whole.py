@@ -1,11 +1,12 @@
-"""Parquet files that are there whole or not at all."""
+"""Files that are there whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,13 +25,24 @@ def write_whole(rows: pa.Table, path: Path, **options: Any) -> None:
     ------
     InputError : it cannot be written
     """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(rows, temporary, compression="zstd", **options)
-        os.replace(temporary, path)
+        with whole(path, path.with_name(f"{path.name}.{os.getpid()}.tmp")) as file:
+            pq.write_table(rows, file, compression="zstd", **options)
     except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror or error}", where=str(path)) from error
-    finally:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise InputError(f"cannot be written: {why}", where=str(path)) from error
+
+
+@contextlib.contextmanager
+def whole(path: Path, temporary: Path) -> Iterator[IO[bytes]]:
+    """Open a file that appears as `path` when it is complete; it is written as `temporary`, which does not stay."""
+    try:
+        # A file, not a name: Arrow would take one with a colon for an address.
+        with temporary.open("wb") as file:
+            yield file
+        os.replace(temporary, path)
+    except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
+        raise

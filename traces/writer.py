@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from traces import arrays
 from traces.digest import TableDigest, digest_of_run
 from traces.folder import folder_for
 from traces.schema import SCHEMA_VERSION, TABLES, Column, Table
+from traces.whole import whole
 
 MANIFEST = "manifest.json"
 _BATCH_ROWS = 2**16
@@ -69,11 +71,9 @@ class TraceWriter:
         if (self.directory / MANIFEST).exists():
             raise InputError("holds a run already", where=str(self.directory), accepted="a new or empty directory")
         folder_for(self.directory)
-        try:
+        with _told(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
-            self._write_manifest()
-        except OSError as error:
-            raise InputError(f"cannot be written: {error.strerror}", where=str(self.directory)) from None
+        self._write_manifest()
 
     def note(self, **entries: Any) -> None:
         """Add entries to the manifest of a trace that is open."""
@@ -109,7 +109,8 @@ class TraceWriter:
             return
         for name in _CAUSES_FIRST:
             if chunks := self.tables[name]:
-                _write_part(self.directory / name, self._part, pa.concat_tables(chunks), TABLES[name])
+                with _told(self.directory):
+                    _write_part(self.directory / name, self._part, pa.concat_tables(chunks), TABLES[name])
                 chunks.clear()
         self._part += 1
 
@@ -136,30 +137,38 @@ class TraceWriter:
     def _write_manifest(self) -> None:
         assert self.directory is not None
         text = json.dumps(self._manifest, indent=2, allow_nan=False)
-        temporary = self.directory / f"{MANIFEST}.tmp"
-        temporary.write_text(text + "\n", "utf-8")
-        os.replace(temporary, self.directory / MANIFEST)
+        with _told(self.directory), whole(self.directory / MANIFEST, self.directory / f"{MANIFEST}.tmp") as file:
+            file.write(f"{text}\n".encode())
 
 
 def _write_part(directory: Path, part: int, rows: pa.Table, table: Table) -> None:
     directory.mkdir(exist_ok=True)
     path = directory / f"part-{part:05d}.parquet"
-    temporary = path.with_suffix(".tmp")
     numbers = [_leaf(column) for column in table.columns if _is_number(column)]
     fields = [field.with_nullable(_may_be_null(table, field.name)) for field in rows.schema]
     # Numbers split into their bytes shrink about as well as in a dictionary, in a fraction of the time; the system's
     # allocator keeps the pages that Arrow's gives back between parts.
-    pq.write_table(
-        pa.Table.from_arrays(rows.columns, schema=pa.schema(fields, rows.schema.metadata)),
-        temporary,
-        compression="lz4",
-        use_dictionary=[_leaf(column) for column in table.columns if not _is_number(column)],
-        column_encoding=dict.fromkeys(numbers, "BYTE_STREAM_SPLIT"),
-        write_statistics=False,
-        write_batch_size=_BATCH_ROWS,
-        memory_pool=pa.system_memory_pool(),
-    )
-    os.replace(temporary, path)
+    with whole(path, path.with_suffix(".tmp")) as file:
+        pq.write_table(
+            pa.Table.from_arrays(rows.columns, schema=pa.schema(fields, rows.schema.metadata)),
+            file,
+            compression="lz4",
+            use_dictionary=[_leaf(column) for column in table.columns if not _is_number(column)],
+            column_encoding=dict.fromkeys(numbers, "BYTE_STREAM_SPLIT"),
+            write_statistics=False,
+            write_batch_size=_BATCH_ROWS,
+            memory_pool=pa.system_memory_pool(),
+        )
+
+
+@contextmanager
+def _told(directory: Path) -> Iterator[None]:
+    """Say what cannot be written; what was written before stays readable."""
+    try:
+        yield
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise InputError(f"cannot be written: {why}", where=str(directory)) from error
 
 
 def _leaf(column: Column) -> str:

@@ -36,8 +36,7 @@ class Radio:
         self.bandwidth_hz: Floats = self._granted_hz
         self._serving_node: Ints = np.zeros(count, dtype=np.int64)
         self._channel_gain: Floats = np.zeros(count)
-        # A node may fail at the very beginning, before the first slot tells any channel.
-        self._rate_bps: Floats = np.zeros(count)
+        self._rate_bps: Floats = np.zeros(count)  # a node may fail before the first slot's channels are known
         self._at_once: Uplink | None = None
         self._shared: SharedUplink | None = None
         if system.uplink == "each" and not system.joint:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import difflib
+import errno
 import gc
 import importlib
 import json
@@ -34,7 +35,13 @@ if TYPE_CHECKING:
 
 BAD_INPUT, INTERNAL, BROKEN_PIPE = 2, 70, 141
 TRACEBACK = "VECTWIN_TRACEBACK"
-_LINE_MAX = 2_000
+# What no code can help: disks that are full, broken or closed to this user, and limits on his files and processes.
+_MACHINE = {
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "EACCES", "EPERM", "EMFILE", "ENFILE", "EAGAIN", "ENOMEM")
+    if hasattr(errno, name)
+}
+_LINE_MAX = 1_000
 
 
 class Commands(Group):
@@ -169,9 +176,14 @@ def _guarded(words: Sequence[str]) -> int:
         return error.code if isinstance(error.code, int) else _internal(error)
     except ImportError as error:
         return _not_imported(error)
+    except MemoryError:
+        return complain("memory: there is not enough for this (accepted: fewer slots, vehicles or rows)", BAD_INPUT)
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error; where its class lives depends on the version of typer
             return complain(_usage(error), BAD_INPUT)
+        if isinstance(error, OSError) and error.errno is not None and error.errno in _MACHINE:
+            _trace(error)
+            return complain(f"{error.filename or 'files'}: cannot be used: {os.strerror(error.errno)}", BAD_INPUT)
         return _internal(error)
     return code if isinstance(code, int) else 0
 
@@ -204,12 +216,22 @@ def _trace(error: BaseException) -> None:
 
 def complain(text: str, code: int) -> int:
     """Print one line on stderr, and to a person what comes next; return the exit code."""
-    line = printable(" ".join(text.split()))
-    if len(line) > _LINE_MAX:  # a value of thousands of signs; what is accepted stands at the end
-        line = f"{line[: _LINE_MAX // 2]} ... {line[-_LINE_MAX // 2 :]}"
-    typer.echo(f"twin: {line}", err=True)
+    typer.echo(f"twin: {_line(text)}", err=True)
     hints.after_failure(text, code, internal=INTERNAL)
     return code
+
+
+def warn(text: str) -> None:
+    """Print a line on stderr, and go on."""
+    typer.echo(f"twin: warning: {_line(text)}", err=True)
+
+
+def _line(text: str) -> str:
+    """Return a text in one line, printable and not endless, whatever it quotes."""
+    line = printable(" ".join(text.split()))
+    if len(line) <= _LINE_MAX:
+        return line
+    return f"{line[: _LINE_MAX // 2]} ... {line[-_LINE_MAX // 2 :]}"  # what is accepted stands at the end
 
 
 def interrupted(text: str = "interrupted") -> int:
@@ -290,7 +312,7 @@ def load(
 
     scenario = _load(source, settings, slots, duration)
     for warning in warnings(scenario):
-        typer.echo(printable(f"twin: warning: {warning}"), err=True)
+        warn(warning)
     return scenario
 
 

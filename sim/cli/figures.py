@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections import Counter
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from physical.errors import InputError
 from sim.cli import output
 from sim.cli.app import Json, app, interrupted, print_json
 from sim.cli.help import examples
@@ -76,6 +78,9 @@ def _figures(
             )
     except KeyboardInterrupt:
         return interrupted(f"interrupted; finished runs are kept, the same command goes on: {out}")
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise InputError(f"cannot be written: {why}", where=str(error.filename or out)) from error
     output.results_in(out)
     if as_json:
         print_json({**produced.to_dict(), "directory": str(out)})

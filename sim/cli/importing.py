@@ -10,9 +10,8 @@ import typer
 
 from physical.errors import InputError
 from sim.cli import output
-from sim.cli.app import Json, group, print_json
+from sim.cli.app import Json, group, print_json, warn
 from sim.cli.help import examples
-from sim.printable import printable
 
 imports = group(
     "import",
@@ -171,7 +170,7 @@ def _import_file(
     if isinstance(trace, MobilityTrace) and (jump := jump_of(trace)):
         warnings.append(jump)
     for warning in warnings:
-        typer.echo(printable(f"twin: warning: {file}: {warning}"), err=True)
+        warn(f"{file}: {warning}")
     if as_json:
         print_json({"file": str(out), **trace.summary()})
         return

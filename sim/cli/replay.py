@@ -58,7 +58,7 @@ def _replay(
         return interrupted()
     difference = found.difference
     if as_json:
-        place = None if difference is None else vars(difference)
+        place = None if difference is None else difference.to_dict()
         print_json({"identical": difference is None, "difference": place, **found.result.summary})
     elif difference is None:
         what = "what the killed run recorded is" if found.recorded.status == "running" else "is"

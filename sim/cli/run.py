@@ -11,9 +11,8 @@ import typer
 
 from physical.errors import InputError
 from sim.cli import hints, output
-from sim.cli.app import BY_PATH, Json, Settings, app, interrupted, load, print_json
+from sim.cli.app import BY_PATH, Json, Settings, app, interrupted, load, print_json, warn
 from sim.cli.help import examples
-from sim.printable import printable
 
 
 @app.command(
@@ -66,7 +65,7 @@ def _run(
     except InputError as error:
         if error.where == "--policy" and policy is None:
             error.where = f"{scenario}: policy.name"
-        elif error.where.startswith("timeline."):
+        elif error.where.startswith(("timeline.", "policy.")):
             error.where = f"{scenario}: {error.where}"
         raise
     except OSError as error:
@@ -79,7 +78,9 @@ def _run(
         show.summary(result.summary, f"{scenario}, policy {name}, seed {seed}", directory, chosen.readings())
     if fallbacks := result.summary["fallbacks"]:
         told = f"{fallbacks} of {result.summary['decisions']} decisions were taken by the fallback"
-        typer.echo(printable(f"twin: warning: {told}; the first, {result.summary['fallback_first']}"), err=True)
+        warn(f"{told}; the first, {result.summary['fallback_first']}")
+    if not_closed := result.summary.get("not_closed"):
+        warn(not_closed)
     code = 0
     if result.status == "interrupted":
         done = result.summary["slots"]

@@ -132,10 +132,11 @@ def _harmless(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.compute.replace_substring_regex(texts, pattern=_FORMULA, replacement=r"'\1")
 
 
-def _spell(items: list[float] | None) -> str | None:
+def _spell(items: list[float | None] | None) -> str | None:
     if items is None:
         return None
-    return json.dumps([None if math.isnan(item) else item for item in items], separators=(",", ":"))
+    plain = [item if item is not None and math.isfinite(item) else None for item in items]
+    return json.dumps(plain, separators=(",", ":"))
 
 
 def _describe(table: str, rows: pa.Table) -> Iterator[tuple[str, str, str, str]]:

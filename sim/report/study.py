@@ -19,6 +19,7 @@ from sim.report.studyfile import PointFile, read_points
 from sim.scenario import Scenario
 from sim.simulation import run
 from sim.store import FOLDER, is_begun, read_row
+from traces.jsonfile import is_file
 
 FILES = ("compare.json", "sweep.json")
 MAPS = 4
@@ -58,7 +59,7 @@ class Study:
 
 def is_study(directory: Path) -> bool:
     """Tell whether a folder holds a comparison or a sweep."""
-    return any((directory / name).is_file() for name in FILES)
+    return any(is_file(directory / name) for name in FILES)
 
 
 def open_study(directory: Path) -> Study:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from physical.errors import InputError
 from sim import run
 from sim.replay import RecordedRun, verify
 from sim.scenario import Scenario
+from tests.fault.command import twin
 from tests.fault.edited import COMMANDS, READERS, call, edit_column, part_of, set_value
 from traces.limits import Extent
 from traces.reader import Trace
@@ -299,6 +302,25 @@ def test_numbers_that_nobody_reckons_with_are_gaps(column: str, value: float, ed
     assert call("check", edited, original).code == 1
 
 
+def test_a_difference_that_json_has_no_number_for(edited: Path) -> None:
+    for value in (float("nan"), float("inf")):
+        edit_column(edited, "slots", "drift", set_value(1, value))
+        done = twin("replay", edited, "--json")
+        assert (done.code, done.err) == (1, "")
+        assert done.json()["difference"]["recorded"] == str(value)
+
+
+def test_a_csv_file_of_values_that_cannot_be(edited: Path, original: Path) -> None:
+    """It takes them as they are: nothing is reckoned with them."""
+    edit_column(edited, "decisions", "offloading_ratio", set_value(0, [None, float("inf"), 0.5]))
+    edit_column(edited, "slots", "backlog_bytes", set_value(0, None))
+    assert call("csv", edited, original).code == 0
+    with zipfile.ZipFile(edited.parent / "out.zip") as archive:
+        (first, *_) = csv.DictReader(archive.read("decisions.csv").decode().splitlines())
+    assert first["offloading_ratio"] == "[null,null,0.5]"
+    assert call("check", edited, original).code == 1
+
+
 def test_the_bounds_are_those_of_the_scenario() -> None:
     extent = Extent(num_slot=4, num_vehicle=2, num_class=3, num_node=5)
     assert extent.rows_max(TABLES["tasks"]) == 4 * 2 * 3
@@ -313,3 +335,20 @@ def test_the_bounds_are_those_of_the_scenario() -> None:
 @pytest.mark.parametrize("command", READERS)
 def test_nothing_is_refused_that_is_a_run(command: str, original: Path, edited: Path) -> None:
     assert call(command, edited, original).code == 0
+
+
+def test_texts_that_would_fill_the_memory_are_not_read(edited: Path, original: Path) -> None:
+    """One text of a megabyte, in 600 rows that point to it: 600 MB in a file of some kilobytes."""
+    count = 600
+    rows = {"time_ns": range(count), "kind": ["a"] * count, "slot": [0] * count, "detail": ["x" * 2**20] * count}
+    (edited / "events").mkdir(exist_ok=True)
+    path = edited / "events" / "part-00000.parquet"
+    pq.write_table(pa.table(rows, schema=TABLES["events"].schema()), path, compression="zstd")
+    assert path.stat().st_size < 1_000_000
+    for command in ("report", "csv"):
+        assert call(command, edited, original).complaint().startswith(f"twin: {path}: cannot be read: texts of 629")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_name_that_no_file_can_have(command: str, original: Path) -> None:
+    assert ": " in call(command, original / ("9" * 5_000), original).complaint()

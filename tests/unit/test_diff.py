@@ -178,10 +178,10 @@ def test_deleted_part_is_named(damaged: Path, name: str, which: int) -> None:
 
 
 def test_row_out_of_nowhere_is_named(damaged: Path) -> None:
-    rewrite(damaged, "tasks", 5, lambda rows: [*rows, {**rows[0], "slot": 5, "vehicle": 3}])
+    rewrite(damaged, "messages", 5, lambda rows: [*rows, {**rows[0], "slot": 5, "kind": "zz"}])
     done = twin("replay", damaged)
     assert done.code == 1
-    assert "tasks: slot 5, vehicle 3, task_class" in done.out
+    assert "messages: slot 5, kind zz, vehicle" in done.out
     assert done.out.endswith("the replay has no such row\n")
 
 

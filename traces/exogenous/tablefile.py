@@ -14,11 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
+from pyarrow import fs
 
 from physical.errors import InputError
 from traces.exogenous.source import expands_too_far, format_of, most_expanded, opened, plain, shown
 
 HEADER_BYTES_MAX = 1 << 20
+LOCAL = fs.LocalFileSystem()
+"""Without it Arrow takes a name such as s3:town.parquet for an address, and asks the network."""
 
 # Arrow's complaint; an invalid_row_handler would be told the same, but not of rows that are not UTF-8.
 _WIDTH = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
@@ -48,7 +51,7 @@ class TableFile:
         """
         if format_of(path, ("csv", "parquet")) == "parquet":
             try:
-                schema = pq.read_schema(path)
+                schema = pq.read_schema(path, filesystem=LOCAL)
             except (pa.ArrowException, OSError, ValueError) as error:
                 raise InputError(f"is not Parquet: {_line(error)}", where=str(path)) from error
             file = cls(path, list(schema.names), schema.metadata or {})
@@ -63,10 +66,7 @@ class TableFile:
         """Read some columns; those of CSV as texts."""
         where = str(self.path)
         try:
-            if not self.delimiter:
-                table = self._read_parquet(names)
-            else:
-                table = self._read_csv(names)
+            table = self._read_parquet(names) if not self.delimiter else self._read_csv(names)
         except zlib.error as error:
             raise InputError(f"is not gzip: {error}", where=where) from error
         except (pa.ArrowException, OSError, ValueError) as error:
@@ -80,14 +80,14 @@ class TableFile:
     def _read_parquet(self, names: Sequence[str]) -> pa.Table:
         """Read batch by batch, up to a limit: a row may take no byte of the file, and a text in it the whole file."""
         most = left = most_expanded(self.path)
-        fields = [pq.read_schema(self.path).field(name) for name in names]
+        fields = [pq.read_schema(self.path, filesystem=LOCAL).field(name) for name in names]
         for field in fields:
             if pa.types.is_nested(field.type):
                 problem = f"has values of type {field.type}"
                 raise InputError(problem, where=str(self.path), key=plain(field.name), accepted="numbers or texts")
         batches = []
         texts = [field.name for field in fields if pa.types.is_string(field.type)]
-        with pq.ParquetFile(self.path, read_dictionary=texts) as file:
+        with pq.ParquetFile(self.path, read_dictionary=texts, filesystem=LOCAL) as file:
             for batch in file.iter_batches(columns=list(names), use_threads=False):
                 left -= sum(map(_decoded_bytes, batch.columns))
                 if left < 0:

@@ -1,0 +1,105 @@
+"""The reference of keys: complete, as strict as what reads scenarios, and printed by ``twin keys``."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any
+
+import pytest
+
+from physical.errors import InputError
+from sim.keys import keys
+from sim.scenario import Scenario, names
+from tests.fault.command import twin
+
+
+def leaves(value: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of everything in a scenario file that is no table; items of lists are item 0."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from leaves(item, f"{prefix}.{key}" if prefix else key)
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        for item in value:
+            yield from leaves(item, f"{prefix}.0")
+    else:
+        yield prefix
+
+
+@pytest.mark.parametrize("name", names())
+def test_what_scenarios_say_is_listed(name: str) -> None:
+    told = set(leaves(tomllib.loads((files("sim") / "scenarios" / f"{name}.toml").read_text("utf-8"))))
+    told |= set(leaves(Scenario.load(name).model_dump(mode="json", exclude_none=True)))
+    assert len(told) > 50
+    assert told <= {key.name for key in keys()}
+
+
+def test_no_key_is_listed_twice() -> None:
+    listed = [key.name for key in keys()]
+    assert len(listed) == len(set(listed)) > 200
+
+
+def test_a_key_tells_what_it_takes() -> None:
+    found = {key.name: key for key in keys()}
+    speed = found["mobility.speed_mps"]
+    assert (speed.count, speed.unit, speed.low, speed.high, speed.default) == ("2", "m/s", 0, 299_792_458, [10, 15])
+    assert found["vehicles.cpu_hz"].words == "1 or more of 1 to 1e+15 Hz; must be given"
+    assert found["timeline.0.node"].kind == "node-down, node-up"
+    assert found["timeline.0.kind"].choices[:2] == ("node-down", "node-up")
+    assert found["twin.decision.latency"].accepted == "zero | measured | 0 to 140737 s"
+    walk = found["twin.bias.position_m.step_std"]
+    assert (walk.kind, walk.unit, walk.low, walk.high) == ("random-walk", "m", 0, 1e8)
+    assert found["rsus.0.server.gpu.num_core"].form == "integer"
+    assert found["vehicles.kappa"].unit == "W/Hz^3"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "names_"),
+    [
+        ("time", ["time.slot_duration_s", "time.num_slot"]),
+        ("time.num_slot", ["time.num_slot"]),
+        ("rsus.3.name", ["rsus.0.name"]),
+    ],
+)
+def test_prefix_selects(prefix: str, names_: list[str]) -> None:
+    assert [key.name for key in keys(prefix)] == names_
+    assert [entry["name"] for entry in twin("keys", prefix, "--json").json()["keys"]] == names_
+
+
+@pytest.mark.parametrize(
+    ("prefix", "near"), [("radoi", "radio"), ("radio.bandwith_hz", "radio.bandwidth_hz"), ("tim", "time")]
+)
+def test_unknown_prefix_names_the_nearest(prefix: str, near: str) -> None:
+    with pytest.raises(InputError, match=rf"there is no key '{prefix}'; did you mean {near}\?"):
+        keys(prefix)
+    assert (
+        twin("keys", prefix).complaint().startswith(f"twin: PREFIX: there is no key '{prefix}'; did you mean {near}?")
+    )
+
+
+def test_command_lists_a_line_each() -> None:
+    lines = twin("keys", "trace").out.splitlines()
+    assert [line.split()[0] for line in lines] == ["trace.messages", "trace.part_rows", "trace.part_seconds"]
+    assert lines[1].split(maxsplit=1)[1] == "1 to 100000000; by default 300000"
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("vehicles.cpu_hz=1e300", "1e+300 is out of range (accepted: 1 to 1e+15 Hz)"),
+        ("vehicles.kappa=1e300", "1e+300 is out of range (accepted: 0 to 1 W/Hz^3)"),
+        ("network.access.latency_s=1e9", "is out of range (accepted: 0 to 140737 s, the range of the clock)"),
+        (
+            "twin.bias.channel_gain_db={kind='random-walk', step_std=301}",
+            "301 is out of range (accepted: -300 to 300 dB)",
+        ),
+        ("tasks.0.size_bytes=['1 kB', '2 PB']", "'2 PB' is not in B"),
+        ("vehicles.report_interval=0", "0 is out of range (accepted: 1 to 10000000, what a machine holds)"),
+    ],
+)
+def test_a_value_out_of_range_is_one_line(setting: str, told: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Scenario.load("dtecn", [setting])
+    assert str(caught.value).startswith(f"--set: {setting.partition('=')[0]}")
+    assert told in str(caught.value)
