@@ -16,6 +16,10 @@ class Policy(Protocol):
 
     A policy is a class whose constructor arguments are its options; a dataclass is the short way to write one.
     `diagnostics` is optional: without it nothing is known but the decision.
+
+    System and snapshots are copies for it alone; what it raises costs decisions, and what it changes in the process is
+    put back. Python has no walls, though: a call that does not return stops the run, and what a policy does with
+    `ctypes`, in threads or in modules stays.
     """
 
     def reset(self, system: System, seed: int) -> None:

@@ -182,7 +182,8 @@ def open_cases(path: str | Path) -> CaseFile:
         raise InputError("there is no such file", where=str(path))
     try:
         check_regular(path)
-        with pq.ParquetFile(path) as file:
+        # Opened here: Arrow takes some names for addresses of the network.
+        with path.open("rb") as stream, pq.ParquetFile(stream) as file:
             metadata = file.schema_arrow.metadata or {}
             _check_schema(str(path), file.schema_arrow, metadata)
             rows = _read_rows(path, file)

@@ -38,7 +38,7 @@ class Golden(BaseModel):
 
     @model_validator(mode="after")
     def _is_even(self) -> Golden:
-        lengths = {len(row) for row in (*self.offloaded, *self.share)}
+        lengths = {*map(len, self.offloaded), *map(len, self.share)}
         if len(lengths) != 1 or len(self.offloaded) != len(self.share):
             raise ValueError("offloaded and share must have as many rows, all of one length")
         return self

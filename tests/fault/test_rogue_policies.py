@@ -7,6 +7,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,21 +177,32 @@ def test_what_a_policy_says_of_itself_is_in_the_manifest(tmp_path: Path) -> None
 
 
 PROMPT = Prompt("abc", 1, 2, 0, 3, False, 0.1, 0.2)
+
+
+def told(**fields: Any) -> Diagnostics:
+    """Return diagnostics with fields of any type."""
+    return Diagnostics(**fields)
+
+
+def asked(**fields: Any) -> Prompt:
+    return replace(PROMPT, **fields)
+
+
 WRONG_DIAGNOSTICS: dict[str, Any] = {
     "returned str, not Diagnostics": "all is well",
-    "gap is complex": Diagnostics(gap=1 + 2j),  # type: ignore[arg-type]  # the fault, as below
-    "objective is str": Diagnostics(objective="small"),  # type: ignore[arg-type]
-    "lower_bound is NoneType": Diagnostics(lower_bound=None),  # type: ignore[arg-type]
-    "solve_s is ndarray": Diagnostics(solve_s=np.array(3)),  # type: ignore[arg-type]
-    "num_token is out of range": Diagnostics(num_token=2**70),
-    "num_token is float": Diagnostics(num_token=1.5),  # type: ignore[arg-type]
-    "num_binding is NoneType": Diagnostics(num_binding=None),  # type: ignore[arg-type]
-    "capacity_price is too large": Diagnostics(capacity_price=10**400),
-    "feasible is NoneType": Diagnostics(feasible=None),  # type: ignore[arg-type]
-    "model is int": Diagnostics(model=3),  # type: ignore[arg-type]
-    "prompt is str": Diagnostics(prompt="hello"),  # type: ignore[arg-type]
-    "prompt.num_case is out of range": Diagnostics(prompt=Prompt("abc", 2**31, 2, 0, 3, False, 0.1, 0.2)),
-    "prompt.digest is bytes": Diagnostics(prompt=Prompt(b"a", 1, 2, 0, 3, False, 0.1, 0.2)),  # type: ignore[arg-type]
+    "gap is complex": told(gap=1 + 2j),
+    "objective is str": told(objective="small"),
+    "lower_bound is NoneType": told(lower_bound=None),
+    "solve_s is ndarray": told(solve_s=np.array(3)),
+    "num_token is out of range": told(num_token=2**70),
+    "num_token is float": told(num_token=1.5),
+    "num_binding is NoneType": told(num_binding=None),
+    "capacity_price is too large": told(capacity_price=10**400),
+    "feasible is NoneType": told(feasible=None),
+    "model is int": told(model=3),
+    "prompt is str": told(prompt="hello"),
+    "prompt.num_case is out of range": told(prompt=asked(num_case=2**31)),
+    "prompt.digest is bytes": told(prompt=asked(digest=b"a")),
 }
 
 
@@ -203,13 +215,13 @@ def test_what_a_table_cannot_hold_costs_the_decision(words: str, tmp_path: Path)
 
 def test_diagnostics_are_recorded_as_they_are_when_the_policy_decides() -> None:
     numbers: dict[str, Any] = {"objective": np.float32(2.5), "gap": np.inf, "num_token": np.int8(7)}
-    told = Diagnostics(**numbers, model="a\nb\ud800", prompt=PROMPT)
+    said = Diagnostics(**numbers, model="a\nb\ud800", prompt=asked())
 
     def spoil() -> None:
-        object.__setattr__(told, "objective", "spoilt")
-        object.__setattr__(PROMPT, "num_case", "spoilt")
+        object.__setattr__(said, "objective", "spoilt")
+        object.__setattr__(said.prompt, "num_case", "spoilt")
 
-    rows = simulate(Half(diagnostics=lambda: told, close=spoil)).table("decisions").to_pylist()
+    rows = simulate(Half(diagnostics=lambda: said, close=spoil)).table("decisions").to_pylist()
     assert {row["objective"] for row in rows} == {2.5}
     assert np.isnan([row["gap"] for row in rows]).all()  # infinite says as little as none
     assert {(row["num_token"], row["model"]) for row in rows} == {(7, "a b\\ud800")}

@@ -299,7 +299,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda path: path.write_bytes(b""), "cannot be read as Parquet"),
     "text": (lambda path: path.write_text("a,b\n1,2\n" * 50), "cannot be read as Parquet"),
     "cut": (lambda path: path.write_bytes(path.read_bytes()[:-700]), "cannot be read as Parquet"),
-    "directory": (replace_by_folder, "cannot be read as Parquet"),
+    "directory": (replace_by_folder, "is a directory"),
     "other": (lambda path: pq.write_table(pa.table({"a": [1]}), path), "is none of our files"),
     "table": (lambda path: change(path, lambda t: with_metadata(t, table="mobility")), "is a file of mobility"),
     "version": (lambda path: change(path, lambda t: with_metadata(t, vectwin_schema="9")), "version: '9' is another"),
