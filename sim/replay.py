@@ -17,6 +17,7 @@ from policies.fallback import GuardedPolicy
 from policies.registry import make
 from sim.deciders import RecordedDecisions, Swap, SwitchedDecisions
 from sim.exogenous import with_stored
+from sim.printable import printable
 from sim.prompts import prompts_of
 from sim.scenario import Scenario
 from sim.simulation import Options, RunResult, contents_of, run, simulate
@@ -216,7 +217,7 @@ def branch(
     other = _guarded(scenario, make(policy, by_path=True))
     decider = SwitchedDecisions(_decisions_of(recorded), [Swap(to_ns(at_s), other, "--policy")])
     swapped = (*_without_swaps_from(scenario.timeline, at_s), PolicySwap(at_s=at_s, name=policy))
-    extra = {"branch": {"of": str(directory), "at_s": at_s, "digest": recorded.trace.manifest.get("digest")}}
+    extra = {"branch": {"of": printable(str(directory)), "at_s": at_s, "digest": recorded.trace.manifest.get("digest")}}
     extra |= contents_of(policy, by_path=True)
     options = Options(out=out, progress=progress, num_slot=recorded.num_slot, extra=extra)
     scenario = scenario.model_copy(update={"timeline": swapped})

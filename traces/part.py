@@ -51,10 +51,13 @@ def read_part(path: Path, table: Table, extent: Extent | None = None) -> pa.Tabl
     try:
         # What repeats stays a dictionary until its size is known.
         texts = [column.name for column in table.columns if _is_text(column.type)]
-        with path.open("rb") as data, pq.ParquetFile(data, read_dictionary=texts) as file:
-            _check_columns(file.schema_arrow, table, where)
-            _check_size(file.metadata, table, extent, where)
-            rows = file.read([column.name for column in table.columns])
+        with path.open("rb") as data:
+            head = pq.ParquetFile(data)
+            _check_columns(head.schema_arrow, table, where)
+            _check_size(head.metadata, table, extent, where)
+            rows = pq.ParquetFile(data, metadata=head.metadata, read_dictionary=texts).read(
+                [column.name for column in table.columns]
+            )
         rows.validate(full=True)
         arrays = [_converted(rows.column(column.name), column.type) for column in table.columns]
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:

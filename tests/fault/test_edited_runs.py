@@ -135,7 +135,7 @@ def test_another_type_is_named_before_it_is_read(
         assert call(command, edited, original).complaint().startswith(said)
 
 
-@pytest.mark.parametrize(("table", "column"), [("tasks", "size_bytes"), ("slots", "drift"), ("decisions", "slot")])
+@pytest.mark.parametrize(("table", "column"), [("tasks", "size_bytes"), ("tasks", "outcome"), ("decisions", "slot")])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_missing_column_is_named(command: str, table: str, column: str, edited: Path, original: Path) -> None:
     path = part_of(edited, table)
