@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 import os
@@ -238,11 +237,12 @@ def _tried(
 
 def _work(corpus: Corpus, folder: Path, numbers: Sequence[int], answers: Connection) -> None:
     """Be a worker: try mutants one after another and tell what came of each."""
-    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
-        laboratory = Laboratory(corpus, folder)
-        for number in numbers:
-            answers.send_bytes(json.dumps(asdict(laboratory.try_one(number))).encode())
-            laboratory.clear(number)
+    # Ctrl-C is for the parent, which ends its workers: raised in the middle of a fork it would be lost.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    laboratory = Laboratory(corpus, folder)
+    for number in numbers:
+        answers.send_bytes(json.dumps(asdict(laboratory.try_one(number))).encode())
+        laboratory.clear(number)
 
 
 def run(corpus: Corpus, numbers: Sequence[int], workers: int, folder: Path, *, models: bool = True) -> Iterator[Tried]:
@@ -291,8 +291,7 @@ def _stage(corpus: Corpus, numbers: Sequence[int], workers: int, folder: Path) -
             raise RuntimeError(f"a worker failed: {len(left)} mutants were not tried, the first is {min(left)}")
     finally:
         for pid in pipes.values():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGINT)
+            os.kill(pid, signal.SIGTERM)
             os.waitpid(pid, 0)
 
 
