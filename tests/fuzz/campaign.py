@@ -56,6 +56,7 @@ _LIGHT = [
 ]
 _HEAVY = ["torch", "safetensors.torch", "policies.llm.policy", "policies.marl.ddpg", "policies.llm.training.verify"]
 
+_HELP = {"--help", "-h", "--version"}
 _ROOT = str(Path(__file__).resolve().parents[2]) + os.sep
 SLOW_S = 10.0
 """A mutant that takes longer is not run again to see where it went wrong."""
@@ -173,7 +174,8 @@ class Laboratory:
             file.seek(0)
             data = file.read()
         command, told = json.loads(data) if data else (list(mutant.command), ["the mutations were not made"])
-        found = problems(outcome, is_json="--json" in command) if data else ["the fuzzer itself failed"]
+        is_json = "--json" in command and not _HELP & set(command)
+        found = problems(outcome, is_json=is_json) if data else ["the fuzzer itself failed"]
         found += self._strangers(place)
         made = tuple(range(mutant.count) if kept is None else kept)
         return _tried(number, mutant.seed.kind, made, command, told, found, outcome)
