@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 import os
@@ -57,6 +56,7 @@ _LIGHT = [
 ]
 _HEAVY = ["torch", "safetensors.torch", "policies.llm.policy", "policies.marl.ddpg", "policies.llm.training.verify"]
 
+_HELP = {"--help", "-h", "--version"}
 _ROOT = str(Path(__file__).resolve().parents[2]) + os.sep
 SLOW_S = 10.0
 """A mutant that takes longer is not run again to see where it went wrong."""
@@ -174,7 +174,8 @@ class Laboratory:
             file.seek(0)
             data = file.read()
         command, told = json.loads(data) if data else (list(mutant.command), ["the mutations were not made"])
-        found = problems(outcome, is_json="--json" in command) if data else ["the fuzzer itself failed"]
+        is_json = "--json" in command and not _HELP & set(command)
+        found = problems(outcome, is_json=is_json) if data else ["the fuzzer itself failed"]
         found += self._strangers(place)
         made = tuple(range(mutant.count) if kept is None else kept)
         return _tried(number, mutant.seed.kind, made, command, told, found, outcome)
@@ -238,11 +239,12 @@ def _tried(
 
 def _work(corpus: Corpus, folder: Path, numbers: Sequence[int], answers: Connection) -> None:
     """Be a worker: try mutants one after another and tell what came of each."""
-    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
-        laboratory = Laboratory(corpus, folder)
-        for number in numbers:
-            answers.send_bytes(json.dumps(asdict(laboratory.try_one(number))).encode())
-            laboratory.clear(number)
+    # Ctrl-C is for the parent, which ends its workers: raised in the middle of a fork it would be lost.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    laboratory = Laboratory(corpus, folder)
+    for number in numbers:
+        answers.send_bytes(json.dumps(asdict(laboratory.try_one(number))).encode())
+        laboratory.clear(number)
 
 
 def run(corpus: Corpus, numbers: Sequence[int], workers: int, folder: Path, *, models: bool = True) -> Iterator[Tried]:
@@ -291,8 +293,7 @@ def _stage(corpus: Corpus, numbers: Sequence[int], workers: int, folder: Path) -
             raise RuntimeError(f"a worker failed: {len(left)} mutants were not tried, the first is {min(left)}")
     finally:
         for pid in pipes.values():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGINT)
+            os.kill(pid, signal.SIGTERM)
             os.waitpid(pid, 0)
 
 

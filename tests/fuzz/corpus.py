@@ -135,8 +135,6 @@ ARGUMENTS = (
     _words("import link link.csv --out new.parquet --map t_ns=Timestamp --map uplink_rate_bps=UL_bitrate:kbit/s"),
     _words("export run --to perfetto --out events.json --from 0.1 --until 0.2"),
     _words("export run --to csv --out tables.zip --tables slots,tasks"),
-    _words("figures --help"),
-    _words("bench --help"),
 )
 
 

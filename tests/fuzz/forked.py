@@ -30,7 +30,8 @@ BROKEN = 99
 """Exit code of a child that failed outside the call."""
 
 _OUTPUT_BYTES = 256 << 20
-_SET_CHILD_SUBREAPER = 36
+_SET_DEATH_SIGNAL, _SET_CHILD_SUBREAPER = 1, 36
+_prctl = ctypes.CDLL(None).prctl
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _CHANGING = {
     "os.mkdir": (0,),
@@ -72,7 +73,7 @@ class Outcome:
 
 def adopt_orphans() -> None:
     """Become the parent of the orphans of one's children."""
-    ctypes.CDLL(None, use_errno=True).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def call(
@@ -164,6 +165,7 @@ def _be_child(
     try:
         gc.freeze()
         os.setpgid(0, 0)
+        _prctl(_SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)  # it does not outlive a parent that is killed
         _redirect(files)
         os.chdir(folder)
         os.environ.update({"HOME": str(folder), "TMPDIR": str(folder), **variables})
