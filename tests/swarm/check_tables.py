@@ -65,6 +65,8 @@ def check_numbers(books: Books, facts: Facts) -> Iterator[str]:
             if (name, column) == ("tasks", "offloading_ratio"):
                 held = [started is None for started in rows.column("started_ns").to_pylist()]
                 odd = [bool(bad) != ok for bad, ok in zip(odd, held, strict=True)]
+            elif (name, column) == ("decisions", "objective_predicted"):  # of a task that is believed never to end
+                odd = [value is None or np.isnan(value) or value < -1e300 for value in values.to_pylist()]
             elif allowed:
                 odd = [value is not None and np.isinf(value) for value in values.to_pylist()]
             if any(odd):

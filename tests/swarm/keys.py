@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -27,6 +28,7 @@ def _alternatives(annotation: Any) -> Iterator[Any]:
         yield annotation
 
 
+@cache
 def _tag(model: Model) -> str:
     """Return the only value that the key `kind` of a model may have; "" if it has no such key."""
     field = model.model_fields.get("kind")
@@ -34,10 +36,14 @@ def _tag(model: Model) -> str:
     return str(choices[0]) if len(choices) == 1 else ""
 
 
-def _fields(model: Model) -> Iterator[tuple[str, list[Any]]]:
-    for name, field in model.model_fields.items():
-        if not (name == "kind" and _tag(model)):
-            yield name, list(dict.fromkeys(_alternatives(field.annotation)))
+@cache
+def _fields(model: Model) -> list[tuple[str, list[Any]]]:
+    fields = model.model_fields.items()
+    return [
+        (name, list(dict.fromkeys(_alternatives(field.annotation))))
+        for name, field in fields
+        if not (name == "kind" and _tag(model))
+    ]
 
 
 def _inside(name: str, model: Model) -> str:

@@ -13,7 +13,8 @@ import pytest
 from physical.errors import InputError
 from sim.scenario import Scenario
 from tests.swarm import rogue
-from tests.swarm.campaign import Campaign, check_seeds, smallest, told
+from tests.swarm.campaign import Campaign, Verdict, check_seeds, smallest, told
+from tests.swarm.checks import Violation
 from tests.swarm.draw import case_of
 from tests.swarm.keys import every_key, keys_of
 
@@ -66,9 +67,19 @@ def test_draws_are_the_same_every_time() -> None:
     assert case_of(17).data != case_of(18).data
 
 
-def test_a_campaign_tells_what_it_has_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    campaign = Campaign([3, 4], quiet=True)
+def test_a_campaign_goes_on_after_a_violation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of 50 seeds every tenth fails: each is told, in one line, and nothing is made smaller if nobody wants it."""
+
+    def check(seeds: list[int]) -> list[Verdict]:
+        return [Verdict(seed, [Violation("tens", "is one")] * (seed % 10 == 0), 0.5) for seed in seeds]
+
+    monkeypatch.setattr("tests.swarm.campaign._check_chunk", check)
+    campaign = Campaign(range(50))
     campaign.run()
-    assert (campaign.num_done, campaign.failing) == (2, {})
-    campaign.report(tmp_path, 1)
-    assert "2 seeds" in capsys.readouterr().out
+    assert (campaign.num_done, sorted(campaign.failing)) == (50, [0, 10, 20, 30, 40])
+    campaign.report(tmp_path, 0)
+    printed = capsys.readouterr()
+    assert [line.partition(",")[0] for line in printed.out.splitlines()[2:]] == [f"seed {s}" for s in campaign.failing]
+    assert "50 of 50 seeds, 5 of them with 5 violations" in printed.err
