@@ -78,8 +78,10 @@ def verify(model: Path) -> list[Check]:
     apart = abs(float(quantiles(probabilities(here[0]), 0.5) - quantiles(probabilities(there[0]), 0.5)))
     detail = f"{moved:.2g} of the probability of answers lies elsewhere, the price is {apart:.2g} words away"
     checks.append(Check("torch parity", moved <= PROBABILITY_TOLERANCE, detail))
-    checks.append(_golden(model, manifest))
-    return checks
+    try:
+        return [*checks, _golden(model, manifest)]
+    except ModelError as error:
+        return [*checks, Check("golden decision", False, str(error))]
 
 
 def _golden(model: Path, manifest: ModelManifest) -> Check:
