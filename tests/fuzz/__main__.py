@@ -6,6 +6,7 @@ import argparse
 import collections
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -34,6 +35,8 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Return 1 if any mutant violates, else 0; 130 after Ctrl-C."""
     told = _arguments()
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a script in the background ignores Ctrl-C
+        signal.signal(number, signal.default_int_handler)
     if told.keep is not None and told.keep.exists():
         sys.exit(f"{told.keep} exists already")
     # No TemporaryDirectory: the children end as programs do, and would remove it then.

@@ -19,7 +19,7 @@ from typing import Any
 from tests.fuzz import corpus as corpora
 from tests.fuzz import mutants
 from tests.fuzz.corpus import Corpus
-from tests.fuzz.forked import Outcome, adopt_orphans, call
+from tests.fuzz.forked import Outcome, adopt_orphans, call, die_with_parent
 from tests.fuzz.mutants import Mutant
 from tests.fuzz.verdict import problems
 
@@ -241,6 +241,8 @@ def _work(corpus: Corpus, folder: Path, numbers: Sequence[int], answers: Connect
     """Be a worker: try mutants one after another and tell what came of each."""
     # Ctrl-C is for the parent, which ends its workers: raised in the middle of a fork it would be lost.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    die_with_parent()
     laboratory = Laboratory(corpus, folder)
     for number in numbers:
         answers.send_bytes(json.dumps(asdict(laboratory.try_one(number))).encode())

@@ -76,6 +76,11 @@ def adopt_orphans() -> None:
     _prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def die_with_parent() -> None:
+    """Be killed when one's parent ends, however that comes about."""
+    _prctl(_SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+
+
 def call(
     function: Callable[[], Any],
     folder: Path,
@@ -165,12 +170,13 @@ def _be_child(
     try:
         gc.freeze()
         os.setpgid(0, 0)
-        _prctl(_SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)  # it does not outlive a parent that is killed
+        die_with_parent()
         _redirect(files)
         os.chdir(folder)
         os.environ.update({"HOME": str(folder), "TMPDIR": str(folder), **variables})
         tempfile.tempdir = None  # of the parent
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         _limit(memory_bytes)
         _watch(str(folder), files[2])
         code = _called(function)
