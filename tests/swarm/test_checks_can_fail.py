@@ -198,7 +198,8 @@ def test_every_check_is_seen_to_fail() -> None:
 
 def test_every_key_of_the_summary_is_checked(recorded: Mapping[str, Recorded]) -> None:
     summary = recorded["plain"].manifest["summary"]
-    unchecked = {"vehicle_slots_per_s"}
+    unchecked = {"vehicle_slots_per_s", "wall_s"}
+    assert violations(recorded["plain"].books(wall_s=0.0), ["summary"])
     for key, value in summary.items():
         other = (
             f"{value}?"
