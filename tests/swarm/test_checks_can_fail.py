@@ -198,9 +198,10 @@ def test_every_check_is_seen_to_fail() -> None:
 
 def test_every_key_of_the_summary_is_checked(recorded: Mapping[str, Recorded]) -> None:
     summary = recorded["plain"].manifest["summary"]
-    unchecked = {"vehicle_slots_per_s", "wall_s"}
     assert violations(recorded["plain"].books(wall_s=0.0), ["summary"])
     for key, value in summary.items():
+        if key in {"wall_s", "vehicle_slots_per_s"}:  # of the machine
+            continue
         other = (
             f"{value}?"
             if isinstance(value, str)
@@ -211,7 +212,7 @@ def test_every_key_of_the_summary_is_checked(recorded: Mapping[str, Recorded]) -
             else value * 1.01 - 1
         )
         found = violations(recorded["plain"].books(None, **{key: other}), ["summary", "counts"])
-        assert bool(found) != (key in unchecked), key
+        assert found, key
     missing = {key: value for key, value in summary.items() if key != "qos_mean"}
     manifest = recorded["plain"].manifest | {"summary": missing}
     assert violations(Books(manifest, recorded["plain"].tables, recorded["plain"].folder), ["summary"])
