@@ -12,6 +12,8 @@ EXTRAS  ?= all
 WORKERS ?= 2
 # Scenarios that `make swarm` draws and checks.
 SEEDS   ?= 0..1999
+# Mutants of its inputs that the fuzzer makes there.
+MUTANTS ?= 0..4999
 
 # What `make run` compares, and where the results go.
 STUDY  := runs/rush-hour
@@ -68,8 +70,9 @@ check: lint  ## the faster loop, five minutes on two slow cores: lint, types, im
 slow: .venv/.ready  ## the tests marked slow
 	@$(BIN)/pytest -q -m slow
 
-swarm: .venv/.ready  ## drawn scenarios over every key, each checked from its tables: SEEDS=0..9999
-	@$(BIN)/python -m tests.swarm --seeds $(SEEDS) --workers $(WORKERS)
+swarm: .venv/.ready  ## drawn scenarios, checked from their tables, and mutated inputs: SEEDS=0..9999 MUTANTS=0..4999
+	@$(BIN)/python -m tests.swarm --seeds $(SEEDS) --workers $(WORKERS); found=$$?; \
+	  $(BIN)/python -m tests.fuzz --mutants $(MUTANTS) --workers $(WORKERS) && exit $$found
 
 bench: .venv/.ready  ## speed ratios, measured in one run
 	@$(BIN)/twin bench

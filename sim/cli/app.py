@@ -35,11 +35,15 @@ if TYPE_CHECKING:
 
 BAD_INPUT, INTERNAL, BROKEN_PIPE = 2, 70, 141
 TRACEBACK = "VECTWIN_TRACEBACK"
-# What no code can help: disks that are full, broken or closed to this user, and limits on his files and processes.
+# What no code can help: disks that are full, broken or closed to this user, limits on his files and processes, and names
+# that no file can have.
 _MACHINE = {
-    getattr(errno, name)
-    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "EACCES", "EPERM", "EMFILE", "ENFILE", "EAGAIN", "ENOMEM")
-    if hasattr(errno, name)
+    getattr(errno, f"E{name}")
+    for name in (
+        *("NOSPC", "DQUOT", "FBIG", "ROFS", "IO", "ACCES", "PERM", "MFILE", "NFILE", "AGAIN", "NOMEM"),
+        *("NAMETOOLONG", "LOOP", "NOTDIR", "ISDIR", "INVAL"),
+    )
+    if hasattr(errno, f"E{name}")
 }
 _LINE_MAX = 1_000
 

@@ -133,3 +133,36 @@ def test_a_wrong_grid_is_not_blamed_on_settings(grid: str, more: tuple[str, ...]
     done = twin("sweep", "dtecn", "--policies", "random", "--seeds", 0, "--slots", 2, "--grid", grid, *more)
     assert done.complaint().startswith(f"twin: {said}")
     assert _names(place / "mine") == ["thesis.txt"]
+
+
+_READERS: dict[str, tuple[object, ...]] = {
+    "run": ("run", "NAME"),
+    "check": ("check", "NAME"),
+    "replay": ("replay", "NAME"),
+    "branch": ("branch", "NAME", "--at", 0.1, "--policy", "random"),
+    "report": ("report", "NAME"),
+    "export": ("export", "NAME", "--to", "csv", "--out", "b.zip"),
+    "cases show": ("cases", "show", "NAME"),
+    "import": ("import", "csv", "NAME", "--out", "b.parquet"),
+    "models verify": ("models", "verify", "NAME"),
+    "policies": ("policies", "NAME"),
+    "weights": ("run", "dtecn", "--slots", 2, "--policy", "apg:weights=NAME"),
+    "cases": ("run", "dtecn", "--slots", 2, "--policy", "nearest-case:cases=NAME"),
+    "by path": ("run", "dtecn", "--slots", 2, "--policy", "NAME:Policy"),
+    "compare": ("compare", "NAME", "--policies", "random", "--seeds", 0),
+}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["n" * 5_000, "loop.toml", "mine/thesis.txt/a.toml", "mine", "a\nb"])
+@pytest.mark.parametrize("command", _READERS)
+def test_names_that_no_file_has_are_one_line(command: str, name: str, place: Path) -> None:
+    (place / "loop.toml").symlink_to("loop.toml")
+    words = (str(word).replace("NAME", name) for word in _READERS[command])
+    assert twin(*words).complaint()
+
+
+@pytest.mark.parametrize("command", _COMMANDS | _FILES)
+@pytest.mark.parametrize("name", ["n" * 5_000 + ".parquet", "mine/thesis.txt/a.parquet"])
+def test_places_that_cannot_be_are_one_line(command: str, name: str, place: Path) -> None:
+    assert twin(*(_COMMANDS | _FILES)[command], "--out", name).complaint()
