@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 BAD_INPUT, INTERNAL, BROKEN_PIPE = 2, 70, 141
 TRACEBACK = "VECTWIN_TRACEBACK"
-# What no code can help: disks that are full, broken or closed to this user, limits on his files and processes, and names
-# that no file can have.
+# What no code can help: disks that are full, broken or closed to this user, limits on his files and processes, and
+# names that no file can have.
 _MACHINE = {
     getattr(errno, f"E{name}")
     for name in (
