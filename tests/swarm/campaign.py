@@ -23,6 +23,7 @@ from tests.swarm.toml import to_toml
 
 CHUNK = 20
 SHRINK_S = 60.0
+_ROOT = Path(__file__).resolve().parents[2]
 _OTHER_HASHES = {"PYTHONHASHSEED": "4711"}
 
 
@@ -48,7 +49,8 @@ def other_digests(seeds: Sequence[int]) -> dict[int, str]:
     if not seeds:
         return {}
     command = [sys.executable, "-W", "error", "-m", "tests.swarm", "--digests", ",".join(map(str, seeds))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | _OTHER_HASHES)
+    environment = os.environ | _OTHER_HASHES
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=_ROOT)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr}")
     return {int(seed): digest for seed, digest in json.loads(done.stdout).items()}
