@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.mistakes import said
+from policies.mistakes import named
+from policies.strangers import class_name
 
 _ALIEN = {"U": "texts", "S": "texts", "T": "texts", "M": "dates", "m": "times", "V": "records"}
 
@@ -50,8 +51,7 @@ def numbers_of(values: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.flo
             if array.dtype.kind in "biuf" and array.shape == shape:
                 return np.array(array, dtype=np.float64)
     except Exception as error:  # `__array__` is somebody else's code
-        reason = f"{type(error).__name__}: {said(error)}"
-        raise InvalidDecisionError(f"{name} is not an array of numbers: {reason}") from error
+        raise InvalidDecisionError(f"{name} is not an array of numbers: {named(error)}") from error
     if array.dtype.kind == "O":
         array = _of_objects(array, name)
     if array.dtype.kind in "biuf" and array.shape == shape:
@@ -70,7 +70,7 @@ def _of_objects(array: NDArray[Any], name: str) -> NDArray[np.float64]:
         if isinstance(value, complex | np.complexfloating):
             raise InvalidDecisionError(f"{name} has complex values")
         if not isinstance(value, numbers.Real | np.bool_):
-            raise InvalidDecisionError(f"{name} is not an array of numbers, but of {type(value).__name__}")
+            raise InvalidDecisionError(f"{name} is not an array of numbers, but of {class_name(value)}")
         try:
             found[index] = float(value)
         except OverflowError:

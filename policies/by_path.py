@@ -20,8 +20,9 @@ from physical.errors import InputError
 from policies.beside import OWN_PACKAGES, add_folder
 from policies.closure import imports_late, module_files, module_name, root_of
 from policies.digests import digest
-from policies.mistakes import said
+from policies.mistakes import is_plain, named
 from policies.reached import reached
+from policies.strangers import trace_of
 
 _NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _REFERENCE = re.compile(rf"(?P<place>[^=,]+):(?P<attribute>{_NAME})\s*(?:,(?P<options>.*))?", re.DOTALL)
@@ -154,12 +155,12 @@ def _told(place: str) -> Iterator[None]:
     try:
         with contextlib.redirect_stdout(sys.stderr):
             yield
-    except InputError:
-        raise
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a module may raise anything, and leave the process
-        reason = f"{type(error).__name__}: {said(error)}"
+        if is_plain(error):
+            raise
+        reason = named(error)
         line = None if isinstance(error, SyntaxError) else _line_in(error, place)  # a wrong syntax tells its line
         at = f" (line {line})" if line else ""
         raise InputError(f"cannot be imported: {reason}{at}", key=place) from error
@@ -167,7 +168,7 @@ def _told(place: str) -> Iterator[None]:
 
 def _line_in(error: BaseException, place: str) -> int | None:
     """Return the last line of the file that led to an error."""
-    trace, line = error.__traceback__, None
+    trace, line = trace_of(error), None
     while trace is not None:
         if Path(trace.tb_frame.f_code.co_filename).name == Path(place).name:
             line = trace.tb_lineno

@@ -11,9 +11,11 @@ from functools import cache
 from importlib import metadata
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from policies.beside import OWN_PACKAGES, added_folders
+from policies.strangers import class_module
 
 _OWN_ROOT = Path(__file__).resolve().parents[1]
 _IMPORTERS = {"import_module", "__import__"}
@@ -24,13 +26,17 @@ _INSTALLED = {"site-packages", "dist-packages"}
 
 def is_own(file: Path) -> bool:
     """Whether a file belongs to this distribution."""
-    file = file.resolve()
+    try:
+        file = file.resolve()
+    except (OSError, ValueError):  # the current folder is gone, or code says that it is of a file that cannot be
+        return False
     return file.is_relative_to(_OWN_ROOT) and file.relative_to(_OWN_ROOT).parts[0].removesuffix(".py") in OWN_PACKAGES
 
 
 def is_own_code(made: Any) -> bool:
     """Whether a class, a function or an object is of this distribution's code: then what it raises is our fault."""
-    module = getattr(made, "__module__", None) or type(made).__module__
+    # A function says it in an attribute; what a class or an object of somebody's answers is nobody's to believe.
+    module = made.__module__ if type(made) is FunctionType else class_module(made)
     return str(module).partition(".")[0] in OWN_PACKAGES
 
 

@@ -17,7 +17,8 @@ from physical.errors import InputError
 from physical.system import System
 from policies.api import Closes, Describes, Explains, Learns, Policy
 from policies.closure import is_own_code
-from policies.mistakes import offers, printable, said, told, wrong_signature
+from policies.mistakes import is_plain, offers, printable, said, told, wrong_signature
+from policies.strangers import class_name, is_a
 from policies.surroundings import Surroundings, comes_from_a_signal
 from twin.decision import Diagnostics, Prompt
 from twin.snapshot import Copies, TwinSnapshot
@@ -61,9 +62,9 @@ class Contained:
         InputError : the policy refuses the system; somebody else's raises whatever it may be
         """
         policy = self.policy
-        if isinstance(policy, type):
-            accepted = f"an object: {policy.__name__}()"
-            raise InputError("is a class", where="--policy", key=policy.__name__, accepted=accepted)
+        if is_a(policy, type):
+            name = class_name(policy)
+            raise InputError("is a class", where="--policy", key=name, accepted=f"an object: {name}()")
         try:
             if self._is_ours:
                 policy.reset(system, seed)
@@ -71,15 +72,14 @@ class Contained:
                 self._copies = Copies(system)
                 self._surroundings.call(policy.reset, self._copies.system, seed)
         except BaseException as error:
-            if comes_from_a_signal(error) or _is_plain(error):
+            if comes_from_a_signal(error) or is_plain(error):
                 raise
-            if isinstance(error, OSError) and error.filename is not None:
-                problem = f"cannot be used: {error.strerror or said(error)}"
-                raise InputError(printable(problem), where=printable(str(error.filename))) from error
+            if (of_file := _of_file(error)) is not None:
+                raise of_file from error
             if is_own_code(policy):
                 raise
             problem = wrong_signature(error, policy, "reset", ("system", "seed")) or told(error, policy)
-            raise InputError(problem, where="--policy", key=f"{type(policy).__name__}.reset") from error
+            raise InputError(problem, where="--policy", key=f"{class_name(policy)}.reset") from error
 
     def decide(self, snapshot: TwinSnapshot) -> Any:
         """Return what the policy decides on a copy of a snapshot, whatever that is."""
@@ -120,12 +120,12 @@ class Contained:
             if found is None:
                 return None
             if not isinstance(found, dict):
-                raise TypeError(f"returned {type(found).__name__}")
+                raise TypeError(f"returned {class_name(found)}")
             return json.loads(json.dumps(found, allow_nan=False, ensure_ascii=False).encode("utf-8"))
         except BaseException as error:
             if comes_from_a_signal(error) or is_own_code(self.policy):
                 raise
-            key = f"{type(self.policy).__name__}.describe"
+            key = f"{class_name(self.policy)}.describe"
             accepted = "a dict of texts, finite numbers, lists and dicts"
             raise InputError(told(error, self.policy), where="--policy", key=key, accepted=accepted) from error
 
@@ -138,7 +138,7 @@ class Contained:
         except BaseException as error:
             if comes_from_a_signal(error):
                 raise
-            return f"{type(self.policy).__name__}.close: {told(error, self.policy)}"
+            return f"{class_name(self.policy)}.close: {told(error, self.policy)}"
         return ""
 
 
@@ -150,11 +150,17 @@ def _is_ours(policy: object) -> bool:
     return not vars(policy).keys() & {"decide", "diagnostics", "reset"}
 
 
-def _is_plain(error: BaseException) -> bool:
-    """Whether an error is one of ours that can be told as it is."""
-    return isinstance(error, InputError) and all(
-        isinstance(part, str) for part in (error.problem, error.where, error.key, error.accepted)
-    )
+def _of_file(error: BaseException) -> InputError | None:
+    """Return what is wrong with a file, if an error is about one, and can say about which."""
+    try:
+        if not isinstance(error, OSError) or error.filename is None:
+            return None
+        problem = f"cannot be used: {error.strerror or said(error)}"
+        return InputError(printable(problem), where=printable(str(error.filename)))
+    except BaseException as failed:  # its fields may be properties of somebody's
+        if comes_from_a_signal(failed):
+            raise
+        return None
 
 
 def plain_diagnostics(found: Any) -> Diagnostics:
@@ -171,7 +177,7 @@ def plain_diagnostics(found: Any) -> Diagnostics:
     policies.contained.InvalidDiagnosticsError: diagnostics().num_token is complex, not an integer
     """
     if not isinstance(found, Diagnostics):
-        raise InvalidDiagnosticsError(f"diagnostics() returned {type(found).__name__}, not Diagnostics")
+        raise InvalidDiagnosticsError(f"diagnostics() returned {class_name(found)}, not Diagnostics")
     fields = {name: check(getattr(found, name), name) for name, check in _FIELDS.items()}
     if (prompt := found.prompt) is not None:
         if not isinstance(prompt, Prompt):
@@ -183,7 +189,7 @@ def plain_diagnostics(found: Any) -> Diagnostics:
 
 
 def _wrong(name: str, value: object, wanted: str) -> InvalidDiagnosticsError:
-    return InvalidDiagnosticsError(f"diagnostics().{name} is {type(value).__name__}, not {wanted}")
+    return InvalidDiagnosticsError(f"diagnostics().{name} is {class_name(value)}, not {wanted}")
 
 
 def _number(value: object, name: str) -> float:

@@ -14,6 +14,7 @@ from policies.baselines import simple_radio
 from policies.contained import Contained
 from policies.feasible import command, reserve
 from policies.mistakes import told, wrong_signature
+from policies.strangers import class_name
 from policies.surroundings import comes_from_a_signal
 from twin.decision import Decision, Ruling
 from twin.snapshot import TwinSnapshot
@@ -81,7 +82,7 @@ class GuardedPolicy:
             if comes_from_a_signal(error):
                 raise
             policy = self._fallback.policy
-            failed = f"{type(policy).__name__} fails, too: {told(error, policy)}"
+            failed = f"{class_name(policy)} fails, too: {told(error, policy)}"
             decision, _ = command(snapshot, _nothing_offloaded(snapshot))
             return Ruling(decision, fallback=reason, wall_s=wall_s, failure=failed)
         return Ruling(decision, fallback=reason, wall_s=wall_s)

@@ -11,6 +11,7 @@ from physical.model.arrays import every, some
 from physical.quantize import freeze
 from physical.system import System
 from policies.arrays import InvalidDecisionError, numbers_of
+from policies.strangers import class_name
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
@@ -138,7 +139,7 @@ def project(
     """
     shape = (system.num_vehicle, system.num_class)
     if not isinstance(decision, Decision):
-        raise InvalidDecisionError(f"returned {type(decision).__name__}, not a Decision")
+        raise InvalidDecisionError(f"returned {class_name(decision)}, not a Decision")
     ratio = _checked(decision.offloading_ratio, "offloading_ratio", shape)
     allocation_hz = _checked(decision.compute_allocation_hz, "compute_allocation_hz", shape)
     node = np.zeros(system.num_vehicle, dtype=np.int64) if serving_node is None else serving_node

@@ -8,7 +8,10 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from physical.errors import InputError
 from policies.closure import is_installed, is_own, is_own_code
+from policies.strangers import class_module, class_name, is_a, trace_of
+from policies.surroundings import comes_from_a_signal
 
 _REASON_MAX = 300
 
@@ -21,27 +24,39 @@ def told(error: BaseException, policy: object) -> str:
     error : that was caught
     policy : object or class
     """
-    try:
-        place = _place(error, policy)
-    except Exception:  # where a class says that it comes from is its own affair
-        place = ""
-    text = f"{type(error).__name__}: {said(error)}"
-    return printable(text)[: _REASON_MAX - len(place)] + place
+    place = _place(error, policy)
+    return printable(named(error))[: _REASON_MAX - len(place)] + place
+
+
+def named(error: BaseException) -> str:
+    """Return an error with the name of its kind: ``KeyError: 'a'``."""
+    return f"{class_name(error)}: {said(error)}"
 
 
 def said(error: BaseException) -> str:
     """Return an error's own words, of which the first are enough; it may fail to say any."""
     try:
-        return str(error)[:_REASON_MAX]
-    except Exception as failed:  # its `__str__` is somebody else's code, too
-        return f"(its text cannot be had: {type(failed).__name__})"
+        return str.__str__(str(error))[:_REASON_MAX]
+    except BaseException as failed:  # its `__str__` is somebody else's code, too
+        if comes_from_a_signal(failed):
+            raise
+        return f"(its text cannot be had: {class_name(failed)})"
+
+
+def is_plain(error: BaseException) -> bool:
+    """Whether an error is one of ours that can be told as it is."""
+    if type(error) is not InputError:  # one that is made of it may have fields that call code
+        return False
+    return all(type(part) is str for part in (error.problem, error.where, error.key, error.accepted))
 
 
 def offers(policy: object, protocol: type) -> bool:
     """Whether a policy has the methods of a protocol; looking for them may call code of its own, and fail."""
     try:
         return isinstance(policy, protocol)
-    except Exception:  # of a `__getattr__`, for example
+    except BaseException as error:  # of a `__getattr__`, for example
+        if comes_from_a_signal(error):
+            raise
         return False
 
 
@@ -67,13 +82,15 @@ def wrong_signature(error: BaseException, policy: object, method: str, given: Se
     method : its name
     given : names of the arguments that it is given, by position
     """
-    files = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)}
+    files = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(trace_of(error))}
     called = not all(is_own(Path(file)) for file in files)
-    if called or not isinstance(error, TypeError):
+    if called or not is_a(error, TypeError):
         return ""
     try:
         parameters = inspect.signature(getattr(policy, method)).parameters.values()
-    except Exception:  # what has no signature, and attributes of somebody else's making
+    except BaseException as failed:  # what has no signature, and attributes of somebody else's making
+        if comes_from_a_signal(failed):
+            raise
         return ""
     by_position = [each for each in parameters if each.kind in {each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD}]
     takes_more = any(each.kind is each.VAR_POSITIONAL for each in parameters)
@@ -87,11 +104,10 @@ def wrong_signature(error: BaseException, policy: object, method: str, given: Se
 
 
 def _place(error: BaseException, policy: object) -> str:
-    made = policy if isinstance(policy, type) else type(policy)
-    home = getattr(sys.modules.get(made.__module__), "__file__", None)
+    home = getattr(sys.modules.get(class_module(policy)), "__file__", None)
     found = ""
     counts: dict[str, bool] = {}  # a recursion has many frames of one file
-    for frame, line in traceback.walk_tb(error.__traceback__):
+    for frame, line in traceback.walk_tb(trace_of(error)):
         file = frame.f_code.co_filename
         if file not in counts:
             counts[file] = file == home or is_own_code(policy) or not _is_foreign(Path(file))

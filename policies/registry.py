@@ -23,7 +23,8 @@ from policies.api import Policy
 from policies.by_path import Reference, load_reference, reference, with_comma
 from policies.closure import is_own_code
 from policies.extras import needs
-from policies.mistakes import offers, said, told
+from policies.mistakes import is_plain, named, offers, printable, said, told
+from policies.strangers import class_name
 
 ENTRY_POINT_GROUP = "vectwin.policies"
 _METHODS = "reset(system, seed) and decide(snapshot)"
@@ -246,8 +247,10 @@ def load(spec: PolicySpec) -> Callable[..., Any]:
         raise needs(spec.extra, f"No module named {library!r}", key=spec.name)
     try:
         loaded = importlib.import_module(module_name)
-    except (Exception, SystemExit, GeneratorExit) as error:  # a third party's module may raise anything
-        reason = f"{type(error).__name__}: {said(error)}"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a third party's module may raise anything
+        reason = named(error)
         if spec.extra and isinstance(error, ImportError):
             raise needs(spec.extra, error, key=spec.name) from error
         raise InputError(f"{module_name} cannot be imported: {reason}", key=spec.name) from error
@@ -307,10 +310,12 @@ def _construct(policy_type: Callable[..., Any], name: str, options: dict[str, st
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what it prints is no answer
             policy = policy_type(**_typed(policy_type, name, options))
-    except (InputError, KeyboardInterrupt):
-        raise
     except (ValueError, OSError) as error:
-        raise InputError(said(error), key=name) from error
+        if is_plain(error):
+            raise
+        raise InputError(printable(said(error)), key=name) from error
+    except KeyboardInterrupt:
+        raise
     except BaseException as error:
         if is_own_code(policy_type):
             if isinstance(error, TypeError):  # of a value that an option cannot have
@@ -318,7 +323,7 @@ def _construct(policy_type: Callable[..., Any], name: str, options: dict[str, st
             raise
         raise InputError(f"cannot be made: {told(error, policy_type)}", key=name) from error
     if not offers(policy, Policy):
-        made = "" if isinstance(policy_type, type) else f"is a function; the {type(policy).__name__} that it returns "
+        made = "" if isinstance(policy_type, type) else f"is a function; the {class_name(policy)} that it returns "
         raise InputError(f"{made}is not a policy: it needs {_METHODS}", key=name)
     found: Policy = policy
     return found
@@ -364,11 +369,11 @@ def construct(policy_type: Callable[..., Any], name: str) -> Policy:
     InputError : it cannot be made, or is not a policy
     """
     if not callable(policy_type):
-        problem = f"an object of type {type(policy_type).__name__} is not a policy: it needs {_METHODS}"
+        problem = f"an object of type {class_name(policy_type)} is not a policy: it needs {_METHODS}"
         raise InputError(problem, key=name, accepted="names, paths, classes and objects")
     for option, parameter in parameters_of(policy_type).items():
         if parameter.default is parameter.empty and isinstance(policy_type, type):
-            accepted = f"an object: {policy_type.__name__}({option}=...)"
+            accepted = f"an object: {class_name(policy_type)}({option}=...)"
             raise InputError(f"option {option!r} is missing", key=name, accepted=accepted)
     return _construct(policy_type, name, {})
 

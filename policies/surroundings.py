@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from policies.closure import is_own, is_own_code
+from policies.strangers import is_a, trace_of
 
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _OTHERS = ("SIGALRM", "SIGCHLD", "SIGPIPE", "SIGUSR1", "SIGUSR2")
@@ -157,23 +158,23 @@ def comes_from_a_signal(error: BaseException) -> bool:
     """
     if _is_from_handler(error):
         return True
-    if not isinstance(error, KeyboardInterrupt | SystemExit):
+    if not is_a(error, KeyboardInterrupt, SystemExit):
         return False
-    trace = error.__traceback__
+    trace = trace_of(error)
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     if trace is not None and trace.tb_frame.f_code is not Surroundings.call.__code__:
-        by_handler = trace is not error.__traceback__ and is_own(Path(trace.tb_frame.f_code.co_filename))
+        by_handler = trace is not trace_of(error) and is_own(Path(trace.tb_frame.f_code.co_filename))
         if by_handler:
             return True
-    return isinstance(error, KeyboardInterrupt) and not is_own_code(_handler_of(signal.SIGINT))
+    return is_a(error, KeyboardInterrupt) and not is_own_code(_handler_of(signal.SIGINT))
 
 
 def _is_from_handler(error: BaseException) -> bool:
     """Whether the present handler of a signal that ends processes has raised an error, or something that it calls."""
     numbers = (getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP"))
     handlers = {getattr(_handler_of(number), "__code__", None) for number in numbers if number is not None} - {None}
-    trace = error.__traceback__
+    trace = trace_of(error)
     while trace is not None and trace.tb_frame.f_code not in handlers:
         trace = trace.tb_next
     return trace is not None

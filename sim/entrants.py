@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
+from types import FunctionType
 from typing import Any
 
 from physical.errors import InputError
@@ -15,6 +16,7 @@ from policies import registry
 from policies.api import Policy
 from policies.by_path import reference
 from policies.origin import REACHED, NoSourceError, contents, portable
+from policies.strangers import class_name
 from sim.contents import digest_of
 from sim.travel import Carried, pickled, unpickled
 
@@ -149,7 +151,7 @@ def _as_given(error: InputError, text: str) -> InputError:
 def _name(policy: AnyPolicy) -> str:
     if isinstance(policy, str):
         return policy
-    return str(getattr(policy, "__name__", None) or type(policy).__name__)
+    return policy.__name__ if type(policy) is FunctionType else class_name(policy)
 
 
 def entrant_of(text: str) -> Entrant:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from physical.errors import InputError
 from policies.api import Closes
+from policies.mistakes import named, offers
 from policies.registry import PolicySpec, make, specs
 from sim.scenario import Scenario
 
@@ -40,12 +41,14 @@ def fits(scenario: Scenario) -> list[Fit]:
             try:
                 policy.reset(system, 0)
             finally:
-                if isinstance(policy, Closes):
-                    policy.close()
+                if offers(policy, Closes):
+                    policy.close()  # type: ignore[attr-defined]  # seen just now
         except InputError as error:
             reason = _told(error, spec.name)
-        except Exception as error:  # somebody else's policy may raise whatever it likes
-            reason = f"{type(error).__name__}: {error}"
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # somebody else's policy may raise whatever it likes
+            reason = named(error)
         found.append(Fit(spec, " ".join(reason.split())))
     return found
 

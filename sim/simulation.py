@@ -20,6 +20,7 @@ from physical.errors import InputError
 from policies.api import Policy
 from policies.fallback import GuardedPolicy
 from policies.registry import make
+from policies.strangers import class_name
 from policies.surroundings import undisturbed
 from sim import stopping
 from sim.deciders import Decider, Swap, SwitchedDecisions
@@ -100,7 +101,7 @@ def run(
     >>> result.summary["tasks_generated"], result.table("tasks").num_rows
     (90, 90)
     """
-    name = policy if isinstance(policy, str) else scenario.policy.name if policy is None else type(policy).__name__
+    name = policy if isinstance(policy, str) else scenario.policy.name if policy is None else class_name(policy)
     # What the caller names may be a file of hers, what a scenario names may not: it can be a stranger's.
     made = make(name, by_path=policy is not None) if policy is None or isinstance(policy, str) else policy
     decider: Decider = GuardedPolicy(made, make(scenario.policy.fallback))

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from physical.errors import InputError
 from policies.closure import is_installed, is_own
+from policies.mistakes import printable, said
 
 # cloudpickle numbers the classes that travel by value at random; 32 characters as a pickle has them.
 _CLASS_NUMBER = re.compile(rb"\x8c\x20[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}")
@@ -66,7 +67,9 @@ def pickled(value: Any, name: str) -> Carried:
         try:
             carried = Carried(cloudpickle.dumps(value), by_value=False)
         except Exception as error:  # whatever the object's own code raises
-            raise InputError(f"cannot travel to another process: {error}", where=name, accepted="a class") from error
+            raise InputError(
+                f"cannot travel to another process: {printable(said(error))}", where=name, accepted="a class"
+            ) from error
     _here[carried.data] = value
     return carried
 

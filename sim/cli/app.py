@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sim.scenario import Scenario
 
 BAD_INPUT, INTERNAL, BROKEN_PIPE = 2, 70, 141
+_INTERRUPT = 130
 TRACEBACK = "VECTWIN_TRACEBACK"
 # What no code can help: disks that are full, broken or closed to this user, limits on his files and processes, and
 # names that no file can have.
@@ -70,6 +71,13 @@ class Commands(Group):
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
             ctx.fail(f"No such command {args[0]!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
         return super().resolve_command(ctx, args)
+
+    def make_context(self, *words: Any, **more: Any) -> Any:
+        """Read the command line; Typer would end an interrupted one with the code of Ctrl-C, without a word."""
+        try:
+            return super().make_context(*words, **more)
+        except KeyboardInterrupt:
+            raise SystemExit(interrupted()) from None
 
     def invoke(self, ctx: Any) -> Any:
         """Call the command; Typer would end an interrupted one without a word."""
@@ -161,6 +169,8 @@ def _guarded(words: Sequence[str]) -> int:
     try:
         output.check_words(words)
         code = app(args=words, prog_name="twin", standalone_mode=False)
+        if code == _INTERRUPT and stopping.exit_code() != code:  # Typer's, between the methods above
+            return interrupted()
         sys.stdout.flush()
     except output.Unwritable as error:
         output.abandon()

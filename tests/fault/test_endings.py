@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sim import stopping
+from sim.cli.app import Commands
 from tests.fault.command import HEARING_TWIN, TWIN, Done, environment, twin
 from tests.fault.test_stopped_runs import LONG, wait_until
 from traces.reader import Trace
@@ -262,3 +263,19 @@ def test_a_handler_that_ends_a_script_is_heard_inside_a_policy(tmp_path: Path) -
     """
     done = script(tmp_path, text, lambda: False)
     assert (done.code, done.out, done.err) == (7, "", "")
+
+
+@pytest.mark.parametrize(("sign", "code"), ENDINGS)
+@pytest.mark.parametrize("method", ["parse_args", "format_commands", "resolve_command"])
+def test_a_signal_while_the_command_line_is_read_has_its_code_and_its_line(
+    sign: signal.Signals, code: int, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {one: signal.getsignal(one) for one, _ in ENDINGS}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(Commands, method, lambda *_: signal.raise_signal(sign))
+    try:
+        done = twin("--help" if method == "format_commands" else "keys")
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    assert (done.code, done.out, done.err) == (code, "", "twin: interrupted\n")
