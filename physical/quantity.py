@@ -215,7 +215,7 @@ TraceSeconds = Annotated[float, Range("s", -TRACE_S_MAX, TRACE_S_MAX)]
 """A time in a file that the run reads."""
 CpuHertz = Annotated[float, Range("Hz", 1.0, 1e15)]
 """Clock of a CPU, a GPU or all cores of a server."""
-BandwidthHertz = Annotated[float, Range("Hz", 1.0, 1e12)]
+BandwidthHertz = Annotated[float, Range("Hz", 1.0, 1e18)]
 CarrierHertz = Annotated[float, Range("Hz", 1e3, 1e15, "from radio to light")]
 Watts = Annotated[float, Range("W", 1e-12, 1e6)]
 """A transmit power."""

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,15 @@ STUCK = """
                 marks.write("x")
             re.match("(a+)+$", "a" * 60 + "b")  # years of C that let no other thread run
 """
+
+
+@pytest.fixture(autouse=True)
+def _no_signal_is_ignored() -> Iterator[None]:
+    """Children inherit what is ignored, and what is stays so: under nohup, all of these tests would hear no SIGHUP."""
+    before = {sign: signal.signal(sign, signal.SIG_DFL) for sign in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for sign, handler in before.items():
+        signal.signal(sign, handler)
 
 
 def ended(command: list[str], folder: Path, ready: Callable[[], bool], sign: signal.Signals, *, times: int = 1) -> Done:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -129,7 +128,7 @@ class Books:
         count, road = int(self.scenario["vehicles"]["num_vehicle"]), self.scenario["mobility"]
         if road["ends"] == "wrap":
             return count
-        return count * (1 + math.ceil(self.end_ns * 1e-9 * float(max(road["speed_mps"])) / float(road["length_m"])))
+        return count * (1 + int(np.ceil(self.end_ns * 1e-9 * float(max(road["speed_mps"])) / float(road["length_m"]))))
 
     @property
     def num_class(self) -> int:
