@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from physical import quantity
 from physical.errors import InputError
 from physical.model import channel, transformer
+from physical.plane.ticks import NS_PER_S, to_ns
 
 Mode = Literal["paper", "corrected"]
 TaskOrder = Literal["sequential", "parallel"]
@@ -36,10 +37,18 @@ def _as_in_turn(value: object) -> object:
     return "in-turn" if value == "shared" else value
 
 
-class Time(Params):
-    """Slots: their number, by default that of a trace of mobility or requests, and length (the paper gives neither)."""
+def _as_clock_counts(duration_s: float) -> float:
+    return to_ns(duration_s) / NS_PER_S
 
-    slot_duration_s: quantity.Period = 0.1
+
+class Time(Params):
+    """Slots: their number, by default that of a trace of mobility or requests, and length (the paper gives neither).
+
+    slot_duration_s : in whole ns, as the clock counts; others are rounded, so that the joules and rates of a slot are
+        those of the slot that runs
+    """
+
+    slot_duration_s: Annotated[quantity.Period, AfterValidator(_as_clock_counts)] = 0.1
     num_slot: quantity.NumSlot = 1000
 
 

@@ -50,6 +50,8 @@ def burst_ratio(event_begin: float, event_end: float, begin: float, begin_in_eve
 
     >>> round(burst_ratio(0.0, 1.0, 0.1, 0.5, 0.3), 12)
     0.25
+    >>> burst_ratio(1.0, 1.0, 1.0, 1.0, 1.0)
+    0.5
     """
     if event_begin + event_end == 0:
         return begin / (begin + end)  # the chain of events starts without one and stays there
@@ -61,6 +63,8 @@ def burst_ratio(event_begin: float, event_end: float, begin: float, begin_in_eve
     matrix = [[(e == f) - step[f][e] * (1 - end - begins[e]) for f in (0, 1)] for e in (0, 1)]
     constant = [begins[e] * sum(step[f][e] * presence[f] for f in (0, 1)) for e in (0, 1)]
     determinant = matrix[0][0] * matrix[1][1] - matrix[0][1] * matrix[1][0]
+    if determinant == 0:
+        return 0.5  # everything is certain and turns in every slot: events, and bursts with them
     first = (constant[0] * matrix[1][1] - matrix[0][1] * constant[1]) / determinant
     second = (matrix[0][0] * constant[1] - constant[0] * matrix[1][0]) / determinant
     return first + second

@@ -51,7 +51,9 @@ def check_p2(system: System, policy: str) -> None:
     InputError : names the policy
     """
     if system.joint or system.has_transformer or system.num_node > 1 or system.model.edge_energy_rule == "job":
-        accepted = "a scenario with neither [cost] nor transformer tasks nor RSUs, such as dtecn"
+        accepted = (
+            'a scenario with neither [cost] nor transformer tasks, RSUs or model.edge_energy = "job", such as dtecn'
+        )
         raise InputError("solves P2 of one server", where="--policy", key=policy, accepted=accepted)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -125,7 +126,10 @@ class Books:
             return len(entities["vehicle"])
         if decisions := self.table("decisions"):
             return len(decisions["offloading_ratio"][0]) // self.num_class
-        return int(self.scenario["vehicles"]["num_vehicle"])
+        count, road = int(self.scenario["vehicles"]["num_vehicle"]), self.scenario["mobility"]
+        if road["ends"] == "wrap":
+            return count
+        return count * (1 + math.ceil(self.end_ns * 1e-9 * float(max(road["speed_mps"])) / float(road["length_m"])))
 
     @property
     def num_class(self) -> int:

@@ -298,7 +298,8 @@ class _Maker:
         if self.seed % 4 != 1 and lot.chance(0.5):
             known: Sequence[str] = ANYWHERE
             if not self.prompts and not self.joint:
-                known = PLAIN[:5] if self.num_rsu else PLAIN
+                has_p2 = not self.num_rsu and "cost" not in data and data["model"].get("edge_energy") != "job"
+                known = PLAIN if has_p2 else PLAIN[:5]
             elif self.joint and len(data["tasks"]) == 1 and self.prompts and self.count <= 6:
                 known = LAYERS
             return str(lot.pick(known))

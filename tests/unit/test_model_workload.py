@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -26,9 +28,26 @@ def test_burst_ratio(event_begin: float, event_end: float, begin: float, begin_i
     assert abs(burst.mean() - expected) < 4 * np.sqrt(expected * (1 - expected) / num_chain)
 
 
+@pytest.mark.parametrize("certain", [*itertools.product([0.0, 1.0], repeat=4)], ids=str)
+def test_burst_ratio_where_all_is_certain(certain: tuple[float, float, float, float]) -> None:
+    """The mean over many slots of the joint chain's distribution, which starts at rest and may turn for ever."""
+    event_begin, event_end, begin, begin_in_event = certain
+    turn = np.array([[1 - event_begin, event_begin], [event_end, 1 - event_end]])
+    step = np.zeros((2, 2, 2, 2))  # event, burst -> event, burst
+    for event, starts in enumerate((begin, begin_in_event)):
+        step[:, 0, event, 1], step[:, 0, event, 0] = turn[:, event] * starts, turn[:, event] * (1 - starts)
+        step[:, 1, event, 0] = turn[:, event]  # a burst ends after one slot
+    now, total = np.zeros((2, 2)), 0.0
+    now[0, 0] = 1.0
+    for _ in range(1_000):
+        now = np.einsum("ab,abcd->cd", now, step)
+        total += now[:, 1].sum()
+    assert burst_ratio(event_begin, event_end, begin, begin_in_event, 1.0) == pytest.approx(total / 1_000, abs=2e-3)
+
+
 def test_bursts_scale_sizes() -> None:
     """With bursts that never end, every size but the first slot's is the size without bursts times the factor."""
-    always = "{event_begin=1, event_end=0, burst_begin=1, burst_begin_in_event=1, burst_end=1e-300, size_factor=3}"
+    always = "{event_begin=1, event_end=0, burst_begin=1, burst_begin_in_event=1, burst_end=1e-9, size_factor=3}"
     plain = Scenario.load("dtecn-congested", ["time.num_slot=5"]).model_copy(update={"bursts": None})
     bursting = Scenario.load("dtecn-congested", ["time.num_slot=5", f"bursts={always}"])
     sizes = [Inputs(scenario, scenario.system(), Streams(4)).block(0, 5).size_bytes for scenario in (plain, bursting)]

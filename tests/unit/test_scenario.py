@@ -277,3 +277,10 @@ def test_check_tells_readings_and_warnings() -> None:
     assert verdict.ok
     assert [note.partition("dtecn: ")[2].split()[0] for note in verdict.notes] == ["warning:", "keeps", "keeps"]
     assert check("corridor").notes == ()
+
+
+def test_a_slot_lasts_as_long_as_the_clock_counts() -> None:
+    """Else the joules of a slot would be those of another length: by a third, with slots of 1.5 ns."""
+    for text, duration_s in (("1.5 ns", 2e-9), ("12.3456789 ms", 0.012345679), ("100 ms", 0.1)):
+        scenario = Scenario.load("dtecn", [f"time.slot_duration_s={text}", "time.num_slot=2"])
+        assert scenario.time.slot_duration_s == scenario.system().slot_duration_s == duration_s
