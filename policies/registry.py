@@ -25,6 +25,7 @@ from policies.closure import is_own_code
 from policies.extras import needs
 from policies.mistakes import is_plain, named, offers, printable, said, told
 from policies.strangers import class_name
+from policies.surroundings import executed
 
 ENTRY_POINT_GROUP = "vectwin.policies"
 _METHODS = "reset(system, seed) and decide(snapshot)"
@@ -309,7 +310,7 @@ def _construct(policy_type: Callable[..., Any], name: str, options: dict[str, st
             raise _missing(policy_type, name, key)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what it prints is no answer
-            policy = policy_type(**_typed(policy_type, name, options))
+            policy = executed(policy_type(**_typed(policy_type, name, options)))
     except (ValueError, OSError) as error:
         if is_plain(error):
             raise

@@ -16,11 +16,17 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
 from policies.closure import is_own, is_own_code
 from policies.strangers import is_a, trace_of
 
+_UNEXECUTED = {
+    CoroutineType: "coroutine (async def)",
+    GeneratorType: "generator (yield)",
+    AsyncGeneratorType: "generator (async def, yield)",
+}
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _OTHERS = ("SIGALRM", "SIGCHLD", "SIGPIPE", "SIGUSR1", "SIGUSR2")
 _SIGNALS = (*_ENDING, *(getattr(signal, name) for name in _OTHERS if hasattr(signal, name)))
@@ -46,7 +52,15 @@ class Surroundings:
         self._is_main = threading.current_thread() is threading.main_thread()
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Return what a function returns; raise what it raises."""
+        """Return what a function returns; raise what it raises.
+
+        Raises
+        ------
+        TypeError : none of its code has been executed, as it is a coroutine or a generator
+        """
+        return executed(self._called(function, *arguments))
+
+    def _called(self, function: Callable[..., Any], *arguments: Any) -> Any:
         if not self._is_main:
             return contextvars.copy_context().run(function, *arguments)
         before = _look()
@@ -59,6 +73,15 @@ class Surroundings:
                 sys.stdout = stdout
             if _look() != before:
                 _put_back(before)
+
+
+def executed(returned: Any) -> Any:
+    """Return what a function returned, unless that is its code itself, still waiting to be executed."""
+    if type(returned) not in _UNEXECUTED:
+        return returned
+    if type(returned) is CoroutineType:
+        returned.close()  # Python warns of one that nobody has awaited
+    raise TypeError(f"returned a {_UNEXECUTED[type(returned)]}: nothing of it has been executed")
 
 
 def _look() -> tuple[Any, ...]:
@@ -163,7 +186,7 @@ def comes_from_a_signal(error: BaseException) -> bool:
     trace = trace_of(error)
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    if trace is not None and trace.tb_frame.f_code is not Surroundings.call.__code__:
+    if trace is not None and trace.tb_frame.f_code is not Surroundings._called.__code__:
         by_handler = trace is not trace_of(error) and is_own(Path(trace.tb_frame.f_code.co_filename))
         if by_handler:
             return True

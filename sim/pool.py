@@ -17,6 +17,7 @@ from pathlib import Path
 from physical.errors import InputError
 from sim import stopping
 from sim.jobs import Finished, Job, perform
+from sim.notices import be_brief
 from sim.store import Store
 
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -169,6 +170,7 @@ def _environment() -> Iterator[None]:
 def _begin_work(parent: int, is_always_safe: bool) -> None:
     """Leave Ctrl-C to the parent, do not outlive it, and give a policy's own programs the environment of the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    be_brief()
     if sys.platform == "linux":  # where the system does it, whatever this process is at, even one long call in C
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from physical.errors import InputError, expected
-from sim import stopping
+from sim import notices, stopping
 from sim.cli import hints, output
 from sim.cli.commands import COMMANDS, PANELS
 from sim.cli.help import Command, Group, examples
@@ -143,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     words = sys.argv[1:] if arguments is None else arguments
     hints.begin(words)
-    with output.streams(), stopping.as_interrupts():
+    with output.streams(), stopping.as_interrupts(), notices.brief():
         try:
             code = _ended(_guarded(words))
         except KeyboardInterrupt:  # while the last words were said

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 
 from physical.errors import InputError
 from physical.system import System
+from policies.registry import construct
 from sim import Scenario, run
 from sim.simulation import RunResult
 from tests.fault.command import twin
@@ -94,19 +97,19 @@ class Nobody(metaclass=Hides):
     def _do(self, name: str) -> Any:
         return self.methods[name]() if name in self.methods else None
 
-    def reset(self, system: System, seed: int) -> None:
-        self._do("reset")
+    def reset(self, system: System, seed: int) -> Any:
+        return self._do("reset")
 
     def decide(self, snapshot: TwinSnapshot) -> Decision:
         decided: Any = self._do("decide")
         zeros = np.zeros(snapshot.size_bytes.shape)
         return Decision(zeros, zeros) if decided is None else decided
 
-    def learn(self, outcomes: Any) -> None:
-        self._do("learn")
+    def learn(self, outcomes: Any) -> Any:
+        return self._do("learn")
 
-    def close(self) -> None:
-        self._do("close")
+    def close(self) -> Any:
+        return self._do("close")
 
 
 def simulate(policy: Any) -> RunResult:
@@ -149,6 +152,36 @@ def test_a_strange_error_at_the_end_is_told(kind: type[BaseException]) -> None:
 def test_a_decision_of_a_strange_class_is_refused_by_its_name() -> None:
     summary = simulate(Nobody(decide=Nobody)).summary
     assert "returned Nobody, not a Decision" in summary["fallback_first"]
+
+
+async def later() -> None:
+    raise AssertionError
+
+
+def bit_by_bit() -> Any:
+    yield
+
+
+async def both() -> Any:
+    yield
+
+
+@pytest.mark.parametrize("method", [later, bit_by_bit, both])
+def test_methods_that_nobody_has_executed_are_told(method: Callable[[], Any]) -> None:
+    """And Python itself need not tell."""
+    words = "TypeError: returned a (coroutine|generator) .*: nothing of it has been executed"
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        summary = simulate(Nobody(decide=method, close=method)).summary
+        assert summary["fallbacks"] == summary["slots"]
+        assert re.search(words, summary["fallback_first"])
+        assert re.match(f"Nobody.close: {words}", summary["not_closed"])
+        assert simulate(Nobody(learn=method)).summary["fallbacks"] == 1
+        with pytest.raises(InputError, match=rf"Nobody\.reset: {words}"):
+            simulate(Nobody(reset=method))
+        with pytest.raises(InputError, match=words):
+            construct(method, "made")
+    assert heard == []
 
 
 MODULES = {
