@@ -70,6 +70,10 @@ def _print(text: str) -> int:
 
 CULPRITS: dict[str, tuple[Callable[[], object], str]] = {
     "a traceback": (_raise, "a traceback"),
+    "a warning of a library's": (
+        lambda: _say("twin: warning: RuntimeWarning: overflow encountered at ledger.py:144\n", 0),
+        "a warning of Python's",
+    ),
     "a traceback with a good code": (lambda: _say("Traceback (most recent call last):\n", 2), "a traceback"),
     "two lines": (lambda: _say("twin: a.toml: is wrong\ntwin: b.toml: is wrong\n", 2), "2 lines on stderr"),
     "a line after success": (lambda: _say("twin: a.toml: is wrong\n", 0), "1 lines on stderr with exit code 0"),

@@ -13,6 +13,8 @@ LENGTH_MOST = 2_100
 """Characters in one line of an error: more is no sentence that a person reads."""
 _BESIDE = re.compile(r"twin: warning: |step \d+: mean return |[\w ]+: \d+ of \d+; ")
 """Lines that may stand beside the one line of an error: warnings and progress."""
+_OF_PYTHON = re.compile(r"^twin: warning: \w+(Warning|Error): .* at \S+:\d+$", re.MULTILINE)
+"""What the command line makes of warnings, and of errors in destructors and threads."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _PLACED = re.compile(r"twin: \S.{0,400}?: \S")
 
@@ -39,6 +41,8 @@ def problems(outcome: Outcome, *, is_json: bool = False, memory_bytes: int = MEM
         found.append(f"took {outcome.memory_bytes / 1e9:.1f} GB")
     if "Traceback (most recent call last)" in err:
         found.append("a traceback")
+    if _OF_PYTHON.search(err):
+        found.append("a warning of Python's or of a library's")
     if "internal error" in err:
         found.append("an internal error")
     if len(told) > (outcome.code != 0):
