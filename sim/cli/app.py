@@ -46,7 +46,7 @@ _MACHINE = {
     )
     if hasattr(errno, f"E{name}")
 }
-_LINE_MAX = 1_000
+_LINE_MAX, _WORD_MAX = 1_000, 250
 
 
 class Commands(Group):
@@ -242,7 +242,8 @@ def warn(text: str) -> None:
 
 def _line(text: str) -> str:
     """Return a text in one line, printable and not endless, whatever it quotes."""
-    line = printable(" ".join(text.split()))
+    words = map(printable, text.split())
+    line = " ".join(f"{word[:100]}...{word[-50:]}" if len(word) > _WORD_MAX else word for word in words)
     if len(line) <= _LINE_MAX:
         return line
     return f"{line[: _LINE_MAX // 2]} ... {line[-_LINE_MAX // 2 :]}"  # what is accepted stands at the end

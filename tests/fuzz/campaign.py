@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import Any
@@ -174,7 +175,9 @@ class Laboratory:
             file.seek(0)
             data = file.read()
         command, told = json.loads(data) if data else (list(mutant.command), ["the mutations were not made"])
-        is_json = "--json" in command and not _HELP & set(command)
+        # A mutant may have lost the word before: then --json is the value of another option.
+        asked = any(word == "--json" and not before.startswith("--") for before, word in pairwise(["", *command]))
+        is_json = asked and not _HELP & set(command)
         found = problems(outcome, is_json=is_json) if data else ["the fuzzer itself failed"]
         found += self._strangers(place)
         made = tuple(range(mutant.count) if kept is None else kept)
