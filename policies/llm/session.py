@@ -79,14 +79,14 @@ class Session:
         self._listen()
         try:
             self._load(path, num_gpu_layer)
-        except InputError:
+            self.num_batch, self._num_thread = num_batch, num_thread
+            self._vocab: Any = llama_cpp.llama_model_get_vocab(self._model)
+            self.num_token: int = llama_cpp.llama_vocab_n_tokens(self._vocab)
+            self.num_context_trained: int = llama_cpp.llama_model_n_ctx_train(self._model)
+            self.open(num_context, num_sequence)
+        except BaseException:
             self.close()
             raise
-        self.num_batch, self._num_thread = num_batch, num_thread
-        self._vocab: Any = llama_cpp.llama_model_get_vocab(self._model)
-        self.num_token: int = llama_cpp.llama_vocab_n_tokens(self._vocab)
-        self.num_context_trained: int = llama_cpp.llama_model_n_ctx_train(self._model)
-        self.open(num_context, num_sequence)
 
     def _listen(self) -> None:
         """Keep the log from now on; without any session it goes where llama_cpp lets it go."""

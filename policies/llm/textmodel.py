@@ -52,11 +52,15 @@ class TextModel:
             num_thread=num_thread,
             num_gpu_layer=num_gpu_layer,
         )
-        self._template = _template(self._session)
-        self._first = _first_token(self._session)
-        self._numbers = _numbers(self._session, path) if method == "batch" else None
-        self._forget()
-        self._probe()
+        try:
+            self._template = _template(self._session)
+            self._first = _first_token(self._session)
+            self._numbers = _numbers(self._session, path) if method == "batch" else None
+            self._forget()
+            self._probe()
+        except BaseException:
+            self._session.close()
+            raise
 
     def complete(self, question: Question, deadline_s: float | None = None) -> Completion:
         """Return an action matrix, [num_vehicle, num_column], as text.

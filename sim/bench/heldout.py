@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -97,7 +98,6 @@ def _score_one(environment: RandomEnvironment, seed: int, path: str) -> tuple[di
     mean = _mean_decision(list(cases))
     sums = dict.fromkeys(_METHODS, 0.0)
     file = resolve(path).path
-    engine = BundledEngine(file, system, num_case=NUM_CASE, reading=check_manifest(file).how_to_read())
     # Prompt by prompt, not slot by slot: what the slots of a prompt share is read once.
     prompts = {"llm": list(cases), "llm, zero cases": [], "llm, shuffled cases": shuffled}
     for snapshot in snapshots:
@@ -105,14 +105,15 @@ def _score_one(environment: RandomEnvironment, seed: int, path: str) -> tuple[di
         sums["nearest-case"] += _cost(snapshot, nearest(cases, 1, snapshot)[-1].decision)
         sums["mean-case"] += _cost(snapshot, mean)
         sums["edge-equal"] += _cost(snapshot, equal.decide(snapshot))
-    for method, prompt in prompts.items():
-        for snapshot in snapshots:
-            decision = fit(snapshot, engine.decide(prompt, snapshot, None).decision)
-            sums[method] += _cost(snapshot, decision)
-            if method == "llm":
-                chosen, _ = guard.check(snapshot, decision, nearest(cases, 1, snapshot))
-                sums["llm, guarded"] += _cost(snapshot, chosen)
-    engine.close()
+    reading = check_manifest(file).how_to_read()
+    with closing(BundledEngine(file, system, num_case=NUM_CASE, reading=reading)) as engine:
+        for method, prompt in prompts.items():
+            for snapshot in snapshots:
+                decision = fit(snapshot, engine.decide(prompt, snapshot, None).decision)
+                sums[method] += _cost(snapshot, decision)
+                if method == "llm":
+                    chosen, _ = guard.check(snapshot, decision, nearest(cases, 1, snapshot))
+                    sums["llm, guarded"] += _cost(snapshot, chosen)
     return {method: total / _NUM_QUERY for method, total in sums.items()}, guard.num_replaced
 
 

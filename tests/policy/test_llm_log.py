@@ -8,8 +8,12 @@ import pytest
 
 llama_cpp = pytest.importorskip("llama_cpp", reason="needs the extra llm")
 
-from policies.llm.models import resolve  # noqa: E402 - after the check that it can be imported
+from policies.llm.bundled import BundledEngine  # noqa: E402 - after the check that it can be imported
+from policies.llm.errors import ModelError  # noqa: E402 - the same
+from policies.llm.models import resolve  # noqa: E402 - the same
+from policies.llm.reading import Reading  # noqa: E402 - the same
 from policies.llm.session import Session  # noqa: E402 - the same
+from policies.llm.training.train import golden_decision  # noqa: E402 - the same
 
 
 def _said(capfd: pytest.CaptureFixture[str]) -> str:
@@ -35,4 +39,23 @@ def test_others_hear_the_log_again(capfd: pytest.CaptureFixture[str], tmp_path: 
     broken.write_bytes(path.read_bytes().replace(b"llama", b"lllll"))
     with pytest.raises(ValueError, match="cannot be loaded"):
         Session(broken, num_context=64)
+    assert "no-such-file" in _said(capfd)
+
+
+def test_a_model_that_fails_lets_the_log_go(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever stops an engine, at its start or at its first answer: no session stays open behind its back."""
+
+    def fails(*_: object) -> None:
+        raise ModelError("for a test")
+
+    kept: list[BaseException] = []  # with their tracebacks, and so all that these hold
+    monkeypatch.setattr(Session, "open", fails)
+    with pytest.raises(ModelError) as raised:
+        Session(resolve("bundled").path, num_context=64)
+    kept.append(raised.value)
+    monkeypatch.undo()
+    monkeypatch.setattr(BundledEngine, "decide", fails)
+    with pytest.raises(ModelError) as raised:
+        golden_decision(resolve("bundled").path, Reading(), 1, 1)
+    kept.append(raised.value)
     assert "no-such-file" in _said(capfd)

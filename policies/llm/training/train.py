@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -171,9 +172,8 @@ def golden_decision(model: Path, reading: Reading, seed: int, num_case: int) -> 
     """Return what a model decides after the cases of a random environment, and the server's capacity, Hz."""
     environment = RandomEnvironment(seed)
     cases, (query,) = solved_cases(environment, num_case, 1)
-    engine = BundledEngine(model, environment.system, num_case=num_case, reading=reading)
-    decision = engine.decide(list(cases), query, None).decision
-    engine.close()
+    with closing(BundledEngine(model, environment.system, num_case=num_case, reading=reading)) as engine:
+        decision = engine.decide(list(cases), query, None).decision
     return decision, environment.system.server.frequency_hz
 
 

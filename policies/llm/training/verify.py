@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,9 +112,9 @@ def logits_of_both(model: Path, seed: int, num_case: int) -> tuple[list[Logits],
     cases, (query,) = solved_cases(environment, num_case, 1)
     before = [part.reshape(-1) for case in cases for part in encode_case(case)]
     # As many quantiles as prices: there are sequences for so many at a time.
-    engine = BundledEngine(model, system, num_case=num_case, reading=Reading(prices=(0.5,) * len(_PRICES)))
-    price, answers = engine.ask(list(cases), query, worth_of_draining(query).max() + np.array(_PRICES))
-    engine.close()
+    reading = Reading(prices=(0.5,) * len(_PRICES))
+    with closing(BundledEngine(model, system, num_case=num_case, reading=reading)) as engine:
+        price, answers = engine.ask(list(cases), query, worth_of_draining(query).max() + np.array(_PRICES))
     network = network_of(model)
     shape = (num_case + 1, system.num_vehicle)
     places = torch.cat([places_of_prices(*shape)[-1:], places_of_answers(*shape)[-num_task:]])
