@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from physical.errors import InputError
 from physical.params import Params
+from physical.printable import one_line
 from physical.quantize import freeze
 from physical.reading import check_regular
 from physical.system import System
 from policies.cases import Case, CaseSet
 from policies.feasible import JOINT_FIELDS
-from policies.mistakes import printable
 from traces.arrays import numbers_of, of_numbers, to_arrow
 from traces.digest import TableDigest
 from traces.schema import READABLE_VERSIONS, Column, Table
@@ -191,7 +191,7 @@ def open_cases(path: str | Path) -> CaseFile:
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        line = printable(str(error))[:100]
+        line = one_line(str(error))[:100]
         raise InputError(f"cannot be read as Parquet: {line}", where=str(path), accepted=_ACCEPTED) from error
     found = CaseFile(path, rows, _system_of(str(path), metadata), metadata.get(_DIGEST, b"").decode("ascii", "replace"))
     _check_rows(found)
@@ -220,9 +220,9 @@ def _read_rows(path: Path, file: pq.ParquetFile) -> pa.Table:
 def _check_schema(where: str, schema: pa.Schema, metadata: dict[bytes, bytes]) -> None:
     table = metadata.get(_TABLE, b"").decode("utf-8", "replace")
     if table != CASES.name:
-        problem = f"is a file of {printable(table)[:40]}" if table else "is none of our files"
+        problem = f"is a file of {one_line(table)[:40]}" if table else "is none of our files"
         raise InputError(problem, where=where, accepted=_ACCEPTED)
-    version = printable(metadata.get(_VERSION, b"").decode("utf-8", "replace"))[:40]
+    version = one_line(metadata.get(_VERSION, b"").decode("utf-8", "replace"))[:40]
     readable = [str(known) for known in READABLE_VERSIONS]
     if version not in readable:
         raise InputError(f"{version!r} is another version", where=where, key="version", accepted=", ".join(readable))

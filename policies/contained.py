@@ -14,10 +14,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from physical.errors import InputError
+from physical.printable import one_line
 from physical.system import System
 from policies.api import Closes, Describes, Explains, Learns, Policy
 from policies.closure import is_own_code
-from policies.mistakes import is_plain, offers, printable, said, told, wrong_signature
+from policies.mistakes import is_plain, offers, said, told, wrong_signature
 from policies.strangers import class_name, is_a
 from policies.surroundings import Surroundings, comes_from_a_signal
 from twin.decision import Diagnostics, Prompt
@@ -156,7 +157,7 @@ def _of_file(error: BaseException) -> InputError | None:
         if not isinstance(error, OSError) or error.filename is None:
             return None
         problem = f"cannot be used: {error.strerror or said(error)}"
-        return InputError(printable(problem), where=printable(str(error.filename)))
+        return InputError(one_line(problem), where=one_line(str(error.filename)))
     except BaseException as failed:  # its fields may be properties of somebody's
         if comes_from_a_signal(failed):
             raise
@@ -227,7 +228,7 @@ def _truth(value: object, name: str) -> bool:
 def _text(value: object, name: str) -> str:
     if not isinstance(value, str):
         raise _wrong(name, value, "a text")
-    return printable(value)[:_MODEL_MAX]
+    return one_line(value)[:_MODEL_MAX]
 
 
 _count, _small_count = _integer_to(_INT64_MAX), _integer_to(_INT32_MAX)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from physical.errors import InputError
+from physical.printable import one_line
 from policies.closure import is_installed, is_own, is_own_code
 from policies.strangers import class_module, class_name, is_a, trace_of
 from policies.surroundings import comes_from_a_signal
@@ -25,7 +26,7 @@ def told(error: BaseException, policy: object) -> str:
     policy : object or class
     """
     place = _place(error, policy)
-    return printable(named(error))[: _REASON_MAX - len(place)] + place
+    return one_line(named(error))[: _REASON_MAX - len(place)] + place
 
 
 def named(error: BaseException) -> str:
@@ -58,18 +59,6 @@ def offers(policy: object, protocol: type) -> bool:
         if comes_from_a_signal(error):
             raise
         return False
-
-
-def printable(text: str) -> str:
-    r"""Return a text as one line that any terminal and any file can take.
-
-    >>> printable("a\n b\x1b[0m\ud800")
-    'a b\\x1b[0m\\ud800'
-    """
-    line = " ".join(text.split())
-    if line.isprintable():
-        return line
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
 
 
 def wrong_signature(error: BaseException, policy: object, method: str, given: Sequence[str]) -> str:

@@ -19,11 +19,12 @@ from typing import Any, NamedTuple, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from physical.errors import InputError, expected
+from physical.printable import one_line
 from policies.api import Policy
 from policies.by_path import Reference, load_reference, reference, with_comma
 from policies.closure import is_own_code
 from policies.extras import needs
-from policies.mistakes import is_plain, named, offers, printable, said, told
+from policies.mistakes import is_plain, named, offers, said, told
 from policies.strangers import class_name
 from policies.surroundings import executed
 
@@ -314,7 +315,7 @@ def _construct(policy_type: Callable[..., Any], name: str, options: dict[str, st
     except (ValueError, OSError) as error:
         if is_plain(error):
             raise
-        raise InputError(printable(said(error)), key=name) from error
+        raise InputError(one_line(said(error)), key=name) from error
     except KeyboardInterrupt:
         raise
     except BaseException as error:

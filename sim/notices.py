@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from physical.printable import one_line
+
 
 @contextmanager
 def brief() -> Iterator[None]:
@@ -57,6 +59,4 @@ def _of_error(found: Any) -> None:
 
 
 def _line(text: str) -> str:
-    from policies.mistakes import printable
-
-    return f"twin: warning: {printable(text)}\n"
+    return f"twin: warning: {one_line(text)}\n"

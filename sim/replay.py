@@ -12,12 +12,12 @@ import pyarrow as pa
 
 from physical.errors import InputError
 from physical.plane.ticks import NS_PER_S, to_ns
+from physical.printable import printable
 from policies.api import Policy
 from policies.fallback import GuardedPolicy
 from policies.registry import make
 from sim.deciders import RecordedDecisions, Swap, SwitchedDecisions
 from sim.exogenous import with_stored
-from sim.printable import printable
 from sim.prompts import prompts_of
 from sim.scenario import Scenario
 from sim.simulation import Options, RunResult, contents_of, run, simulate

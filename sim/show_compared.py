@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from physical.printable import printable
 from sim import digits, show
 from sim.evaluation import HEADLINE
-from sim.printable import printable
 from sim.show_table import Column, say, table
 
 if TYPE_CHECKING:

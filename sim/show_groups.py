@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from sim.printable import printable
+from physical.printable import printable
 from sim.show_table import IN_WORDS, fold, pieces
 
 _GAP = "  "

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from sim.printable import printable
+from physical.printable import printable
 
 _GAP = "  "
 _RULE = "─"

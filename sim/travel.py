@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from physical.errors import InputError
+from physical.printable import one_line
 from policies.closure import is_installed, is_own
-from policies.mistakes import printable, said
+from policies.mistakes import said
 
 # cloudpickle numbers the classes that travel by value at random; 32 characters as a pickle has them.
 _CLASS_NUMBER = re.compile(rb"\x8c\x20[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}")
@@ -68,7 +69,7 @@ def pickled(value: Any, name: str) -> Carried:
             carried = Carried(cloudpickle.dumps(value), by_value=False)
         except Exception as error:  # whatever the object's own code raises
             raise InputError(
-                f"cannot travel to another process: {printable(said(error))}", where=name, accepted="a class"
+                f"cannot travel to another process: {one_line(said(error))}", where=name, accepted="a class"
             ) from error
     _here[carried.data] = value
     return carried

@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from physical.errors import InputError, expected
+from physical.printable import printable
 from sim import notices, stopping
 from sim.cli import hints, output
 from sim.cli.commands import COMMANDS, PANELS
 from sim.cli.help import Command, Group, examples
-from sim.printable import printable
 
 if TYPE_CHECKING:
     from sim.scenario import Scenario

@@ -60,8 +60,8 @@ def tell(steps: Sequence[Step], *, before: str = "") -> None:
 
     from rich.text import Text
 
+    from physical.printable import printable
     from sim import show
-    from sim.printable import printable
 
     _Told.already = True
     output, width = show.console(stderr=True), max(len(step.what_for) for step in steps)

@@ -12,10 +12,10 @@ from typing import Annotated
 import typer
 
 from physical.errors import InputError
+from physical.printable import printable
 from sim.cli import output
 from sim.cli.app import Json, group, interrupted, print_json
 from sim.cli.help import examples
-from sim.printable import printable
 
 models = group(
     "models", "List, verify and train the language models of the policy llm.", "twin models list", "twin models verify"

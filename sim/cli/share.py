@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from physical.errors import InputError
+from physical.printable import printable
 from sim.cli import output
 from sim.cli.app import Json, app, print_json
 from sim.cli.help import examples
-from sim.printable import printable
 
 _FORMATS = ("perfetto", "csv")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from physical.errors import InputError
+from physical.printable import printable
 from sim.evaluation import HEADLINE, Comparison
 from sim.figures.drawing import COLUMN_INCH, DPI, LOOKS, STYLE, require
-from sim.printable import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from physical.errors import InputError
+from physical.printable import printable
 from sim import compare, run
 from sim.figures.comparison import draw_comparison
-from sim.printable import printable
 from sim.scenario import Scenario
 from tests.fault.command import twin
 from tests.fault.edited import COMMANDS, READERS, call, edit_column, edit_manifest, manifest_of, part_of

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from physical.errors import InputError
+from physical.printable import one_line
 from policies.llm.bundled import BundledEngine
 from policies.llm.environments import RandomEnvironment, solved_cases
 from policies.llm.errors import ModelError
@@ -22,7 +23,6 @@ from policies.llm.training.learn import places_of_answers, places_of_prices
 from policies.llm.training.network import Network, Plan, Shape
 from policies.llm.training.train import golden_decision
 from policies.llm.vocabulary import NUM_CLASS, encode_case, encode_price, encode_state, worth_of_draining
-from policies.mistakes import printable
 
 PROBABILITY_TOLERANCE = 0.02
 """Probability that may lie elsewhere, mean over the tasks: llama.cpp rounds what it multiplies with quantised weights.
@@ -70,7 +70,7 @@ def verify(model: Path) -> list[Check]:
             raise
         accepted = "a model of twin models train"
         raise InputError(
-            f"is no network of ours: {printable(str(error))}", where=str(model), accepted=accepted
+            f"is no network of ours: {one_line(str(error))}", where=str(model), accepted=accepted
         ) from None
     moved = max(
         float(np.abs(probabilities(one) - probabilities(other)).sum(axis=-1).mean()) / 2.0

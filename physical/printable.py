@@ -15,3 +15,12 @@ def printable(text: str) -> str:
     \x1b[2Jrun\n
     """
     return _UNSAFE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
+
+
+def one_line(text: str) -> str:
+    r"""Return a text that may have several lines as one that is printable.
+
+    >>> one_line("a\n b\x1b[0m")
+    'a b\\x1b[0m'
+    """
+    return printable(" ".join(text.split()))
