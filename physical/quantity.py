@@ -175,7 +175,8 @@ class Range:
         """
         number = parse(value, self.unit)
         if not self.low <= number <= self.high:
-            raise ValueError(f"{repr(value)[:40]} is out of range; {self}")
+            shown = repr(value)[:40] if isinstance(value, (int, str)) else spelled(value)
+            raise ValueError(f"{shown} is out of range; {self}")
         return number
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

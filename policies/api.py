@@ -19,7 +19,7 @@ class Policy(Protocol):
 
     System and snapshots are copies for it alone; what it raises costs decisions, and what it changes in the process is
     put back. Python has no walls, though: a call that does not return stops the run, and what a policy does with
-    `ctypes`, in threads or in modules stays.
+    `ctypes`, in threads, in processes of its own (`os.fork`) or in modules stays.
     """
 
     def reset(self, system: System, seed: int) -> None:
