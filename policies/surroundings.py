@@ -19,7 +19,7 @@ from pathlib import Path
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
-from policies.closure import is_own, is_own_code
+from policies.closure import is_own
 from policies.strangers import is_a, trace_of
 
 _UNEXECUTED = {
@@ -176,8 +176,8 @@ def _put_back_environment(before: dict[str, str]) -> None:
 def comes_from_a_signal(error: BaseException) -> bool:
     """Whether an exception ends the run because somebody outside wants it to, and not because a policy raised it.
 
-    A handler of the caller's, or one of ours, has raised it, or it is the interrupt of Python's own handler; while a
-    handler of ours is in its place, that raises nothing of the kind.
+    A handler of the caller's, or one of ours, has raised it, or it is the interrupt of Python's own handler, where that
+    is in place: where signals are ignored, as in the background of a shell, none raises anything.
     """
     if _is_from_handler(error):
         return True
@@ -190,7 +190,7 @@ def comes_from_a_signal(error: BaseException) -> bool:
         by_handler = trace is not trace_of(error) and is_own(Path(trace.tb_frame.f_code.co_filename))
         if by_handler:
             return True
-    return is_a(error, KeyboardInterrupt) and not is_own_code(_handler_of(signal.SIGINT))
+    return is_a(error, KeyboardInterrupt) and _handler_of(signal.SIGINT) is signal.default_int_handler
 
 
 def _is_from_handler(error: BaseException) -> bool:

@@ -158,7 +158,7 @@ def kill(out: Path, arguments: list[str], after_s: float) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("number", range(20))
+@pytest.mark.parametrize("number", range(8))
 def test_run_killed_at_a_random_moment(tmp_path: Path, number: int) -> None:
     name, settings = KINDS[number % len(KINDS)]
     generator = np.random.default_rng(number)

@@ -141,8 +141,12 @@ def test_whatever_is_raised_before_the_run_is_its_end(method: str, name: str, tm
 
 
 def test_an_interrupt_before_the_run_is_the_users() -> None:
-    with pytest.raises(KeyboardInterrupt):
-        simulate(Half(reset=raising("KeyboardInterrupt")))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it is ignored
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            simulate(Half(reset=raising("KeyboardInterrupt")))
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("name", ERRORS)

@@ -95,8 +95,9 @@ def test_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a directory", "utf-8")
     for place in (tmp_path / "file", tmp_path / "file" / "run", Path("/proc/vectwin"), tmp_path / ("x" * 300)):
         line = twin("run", "dtecn", "--slots", "2", "--out", place).complaint()
-        assert line.startswith(f"twin: {place}")
+        assert line.startswith(f"twin: {place}"[:100])
         assert "cannot be" in line
+        assert len(line) < 400
 
 
 def test_damaged_trace(tmp_path: Path) -> None:

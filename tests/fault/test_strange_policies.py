@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -197,3 +198,14 @@ def test_an_error_like_ours_is_told_as_any_other(name: str, tmp_path: Path) -> N
     file = tmp_path / f"{name}.py"
     file.write_text(f"from physical.errors import InputError\n{MODULES[name]}\n", "utf-8")
     assert f"{name}.py" in twin("run", "dtecn", "--policy", f"{file}:Policy", "--slots", 1).complaint()
+
+
+def test_nobody_interrupts_where_signals_are_ignored() -> None:
+    """In the background of a shell Ctrl-C is ignored: an interrupt there is the policy's own."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        result = simulate(Nobody(decide=raising(Interrupts)))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert result.status == "complete"
+    assert result.summary["fallbacks"] == 12
