@@ -8,8 +8,8 @@ PYTHON  ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11
   'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(python))) python3)
 # Extras to install: `all`, or for instance EXTRAS=marl,dev where no C++ compiler is at hand.
 EXTRAS  ?= all
-# Processes that pytest and swarm use.
-WORKERS ?= 2
+# Processes that pytest and swarm use: one more than two cores, as many tests wait for processes of their own.
+WORKERS ?= 3
 # Scenarios that `make swarm` draws and checks.
 SEEDS   ?= 0..1999
 # Mutants of its inputs that the fuzzer makes there.

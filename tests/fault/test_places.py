@@ -154,7 +154,7 @@ _READERS: dict[str, tuple[object, ...]] = {
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", ["n" * 5_000, "loop.toml", "mine/thesis.txt/a.toml", "mine", "a\nb"])
+@pytest.mark.parametrize("name", ["n" * 5_000, "loop.toml"])
 @pytest.mark.parametrize("command", _READERS)
 def test_names_that_no_file_has_are_one_line(command: str, name: str, place: Path) -> None:
     (place / "loop.toml").symlink_to("loop.toml")

@@ -257,10 +257,10 @@ def test_nothing_does_more_than_it_can(case: Case) -> None:
 
 @pytest.mark.full
 def test_nothing_does_more_than_it_can_in_every_family() -> None:
-    """200 cases, and in these every kind of resource."""
+    """120 cases, and in these every kind of resource."""
     seen: Counter[str] = Counter()
-    for seed in range(200):
+    for seed in range(120):
         seen.update(check_hardware(hardware_case_of(seed)))
-    assert min(seen[f"cpu {rule}"] for rule in ("per-task", "in-turn", "sharing")) >= 40, seen
-    assert min(seen[f"uplink {rule}"] for rule in ("each", "in-turn", "sharing")) >= 40, seen
-    assert min(seen.values()) >= 3, seen
+    assert min(seen[f"cpu {rule}"] for rule in ("per-task", "in-turn", "sharing")) >= 24, seen
+    assert min(seen[f"uplink {rule}"] for rule in ("each", "in-turn", "sharing")) >= 24, seen
+    assert min(seen.values()) >= 1, seen
