@@ -330,7 +330,7 @@ def test_what_it_cannot_do_is_one_line(settings: list[str], options: dict[str, A
 
 def test_a_dead_link_is_a_slow_one() -> None:
     """In so much noise all rates round to 0: delays stay finite."""
-    environment = BatchEnvironment(Scenario.load("dtecn", ["radio.noise_w=1e6"]), 2)
+    environment = BatchEnvironment(Scenario.load("dtecn", ["radio.noise_w=1e3"]), 2)
     np.testing.assert_array_equal(environment.observe().rate_bps, 1.0)
     outcome = environment.step(np.ones((2, 10, 3)), np.full((2, 10, 3), 1e10))
     assert np.isfinite(outcome.objective).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import numpy as np
@@ -106,8 +107,12 @@ def test_an_infeasible_decision_is_repaired() -> None:
 
 
 def test_a_user_who_wants_to_stop_is_not_overruled() -> None:
-    with pytest.raises(KeyboardInterrupt):
-        guard(Returns(KeyboardInterrupt())).rule(SNAPSHOT)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it is ignored
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            guard(Returns(KeyboardInterrupt())).rule(SNAPSHOT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_diagnostics_pass_through_and_default_to_nothing_known() -> None:
