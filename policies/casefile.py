@@ -183,7 +183,7 @@ def open_cases(path: str | Path) -> CaseFile:
     try:
         check_regular(path)
         # Opened here: Arrow takes some names for addresses of the network.
-        with path.open("rb") as stream, pq.ParquetFile(stream) as file:
+        with pa.OSFile(str(path)) as stream, pq.ParquetFile(stream) as file:
             metadata = file.schema_arrow.metadata or {}
             _check_schema(str(path), file.schema_arrow, metadata)
             rows = _read_rows(path, file)

@@ -51,7 +51,9 @@ def read_part(path: Path, table: Table, extent: Extent | None = None) -> pa.Tabl
     try:
         # What repeats stays a dictionary until its size is known.
         texts = [column.name for column in table.columns if _is_text(column.type)]
-        with path.open("rb") as data:
+        # A file of Arrow's, whose threads would ask Python for the bytes of another one, also while Python ends. And no
+        # path, as some names look like addresses of the network.
+        with pa.OSFile(where) as data:
             head = pq.ParquetFile(data)
             _check_columns(head.schema_arrow, table, where)
             _check_size(head.metadata, table, extent, where)
