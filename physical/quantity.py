@@ -221,7 +221,7 @@ CarrierHertz = Annotated[float, Range("Hz", 1e3, 1e15, "from radio to light")]
 Watts = Annotated[float, Range("W", 1e-12, 1e6)]
 """A transmit power."""
 NoiseWatts = Annotated[float, Range("W", 1e-30, 1e3)]
-PlaceMetres = Annotated[float, Range("m", -1e8, 1e8, "more than the Earth is round")]
+PlaceMetres = Annotated[float, Range("m", -1e8, 1e8, "twice around the Earth")]
 """A coordinate."""
 RoadMetres = Annotated[float, Range("m", 1.0, 1e8)]
 Metres = Annotated[float, Range("m", 1e-3, 1e8)]

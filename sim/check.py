@@ -16,7 +16,7 @@ from sim.readings import warnings
 from sim.scenario import Scenario, names
 from sim.timeline import PolicySwap
 from traces.digest import digest_of_run
-from traces.part import check_regular
+from traces.part import check_own
 from traces.reader import Trace
 from traces.schema import TABLES
 from traces.writer import MANIFEST
@@ -149,7 +149,7 @@ def _wrong_inputs(trace: Trace) -> list[str]:
     wrong = []
     for name, told in trace.manifest.get("inputs", {}).items():
         path = trace.directory / told["file"]
-        check_regular(path, trace.directory)
+        check_own(path, trace.directory)
         file = TableFile.open(path)
         try:
             kept = read_canonical(file, kinds[name.partition("-")[0]]) if is_canonical(file) else None

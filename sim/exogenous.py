@@ -19,7 +19,7 @@ from physical.errors import InputError
 from physical.params import Mobility, TaskClass
 from physical.plane.ticks import NS_PER_S, to_ns
 from sim.digits import seconds, span
-from traces.part import check_regular
+from traces.part import check_own
 from traces.writer import MANIFEST
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def with_stored(scenario: dict[str, Any], directory: Path, listed: dict[str, Any
             accepted = f"{FOLDER}/{name}.parquet, which a run with such a file keeps"
             raise InputError("is missing", where=where, key=f"inputs.{name}", accepted=accepted)
         path = directory / FOLDER / f"{name}.parquet"
-        check_regular(path, directory)
+        check_own(path, directory)
         table[key] = str(path)
         if name == "mobility":
             table["begin_s"] = listed[name]["begin_s"]

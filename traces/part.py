@@ -17,7 +17,7 @@ _VALUES_PLAIN, _VALUES_PER_BYTE, _TEXTS_MAX = 1 << 26, 100, 1 << 29
 """So many values, or bytes of texts, do no harm; more of them in very few bytes are there to fill the memory."""
 
 
-def check_regular(path: Path, folder: Path) -> None:
+def check_own(path: Path, folder: Path) -> None:
     """Refuse what is no file of a run's own: pipes and devices, which may never end, and links to somewhere else.
 
     folder : of the run

@@ -11,7 +11,7 @@ from physical.errors import InputError
 from traces.digest import TableDigest
 from traces.limits import Extent, check_once
 from traces.manifest import read_manifest
-from traces.part import check_regular, read_part
+from traces.part import check_own, read_part
 from traces.schema import TABLES
 
 
@@ -41,7 +41,7 @@ class Trace:
             raise InputError(f"there is no table {name!r}", where=str(self.directory), accepted=", ".join(TABLES))
         folder, parts = self.directory / name, []
         for path in sorted(folder.glob("part-*.parquet")):
-            check_regular(path, self.directory)
+            check_own(path, self.directory)
             parts.append(read_part(path, TABLES[name], extent))
         rows = in_key_order(parts, name)
         if extent is not None:
