@@ -184,7 +184,8 @@ def _project_joint(system: System, decision: Decision, ratio: Floats, node: Ints
     wanted = {name: _checked(values, name, shape) for name, values in given.items()}
     hz, power_w, bandwidth_hz = wanted.values()
     pool_hz = system.node_bandwidth_hz[np.maximum(node, 0)]
-    sends = (ratio > 0).any(axis=1) | ((system.model.mode == "paper") & (node >= 0))  # eq. 4 is charged to everybody
+    # In mode "paper" eq. 4 of 'llm6g' is charged to everybody.
+    sends = (ratio > 0).any(axis=1) | ((system.model.mode == "paper") & (node >= 0))
     least_hz = np.where(sends, FLOOR * pool_hz, 0.0)
     lifted_hz = np.where(node < 0, 0.0, np.maximum(bandwidth_hz, least_hz))
     for index, pool in enumerate(system.node_bandwidth_hz):

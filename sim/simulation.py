@@ -42,7 +42,7 @@ class RunResult:
 
     Parameters
     ----------
-    summary : see the README for the keys
+    summary : by key; see docs/explanation/comparison.md
     directory : where the trace is, or None if it is in memory
     status : "complete" or "interrupted"
     slot_penalty : [slots], the penalty of each slot; NaN for slots without a task that counts

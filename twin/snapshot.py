@@ -31,7 +31,7 @@ class TwinSnapshot:
     size_bytes : [N, K], estimated sizes of the slot's tasks
     x_m, y_m : [N], estimated positions
     speed_mps, heading_rad : [N], last reported
-    serving_node : [N], index of the last reported serving node; -1 without one
+    serving_node : [N], index of the last reported serving node; -1 without one, -2 for one that is not in the scene
     channel_gain : [N], estimated linear power gain to the serving node; 0 without one
     age_of_information_s : [N], time since the state was sampled that the estimate rests on
     backlog_bytes : [K], last reported backlog of the servers' queues, all nodes together

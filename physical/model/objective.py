@@ -74,7 +74,8 @@ def p2(drift: Array, qos: Array, energy_j: Array, miss_ratio: Array, weights: Ob
     -------
     [...], no unit
 
-    **Source** paper 'dtecn', eq. 24, which has w_U = w_E = 1 and P_m = 0; deadlines (24b) become a price P_m.
+    **Source** paper 'dtecn', eq. 24, which has w_U = w_E = 1 and P_m = 0; deadlines (the first of two 24c) become a
+    price P_m.
 
     >>> from physical.params import Objective
     >>> p2(0.5, 0.75, 2.0, 0.25, Objective(energy_weight=0.5, deadline_price=4.0, beta=0.5))
