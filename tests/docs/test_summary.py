@@ -3,7 +3,10 @@
 import re
 from pathlib import Path
 
+from physical.system import System
 from sim import Scenario, run
+from twin.decision import Decision
+from twin.snapshot import TwinSnapshot
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "comparison.md"
 
@@ -11,10 +14,10 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "compariso
 class Raising:
     """Fails in each slot, and when it is closed."""
 
-    def reset(self, system: object, seed: int) -> None:
+    def reset(self, system: System, seed: int) -> None:
         pass
 
-    def decide(self, snapshot: object) -> None:
+    def decide(self, snapshot: TwinSnapshot) -> Decision:
         raise ValueError("no")
 
     def close(self) -> None:
