@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -14,18 +15,17 @@ STUDY = ("rush-hour", "--policies", RIVALS, "--seeds", "0..9", "--slots", "400")
 """The comparison of `make run`, whose figure README shows; finished runs are kept in runs/, so this resumes."""
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Make what is asked for; return an exit code."""
-    if set(arguments) - {"--all"}:
-        print("usage: python -m docs.figures [--all]", file=sys.stderr)
-        return 2
+    parser = argparse.ArgumentParser(prog="python -m docs.figures", description=main.__doc__)
+    parser.add_argument("--all", action="store_true", help="run the comparison of README, too: 80 CPU seconds")
+    asked = parser.parse_args(arguments)
     (FOLDER / "system.svg").write_text(svg(), "utf-8")
-    print(FOLDER / "system.svg")
-    if "--all" not in arguments:
+    if not asked.all:
         return 0
     command = [sys.executable, "-m", "sim.cli", "compare", *STUDY, "--workers", "2", "--out", "runs/rush-hour"]
     return subprocess.run([*command, "--plot", str(FOLDER / "penalty.svg")], check=False).returncode
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
