@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from docs.figures.system import svg
+from sim import Scenario, compare
 from sim.cli.commands import COMMANDS
 from tests.fault.command import twin
 
@@ -60,6 +61,23 @@ def test_your_own_positions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for command in commands:
         assert twin(*command, *(["--out", "run"] if command[0] == "run" else [])).code == 0
     assert json.loads(Path("run/manifest.json").read_text("utf-8"))["summary"]["tasks_generated"] == 2 * 21
+
+
+def bare(text: str) -> str:
+    """Return a cell or a line without what only its lay-out needs."""
+    return re.sub(r"[\s,`]", "", text)
+
+
+@pytest.mark.slow
+def test_the_first_table_is_what_is_measured() -> None:
+    """Every number of the table is in the row of its policy, as the command of README prints it; 80 CPU seconds."""
+    rows = [line.strip("|").split("|") for line in README.read_text("utf-8").splitlines() if line.startswith("| `")]
+    table = {bare(row[0]): [bare(cell) for cell in row[1:]] for row in rows if len(row) == 7}
+    assert len(table) == 6
+    printed = str(compare(Scenario.load("rush-hour", ["time.num_slot=400"]), [*table], range(10), baseline="p2-exact"))
+    for policy, numbers in table.items():
+        lines = "".join(bare(line) for line in printed.splitlines() if line.startswith(f"{policy} "))
+        assert [number for number in numbers if number not in lines] == []
 
 
 def test_commands_exist() -> None:
