@@ -1,4 +1,4 @@
-"""Every column of a trace and every key of a summary says what it is, and runs agree with what they say."""
+"""Columns of a trace, keys of a summary and options of policies say what they are, and runs agree with that."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ import pytest
 
 from physical.system import System
 from policies.casefile import CASES
+from policies.meanings import Option, about, options
 from policies.optimal.p2_exact import P2Exact
+from policies.registry import PolicySpec, specs
 from sim.scenario import Scenario, names
 from sim.show import GROUPS
 from sim.simulation import RunResult, run
 from sim.summary import ENTRIES
+from tests.fault.command import twin
 from traces.exogenous import schema as exogenous
 from traces.schema import TABLES, Table
 from twin.decision import Decision, Diagnostics, Prompt
@@ -143,3 +146,73 @@ def test_what_is_shown_is_described() -> None:
     of_terminals = {"per slot", "ratio"}
     for name, unit in shown.items():
         assert unit == ENTRIES[name].unit or (unit in of_terminals and not ENTRIES[name].unit), name
+
+
+OURS = [spec for spec in specs().values() if isinstance(spec.target, str) and spec.target.startswith("policies.")]
+
+
+@pytest.mark.parametrize("spec", OURS, ids=lambda spec: spec.name)
+def test_options_have_meanings(spec: PolicySpec) -> None:
+    if not spec.installed:
+        pytest.skip(f"the extra {spec.extra} is not installed")
+    assert about(spec).endswith(".")
+    assert "Parameters" not in about(spec)
+    for option in options(spec):
+        assert is_phrase(option.about), option.name
+        assert option.form, option.name
+        unsaid = [choice for choice in option.form.split(" | ")[1:] if choice not in option.about]
+        assert not unsaid or option.name == "method", (option.name, unsaid)
+
+
+@dataclass
+class Own:
+    """Decides nothing.
+
+    Not even here.
+
+    part : of something,
+        as long as it lasts
+    """
+
+    part: float
+    file: str = ""
+    grow: bool = True
+
+    def reset(self, system: System, seed: int) -> None:
+        """Begin."""
+
+    def decide(self, snapshot: TwinSnapshot) -> Decision:
+        """Not implemented."""
+        raise NotImplementedError
+
+
+def test_a_policy_of_ones_own_is_described() -> None:
+    spec = PolicySpec("own", Own, "")
+    assert about(spec) == "Decides nothing.\n\nNot even here."
+    found = options(spec)
+    assert found[0] == Option("part", "number", None, True, "of something, as long as it lasts")
+    assert [option.words for option in found[1:]] == ["(text)", "(true or false; by default true)"]
+
+
+def test_a_function_is_described() -> None:
+    def made(ratio=0.5):  # type: ignore[no-untyped-def]  # as somebody else may write one
+        return ratio
+
+    spec = PolicySpec("made", made, "")
+    assert about(spec) == ""
+    assert [option.words for option in options(spec)] == ["(text; by default 0.5)"]
+
+
+def test_command_shows_options() -> None:
+    lines = twin("policies", "p2-exact").out.splitlines()
+    assert lines[0] == "p2-exact: dtecn: the optimum of the slot, with a certified gap"
+    assert lines[-3].startswith("margin     part of every deadline kept back for a bias")
+    told = twin("policies", "nearest-case", "--json").json()
+    assert told["about"].startswith("Copies the decision of the case that is most like the slot")
+    assert [option["name"] for option in told["options"]] == ["file", "teacher", "start", "grow"]
+    assert all(option["about"] for option in told["options"])
+
+
+def test_settings_go_with_a_scenario() -> None:
+    complaint = twin("policies", "p2-exact", "--set", "time.num_slot=3").complaint()
+    assert complaint.startswith("twin: --set: goes with a scenario only")
