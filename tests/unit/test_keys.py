@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import tomllib
 from collections.abc import Iterator
@@ -9,9 +10,11 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from physical.docstrings import meanings
 from physical.errors import InputError
+from sim import show_table
 from sim.keys import Key, keys, tables
 from sim.scenario import Scenario, names
 from tests.fault.command import twin
@@ -85,6 +88,15 @@ def test_command_lists_a_line_each() -> None:
     assert [line.split()[0] for line in lines] == ["trace.messages", "trace.part_rows", "trace.part_seconds"]
     told = "task rows after which a part of the trace is closed (1 to 100000000; by default 300000)"
     assert lines[1].split(maxsplit=1)[1] == told
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_listing_is_as_wide_as_the_terminal(width: int) -> None:
+    console = Console(width=width, file=io.StringIO(), highlight=False)
+    show_table.listing(console, [(key.name, f"{key.about} ({key.words})") for key in keys()])
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]  # a StringIO
+    assert max(map(len, lines)) <= width
+    assert {key.name for key in keys()} <= {line.split()[0] for line in lines}
 
 
 def told_of_tables() -> Iterator[tuple[str, dict[str, Any]]]:
