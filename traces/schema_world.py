@@ -49,8 +49,8 @@ TASKS = Table(
             "done_ns",
             INT64,
             "ns",
-            "when the result was at the vehicle; of a dropped task when it was dropped, or would have arrived where a link "
-            "lost it; null in flight",
+            "when the result was at the vehicle; of a dropped task when it was dropped, or would have arrived where a "
+            "link lost it; null in flight",
         ),
         Column(
             "outcome",

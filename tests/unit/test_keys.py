@@ -92,9 +92,12 @@ def test_command_lists_a_line_each() -> None:
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_listing_is_as_wide_as_the_terminal(width: int) -> None:
-    console = Console(width=width, file=io.StringIO(), highlight=False)
-    show_table.listing(console, [(key.name, f"{key.about} ({key.words})") for key in keys()])
-    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]  # a StringIO
+    written = io.StringIO()
+    show_table.listing(
+        Console(width=width, file=written, highlight=False),
+        [(key.name, f"{key.about} ({key.words})") for key in keys()],
+    )
+    lines = written.getvalue().splitlines()
     assert max(map(len, lines)) <= width
     assert {key.name for key in keys()} <= {line.split()[0] for line in lines}
 
