@@ -12,7 +12,10 @@ from physical.quantity import Seconds, Sigma
 
 
 class ConstantDelay(Params):
-    """Always `value_s`."""
+    """Always the same delay.
+
+    value_s : the delay
+    """
 
     kind: Literal["constant"] = "constant"
     value_s: Seconds = 0.0
@@ -23,7 +26,11 @@ class ConstantDelay(Params):
 
 
 class UniformDelay(Params):
-    """Uniform between `low_s` and `high_s`."""
+    """Uniform between two delays.
+
+    low_s : least delay
+    high_s : greatest delay
+    """
 
     kind: Literal["uniform"] = "uniform"
     low_s: Seconds
@@ -41,7 +48,10 @@ class UniformDelay(Params):
 
 
 class ExponentialDelay(Params):
-    """Exponential with mean `mean_s`."""
+    """Exponential, from 0 on.
+
+    mean_s : mean delay
+    """
 
     kind: Literal["exponential"] = "exponential"
     mean_s: Seconds
@@ -52,7 +62,11 @@ class ExponentialDelay(Params):
 
 
 class LognormalDelay(Params):
-    """Log-normal with median `median_s` and standard deviation `sigma` of the logarithm."""
+    """Log-normal, which has a long tail.
+
+    median_s : delay that half of all exceed
+    sigma : standard deviation of the delay's natural logarithm
+    """
 
     kind: Literal["lognormal"] = "lognormal"
     median_s: Seconds

@@ -1,35 +1,62 @@
 """Frozen, validated parameters of the physical world, one class per table of a scenario file.
 
 Every quantity carries its unit in its name; a scenario may write a number in that unit or a text such as ``"20 MHz"``.
+A line ``key : meaning [source]`` below a class's summary says what a key is; `sim.keys` reads it for ``twin keys``.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from physical import quantity
 from physical.errors import InputError
-from physical.model import channel, transformer
+from physical.model import channel
+from physical.params_base import (
+    AllocationRule,
+    CapacityRule,
+    CpuRule,
+    Discipline,
+    EdgeEnergyRule,
+    HandoverRule,
+    Mode,
+    Params,
+    TaskOrder,
+    UplinkRule,
+    UploadRule,
+)
+from physical.params_work import Bursts, Cost, Objective, Requests, TaskClass, Transformer
 from physical.plane.ticks import NS_PER_S, to_ns
 
-Mode = Literal["paper", "corrected"]
-TaskOrder = Literal["sequential", "parallel"]
-UploadRule = Literal["proportional", "whole", "always"]
-CapacityRule = Literal["alloc", "effective"]
-EdgeEnergyRule = Literal["power", "energy", "job"]
-AllocationRule = Literal["compute", "joint"]
-HandoverRule = Literal["forward", "finish", "drop"]
-Discipline = Literal["slices", "fifo"]
-CpuRule = Literal["per-task", "in-turn", "sharing"]
-UplinkRule = Literal["each", "in-turn", "sharing"]
-
-
-class Params(BaseModel):
-    """Base of all parameter types: immutable, and an unknown key is an error; a validator is built when it is used."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, defer_build=True)
+__all__ = (
+    "AllocationRule",
+    "BaseStation",
+    "Bursts",
+    "CapacityRule",
+    "Cost",
+    "CpuRule",
+    "Discipline",
+    "EdgeEnergyRule",
+    "Gpu",
+    "HandoverRule",
+    "Mobility",
+    "Mode",
+    "Model",
+    "Objective",
+    "Params",
+    "Radio",
+    "Requests",
+    "Rsu",
+    "Server",
+    "TaskClass",
+    "TaskOrder",
+    "Time",
+    "Transformer",
+    "UplinkRule",
+    "UploadRule",
+    "Vehicles",
+)
 
 
 def _as_in_turn(value: object) -> object:
@@ -42,10 +69,12 @@ def _as_clock_counts(duration_s: float) -> float:
 
 
 class Time(Params):
-    """Slots: their number, by default that of a trace of mobility or requests, and length (the paper gives neither).
+    """Slots: how long one is, and how many a run has.
 
-    slot_duration_s : in whole ns, as the clock counts; others are rounded, so that the joules and rates of a slot are
-        those of the slot that runs
+    slot_duration_s : length of a slot, in whole ns as the clock counts: others are rounded, so that the joules and
+        rates of a slot are those of the slot that runs [our choice, dtecn eq. 4 (Delta t)]
+    num_slot : number of slots of a run; by default that of the shortest trace of mobility or requests that it takes,
+        and without one 1000 [our choice]
     """
 
     slot_duration_s: Annotated[quantity.Period, AfterValidator(_as_clock_counts)] = 0.1
@@ -62,14 +91,19 @@ class Model(Params):
     corrected proportional effective energy
     ======== ============ ========== ===========
 
-    upload : bytes charged to the uplink: offloaded part; all if anything is offloaded; all in any case (literal eq. 9)
-    capacity : what sums to at most the server: allocations plus biases (literal eq. 24c), or true edge speeds
-    edge_energy : eq. 15 is a power; add its number to joules (literal), or multiply it by the slot; "job" counts
-        kappa f^2 cycles of every job instead (eq. 8 of 'llm6g')
+    mode : "paper" takes the equations literally; "corrected" mends units, and what no hardware does [our choice]
+    order : "sequential" uploads after the local part, so that the delays add up; "parallel" does both at once, and the
+        longer one counts [dtecn eq. 10]
+    upload : bytes charged to the uplink: the offloaded part ("proportional"), all if anything is offloaded ("whole"),
+        or all in any case ("always", literal) [dtecn eq. 9]
+    capacity : what sums to at most the server's frequency: allocations plus biases ("alloc", literal), or the true
+        speeds of the flows ("effective") [dtecn eq. 24]
+    edge_energy : the server's power is added to joules as it is ("power", literal) or times the slot ("energy"); "job"
+        counts the kappa f^2 cycles of every job instead [dtecn eq. 15, llm6g eq. 8]
     allocation : what policies decide besides the split and the server's shares: nothing ("compute"), or also each
-        vehicle's frequency, transmit power and bandwidth ("joint")
+        vehicle's frequency, transmit power and bandwidth ("joint") [llm6g eq. 10]
     handover : what becomes of a vehicle's work at a node that it leaves: it moves to the next node ("forward"), the old
-        node finishes what has arrived, at the frequency of that moment ("finish"), or it is lost ("drop")
+        node finishes what has arrived, at the frequency of that moment ("finish"), or it is lost ("drop") [our choice]
     """
 
     mode: Mode = "corrected"
@@ -97,9 +131,11 @@ class Model(Params):
 
 
 class Gpu(Params):
-    """What a GPU computes in one cycle of its clock (eqs. 1 and 6 of 'llm6g': C cores, D FLOP per cycle and core).
+    """What a GPU computes in one cycle of its clock.
 
-    utilisation : part of the peak that transformer layers reach
+    num_core : cores of the GPU [llm6g eq. 1 (C), llm6g eq. 6]
+    flop_per_cycle : floating-point operations of one core in one cycle [llm6g eq. 1 (D), llm6g eq. 6]
+    utilisation : part of the peak that transformer layers reach [our choice]
     """
 
     num_core: quantity.NumCore
@@ -115,15 +151,20 @@ class Gpu(Params):
 class Vehicles(Params):
     """The fleet.
 
-    num_vehicle : at once; not given where a mobility trace tells it
-    cpu_hz, kappa : one value for all, or a list that vehicles take in turn; with joint allocation `cpu_hz` is the
-        greatest frequency
-    gpu : needed by transformer tasks, and then its clock is `cpu_hz`
-    transmit_power_w : with joint allocation the greatest
-    cpu : "per-task" gives every local task a whole CPU of its own (eq. 7); "in-turn" runs them one after the other,
-        first come, first served; "sharing" lets n running tasks have 1/n of its time each. By default "sharing", with
-        joint allocation "in-turn"
-    report_interval : slots from one state report to the next
+    num_vehicle : vehicles that are there at once; not given where a mobility trace tells it [dtecn sec. III (N), llm6g
+        sec. IV-A]
+    cpu_hz : frequency of a vehicle's CPU, or of its GPU for transformer tasks: one for all, or a list that vehicles
+        take in turn; with joint allocation the greatest [dtecn eq. 7 (f_v), dtecn Table I, llm6g eq. 1 (f_n)]
+    kappa : switching capacitance of a vehicle's chip, whose power is kappa f^3: one for all, or a list that vehicles
+        take in turn [dtecn eq. 14, dtecn Table I, llm6g eq. 2 (kappa_1)]
+    gpu : the GPU of every vehicle, which transformer tasks need; its clock is `cpu_hz`
+    transmit_power_w : power with which a vehicle sends; with joint allocation the greatest [dtecn eq. 2 (p_n), dtecn
+        Table I, llm6g eq. 10 (p_max), llm6g sec. IV-A]
+    transmit_power_w_min : least power with which a vehicle sends, with joint allocation [our choice]
+    cpu : how local tasks of a vehicle use its CPU: "per-task" gives every one a whole CPU of its own; "in-turn" runs
+        them one after the other, first come, first served; "sharing" lets n running tasks have 1/n of its time each. By
+        default "sharing", with joint allocation "in-turn" [dtecn eq. 7]
+    report_interval : slots from one state report of a vehicle to the next [our choice]
     """
 
     num_vehicle: quantity.NumVehicle | None = None
@@ -143,15 +184,19 @@ class Vehicles(Params):
 class Mobility(Params):
     """How vehicles move.
 
-    highway : lanes along x through the origin, half of them each way; see `ends`
-    straight : same start, no wrap-around
-    stationary : same start, no motion
-    area : uniform start in a square around the origin, along one of the two axes, wrapping around at its sides
-    trace : as `file` says: SUMO FCD, or a canonical file of ``twin import``; vehicles enter and leave
-
-    begin_s : time of the trace at which the run begins; by default the earliest
-    ends : of a highway. "wrap": who reaches an end goes on at the other one; "renew": it leaves, and another vehicle
-        enters its lane, with its own number, speed and channel: `vehicles.num_vehicle` are there at all times
+    kind : "highway": lanes along x through the origin, half of them each way, see `ends`; "straight": the same start,
+        then on without an end; "stationary": the same start, no motion; "area": a uniform start in a square around the
+        origin, then along x or y, wrapping around at the sides; "trace": as `file` says, where vehicles enter and leave
+        [our choice, llm6g sec. IV-A]
+    file : mobility trace: floating car data of SUMO, or a file of ``twin import``; relative to the scenario's file
+    begin_s : time of the mobility trace at which the run begins; by default its earliest
+    length_m : length of the road, or side of the square [our choice, llm6g sec. IV-A]
+    num_lane : lanes of the road, both ways together [our choice]
+    lane_width_m : distance between the middles of two lanes [our choice]
+    speed_mps : range of the speeds, uniform; each vehicle keeps its own [dtecn Table I (v_n)]
+    ends : what happens at the ends of a highway. "wrap": who reaches an end goes on at the other one; "renew": it
+        leaves, and another vehicle enters its lane, with its own number, speed and channel: `vehicles.num_vehicle` are
+        there at all times [our choice]
     """
 
     kind: Literal["highway", "straight", "stationary", "area", "trace"] = "highway"
@@ -177,21 +222,39 @@ class Mobility(Params):
 
 
 class Radio(Params):
-    """Uplink and channel, eqs. 2-4.
+    """Uplink and channel.
 
-    bandwidth_hz : of one vehicle; with joint allocation the pool of one serving node
-    bandwidth_sharing : "each" vehicle has the whole bandwidth (eq. 2), or "equal" parts of it
-    uplink : "each" upload of a vehicle has its whole rate (eq. 9); "in-turn" sends them one after the other, first
-        come, first served; "sharing" gives n uploads 1/n of the rate each. By default "sharing", with joint allocation
-        "in-turn"
-    noise_w : noise power on the whole bandwidth of a vehicle (Table I), or None to use the density
-    noise_density_paper_dbm_hz : density in mode "paper", without a noise figure; None keeps the other
-    association : the serving node of a vehicle is the nearest one, or that with the least path loss and shadowing
-    hysteresis_m, hysteresis_db : by how much another node must be nearer, or better, before a vehicle changes to it
-    range_m : beyond this distance a node does not serve; None: everywhere
-    rate_file : trace of uplink rates (``twin import link``) that takes the place of the channel
-    path_loss_intercept_db : path loss at 1 km; None follows the carrier, see `intercept_db`
-    fading : "rayleigh" is the Gauss-Markov process of eq. 4; "none" leaves large-scale fading only
+    bandwidth_hz : bandwidth of a vehicle's uplink, see `bandwidth_sharing`; with joint allocation the pool of one
+        serving node, which policies divide [dtecn eq. 2 (w), dtecn Table I, llm6g eq. 10 (b_max), llm6g sec. IV-A]
+    bandwidth_sharing : "each" vehicle has the whole bandwidth, or "equal" parts of it, as many as there are vehicles at
+        once at most [dtecn eq. 2]
+    uplink : how uploads of a vehicle use its rate: "each" has the whole rate; "in-turn" sends them one after the other,
+        first come, first served; "sharing" gives n uploads 1/n of the rate each. By default "sharing", with joint
+        allocation "in-turn" [dtecn eq. 9]
+    noise_w : noise power on the whole bandwidth of a vehicle; by default it follows from the density. Joint allocation
+        always takes the density [dtecn eq. 2 (rho^2), dtecn Table I]
+    noise_density_dbm_hz : noise power density, to which the noise figure is added; -174 is thermal noise [our choice]
+    noise_figure_db : what the receiver adds to the noise density [our choice]
+    noise_density_paper_dbm_hz : noise density that takes the place of density and figure in mode "paper", with joint
+        allocation; by default they stay [llm6g eq. 3 (sigma^2), llm6g sec. IV-A]
+    carrier_hz : carrier frequency: it sets how fast fading changes, and the default of the path loss at 1 km [dtecn eq.
+        4 (f_c), dtecn Table I]
+    path_loss_intercept_db : path loss at 1 km; by default it follows the carrier: 128.1 + 21 log10(f / 2 GHz) [dtecn
+        eq. 3, llm6g sec. IV-A, 3GPP TR 36.942]
+    path_loss_slope_db : path loss that ten times the distance adds [dtecn eq. 3, llm6g sec. IV-A]
+    distance_m_min : who is nearer to an antenna has the path loss of this distance [our choice]
+    shadowing_std_db : standard deviation of the shadowing, log-normal [dtecn eq. 3, llm6g sec. IV-A]
+    shadowing_decorrelation_m : way after which the correlation of a vehicle's shadowing has fallen to 1/e [our choice,
+        Gudmundson]
+    fading : "rayleigh" is the Gauss-Markov process; "none" leaves path loss and shadowing only [dtecn eq. 4]
+    association : a vehicle's serving node is the "nearest" one, or that with the least path loss and shadowing
+        ("best-channel") [our choice, llm6g sec. IV-A]
+    hysteresis_m : by how much another node must be nearer before a vehicle changes to it; with "nearest" [our choice]
+    hysteresis_db : by how much another node must be better before a vehicle changes to it; with "best-channel" [our
+        choice]
+    range_m : distance beyond which a node does not serve; by default it serves everywhere [our choice]
+    rate_file : trace of uplink rates (``twin import link``) that takes the place of the channel; relative to the
+        scenario's file
     """
 
     bandwidth_hz: quantity.BandwidthHertz
@@ -227,16 +290,27 @@ class Radio(Params):
 
 
 class BaseStation(Params):
-    """Where the base station stands, in the plane of the road."""
+    """Where the base station stands, in the plane of the road.
+
+    position_m : x and y of the base station [our choice]
+    """
 
     position_m: tuple[quantity.PlaceMetres, quantity.PlaceMetres] = (0.0, 20.0)
 
 
 class Server(Params):
-    """Edge server: capacity f_E, cores N_E, switching capacitance (eq. 15) and queue discipline.
+    """The server of a serving node.
 
-    slices : each vehicle-class flow is served at its own allocated rate, first come first served inside the flow
-    fifo : one queue per class, served in arrival order at the sum of its allocations (eq. 5)
+    frequency_hz : frequency of all cores together, which policies divide; of a GPU its clock [dtecn eq. 5 (f_E), dtecn
+        Table I, llm6g eq. 10 (f_max)]
+    num_core : cores among which the frequency is divided evenly, in the formula of the energy [dtecn eq. 15 (N_E),
+        dtecn Table I]
+    kappa : switching capacitance of a core, whose power is kappa f^3 [dtecn eq. 15, dtecn Table I, llm6g eq. 8
+        (kappa_2)]
+    gpu : the GPU of the server, which transformer tasks need; its clock is `frequency_hz`
+    discipline : "slices" serves each flow, the tasks of a vehicle and class, at its own allocated rate, first come,
+        first served inside the flow; "fifo" has one queue per class, served in the order of arrival at the sum of its
+        allocations [dtecn eq. 9, dtecn eq. 5]
     """
 
     frequency_hz: quantity.CpuHertz
@@ -249,140 +323,11 @@ class Server(Params):
 class Rsu(Params):
     """A roadside unit: a serving node with a server and a bandwidth pool of its own.
 
-    server : by default the scenario's
+    name : name of the roadside unit, in traces and in timed events
+    position_m : x and y of the roadside unit [our choice, llm6g sec. IV-A]
+    server : the server of the roadside unit; by default as `server` of the scenario says
     """
 
     name: Annotated[str, Field(min_length=1)]
     position_m: tuple[quantity.PlaceMetres, quantity.PlaceMetres]
     server: Server | None = None
-
-
-class Transformer(Params):
-    """A language model that is split between vehicle and edge at a whole layer (section II-A of 'llm6g')."""
-
-    num_layer: quantity.NumLayer = 32
-    hidden_size: quantity.HiddenSize = 4096
-    batch_size: quantity.BatchSize = 1
-    bits_per_activation: quantity.NumBit = 16
-
-    @property
-    def bytes_per_token(self) -> int:
-        """Activations of one token between two layers, bytes."""
-        return int(transformer.activation_bytes(1, self.hidden_size, self.batch_size, self.bits_per_activation))
-
-
-class Requests(Params):
-    """Prompts of a request trace (``twin import requests``) instead of one for every vehicle and slot.
-
-    speed : the trace runs this much faster than the run
-    begin_s : time of the trace at which the run begins
-    """
-
-    file: str
-    speed: quantity.Factor = 1.0
-    begin_s: quantity.TraceSeconds = 0.0
-
-
-class TaskClass(Params):
-    """One of the K task types: a task of it appears at every vehicle in every slot.
-
-    size_bytes : range, uniform in whole bytes
-    transformer : the task is a prompt of `num_token` tokens (a range, uniform) instead; its size is that of the
-        activations between two layers, and `size_bytes` and `cycles_per_byte` must be absent
-    """
-
-    name: Annotated[str, Field(min_length=1)]
-    size_bytes: quantity.SizeRange | None = None
-    cycles_per_byte: quantity.CyclesPerByte | None = None
-    num_token: quantity.TokenRange | None = None
-    transformer: Transformer | None = None
-    requests: Requests | None = None
-    deadline_s: quantity.Period
-
-    @model_validator(mode="after")
-    def _check(self) -> TaskClass:
-        needed = {"size_bytes", "cycles_per_byte"} if self.transformer is None else {"num_token"}
-        if self.requests is not None:
-            if self.transformer is None:
-                raise InputError("belongs to a transformer task", key="requests")
-            needed = set()
-        for key in ("size_bytes", "cycles_per_byte", "num_token"):
-            given = getattr(self, key) is not None
-            if given and key not in needed:
-                kind = "a task without a transformer" if self.transformer is None else "a transformer task"
-                kind = "a task of a request trace" if self.requests is not None else kind
-                accepted = ", ".join(sorted(needed)) or "nothing more"
-                raise InputError(f"does not belong to {kind}", key=key, accepted=accepted)
-            if not given and key in needed:
-                raise InputError("is missing", key=key)
-        low, high = self.units
-        if not 0 < low <= high or low != int(low) or high != int(high):
-            key, unit = ("size_bytes", "bytes") if self.transformer is None else ("num_token", "tokens")
-            raise ValueError(f"{key} {[low, high]} is not a range of whole {unit} with 0 < low <= high")
-        return self
-
-    @property
-    def units(self) -> tuple[float, float]:
-        """Least and greatest size in units, bytes or tokens; a request trace has its own."""
-        if self.requests is not None:
-            return (1, 1)
-        given = self.size_bytes if self.transformer is None else self.num_token
-        assert given is not None
-        return given
-
-    @property
-    def bytes_per_unit(self) -> int:
-        """Bytes of one unit of size."""
-        return 1 if self.transformer is None else self.transformer.bytes_per_token
-
-
-class Bursts(Params):
-    """Bursty tasks: events that concern everybody come and go, and vehicles burst more often while one lasts.
-
-    Probabilities are per slot. A vehicle in a burst makes tasks `size_factor` as large.
-    """
-
-    event_begin: quantity.Probability
-    event_end: quantity.Probability
-    burst_begin: quantity.Probability
-    burst_begin_in_event: quantity.Probability
-    burst_end: quantity.PositiveProbability
-    size_factor: quantity.Factor
-
-
-class Objective(Params):
-    """Weights of P2 (eq. 24): beta * drift + V * (deadline_price * misses + energy_weight * E - qos_weight * QoS).
-
-    beta : weight of the drift, as in the paper
-    v : weight V of the penalty, as in the drift-plus-penalty literature; only V / beta matters for decisions
-    qos_floor : least QoS of a task in what a run realises, in mode "corrected" (-1: a task at twice its deadline); a
-        task that is later, dropped, or in flight and overdue beyond it counts with it. Decisions do not know it
-    """
-
-    qos_weight: quantity.Weight = 1.0
-    energy_weight: quantity.Weight = 1.0
-    deadline_price: quantity.Weight = 0.0
-    beta: quantity.Weight = 1.0
-    v: quantity.Weight = 1.0
-    qos_floor: quantity.QosFloor = -1.0
-
-    def with_v_folded_in(self) -> Objective:
-        """Return the same objective with V = 1 and the penalty's weights multiplied by V."""
-        weights = {name: self.v * getattr(self, name) for name in ("qos_weight", "energy_weight", "deadline_price")}
-        return self.model_copy(update={**weights, "v": 1.0})
-
-
-class Cost(Params):
-    """Weighted cost of time and energy (eq. 10 of 'llm6g'); given, it is the objective in place of P2.
-
-    time_weight : omega_t; that of energy is omega_e = 1 - omega_t
-    normalise : count time and energy in units of the mean task that is run locally at full speed; the paper adds
-        seconds to joules. By default true in mode "corrected" and false in mode "paper"
-    """
-
-    time_weight: quantity.TimeWeight = 0.5
-    normalise: bool | None = None
-
-    def is_normalised(self, mode: Mode) -> bool:
-        """Whether time and energy are counted in units of the mean local task."""
-        return mode == "corrected" if self.normalise is None else self.normalise

@@ -25,7 +25,7 @@ from policies.cases import Case, CaseSet
 from policies.feasible import JOINT_FIELDS
 from traces.arrays import numbers_of, of_numbers, to_arrow
 from traces.digest import TableDigest
-from traces.schema import READABLE_VERSIONS, Column, Table
+from traces.table import READABLE_VERSIONS, Column, Table
 from traces.whole import write_whole
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
@@ -37,37 +37,66 @@ CASES = Table(
     "cases",
     ("slot",),
     (
-        Column("origin", pa.string()),
-        Column("slot", _INT64),
-        Column("time_ns", _INT64, "ns"),
-        Column("size_bytes", _FLOATS, "B"),
-        Column("x_m", _FLOATS, "m"),
-        Column("y_m", _FLOATS, "m"),
-        Column("speed_mps", _FLOATS, "m/s"),
-        Column("heading_rad", _FLOATS, "rad"),
-        Column("serving_node", _INTS),
-        Column("channel_gain", _FLOATS),
-        Column("age_of_information_s", _FLOATS, "s"),
-        Column("backlog_bytes", _FLOATS, "B"),
-        Column("estimation_bias_hz", _FLOATS, "Hz"),
-        Column("cpu_backlog_cycles", _FLOATS, "cycles"),
-        Column("uplink_backlog_bytes", _FLOATS, "B"),
-        Column("flow_backlog_cycles", _FLOATS, "cycles"),
-        Column("offloading_ratio", _FLOATS),
-        Column("compute_allocation_hz", _FLOATS, "Hz"),
-        Column("local_frequency_hz", _FLOATS, "Hz"),
-        Column("transmit_power_w", _FLOATS, "W"),
-        Column("bandwidth_hz", _FLOATS, "Hz"),
-        Column("objective", _FLOAT),
-        Column("realised", _FLOAT),
-        Column("capacity_price", _FLOAT),
+        Column("origin", pa.string(), "", "where the case comes from, for people: policy, scenario, seed, slot"),
+        Column("slot", _INT64, "", "slot that was decided, from 0 on"),
+        Column("time_ns", _INT64, "ns", "when the twin took its snapshot"),
+        Column("size_bytes", _FLOATS, "B", "estimated size of each task, by vehicle and class"),
+        Column("x_m", _FLOATS, "m", "estimated position of each vehicle along x"),
+        Column("y_m", _FLOATS, "m", "estimated position of each vehicle along y"),
+        Column("speed_mps", _FLOATS, "m/s", "speed of each vehicle as last reported"),
+        Column("heading_rad", _FLOATS, "rad", "direction of each vehicle as last reported, counter-clockwise from x"),
+        Column(
+            "serving_node",
+            _INTS,
+            "",
+            "index of the node that served each vehicle as last reported; below 0 without one",
+        ),
+        Column("channel_gain", _FLOATS, "", "estimated linear power gain of each vehicle"),
+        Column("age_of_information_s", _FLOATS, "s", "time since the state on which each vehicle's estimate rests"),
+        Column("backlog_bytes", _FLOATS, "B", "estimated backlog of each class, all servers together"),
+        Column(
+            "estimation_bias_hz", _FLOATS, "Hz", "bias of the edge frequency of each flow, as the policy was told it"
+        ),
+        Column("cpu_backlog_cycles", _FLOATS, "cycles", "estimated work that waits or runs on each vehicle's CPU"),
+        Column("uplink_backlog_bytes", _FLOATS, "B", "estimated bytes of each vehicle that wait or are being sent"),
+        Column(
+            "flow_backlog_cycles",
+            _FLOATS,
+            "cycles",
+            "estimated work of each flow at its vehicle's server, by vehicle and class",
+        ),
+        Column(
+            "offloading_ratio", _FLOATS, "", "decided part of each task that the server computes, by vehicle and class"
+        ),
+        Column(
+            "compute_allocation_hz",
+            _FLOATS,
+            "Hz",
+            "decided frequency of each flow at its vehicle's server, by vehicle and class",
+        ),
+        Column(
+            "local_frequency_hz", _FLOATS, "Hz", "decided frequency of each vehicle; empty without joint allocation"
+        ),
+        Column(
+            "transmit_power_w", _FLOATS, "W", "decided transmit power of each vehicle; empty without joint allocation"
+        ),
+        Column("bandwidth_hz", _FLOATS, "Hz", "decided bandwidth of each vehicle; empty without joint allocation"),
+        Column(
+            "objective",
+            _FLOAT,
+            "",
+            "what the decision was expected to bring: P2, or the weighted cost, as the twin saw it",
+        ),
+        Column("realised", _FLOAT, "", "objective of the slot in the simulation; NaN where it is not known"),
+        Column(
+            "capacity_price",
+            _FLOAT,
+            "",
+            "price of the whole server on which the decision rests; NaN where it is not known",
+        ),
     ),
+    about="One row per case, in the order of the set; lists run over vehicles, then task classes.",
 )
-"""One row per case, in the order of the set; lists run over vehicles, then task classes.
-
-Frequency, power and bandwidth are empty where the system fixes them; `realised` and `capacity_price` are NaN where they
-are not known.
-"""
 
 _BY_FLOW = ("size_bytes", "estimation_bias_hz", "flow_backlog_cycles", "offloading_ratio", "compute_allocation_hz")
 _OF_DECISION = ("offloading_ratio", "compute_allocation_hz", *JOINT_FIELDS)

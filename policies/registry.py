@@ -342,7 +342,7 @@ def _missing(policy_type: Callable[..., Any], name: str, option: str) -> InputEr
 
 def _typed(policy_type: Callable[..., Any], name: str, options: dict[str, str]) -> dict[str, Any]:
     """Convert option texts to the types that the constructor declares; without a declaration they stay texts."""
-    hints = _hints(policy_type)
+    hints = declared_types(policy_type)
     config = ConfigDict(arbitrary_types_allowed=True)
     typed: dict[str, Any] = {}
     for key, value in options.items():
@@ -354,7 +354,7 @@ def _typed(policy_type: Callable[..., Any], name: str, options: dict[str, str]) 
     return typed
 
 
-def _hints(policy_type: Callable[..., Any]) -> dict[str, Any]:
+def declared_types(policy_type: Callable[..., Any]) -> dict[str, Any]:
     """Return the declared types of the options: of the fields of a dataclass, of the arguments otherwise."""
     hints = get_type_hints(policy_type) if dataclasses.is_dataclass(policy_type) else {}
     constructor: Any = getattr(policy_type, "__init__", None) if isinstance(policy_type, type) else policy_type

@@ -1,4 +1,7 @@
-"""All keys that a scenario can have: what each takes, in which unit and range, and what holds if it is not given."""
+"""All keys that a scenario can have: what each means and takes, in which unit and range, and what holds without it.
+
+Meanings are those of the docstrings of the parameter classes, which are read when somebody asks.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from physical import docstrings
 from physical.errors import InputError
 
 _FORMS = {"number": "number", "integer": "integer", "string": "text", "boolean": "true or false"}
@@ -27,6 +31,8 @@ class Key:
     default : what holds if it is not given; None for nothing
     needed : it must be given, in tables that are there
     reason : for its range
+    about : what it is and what it changes, in a phrase
+    source : where it comes from, with the symbol there: "dtecn eq. 2 (w), dtecn Table I", "our choice"; "" if nowhere
     """
 
     name: str
@@ -40,6 +46,8 @@ class Key:
     default: Any = None
     needed: bool = False
     reason: str = ""
+    about: str = ""
+    source: str = ""
 
     @property
     def accepted(self) -> str:
@@ -112,69 +120,104 @@ def keys(prefix: str = "") -> list[Key]:
     raise InputError(f"there is no key {prefix[:60]!r}{hint}", where="PREFIX", accepted=accepted)
 
 
+def tables() -> dict[str, str]:
+    """Return what each table is, by its dotted name; the kinds of one that has several as ``name (kind)``.
+
+    >>> tables()["network.access"]
+    'Vehicle - base station or RSU: reports, commands, uploads (on top of size / rate) and results'
+    """
+    walk = _walker()
+    list(walk.of_all())
+    return walk.tables
+
+
 def _walk() -> Iterator[Key]:
+    yield from _walker().of_all()
+
+
+def _walker() -> _Walk:
     from sim.scenario import Scenario
 
-    schema = Scenario.model_json_schema()
-    yield from _Walk(schema["$defs"]).of_table(schema, "", "", {})
+    return _Walk(Scenario.model_json_schema())
 
 
 class _Walk:
-    """Finds keys in a JSON schema; `limits` are unit and range where the key that holds a table tells them."""
+    """Finds keys in a JSON schema; `limits` are unit and range where the key that holds a table tells them.
 
-    def __init__(self, tables: Mapping[str, Any]) -> None:
-        self._tables = tables
+    tables : what each table that it has passed is, by its dotted name
+    """
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self.tables: dict[str, str] = {}
+        self._schema = schema
+
+    def of_all(self) -> Iterator[Key]:
+        """Yield all keys."""
+        yield from self.of_table(self._schema, "", "", {})
 
     def of_table(self, table: Any, prefix: str, kind: str, limits: Any) -> Iterator[Key]:
         """Yield the keys of a table."""
         needed = set(table.get("required", ()))
+        told = docstrings.sourced_meanings(table.get("description", ""))
         for name, key in table["properties"].items():
             if "const" not in key:
-                yield from self._of_key(key, f"{prefix}{name}", kind, limits, needed=name in needed)
+                about, source = told.get(name, (key.get("description", ""), ""))
+                default = key.get("default")
+                found = Key(f"{prefix}{name}", kind, default=default, needed=name in needed, about=about, source=source)
+                yield from self._of_key(key, found, limits)
 
-    def _of_key(self, key: Any, name: str, kind: str, limits: Any, *, needed: bool) -> Iterator[Key]:
+    def _of_key(self, key: Any, found: Key, limits: Any) -> Iterator[Key]:
+        """Yield a key, or the keys of the table that it holds; what is `found` of it holds for all forms."""
         forms = self._forms(key)
         tables = [form for form in forms if "properties" in form]
         plain = [form for form in forms if "properties" not in form]
         if tables:
             own = {limit: key[limit] for limit in _LIMITS if limit in key}
-            yield from self._of_tables(tables, plain, name, own, key.get("default"))
+            yield from self._of_tables(tables, plain, found, own)
             return
         value, count = plain[0], ""
         if value["type"] == "array":
             items = value.get("prefixItems") or self._forms(value["items"])
             if all("properties" in item for item in items):
-                yield from self._of_tables(items, [], f"{name}.0", {}, None)
+                yield from self._of_tables(items, [], replace(found, name=f"{found.name}.0", default=None), {})
                 return
             count = str(len(items)) if "prefixItems" in value else "1 or more" if "minItems" in value else "0 or more"
             value = items[0]
             if "prefixItems" in value:  # points of a bias: a time and a value each
                 count, value = f"{count} pairs of a time and a number", value["prefixItems"][1]
-        yield _leaf(Key(name, kind, default=key.get("default"), needed=needed, count=count), {**limits, **value})
+        yield _leaf(replace(found, count=count), {**limits, **value})
 
-    def _of_tables(self, tables: list[Any], plain: list[Any], name: str, limits: Any, default: Any) -> Iterator[Key]:
+    def _of_tables(self, tables: list[Any], plain: list[Any], found: Key, limits: Any) -> Iterator[Key]:
         """Yield the keys of a table of one or several kinds: which, what all have, then what each has; `plain` too."""
+        name, default = found.name, found.default
+        about = found.about or docstrings.summary(tables[0].get("description", ""))
         if "const" not in tables[0]["properties"].get("kind", {}):
-            yield from self.of_table(tables[0], f"{name}.", "", {})
+            self.tables[name] = _large(about)
+            yield from self.of_table(tables[0], f"{name}.", found.kind, {})
             return
-        kinds = [table["properties"]["kind"]["const"] for table in tables]
-        found = [
-            list(self.of_table(table, f"{name}.", kind, limits)) for table, kind in zip(tables, kinds, strict=True)
-        ]
+        of_kinds = {table["properties"]["kind"]["const"]: table for table in tables}
+        kinds = {kind: docstrings.summary(table.get("description", "")) for kind, table in of_kinds.items()}
+        self.tables |= {name: _large(found.about)} | {f"{name} ({kind})": words for kind, words in kinds.items()}
+        listed = {kind: list(self.of_table(table, f"{name}.", kind, limits)) for kind, table in of_kinds.items()}
         choices = tuple(choice for form in plain for choice in form["enum"])
         told = default.get("kind") if isinstance(default, Mapping) else None
-        if kinds[0] == "constant":  # a number stands for such a table
-            value = found[0][0]
+        if "constant" in kinds:  # a number stands for such a table
+            value = listed["constant"][0]
             number = default.get(value.name.rsplit(".", 1)[-1], value.default) if told else default
-            yield replace(value, name=name, kind="", choices=choices, default=number)
-        yield Key(f"{name}.kind", form="choice", choices=tuple(kinds), default=told, needed=told is None)
-        merged: dict[str, Key] = {}
-        for of_kind, kind in zip(found, kinds, strict=True):
-            for key in of_kind:
-                known = merged.get(key.name)
-                merged[key.name] = key if known is None else replace(known, kind=f"{known.kind}, {kind}")
-        everywhere = ", ".join(kinds)
-        keys_ = [replace(key, kind="") if key.kind == everywhere else key for key in merged.values()]
+            yield replace(
+                value, name=name, kind=found.kind, choices=choices, default=number, about=about, source=found.source
+            )
+        meaning = "; ".join(f'"{kind}": {_small(words)}' for kind, words in kinds.items())
+        yield Key(
+            f"{name}.kind",
+            found.kind,
+            form="choice",
+            choices=tuple(kinds),
+            default=told,
+            needed=told is None,
+            about=f"which of these: {meaning}",
+        )
+        keys_ = _merged(listed)
         yield from sorted(keys_, key=lambda key: key.kind != "")
 
     def _forms(self, key: Any) -> list[Any]:
@@ -182,7 +225,35 @@ class _Walk:
         members = key.get("anyOf") or key.get("oneOf")
         if members:
             return [form for member in members for form in self._forms(member) if form.get("type") != "null"]
-        return [self._tables[key["$ref"].rsplit("/", 1)[-1]]] if "$ref" in key else [key]
+        return [self._schema["$defs"][key["$ref"].rsplit("/", 1)[-1]]] if "$ref" in key else [key]
+
+
+def _small(words: str) -> str:
+    """Begin a sentence with a small letter."""
+    return words[:1].lower() + words[1:]
+
+
+def _large(words: str) -> str:
+    """Begin a sentence with a capital letter."""
+    return words[:1].upper() + words[1:]
+
+
+def _merged(listed: Mapping[str, list[Key]]) -> list[Key]:
+    """Return the keys of all kinds, each once; where it means something else in each of its kinds, it says so."""
+    found: dict[str, dict[str, Key]] = {}
+    for kind, keys_ in listed.items():
+        for key in keys_:
+            found.setdefault(key.name, {})[kind] = key
+    merged = []
+    for by_kind in found.values():
+        first = next(iter(by_kind.values()))
+        meanings = [key.about for key in by_kind.values()]
+        about = meanings[0]
+        if len(set(meanings)) > 1:
+            about = "; ".join(f'with "{kind}", {key.about}' for kind, key in by_kind.items())
+        kinds = "" if len(by_kind) == len(listed) else ", ".join(by_kind)
+        merged.append(replace(first, kind=kinds if first.kind in listed else first.kind, about=about))
+    return merged
 
 
 def _leaf(key: Key, value: Any) -> Key:

@@ -28,9 +28,11 @@ VEHICLE, BASE_STATION, EDGE_SERVER, CLOUD = "vehicle", "base-station", "edge-ser
 class Link(Params):
     """One link, both directions.
 
-    latency_s : constant, or a distribution drawn for each message
-    jitter_s : added to the latency, uniform between 0 and this
-    loss : probability that a message is lost
+    **Source** our choice
+
+    latency_s : time that a message takes on the link: constant, or a distribution drawn for each message
+    jitter_s : added to the latency of each message, uniform between 0 and this
+    loss : probability that a message is lost on the link
     """
 
     latency_s: Delay = ConstantDelay()
@@ -41,9 +43,9 @@ class Link(Params):
 class NetworkParams(Params):
     """The links of the scenario; an ideal network (no latency, no loss) is the default, as in the papers.
 
-    access : vehicle - base station, for control messages, uploads (on top of size / rate) and results
-    backhaul : base station - cloud
-    lan : base station - edge server
+    access : vehicle - base station or RSU: reports, commands, uploads (on top of size / rate) and results
+    backhaul : base station or RSU - cloud: reports and commands
+    lan : base station or RSU - its edge server: uploads, results, reports and commands of the server
     """
 
     access: Link = Link()

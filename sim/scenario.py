@@ -35,7 +35,11 @@ _BUILT_IN = files("sim") / "scenarios"
 
 
 class PolicyChoice(Params):
-    """Which policy decides, and which one stands in where it fails."""
+    """Which policy decides, and which one stands in where it fails.
+
+    name : policy that decides, with its options: ``name:option=value``
+    fallback : policy that decides where the other one fails, returns nonsense or takes too long
+    """
 
     name: Annotated[str, Field(min_length=1)] = "edge-equal"
     fallback: Annotated[str, Field(min_length=1)] = "local-only"
@@ -44,8 +48,8 @@ class PolicyChoice(Params):
 class TraceParams(Params):
     """What is written besides the standard tables, and how often.
 
-    messages : one row per control message
-    part_rows : task rows after which a part is closed
+    messages : write one row per control message, the table `messages`
+    part_rows : task rows after which a part of the trace is closed
     part_seconds : wall time after which a part is closed, so that a killed run keeps almost everything
     """
 
@@ -67,8 +71,11 @@ class ServingNode:
 class Scenario(Params):
     """Everything that a run needs but the seed.
 
-    The serving nodes are the base station, if it is given or if there are no RSUs, then the RSUs. `server` is that of
-    the base station, and of every RSU without one of its own.
+    The serving nodes are the base station, if it is given or if there are no RSUs, then the RSUs.
+
+    title : one line that says what the scenario is, for lists and reports
+    server : the server of the base station, and of every RSU without one of its own
+    timeline : timed events, in any order: what happens to the scenario while it runs
     """
 
     title: str = ""

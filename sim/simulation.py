@@ -26,8 +26,8 @@ from sim import stopping
 from sim.deciders import Decider, Swap, SwitchedDecisions
 from sim.exogenous import store
 from sim.scenario import Scenario
-from sim.stability import is_stable
 from sim.streams import Streams
+from sim.summary import summary_of
 from sim.timeline import PolicySwap
 from sim.world import World
 from traces.folder import folder_for
@@ -42,7 +42,7 @@ class RunResult:
 
     Parameters
     ----------
-    summary : by key; see docs/explanation/comparison.md
+    summary : numbers of the run by name, see `sim.summary.ENTRIES`
     directory : where the trace is, or None if it is in memory
     status : "complete" or "interrupted"
     slot_penalty : [slots], the penalty of each slot; NaN for slots without a task that counts
@@ -181,7 +181,7 @@ def _simulate(scenario: Scenario, decider: Decider, name: str, seed: int, option
                 _run(world)
             wall_s = time.perf_counter() - begin
             status = "interrupted" if world.num_slot_done < num_slot else "complete"
-            summary = _summary(world, wall_s) | {"digest": writer.digest()}
+            summary = summary_of(world, wall_s) | {"digest": writer.digest()}
             if options.speed is not None:
                 summary |= {"realtime_slips": world.pace.num_slip, "realtime_slip_s_max": world.pace.slip_s_max}
             anyhow.pop_all()
@@ -228,61 +228,3 @@ def _quiet_collector() -> Iterator[None]:
         gc.set_threshold(*threshold)
         if freezes:
             gc.unfreeze()
-
-
-def _summary(world: World, wall_s: float) -> dict[str, Any]:
-    """Return the keys that scripts rely on; a mean over nothing is None."""
-    totals, decisions = world.recorder.ledger.totals, world.recorder.decisions.totals
-    tasks = totals.by_task
-    num_slot = world.num_slot_done
-    wall_ms = np.array(world.recorder.decisions.wall_s or [np.nan]) * 1e3
-
-    def mean(total: float, count: float) -> float | None:
-        return total / count if count and np.isfinite(total) else None
-
-    of_layers = {}
-    if world.system.has_transformer:
-        of_layers = {
-            "completion_s_mean": mean(tasks["delay_s"], tasks["counted"]),
-            "completion_compute_s_mean": mean(tasks["delay_s"] - tasks["upload_s"], tasks["counted"]),
-            "layers_local_mean": mean(tasks["layers_local"], tasks["num_split"]),
-        }
-    energy_edge_j = totals.by_slot["energy_edge_j"]
-    return {
-        "slots": num_slot,
-        "penalty_mean": mean(totals.by_slot["penalty"], totals.num_slot_counted),
-        "drift_mean": mean(totals.by_slot["drift"], totals.num_slot_counted),
-        "stable": is_stable(world.recorder.ledger.waiting_s),
-        "qos_mean": mean(totals.by_slot["qos"], totals.num_slot_counted),
-        "delay_s_mean": mean(tasks["delay_s"], tasks["counted"]),
-        "energy_j_mean": mean(tasks["energy_local_j"] + tasks["energy_transmit_j"] + energy_edge_j, totals.num_slot),
-        "energy_local_j": tasks["energy_local_j"],
-        "energy_transmit_j": tasks["energy_transmit_j"],
-        "energy_edge_j": energy_edge_j,
-        "objective_mean": mean(totals.by_slot["objective"], totals.num_slot_counted),
-        "objective_predicted_mean": mean(decisions.objective_predicted, decisions.num),
-        **of_layers,
-        "deadline_miss_ratio": mean(tasks["missed"], tasks["counted"]),
-        "backlog_bytes_mean": mean(totals.by_slot["backlog_bytes"], totals.num_slot),
-        "tasks_generated": int(tasks["generated"]),
-        "tasks_completed": int(tasks["completed"]),
-        "tasks_late": int(tasks["late"]),
-        "tasks_dropped": int(tasks["dropped"]),
-        "tasks_in_flight": int(tasks["in_flight"]),
-        "messages_sent": world.messages.num_sent.total(),
-        "messages_delivered": world.messages.num_delivered.total(),
-        "messages_lost": world.messages.num_lost.total(),
-        "messages_in_flight": world.messages.num_in_flight(),
-        "twin_age_s_mean": mean(decisions.age_s, decisions.num),
-        "decisions": decisions.num,
-        "decision_ms_p50": float(np.percentile(wall_ms, 50)) if decisions.num else None,
-        "decision_ms_p99": float(np.percentile(wall_ms, 99)) if decisions.num else None,
-        "decisions_repaired": decisions.repaired,
-        "gap_max": decisions.gap_max if np.isfinite(decisions.gap_max) else None,
-        **({"gap_model": "; ".join(sorted(decisions.models))} if decisions.models else {}),
-        **({"decisions_guarded": decisions.guarded} if decisions.prompts else {}),
-        "fallbacks": decisions.fallbacks,
-        **({"fallback_first": decisions.first_fallback} if decisions.fallbacks else {}),
-        "wall_s": wall_s,
-        "vehicle_slots_per_s": world.system.num_vehicle * num_slot / wall_s,
-    }

@@ -25,9 +25,10 @@ Mask = NDArray[np.bool_]
 class TimedEvent(Params):
     """What all events have: a time, and with `every_s` further ones, up to `until_s` or the end of the run."""
 
-    at_s: Seconds
-    every_s: Period | None = None
-    until_s: Period | None = None
+    # Not in the docstring: each kind of event has its own, and these keys, too.
+    at_s: Annotated[Seconds, Field(description="time of the run at which it happens")]
+    every_s: Annotated[Period | None, Field(description="it happens again and again, with this period")] = None
+    until_s: Annotated[Period | None, Field(description="last time at which it may happen again")] = None
 
     @model_validator(mode="after")
     def _check(self) -> TimedEvent:
@@ -37,21 +38,35 @@ class TimedEvent(Params):
 
 
 class NodeDown(TimedEvent):
-    """A serving node fails, at this very moment; its vehicles look for another one at the next slot start."""
+    """A serving node fails at this very moment.
+
+    Its vehicles look for another one at the next slot start.
+
+    node : name of the node that fails: an RSU's, or "base-station"
+    """
 
     kind: Literal["node-down"] = "node-down"
     node: str
 
 
 class NodeUp(TimedEvent):
-    """A serving node is back; vehicles may attach to it from the next slot start on."""
+    """A serving node is back, and serves from the next slot start on.
+
+    node : name of the node that is back: an RSU's, or "base-station"
+    """
 
     kind: Literal["node-up"] = "node-up"
     node: str
 
 
 class LinkChange(TimedEvent):
-    """A link behaves differently from the next slot start on; what is not given stays."""
+    """A link behaves differently from the next slot start on.
+
+    link : which link changes; what is not given of it stays
+    latency_s : latency of the link from then on, as in `network`
+    jitter_s : jitter of the link from then on
+    loss : probability of losing a message on the link from then on
+    """
 
     kind: Literal["link"] = "link"
     link: Literal["access", "backhaul", "lan"]
@@ -61,14 +76,22 @@ class LinkChange(TimedEvent):
 
 
 class BiasJump(TimedEvent):
-    """The estimation bias of the edge frequencies is larger by this from the next slot start on."""
+    """The estimation bias of the edge frequencies is larger from the next slot start on.
+
+    cpu_frequency_hz : what is added to the bias of the edge frequencies; jumps add up
+    """
 
     kind: Literal["bias"] = "bias"
     cpu_frequency_hz: BiasHertz
 
 
 class TaskBurst(TimedEvent):
-    """Tasks are `size_factor` as large for a while, those of one class or of all."""
+    """Tasks are larger for a while.
+
+    size_factor : tasks are this much as large; bursts at the same time multiply
+    duration_s : how long the burst lasts
+    task : name of the class that bursts; by default all do
+    """
 
     kind: Literal["burst"] = "burst"
     size_factor: Factor
@@ -77,21 +100,30 @@ class TaskBurst(TimedEvent):
 
 
 class VehicleLeaves(TimedEvent):
-    """A vehicle leaves the scene at the next slot start; its unfinished tasks are dropped."""
+    """A vehicle leaves the scene at the next slot start, and its unfinished tasks are dropped.
+
+    vehicle : number of the vehicle that leaves, from 0 on
+    """
 
     kind: Literal["vehicle-leaves"] = "vehicle-leaves"
     vehicle: VehicleIndex
 
 
 class VehicleEnters(TimedEvent):
-    """A vehicle enters the scene at the next slot start; one that has not left was never there before."""
+    """A vehicle enters the scene at the next slot start.
+
+    vehicle : number of the vehicle that enters, from 0 on; one that has not left was never there before
+    """
 
     kind: Literal["vehicle-enters"] = "vehicle-enters"
     vehicle: VehicleIndex
 
 
 class PolicySwap(TimedEvent):
-    """Another policy takes the decisions from this time on."""
+    """Another policy takes the decisions from this time on.
+
+    name : policy that decides from then on, with its options
+    """
 
     kind: Literal["policy"] = "policy"
     name: Annotated[str, Field(min_length=1)]

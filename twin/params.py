@@ -12,14 +12,22 @@ from physical.quantity import BIAS, Period, Seconds
 
 
 class ConstantBias(Params):
-    """The same bias for all vehicles at all times."""
+    """The same at all times.
+
+    value : the bias
+    """
 
     kind: Literal["constant"] = "constant"
     value: float = 0.0
 
 
 class PerVehicleBias(Params):
-    """A bias that each vehicle keeps: `values` in turn, or drawn once from a normal distribution."""
+    """One that each vehicle keeps.
+
+    values : biases that vehicles take in turn; without any, each vehicle draws its own
+    mean : mean of the normal distribution from which vehicles draw, without `values`
+    std : standard deviation of the normal distribution from which vehicles draw, without `values`
+    """
 
     kind: Literal["per-vehicle"] = "per-vehicle"
     values: tuple[float, ...] = ()
@@ -28,7 +36,11 @@ class PerVehicleBias(Params):
 
 
 class RandomWalkBias(Params):
-    """A bias that starts at `start` and takes a normal step in every slot, each vehicle or task class its own."""
+    """A random walk, of each vehicle or task class its own.
+
+    start : bias in the first slot
+    step_std : standard deviation of the normal step in every slot
+    """
 
     kind: Literal["random-walk"] = "random-walk"
     start: float = 0.0
@@ -36,7 +48,11 @@ class RandomWalkBias(Params):
 
 
 class TimedBias(Params):
-    """A bias that jumps: ``points = [[time_s, value], ...]``; 0 before the first point."""
+    """Jumps at given times.
+
+    points : pairs ``[time_s, value]``: the bias is `value` from the first slot that begins at that time or later; 0
+        before
+    """
 
     kind: Literal["timed"] = "timed"
     points: Annotated[tuple[tuple[Seconds, float], ...], Field(min_length=1)]
@@ -87,12 +103,18 @@ ServerBytesBias = Annotated[ServerBiasParams, _in_unit("B"), _shown("B")]
 class Bias(Params):
     """What separates the twin from its physical counterpart.
 
-    cpu_frequency_hz : true minus allocated edge frequency of every flow (Delta f_est of eq. 8)
-    task_size_bytes, position_m (along x), channel_gain_db : added to the estimates
-    cpu_backlog_cycles, uplink_backlog_bytes : added to the estimates of what waits at every vehicle, which stay >= 0
-    server_backlog_bytes : added to the estimated backlog of every task class, which stays >= 0; the backlog of the
-        single flows is scaled with that of their class
-    known : the policy is told the frequency bias, as the paper's problem P2 is
+    **Source** our choice
+
+    cpu_frequency_hz : true minus allocated edge frequency of every flow: a positive one is faster than the twin
+        commands [dtecn eq. 8 (Delta f_est)]
+    task_size_bytes : added to the estimated size of every task, which stays >= 1 B
+    position_m : added to the estimated position, along x
+    channel_gain_db : added to the estimated channel gain
+    cpu_backlog_cycles : added to the estimate of what waits on every vehicle's CPU, which stays >= 0
+    uplink_backlog_bytes : added to the estimate of what waits on every vehicle's uplink, which stays >= 0
+    server_backlog_bytes : added to the estimated backlog of every task class at the servers, which stays >= 0; the
+        backlog of the single flows is scaled with that of their class
+    known : the policy is told the frequency bias, as the paper's problem P2 is [dtecn eq. 24]
     """
 
     cpu_frequency_hz: HertzBias = ConstantBias()
@@ -108,8 +130,11 @@ class Bias(Params):
 class DecisionTime(Params):
     """How long a decision takes in simulated time.
 
-    latency : "zero", "measured" (the wall time that the policy took), a duration, or a distribution
-    deadline_s : a decision that takes longer is replaced by the fallback, at the deadline; None: no limit
+    **Source** our choice
+
+    latency : time that a decision takes: "zero", "measured" (the wall time that the policy took), a duration, or a
+        distribution
+    deadline_s : a decision that takes longer is replaced by the fallback's, at this time; by default there is no limit
     """
 
     latency: Literal["zero", "measured"] | Delay = "zero"
@@ -119,8 +144,11 @@ class DecisionTime(Params):
 class Command(Params):
     """What a vehicle does with the tasks of a slot until the command for them arrives.
 
-    It waits `patience_s`, then does what `missing` says: follow its previous command, run everything locally,
-    or wait on.
+    **Source** our choice
+
+    missing : what a vehicle does when its patience ends: follow its previous command, run everything locally, or wait
+        on
+    patience_s : how long a vehicle waits for the command of a slot, from the slot's start
     """
 
     missing: Literal["previous", "local", "wait"] = "previous"
@@ -130,7 +158,10 @@ class Command(Params):
 class Twin(Params):
     """The cloud twin.
 
-    estimator : "hold" keeps the last report; "predict" extrapolates position and channel from it, and keeps what waits
+    **Source** our choice
+
+    estimator : "hold" keeps the last report; "predict" extrapolates position and channel from it, takes mean sizes, and
+        keeps what waits
     sync_window_s : the twin decides when all reports are in, at latest this long after they were sent
     """
 

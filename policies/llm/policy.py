@@ -35,7 +35,7 @@ class Llm:
 
     Parameters
     ----------
-    model : "bundled", "smollm2", or the path of a GGUF file
+    model : language model: "bundled", "smollm2", or the path of a GGUF file
     cases : cases in the prompt
     select : which ones: nearest, diverse, best, recent or random. With "nearest" the model has to read other cases in
         every slot; with the others a prompt begins with the same ones for `refresh` slots, which it reads once
@@ -44,10 +44,10 @@ class Llm:
     start : number of cases to begin with
     grow : decided slots become cases once their outcome is known
     refresh : slots for which a prompt's cases stay the same, unless they are the nearest ones
-    engine : of text models: "text" writes token after token under a grammar, "batch" all rows at once
+    engine : how a text model answers: "text" writes token after token under a grammar, "batch" all rows at once
     guard : a simple decision takes the place of the model's if it promises more than 0.02 better
     n_gpu_layers : layers on the GPU; -1: all
-    threads : of llama.cpp
+    threads : threads of llama.cpp
     deadline_ms : ms of wall time that an answer may take; 0: no limit
     sha256 : digest that the model's file must have
     """

@@ -199,9 +199,9 @@ class Apg(LearnedPolicy):
 
     Parameters
     ----------
-    weights : "auto", "dtecn", "dtecn-congested", or a .safetensors file
+    weights : trained weights: "auto", "dtecn", "dtecn-congested", or a .safetensors file
     variant : "set" decides for all vehicles together; "local" on what a vehicle knows itself
-    threads : of torch
+    threads : threads of torch
     """
 
     algorithm: ClassVar[str] = "apg"

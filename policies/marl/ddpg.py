@@ -140,9 +140,9 @@ class Ddpg(LearnedPolicy):
 
     Parameters
     ----------
-    weights : "auto", "dtecn", "dtecn-congested", or a .safetensors file
-    variant : "critic", there is no other
-    threads : of torch
+    weights : trained weights: "auto", "dtecn", "dtecn-congested", or a .safetensors file
+    variant : how it was trained: "critic", there is no other
+    threads : threads of torch
     """
 
     algorithm: ClassVar[str] = "ddpg"

@@ -196,9 +196,9 @@ class Maddpg(LearnedPolicy):
 
     Parameters
     ----------
-    weights : "auto", "dtecn", "dtecn-congested", or a .safetensors file
-    variant : "critic" as in the paper; "analytic", the same actors trained by the objective's gradient
-    threads : of torch
+    weights : trained weights: "auto", "dtecn", "dtecn-congested", or a .safetensors file
+    variant : how it was trained: "critic" as in the paper; "analytic", the same actors by the objective's gradient
+    threads : threads of torch
     """
 
     algorithm: ClassVar[str] = "maddpg"

@@ -32,7 +32,7 @@ class P2Slsqp:
 
     Parameters
     ----------
-    method : of `scipy.optimize.minimize`
+    method : solver of `scipy.optimize.minimize`
     margin : part of every deadline kept back for a bias that the twin does not know
     smoothing : width of the step at a deadline, as a part of it
     max_iteration : iterations after which the solver is stopped

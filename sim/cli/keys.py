@@ -19,7 +19,7 @@ def _keys(
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """List the keys of a scenario: unit, range, and what holds if a key is not given.
+    """List the keys of a scenario: meaning, unit, range, and what holds if a key is not given.
 
     They stand in a TOML file, or after --set. The first item of a list stands for all: rsus.0.name is any RSU's.
     """
@@ -30,4 +30,4 @@ def _keys(
     if as_json:
         print_json({"keys": [key.to_dict() for key in found]})
         return
-    show.listing([(key.name, key.words) for key in found])
+    show.listing([(key.name, f"{key.about} ({key.words})") for key in found])

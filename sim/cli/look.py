@@ -10,6 +10,8 @@ from physical.errors import InputError
 from sim.cli.app import Json, Settings, app, load, print_json
 from sim.cli.help import examples
 
+_SPEC = ("name", "summary", "extra", "installed")
+
 
 @app.command(name="scenarios", epilog=examples("twin scenarios", "twin scenarios --json"))
 def _scenarios(as_json: Json = False) -> None:
@@ -31,38 +33,73 @@ def _scenarios(as_json: Json = False) -> None:
 @app.command(
     name="policies",
     epilog=examples(
-        "twin policies", "twin policies llm6g", "twin policies my.toml --set vehicles.num_vehicle=4 --json"
+        "twin policies",
+        "twin policies p2-exact",
+        "twin policies llm6g",
+        "twin policies my.toml --set vehicles.num_vehicle=4 --json",
     ),
 )
 def _policies(
-    scenario: Annotated[
-        str | None, typer.Argument(metavar="[SCENARIO]", help="Built-in name or TOML file: who can decide there?")
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SCENARIO|POLICY]",
+            help="Scenario, built-in or a TOML file: who can decide there? Policy: what are its options?",
+        ),
     ] = None,
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
-    """List the policies and which extra they need; or which of them fit a scenario, and why the others do not.
+    """List the policies; or which of them fit a scenario, and why the others do not; or the options of one.
 
     Policies are asked as they are by default: one that does not fit may do so with other options.
     """
     from policies.registry import specs
     from sim import show
 
-    if scenario is not None:
-        _fitting(scenario, settings, as_json=as_json)
+    is_policy = name is not None and _is_policy(name)
+    if name is not None and not is_policy:
+        _fitting(name, settings, as_json=as_json)
         return
     if settings:
         raise InputError("goes with a scenario only", where="--set", accepted="twin policies SCENARIO --set KEY=VALUE")
+    if name is not None:
+        _one(name, as_json=as_json)
+        return
     found = specs().values()
     if as_json:
-        keys = ("name", "summary", "extra", "installed")
-        print_json({"policies": [{key: getattr(spec, key) for key in keys} for spec in found]})
+        print_json({"policies": [{key: getattr(spec, key) for key in _SPEC} for spec in found]})
         return
     rows = []
     for spec in found:
         extra = f" [extra {spec.extra}: {'installed' if spec.installed else 'not installed'}]" if spec.extra else ""
         rows.append((spec.name, f"{spec.summary}{extra}"))
     show.listing(rows)
+
+
+def _is_policy(name: str) -> bool:
+    """Tell whether a name is that of a policy; what is a scenario, too, is a scenario."""
+    from policies.registry import specs
+    from sim.scenario import names
+
+    return name in specs() and name not in names()
+
+
+def _one(name: str, *, as_json: bool) -> None:
+    """Print what a policy does, and its options."""
+    from policies.meanings import about, options
+    from policies.registry import specs
+    from sim import show
+
+    spec = specs()[name]
+    told, found = about(spec), options(spec)
+    if as_json:
+        listed = [option.to_dict() for option in found]
+        print_json({**{key: getattr(spec, key) for key in _SPEC}, "about": told, "options": listed})
+        return
+    for paragraph in (f"{name}: {spec.summary}", *told.split("\n\n")):
+        show.say(paragraph)
+    show.listing([(option.name, option.words) for option in found])
 
 
 def _fitting(scenario: str, settings: list[str] | None, *, as_json: bool) -> None:

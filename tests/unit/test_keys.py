@@ -1,16 +1,21 @@
-"""The reference of keys: complete, as strict as what reads scenarios, and printed by ``twin keys``."""
+"""The reference of keys: complete, with a meaning each, as strict as what reads scenarios, printed by ``twin keys``."""
 
 from __future__ import annotations
 
+import io
+import re
 import tomllib
 from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from physical.docstrings import meanings
 from physical.errors import InputError
-from sim.keys import keys
+from sim import show_table
+from sim.keys import Key, keys, tables
 from sim.scenario import Scenario, names
 from tests.fault.command import twin
 
@@ -81,7 +86,89 @@ def test_unknown_prefix_names_the_nearest(prefix: str, near: str) -> None:
 def test_command_lists_a_line_each() -> None:
     lines = twin("keys", "trace").out.splitlines()
     assert [line.split()[0] for line in lines] == ["trace.messages", "trace.part_rows", "trace.part_seconds"]
-    assert lines[1].split(maxsplit=1)[1] == "1 to 100000000; by default 300000"
+    told = "task rows after which a part of the trace is closed (1 to 100000000; by default 300000)"
+    assert lines[1].split(maxsplit=1)[1] == told
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_listing_is_as_wide_as_the_terminal(width: int) -> None:
+    written = io.StringIO()
+    show_table.listing(
+        Console(width=width, file=written, highlight=False),
+        [(key.name, f"{key.about} ({key.words})") for key in keys()],
+    )
+    lines = written.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert {key.name for key in keys()} <= {line.split()[0] for line in lines}
+
+
+def told_of_tables() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the name of each table class and its part of the JSON schema."""
+    schema = Scenario.model_json_schema()
+    yield "Scenario", schema
+    yield from schema["$defs"].items()
+
+
+def test_every_key_has_a_meaning() -> None:
+    assert [key.name for key in keys() if not key.about] == []
+    assert [name for name, about in tables().items() if not about] == []
+
+
+def test_a_meaning_is_a_phrase() -> None:
+    for key in keys():
+        words = key.about
+        assert words == words.strip(" ."), key.name
+        assert "``" not in words, key.name
+        assert words.count('"') % 2 == words.count("`") % 2 == words.count("(") - words.count(")") == 0, key.name
+        assert not set("[]") & set(key.source), key.name
+
+
+def test_a_choice_is_explained() -> None:
+    """Every text that a key takes stands in its meaning, but for the links and names of rules that say themselves."""
+    obvious = {"timeline.0.link", "twin.command.missing"}
+    for key in keys():
+        unsaid = [choice for choice in key.choices if f'"{choice}"' not in key.about]
+        assert not unsaid or key.name in obvious, (key.name, unsaid)
+
+
+def test_sources_are_of_known_places() -> None:
+    place = r"(?:dtecn|llm6g) (?:eq\. \d+|sec\. [IV]+(?:-[A-Z])?|Table I)(?: \([^()]+\))?"
+    known = re.compile(rf"{place}|our choice|SUMO|Gudmundson|Neely 2010|3GPP TR 36\.942")
+    for key in keys():
+        assert all(known.fullmatch(part) for part in key.source.split(", ") if key.source), (key.name, key.source)
+    assert {key.name: key.source for key in keys("radio")}["radio.noise_figure_db"] == "our choice"
+
+
+def test_docstrings_name_keys_that_exist() -> None:
+    for name, table in told_of_tables():
+        assert set(meanings(table["description"])) <= set(table["properties"]), name
+
+
+def test_every_key_is_told_where_it_stands() -> None:
+    """A key whose value is a plain one has a line in its class's docstring, or a description of its own."""
+    for name, table in told_of_tables():
+        told = meanings(table["description"])
+        for key, value in table["properties"].items():
+            is_table = "$ref" in value or any("$ref" in form for form in value.get("anyOf", ()))
+            if "const" not in value and not is_table and value.get("type") != "array":
+                assert told.get(key) or value.get("description"), f"{name}.{key}"
+
+
+def test_kinds_have_meanings_of_their_own() -> None:
+    found = {key.name: key for key in keys("timeline")}
+    assert found["timeline.0.kind"].about.startswith('which of these: "node-down": a serving node fails at')
+    fails, back = found["timeline.0.node"].about.split("; ")
+    assert fails.startswith('with "node-down", name of the node that fails')
+    assert back.startswith('with "node-up", name of the node that is back')
+    assert found["timeline.0.latency_s"].kind == "link"
+    assert tables()["timeline.0 (burst)"] == "Tasks are larger for a while"
+
+
+def test_command_has_all_fields() -> None:
+    (entry,) = twin("keys", "radio.bandwidth_hz", "--json").json()["keys"]
+    assert entry["about"].startswith("bandwidth of a vehicle's uplink")
+    assert entry["source"] == "dtecn eq. 2 (w), dtecn Table I, llm6g eq. 10 (b_max), llm6g sec. IV-A"
+    assert set(entry) == set(Key("").to_dict())
 
 
 @pytest.mark.parametrize(

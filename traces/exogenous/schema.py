@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from traces.digest import TableDigest
-from traces.schema import Column, Table
+from traces.table import Column, Table
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 
@@ -19,42 +19,51 @@ MOBILITY = Table(
     "mobility",
     ("t_ns", "entity_id"),
     (
-        Column("t_ns", pa.int64(), "ns"),
-        Column("entity_id", _TEXT),
-        Column("x_m", pa.float64(), "m", noisy=True),
-        Column("y_m", pa.float64(), "m", noisy=True),
-        Column("speed_mps", pa.float32(), "m/s"),
-        Column("heading_rad", pa.float32(), "rad"),
-        Column("kind", _TEXT),
+        Column(
+            "t_ns",
+            pa.int64(),
+            "ns",
+            "time of the row, as the source counts; where that has dates, from its earliest on",
+        ),
+        Column("entity_id", _TEXT, "", "name of the entity in the source"),
+        Column("x_m", pa.float64(), "m", "position along x, east; in whole mm", noisy=True),
+        Column("y_m", pa.float64(), "m", "position along y, north; in whole mm", noisy=True),
+        Column("speed_mps", pa.float32(), "m/s", "speed, in whole mm/s"),
+        Column(
+            "heading_rad",
+            pa.float32(),
+            "rad",
+            "direction, counter-clockwise from east, in [0, 2 pi), 1e-4 rad; null where the source does not tell it",
+        ),
+        Column("kind", _TEXT, "", "kind of the entity; null where the source does not tell it"),
     ),
+    about="One row per entity and time.",
 )
-"""One row per entity and time: 1 mm, 1 mm/s, 1e-4 rad counter-clockwise from east in [0, 2 pi).
-
-`heading_rad` and `kind` are null where the source does not tell them.
-"""
 
 REQUESTS = Table(
     "requests",
     ("t_ns",),
     (
-        Column("t_ns", pa.int64(), "ns", noisy=True),
-        Column("num_input_token", pa.int32()),
-        Column("num_output_token", pa.int32()),
+        Column("t_ns", pa.int64(), "ns", "time of the request's arrival, from the first one on", noisy=True),
+        Column("num_input_token", pa.int32(), "", "tokens of the prompt"),
+        Column("num_output_token", pa.int32(), "", "tokens of the answer"),
     ),
+    about="One row per request to a language model; several may arrive at once.",
 )
-"""One row per request to a language model, from the first one's arrival on; several may arrive at once."""
 
 LINK = Table(
     "link",
     ("link_id", "t_ns"),
     (
-        Column("t_ns", pa.int64(), "ns"),
-        Column("link_id", _TEXT),
-        Column("uplink_rate_bps", pa.float64(), "bit/s"),
-        Column("downlink_rate_bps", pa.float64(), "bit/s"),
+        Column(
+            "t_ns", pa.int64(), "ns", "time from which on the rates hold, until the next row, from the earliest row on"
+        ),
+        Column("link_id", _TEXT, "", "name of the link in the source"),
+        Column("uplink_rate_bps", pa.float64(), "bit/s", "uplink rate"),
+        Column("downlink_rate_bps", pa.float64(), "bit/s", "downlink rate; null where the source does not tell it"),
     ),
+    about="One row per link and time.",
 )
-"""One row per link and time, from the earliest on; a rate holds until the next row. Downlink may be null: not told."""
 
 AT_INSTANT = "instant: the state at t"
 AT_STEP_BEGIN = "step begin: the state when the step that begins at t has been made"
