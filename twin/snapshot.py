@@ -32,7 +32,7 @@ class TwinSnapshot:
     x_m, y_m : [N], estimated positions
     speed_mps, heading_rad : [N], last reported
     serving_node : [N], index of the last reported serving node; -1 without one, -2 for one that is not in the scene
-    channel_gain : [N], estimated linear power gain to the serving node; 0 without one
+    channel_gain : [N], estimated linear power gain to the serving node; without one, to the first
     age_of_information_s : [N], time since the state was sampled that the estimate rests on
     backlog_bytes : [K], last reported backlog of the servers' queues, all nodes together
     estimation_bias_hz : [N, K], the bias of edge frequencies as far as the twin knows it

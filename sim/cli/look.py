@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -59,6 +62,7 @@ def _policies(
 
     is_policy = name is not None and _is_policy(name)
     if name is not None and not is_policy:
+        _check_known(name)
         _fitting(name, settings, as_json=as_json)
         return
     if settings:
@@ -83,6 +87,25 @@ def _is_policy(name: str) -> bool:
     from sim.scenario import names
 
     return name in specs() and name not in names()
+
+
+def _check_known(name: str) -> None:
+    """Refuse a bare word that names nothing; of a file, its reader says what is wrong.
+
+    Raises
+    ------
+    InputError : neither a scenario nor a policy; the nearest of both
+    """
+    from policies.registry import specs
+    from sim.scenario import names
+
+    known = [*names(), *specs()]
+    if name in known or Path(name).suffix or os.sep in name or Path(name).exists():
+        return
+    near = difflib.get_close_matches(name, known, n=1)
+    problem = f"there is no scenario or policy {name!r}" + (f"; did you mean {near[0]}?" if near else "")
+    accepted = f"{', '.join(names())}, a TOML file, or a name that `twin policies` lists"
+    raise InputError(problem, where="SCENARIO|POLICY", accepted=accepted)
 
 
 def _one(name: str, *, as_json: bool) -> None:
