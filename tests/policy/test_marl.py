@@ -50,8 +50,11 @@ def regret(policy: Policy, name: str, num_vehicle: int, num_slot: int = 120) -> 
 
 
 # ------------------------------------------------------------------------------------------------------ shipped weights
+SOME_SLOW = [7, 10, pytest.param(20, marks=pytest.mark.slow), pytest.param(30, marks=pytest.mark.slow)]
+
+
 @pytest.mark.full
-@pytest.mark.parametrize("num_vehicle", [7, 10, 20, 30])
+@pytest.mark.parametrize("num_vehicle", SOME_SLOW)
 def test_apg_is_near_the_optimum_with_one_set_of_weights(num_vehicle: int) -> None:
     relative, _ = regret(Apg(), "dtecn-congested", num_vehicle)
     assert 0.0 <= relative <= 0.02

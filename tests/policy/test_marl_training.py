@@ -91,7 +91,8 @@ def test_equal_seeds_give_equal_bits_also_after_a_stop(kind: str, tmp_path: Path
 @pytest.mark.full
 def test_two_processes_give_equal_bits(tmp_path: Path) -> None:
     code = "import sys; from pathlib import Path; from sim.training import *; from sim.scenario import Scenario; "
-    code += f"train(Job('maddpg', Scenario.load({NAME!r}), {NAME!r}, 'analytic', steps=10), Path(sys.argv[1]))"
+    scenario = f"Scenario.load({NAME!r}, ['vehicles.num_vehicle={NUM_VEHICLE}'])"
+    code += f"train(Job('maddpg', {scenario}, {NAME!r}, 'analytic', steps=4), Path(sys.argv[1]))"
     paths = [tmp_path / "one.safetensors", tmp_path / "other.safetensors"]
     for path in paths:
         subprocess.run([sys.executable, "-c", code, str(path)], check=True)
@@ -273,7 +274,7 @@ def test_exploration_stays_in_range_and_targets_move_towards_their_sources() -> 
 @pytest.mark.full
 @pytest.mark.parametrize("kind", ["maddpg", "ddpg"])
 def test_learning_from_experience_raises_the_return(kind: str) -> None:
-    few: dict[str, Any] = {"steps": 500, "seed": 1, "warm_up": 100}
+    few: dict[str, Any] = {"steps": 200, "seed": 1, "warm_up": 50}
     trained = (
         maddpg.train(rounds, maddpg.MaddpgArguments(NUM_VEHICLE, NUM_CLASS, **few))
         if kind == "maddpg"
