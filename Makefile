@@ -47,10 +47,10 @@ export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS      := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow swarm bench lint docs serve clean
+.PHONY: help run test check slow swarm bench lint docs serve figures clean
 
 help:  ## show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/.core  ## rush-hour: policies that differ, with intervals, a figure and a page
 	@$(BIN)/twin compare rush-hour --policies $(RIVALS) --seeds 0..9 --slots 400 --workers 2 --out $(STUDY) --plot $(STUDY)/penalty.svg
@@ -81,8 +81,8 @@ bench: .venv/.ready  ## speed ratios, measured in one run
 	@$(BIN)/twin bench
 
 lint: .venv/.ready  ## format, lint, types and import rules, without tests
-	@$(BIN)/ruff format --quiet --check $(PACKAGES) || { echo "fix with: $(BIN)/ruff format $(PACKAGES)" >&2; exit 1; }
-	@$(BIN)/ruff check --quiet $(PACKAGES)
+	@$(BIN)/ruff format --quiet --check $(PACKAGES) examples || { echo "fix with: $(BIN)/ruff format $(PACKAGES) examples" >&2; exit 1; }
+	@$(BIN)/ruff check --quiet $(PACKAGES) examples
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo --config pyproject.toml
 
@@ -93,6 +93,9 @@ docs: .venv/.ready  ## the documentation, into site/; a dead link is an error
 
 serve: .venv/.ready  ## the documentation at http://127.0.0.1:8000, built anew when a page changes
 	@$(MKDOCS) serve
+
+figures: .venv/.ready  ## the drawings of the documentation; python -m docs.figures --all also measures, in minutes
+	@$(BIN)/python -m docs.figures
 
 clean:  ## remove caches and build products; .venv and runs/ stay
 	@rm -rf build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -68,19 +68,6 @@ def _goes_on(kind: str, lines: list[str], at: int) -> bool:
     return found == "text" and kind == "text"
 
 
-def fields(text: str) -> dict[str, str]:
-    r"""Return what a docstring says of each name.
-
-    >>> fields("Do it.\n\na, b : two\n    things\nc : one")
-    {'a': 'two things', 'b': 'two things', 'c': 'one'}
-    """
-    found: dict[str, str] = {}
-    for kind, lines in blocks(text):
-        if kind == "fields":
-            found |= {name: said for names, said in _entries(lines) for name in names}
-    return found
-
-
 def _entries(lines: list[str]) -> list[tuple[list[str], str]]:
     entries: list[tuple[list[str], str]] = []
     for line in lines:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+_SYMBOL = re.compile(r"(?:[a-z]\w*[._]\w|n?s\b|ms?\b)")
+"""A name or a unit, which begins with a small letter also at the begin of a sentence."""
 _CODE = re.compile(r"``(.+?)``|`([^`]+)`", re.DOTALL)
 
 
@@ -76,11 +78,11 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def sentence(text: str) -> str:
     """Return a text with a capital letter at its begin and a full stop at its end.
 
-    >>> sentence("every task runs on its vehicle"), sentence("`cpu_hz` in turn.")
-    ('Every task runs on its vehicle.', '`cpu_hz` in turn.')
+    >>> sentence("every task runs on its vehicle"), sentence("ms of wall time.")
+    ('Every task runs on its vehicle.', 'ms of wall time.')
     """
     text = text.strip()
     if not text:
         return ""
-    begun = text if re.match(r"[a-z]\w*[.:_0-9]", text) else text[0].upper() + text[1:]
+    begun = text if _SYMBOL.match(text) else text[0].upper() + text[1:]
     return begun if begun[-1] in ".!?:" else f"{begun}."

@@ -13,7 +13,7 @@ _BLOCK = re.compile(r'<div class="arithmatex">\s*\\\[(.*?)\\\]\s*</div>', re.DOT
 _ALIGNED = re.compile(r"\\(begin|end)\{aligned\}")
 _NAMESPACE = "http://www.w3.org/1998/Math/MathML"
 _FUNCTIONS = {"log", "ln", "exp", "sin", "cos", "min", "max", "arg", "lim", "sup", "inf"}
-_WITH_LIMITS = {"∑", "∏", "min", "max", "lim", "sup", "inf"}
+_WITH_LIMITS = {"∑", "∏", "min", "max", "lim", "sup", "inf", "lim\u2006sup", "lim\u2006inf"}
 _LIMITS = {"msub": "munder", "msup": "mover", "msubsup": "munderover"}
 _PARTS = {
     **dict.fromkeys(("mfrac", "msub", "msup", "munder", "mover", "mroot"), 2),

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, get_type_hints
+from typing import Any
 
-from docs.tools.docstrings import blocks, fields, to_markdown
-from docs.tools.markdown import anchored, barred, cell, code, prose, sentence, table
-from physical.errors import InputError
-from policies.registry import PolicySpec, load, parameters_of, specs
+from docs.tools.markdown import anchored, cell, code, prose, sentence, table
+from policies.meanings import about, options
+from policies.registry import PolicySpec, specs
 from sim.fitting import fits
 from sim.scenario import Scenario, names
 
@@ -16,7 +14,7 @@ INTRODUCTION = """\
 # Policies
 
 This page lists the policies that have a name: what each does, its options, and which of the built-in scenarios it can
-decide in. Options follow the name: `--policy random` has none, `--policy p2-exact:OPTION=VALUE,OPTION=VALUE` has two.
+decide in. Options follow the name: `--policy p2-exact:margin=0.1,max_node=50` gives two.
 [`twin policies SCENARIO`](commands.md#policies) says who can decide in a scenario of yours, and why the others cannot.
 [Your own policy](../tutorials/policy.md) needs no name.
 """
@@ -40,13 +38,12 @@ def page() -> str:
 
 
 def _section(spec: PolicySpec, can: list[str], because: str) -> str:
-    parts = [f"## `{spec.name}` {{ #{spec.name} }}"]
-    made = _class_of(spec)
-    if made is None:
-        parts.append(sentence(spec.summary))
+    parts = [f"## {code(spec.name)} {{ #{spec.name} }}"]
+    if spec.installed:
+        parts += [*map(prose, about(spec).split("\n\n")), _options(spec)]
     else:
-        parts += [_about(made), *_options(spec, made)]
-    decides = ", ".join(f"`{name}`" for name in can) or "none of the built-in scenarios"
+        parts.append(f"{sentence(spec.summary)} This page was made where its extra is not installed.")
+    decides = ", ".join(map(code, can)) or "none of the built-in scenarios"
     parts.append(f"**Decides in** {decides}.")
     if spec.extra:
         parts.append(f'**Needs** the extra `{spec.extra}`: `pip install "vectwin[{spec.extra}]"`.')
@@ -55,53 +52,20 @@ def _section(spec: PolicySpec, can: list[str], because: str) -> str:
     return "\n\n".join(parts)
 
 
-def _class_of(spec: PolicySpec) -> Callable[..., Any] | None:
-    """Return the class of a policy; None where its extra is not installed."""
-    try:
-        return load(spec)
-    except InputError:
-        return None
-
-
-def _about(made: Callable[..., Any]) -> str:
-    """Return the docstring without the list of options, which are a table of their own."""
-    kept: list[str] = []
-    for kind, lines in blocks(made.__doc__ or ""):
-        if kind == "title" and lines[0] == "Parameters":
-            continue
-        if kind == "fields" and set(fields("\n".join(lines))) <= set(parameters_of(made)):
-            continue
-        kept.append("\n".join([*lines, "-" * len(lines[0])] if kind == "title" else lines))
-    return to_markdown("\n\n".join(kept))
-
-
-def _options(spec: PolicySpec, made: Callable[..., Any]) -> list[str]:
-    said = fields(made.__doc__ or "")
-    hints = _hints(made)
+def _options(spec: PolicySpec) -> str:
     rows = [
         (
-            anchored(name, f"{spec.name}.{name}"),
-            cell(sentence(said.get(name, ""))),
-            barred(code(_type(hints.get(name, str)))),
-            "must be given" if parameter.default is parameter.empty else code(_value(parameter.default)),
+            anchored(one.name, f"{spec.name}.{one.name}"),
+            cell(sentence(one.about)),
+            ", ".join(map(code, one.form.split(" | "))) if "|" in one.form else one.form,
+            "must be given" if one.needed else _default(one.default),
         )
-        for name, parameter in parameters_of(made).items()
+        for one in options(spec)
     ]
-    return [table(("Option", "Meaning", "Type", "By default"), rows)] if rows else ["It has no options."]
+    return table(("Option", "Meaning", "It takes", "By default"), rows) if rows else "It has no options."
 
 
-def _hints(made: Callable[..., Any]) -> dict[str, Any]:
-    try:
-        constructor: Any = made.__init__ if isinstance(made, type) else made  # type: ignore[misc]  # that of this class
-        return get_type_hints(constructor)
-    except NameError:  # a type that is only imported for the type checker
-        return {}
-
-
-def _type(hint: Any) -> str:
-    told = str(hint) if not isinstance(hint, type) else hint.__name__
-    return told.replace("typing.", "").replace("pathlib.", "").replace(" | None", "")
-
-
-def _value(value: Any) -> str:
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value) or '""'
+def _default(value: Any) -> str:
+    if value in (None, ""):
+        return ""
+    return code(str(value).lower() if isinstance(value, bool) else str(value))

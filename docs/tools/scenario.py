@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, get_args
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from docs.tools.docstrings import blocks
-from docs.tools.markdown import anchored, barred, cell, code, prose, sentence, table
-from physical.params import Params
+from docs.tools.markdown import anchored, cell, code, prose, sentence, table
 from physical.quantity import spelled
-from sim.keys import Key, keys
-from sim.scenario import Scenario
+from sim.keys import Key, keys, tables
 
 INTRODUCTION = """\
 # Scenario keys
@@ -18,24 +16,29 @@ INTRODUCTION = """\
 This page lists all keys that a scenario file or `--set KEY=VALUE` can have: what each means, what it takes, and what
 holds if it is not given. [`twin keys`](commands.md#keys) prints the same list.
 
-A quantity is a number in the unit that the table names, or a text with a unit: `"20 MHz"`, `"100 ms"`, `"23 dBm"`. Both
-ends of a range are included. A `0` in a name stands for an item of a list: `tasks.0.name` is the name of the first
-class of tasks, and in TOML it stands in the first `[[tasks]]`. "Must be given" holds in tables that are there: a
-scenario without `[bursts]` needs none of its keys. A key with kinds belongs to tables of these kinds only.
+A quantity is a number in the unit that the table names, or a text with a unit: `"20 MHz"`, `"100 ms"`, `"23 dBm"`.
+Both ends of a range are included. The full name of a key is that of its table, a dot, and its own:
+`radio.bandwidth_hz`. A `0` in a name stands for an item of a list: `tasks.0.name` is the name of the first class of
+tasks, and in TOML it stands in the first `[[tasks]]`. "Must be given" holds in tables that are there: a scenario
+without `[bursts]` needs none of its keys. A key with kinds belongs to tables of these kinds only.
+
+The last column says where a key comes from: *dtecn* and *llm6g* are the [two papers](../explanation/system.md), and a
+symbol in brackets is what the paper calls it.
 """
+_EQUATION = re.compile(r"\b(dtecn|llm6g) eq\. (\d+\w?)")
 _HEADERS = ("Key", "Meaning", "It takes", "By default", "Of kinds", "Source")
 
 
 def page() -> str:
     """Return the page."""
-    parts, begun = [INTRODUCTION], set()
+    parts, begun, told = [INTRODUCTION], set(), tables()
     for name, rows in by_table(keys()).items():
         top = name.partition(".")[0]
         is_top = name in {top, f"{top}.0"}
         if top not in begun and not is_top:  # of `network`, all keys are in tables inside it
-            parts.append(f"## {code(top)} {{ #{top} }}")
+            parts += [f"## {code(top)} {{ #{top} }}", *_about(top, told)]
         begun.add(top)
-        parts += [_heading(name, is_top=is_top), *_about(name), table(_HEADERS, map(_row, rows))]
+        parts += [_heading(name, is_top=is_top), *_about(name, told), table(_HEADERS, map(_row, rows))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -63,14 +66,13 @@ def _heading(name: str, *, is_top: bool) -> str:
 
 
 def _row(key: Key) -> tuple[str, ...]:
-    about = getattr(key, "about", "")
     return (
-        anchored(key.name, key.name),
-        barred(prose(sentence(about))),
+        anchored(key.name.rpartition(".")[2], key.name),
+        cell(sentence(key.about)),
         _taken(key),
         "must be given" if key.needed else _default(key.default),
         ", ".join(map(code, key.kind.split(", "))) if key.kind else "",
-        cell(getattr(key, "source", "")),
+        _EQUATION.sub(r"[\1 eq. \2](../explanation/\1.md#eq-\2)", cell(key.source)),
     )
 
 
@@ -109,27 +111,6 @@ def _toml(value: Any) -> str:
     return spelled(value) if isinstance(value, float) else str(value)
 
 
-def _about(name: str) -> list[str]:
-    """Return what the class of a table says of it, where it is one class, and not that of the table around it."""
-    classes = _classes(name)
-    if len(classes) != 1:
-        return []
-    first = next(blocks(classes[0].__doc__ or ""), None)
-    return [prose(" ".join(first[1]))] if first is not None and first[0] == "text" else []
-
-
-def _classes(name: str) -> list[type[Params]]:
-    """Return the classes that a table may be of."""
-    found: list[type[Params]] = [Scenario]
-    for part in name.split(".") if name else ():
-        if part != "0":
-            fields = [one.model_fields[part].annotation for one in found if part in one.model_fields]
-            found = list(dict.fromkeys(model for annotation in fields for model in _models(annotation)))
-    return [] if found == [Scenario] else found
-
-
-def _models(annotation: Any) -> Iterator[type[Params]]:
-    if isinstance(annotation, type) and issubclass(annotation, Params):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models(argument)
+def _about(name: str, told: Mapping[str, str]) -> list[str]:
+    """Return what a table is."""
+    return [prose(sentence(told[name]))] if name in told else []

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pyarrow as pa
 
-from docs.tools.docstrings import fields
-from docs.tools.markdown import anchored, barred, cell, code, prose, sentence, table
-from sim.show import GROUPS
+from docs.tools.markdown import anchored, cell, code, prose, sentence, table
+from physical.docstrings import meanings
+from policies.casefile import CASES
+from sim.summary import ENTRIES
+from traces.exogenous.schema import LINK, MOBILITY, REQUESTS
 from traces.manifest import Input, Manifest
-from traces.schema import READABLE_VERSIONS, SCHEMA_VERSION, TABLES, Column, Table
+from traces.schema import TABLES
+from traces.table import READABLE_VERSIONS, SCHEMA_VERSION, Table
 
 INTRODUCTION = f"""\
 # Traces
@@ -20,46 +25,46 @@ The version of the schema is {SCHEMA_VERSION}; {" and ".join(map(str, READABLE_V
 have several files, its *parts*, and rows of one part are not in the order of the key: `Trace.table` of
 [`traces.reader`](api/traces.md) sorts them. Times that end in `_ns` are whole nanoseconds since the begin of the run. A
 list has one value per vehicle, or per vehicle and task class, vehicles first. The *digest* of a table is computed from
-its decoded values; columns that differ between two runs of the same thing, such as wall times, do not count.
+its decoded values; columns that differ between two runs of the same thing, such as wall times, do not count: where a
+table has any, its last column says so.
 """
-_TEXTS = {
-    "fallback_first": ("why the fallback decided for the first time; only if it did", ""),
-    "not_closed": ("how the policy failed when it was closed; only if it did", ""),
-}
-"""Keys of the summary that the terminal shows otherwise, as words about the run."""
+IMPORTED = {"mobility": MOBILITY, "requests": REQUESTS, "link": LINK, "cases": CASES}
+"""Tables that no run writes, by the anchor of their section."""
 
 
 def page() -> str:
     """Return the page."""
     parts = [INTRODUCTION]
-    for one in TABLES.values():
-        parts += [f"## `{one.name}` {{ #{one.name} }}", *_about(one), _columns(one)]
-    return "\n\n".join([*parts, _manifest(), _summary()]) + "\n"
+    for name, one in TABLES.items():
+        parts += [f"## {code(name)} {{ #{name} }}", *_about(one), _columns(name, one)]
+    parts += [_manifest(), _summary(), "## Files that no run writes { #files }"]
+    parts.append(
+        "[`twin import`](commands.md#import) writes the first three of these tables from files of other tools, and "
+        "[`twin cases build`](commands.md#cases-build) the last."
+    )
+    for name, one in IMPORTED.items():
+        parts += [f"### {code(name)} {{ #{name} }}", *_about(one), _columns(name, one)]
+    return "\n\n".join(parts) + "\n"
 
 
 def _about(one: Table) -> list[str]:
-    about = getattr(one, "about", "")
-    since = f" In traces of version {one.since} and later." if one.since > min(READABLE_VERSIONS) else ""
-    rows = f"Rows are ordered by {', '.join(map(code, one.key))}.{since}"
-    return [prose(about), rows] if about else [rows]
+    since = f" Traces of version {one.since} and later have it." if one.since > min(READABLE_VERSIONS) else ""
+    rows = f"Rows are ordered by {', '.join(map(code, one.key))}.{since}" if one.key else ""
+    return [part for part in (*map(prose, one.about.split("\n\n")), rows) if part]
 
 
-def _columns(one: Table) -> str:
+def _columns(name: str, one: Table) -> str:
     rows = [
         (
-            anchored(column.name, f"{one.name}.{column.name}"),
+            anchored(column.name, f"{name}.{column.name}"),
             type_name(column.type),
             column.unit,
-            barred(prose(sentence(getattr(column, "about", "")))),
-            "yes" if _counts(column) else "no",
+            cell(sentence(column.about)),
+            "" if all(each.digested for each in one.columns) else "yes" if column.digested else "no",
         )
         for column in one.columns
     ]
     return table(("Column", "Type", "Unit", "Meaning", "In the digest"), rows)
-
-
-def _counts(column: Column) -> bool:
-    return column.digested
 
 
 def type_name(kind: pa.DataType) -> str:
@@ -76,33 +81,22 @@ def type_name(kind: pa.DataType) -> str:
 
 
 def _manifest() -> str:
-    said, of_input = fields(Manifest.__doc__ or ""), fields(Input.__doc__ or "")
-    rows = [(anchored(name, f"manifest.{name}"), cell(sentence(said.get(name, "")))) for name in Manifest.model_fields]
-    rows += [
-        (anchored(f"inputs.NAME.{name}", f"manifest.inputs.{name}"), cell(sentence(of_input.get(name, ""))))
-        for name in Input.model_fields
-    ]
-    return "\n\n".join(
-        [
-            "## `manifest.json` { #manifest }",
-            "What the run was, and what came of it. Other keys, such as digests of a policy's own code, may be there.",
-            table(("Key", "Meaning"), rows),
-        ]
-    )
+    told = {
+        f"{prefix}{name}": meanings(inspect.getdoc(model) or "").get(name, "")
+        for prefix, model in (("", Manifest), ("inputs.NAME.", Input))
+        for name in model.model_fields
+    }
+    rows = [(anchored(name, f"manifest.{name}"), cell(sentence(said))) for name, said in told.items()]
+    head = "## `manifest.json` { #manifest }"
+    words = "What the run was, and what came of it. Other keys, such as digests of a policy's own code, may be there."
+    return "\n\n".join([head, words, table(("Key", "Meaning"), rows)])
 
 
 def _summary() -> str:
-    parts = [
-        "## The summary { #summary }",
-        "`RunResult.summary`, `twin run --json` and the manifest have these keys. A mean over nothing is null.",
+    rows = [
+        (anchored(name, f"summary.{name}"), one.unit, cell(sentence(one.about)), cell(one.when))
+        for name, one in ENTRIES.items()
     ]
-    for title, group in GROUPS.items():
-        entries = {**group, **(_TEXTS if title == "Twin" else {})}
-        rows = [
-            (anchored(name, f"summary.{name}"), unit, cell(sentence(words))) for name, (words, unit) in entries.items()
-        ]
-        parts += [
-            f"### {title} {{ #summary-{title.lower().replace(' ', '-')} }}",
-            table(("Key", "Unit", "Meaning"), rows),
-        ]
-    return "\n\n".join(parts)
+    head = "## The summary { #summary }"
+    words = "`RunResult.summary`, the manifest and the commands with `--json` have these keys; in JSON, None is null."
+    return "\n\n".join([head, words, table(("Key", "Unit", "Meaning", "Only"), rows)])

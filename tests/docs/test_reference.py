@@ -18,6 +18,8 @@ from policies import names as policy_names
 from policies.registry import specs
 from sim import Scenario, run
 from sim.cli.app import app
+from sim.summary import ENTRIES
+from traces.exogenous.schema import LINK, MOBILITY, REQUESTS
 from traces.manifest import Manifest
 from traces.schema import TABLES
 
@@ -99,6 +101,8 @@ def test_every_table_of_keys_has_a_section() -> None:
 def test_every_column_is_on_its_page() -> None:
     columns = [f"{name}.{field.name}" for name, table in TABLES.items() for field in table.schema()]
     assert len(columns) > 100
+    for one in (MOBILITY, REQUESTS, LINK):
+        columns += [f"{one.name}.{field.name}" for field in one.schema()]
     assert not lacking([*TABLES, *columns], anchors("reference/traces.md"))
 
 
@@ -108,6 +112,7 @@ def test_every_key_of_manifest_and_summary_is_on_its_page() -> None:
         summary = run(Scenario.load(scenario, ["time.num_slot=2"]), policy=policy).summary
         wanted |= {f"summary.{name}" for name in summary}
     assert len(wanted) > 40
+    assert set(ENTRIES) >= {name.removeprefix("summary.") for name in wanted if name.startswith("summary.")}
     assert not lacking(wanted, anchors("reference/traces.md"))
 
 

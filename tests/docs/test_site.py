@@ -61,7 +61,7 @@ def test_nothing_but_the_site_is_in_it(site: Path) -> None:
 
 def test_search_finds_a_key(site: Path) -> None:
     index = json.loads((site / "search" / "search_index.json").read_text("utf-8"))
-    places = [one["location"] for one in index["docs"] if "radio.bandwidth_hz" in one["text"]]
+    places = [one["location"] for one in index["docs"] if "noise_density_dbm_hz" in one["text"]]
     assert "reference/scenario.html#radio" in places
     assert (site / "search" / "search_index.js").is_file()  # what a page from a disk reads
 
