@@ -23,15 +23,18 @@ BIN      := .venv/bin
 PIP      := $(BIN)/python -m pip --disable-pip-version-check
 # Modules are compiled when they are first imported: nobody imports all of torch.
 INSTALL  := $(PIP) install -qq --no-compile -c constraints.txt
-PACKAGES := physical twin policies traces sim vectwin tests
+PACKAGES := physical twin policies traces sim vectwin tests docs
 COMMA    := ,
+
+# As a module, so that it takes the packages of this tree. The variable silences the theme about another product.
+MKDOCS   := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
 
 # llama.cpp without what nothing here uses: a third of the work. CMAKE_ARGS of one's own are kept.
 LLAMA_CMAKE_ARGS := -DLLAVA_BUILD=OFF -DCMAKE_PROJECT_llama_cpp_INCLUDE=$(CURDIR)/llama.cmake
 WITH_LLM         := $(filter all llm,$(subst $(COMMA), ,$(EXTRAS)))
 EMPTY            :=
 SPACE            := $(EMPTY) $(EMPTY)
-OTHER_EXTRAS     := $(if $(filter all,$(EXTRAS)),marl$(COMMA)env$(COMMA)report$(COMMA)dev,$(strip \
+OTHER_EXTRAS     := $(if $(filter all,$(EXTRAS)),marl$(COMMA)env$(COMMA)report$(COMMA)docs$(COMMA)dev,$(strip \
   $(subst $(SPACE),$(COMMA),$(filter-out llm,$(subst $(COMMA), ,$(EXTRAS))))))
 
 # Of what the build prints, the steps, on one line of a terminal and every twentieth elsewhere.
@@ -44,10 +47,10 @@ export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS      := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow swarm bench lint clean
+.PHONY: help run test check slow swarm bench lint docs serve figures clean
 
 help:  ## show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/.core  ## rush-hour: policies that differ, with intervals, a figure and a page
 	@$(BIN)/twin compare rush-hour --policies $(RIVALS) --seeds 0..9 --slots 400 --workers 2 --out $(STUDY) --plot $(STUDY)/penalty.svg
@@ -78,13 +81,24 @@ bench: .venv/.ready  ## speed ratios, measured in one run
 	@$(BIN)/twin bench
 
 lint: .venv/.ready  ## format, lint, types and import rules, without tests
-	@$(BIN)/ruff format --quiet --check $(PACKAGES) || { echo "fix with: $(BIN)/ruff format $(PACKAGES)" >&2; exit 1; }
-	@$(BIN)/ruff check --quiet $(PACKAGES)
+	@$(BIN)/ruff format --quiet --check $(PACKAGES) examples || { echo "fix with: $(BIN)/ruff format $(PACKAGES) examples" >&2; exit 1; }
+	@$(BIN)/ruff check --quiet $(PACKAGES) examples
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo --config pyproject.toml
 
+docs: .venv/.ready  ## the documentation, into site/; a dead link is an error
+	@# Without --quiet, which would let warnings pass.
+	@$(MKDOCS) build 2>&1 | { grep -v "^INFO" >&2 || true; }
+	@echo "open site/index.html"
+
+serve: .venv/.ready  ## the documentation at http://127.0.0.1:8000, built anew when a page changes
+	@$(MKDOCS) serve
+
+figures: .venv/.ready  ## the drawings of the documentation; python -m docs.figures --all also measures, in minutes
+	@$(BIN)/python -m docs.figures
+
 clean:  ## remove caches and build products; .venv and runs/ stay
-	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find $(PACKAGES) -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # First what needs no compiler, in seconds: enough for most runs.

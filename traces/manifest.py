@@ -82,9 +82,9 @@ class Input(_Table):
 
     Parameters
     ----------
-    file : where it is, below the folder of the run
-    digest : of its rows
-    begin_s : s, of a mobility trace: its time at which the run begins
+    file : place below the folder of the run
+    digest : digest of its rows
+    begin_s : time of a mobility trace at which the run begins, in seconds
     """
 
     file: str
@@ -109,16 +109,16 @@ class Manifest(_Table):
 
     Parameters
     ----------
-    schema_version : of the tables
-    status : "running" also of a run that was killed
-    scenario : as it is written in a scenario file
+    schema_version : version of the tables, see `traces.schema`
+    status : "complete", "interrupted" by a signal, or "running", also of a run that was killed
+    scenario : the whole scenario, as a scenario file has it
     policy : who decided, as it was given
-    seed : of the run
-    versions : of the libraries
-    inputs : by name, of files that the scenario names
-    digest : of the run
-    digests : of its tables
-    summary : of the run
+    seed : seed of all random numbers
+    versions : versions of Python, vectwin and the libraries that results depend on
+    inputs : what the run has kept of the files that its scenario names, by "mobility", "link", "requests-0" and so on
+    digest : digest of the run, which follows from those of its tables
+    digests : digest of each table
+    summary : what came of the run, in numbers
     """
 
     schema_version: Annotated[int, BeforeValidator(_version)]

@@ -47,10 +47,18 @@ def _usage(pieces: Iterable[str]) -> list[str]:
     return [re.sub(r"\{(.*)\}", lambda found: found[1].upper(), piece).replace("......", "...") for piece in pieces]
 
 
+def parameters(command: Any, ctx: Any, kind: str) -> list[tuple[str, str]]:
+    """Return the parameters of a command as they are written, each with its help.
+
+    kind : "argument" or "option"
+    """
+    records = [one.get_help_record(ctx) for one in command.get_params(ctx) if one.param_type_name == kind]
+    return [(_written(record[0]), _said(record[1])) for record in records if record is not None]
+
+
 def _write_parameters(command: Any, ctx: Any, formatter: Any) -> None:
     for title, kind in (("Arguments", "argument"), ("Options", "option")):
-        records = [one.get_help_record(ctx) for one in command.get_params(ctx) if one.param_type_name == kind]
-        if rows := [(_written(record[0]), _said(record[1])) for record in records if record is not None]:
+        if rows := parameters(command, ctx, kind):
             with formatter.section(title):
                 formatter.write_dl(rows, col_max=_COLUMN_MAX)
 
