@@ -3,7 +3,7 @@
 * ``python`` with a title is a file that is written and run; without one it is a script of its own.
 * Other languages with a title are files that are written.
 * ``console``: ``$ command`` lines are run; other lines are what they print.
-* A comment on the line before a fence marks a block: ``<!-- no-run: reason -->``, ``<!-- exit: 1 -->``, or
+* Comments on the lines before a fence mark a block: ``<!-- no-run: reason -->``, ``<!-- exit: 1 -->``, or
   ``<!-- output -->``: what a console block shows, or a text block after a Python block, is what is printed.
 * ``<!-- needs: marl, report -->`` anywhere names the extras of the page.
 """
@@ -89,14 +89,13 @@ def read(text: str) -> Page:
             blocks.append(_block(opened["info"], inside, number + 1, marks.said))
             number, marks = end + 1, _Marks()
             continue
-        if marks.said:
+        comment = _COMMENT.match(line)
+        if marks.said and (comment is None or comment[1] == "needs"):
             raise PageError(marks.line, "the mark is not on the line before a fence")
-        if comment := _COMMENT.match(line):
-            kind, said = comment.groups()
-            if kind == "needs":
-                needs += _extras(said, number)
-            else:
-                marks = _Marks(number, {kind: said})
+        if comment is not None and comment[1] == "needs":
+            needs += _extras(comment[2], number)
+        elif comment is not None:
+            marks = _Marks(number, {**marks.said, comment[1]: comment[2]})
         spoken += [(number, words) for words in re.findall(r"`(twin [^`]*)`", line)]
     if marks.said:
         raise PageError(marks.line, "the mark is not on the line before a fence")
