@@ -12,8 +12,9 @@ import typer
 
 from physical.errors import InputError
 from policies.registry import load, look_up, parameters_of
-from sim import Scenario, comparing, keys
+from sim import comparing, keys
 from sim.cli import app
+from sim.cli.app import load as load_scenario
 from sim.cli.commands import COMMANDS
 from sim.scenario import names
 from sim.sweeping import parse_grid
@@ -117,7 +118,7 @@ def _check_twin(words: Sequence[str], folder: Path) -> None:
     if "grid" in given:
         settings += [f"{key}={value}" for key, texts in parse_grid(given["grid"]).items() for value in texts[:1]]
     if given.get("scenario") is not None:
-        _check_scenario(given["scenario"], settings, folder)
+        _check_scenario(given, settings, folder)
 
 
 def _check_names(command: str, given: dict[str, Any]) -> None:
@@ -152,11 +153,12 @@ def _check_policy(text: str) -> None:
         raise CommandError(f"{found.spec.name} has no option {option!r}")
 
 
-def _check_scenario(source: str, settings: list[str], folder: Path) -> None:
-    """Check a scenario with its settings; of a file that is not there only the keys of the settings."""
-    file = folder / source
+def _check_scenario(given: dict[str, Any], settings: list[str], folder: Path) -> None:
+    """Check a scenario with its settings and length; of a file that is not there only the keys of the settings."""
+    source, file = given["scenario"], folder / given["scenario"]
     if source in names() or file.is_file():
-        Scenario.load(source if source in names() else file, settings)
+        read = source if source in names() else str(file)
+        load_scenario(read, settings, given.get("slots"), given.get("duration"))
         return
     if not source.endswith(".toml"):
         raise CommandError(f"there is no scenario {source!r}")

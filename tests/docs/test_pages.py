@@ -66,6 +66,13 @@ GOOD = {
         "    --set 'radio.noise_w=\"-92 dBm\"' && make run",
         mark="no-run: takes four minutes",
     ),
+    "a command with a length": fenced(
+        "console",
+        "$ twin sweep llm6g --policies rlor --seeds 0 --slots 1 --set time.slot_duration_s=3600 \\",
+        "    --grid cost.time_weight=0.1,0.9",
+        mark="no-run: takes four minutes",
+    ),
+    "two marks": fenced("console", "$ twin run nowhere", "twin: nowhere:...", mark="exit: 2 -->\n<!-- output"),
     "an installation": fenced("console", '$ pip install "vectwin[marl,llm]"', mark="no-run: changes the machine"),
     "a shell": fenced("bash", "tar czf run.tar.gz run", "twin check run", mark="no-run: for a shell only"),
     "a block in a list": "1. Do\n\n    ```python\n    assert True\n    ```\n",
