@@ -53,7 +53,7 @@ def follow(page: Page) -> None:
             _told(line, lambda text=text: check_spoken(text))
         for block in page.blocks:
             if block.title:
-                Path(block.title).write_text(block.text, "utf-8")
+                _write(block)
             if block.language in ("console", "bash"):
                 _do_commands(block)
             elif block.language == "python" and not block.no_run:
@@ -62,6 +62,14 @@ def follow(page: Page) -> None:
                 printed = done.out
             elif block.is_output:
                 _compare(block.text, printed, block.line)
+
+
+def _write(block: Block) -> None:
+    """Write a file, or add to it."""
+    path = Path(block.title)
+    if block.appends and not path.is_file():
+        raise PageError(block.line, f"there is no {block.title} yet to add to")
+    path.write_text((path.read_text("utf-8") if block.appends else "") + block.text, "utf-8")
 
 
 def _told(line: int, action: object) -> None:

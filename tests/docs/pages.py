@@ -4,7 +4,8 @@
 * Other languages with a title are files that are written.
 * ``console``: ``$ command`` lines are run; other lines are what they print.
 * Comments on the lines before a fence mark a block: ``<!-- no-run: reason -->``, ``<!-- exit: 1 -->``, or
-  ``<!-- output -->``: what a console block shows, or a text block after a Python block, is what is printed.
+  ``<!-- output -->``: what a console block shows, or a text block after a Python block, is what is printed;
+  ``<!-- append -->``: the block goes to the end of the file that its title names.
 * ``<!-- needs: marl, report -->`` anywhere names the extras of the page.
 """
 
@@ -20,7 +21,7 @@ LANGUAGES = ("python", "console", "toml", "bash", *SHOWN)
 EXTRAS = ("marl", "llm", "report", "env", "dev")
 _FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,}) *(?P<info>[^`]*)$")
 _TITLE = re.compile(r"""\btitle=(?:"([^"]*)"|'([^']*)')""")
-_COMMENT = re.compile(r"^\s*<!--\s*(no-run|exit|output|needs)\b:?\s*(.*?)\s*-->\s*$")
+_COMMENT = re.compile(r"^\s*<!--\s*(no-run|exit|output|append|needs)\b:?\s*(.*?)\s*-->\s*$")
 
 
 class PageError(AssertionError):
@@ -39,6 +40,7 @@ class Block:
     no_run : why it is not run; "" where it is
     code : exit code of its last command
     is_output : whether what it shows is what is printed
+    appends : to the file, which is there
     """
 
     language: str
@@ -48,6 +50,7 @@ class Block:
     no_run: str = ""
     code: int = 0
     is_output: bool = False
+    appends: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,10 @@ def _block(info: str, lines: list[str], number: int, marks: dict[str, str]) -> B
         no_run,
         int(marks.get("exit", 0)),
         "output" in marks,
+        "append" in marks,
     )
+    if block.appends and not title:
+        raise PageError(number - 1, "which file? (accepted: a title)")
     _check_syntax(block)
     return block
 

@@ -57,6 +57,9 @@ GOOD = {
     + fenced("python", "from one import number", "assert number == 1"),
     "a command": fenced("console", "$ twin run dtecn --slots 2 --out runs/a  # short", "$ ls runs/a"),
     "a file that is shown": fenced('csv title="a.csv"', "t,x") + fenced("console", "$ cat a.csv", "t,x", mark="output"),
+    "more of a file": fenced('toml title="a.toml"', "a = 1")
+    + fenced('toml title="a.toml"', "b = 1", mark="append")
+    + fenced("console", "$ cat a.toml", "a = 1", "b = 1", mark="output"),
     "output of Python": fenced("python", "print(1.25)") + fenced("text", "1...", mark="output"),
     "a command that fails": fenced("console", "$ twin run nowhere", mark="exit: 2"),
     "a script that fails": fenced("python", "raise SystemExit(3)", mark="exit: 3"),
@@ -72,7 +75,7 @@ GOOD = {
         "    --grid cost.time_weight=0.1,0.9",
         mark="no-run: takes four minutes",
     ),
-    "two marks": fenced("console", "$ twin run nowhere", "twin: nowhere:...", mark="exit: 2 -->\n<!-- output"),
+    "two marks": fenced("console", "$ twin run nowhere", "twin: SCENARIO: ...", mark="exit: 2 -->\n<!-- output"),
     "an installation": fenced("console", '$ pip install "vectwin[marl,llm]"', mark="no-run: changes the machine"),
     "a shell": fenced("bash", "tar czf run.tar.gz run", "twin check run", mark="no-run: for a shell only"),
     "a block in a list": "1. Do\n\n    ```python\n    assert True\n    ```\n",
@@ -97,6 +100,8 @@ BAD = {
     "Python that should fail": fenced("python", "x = 1", mark="exit: 1"),
     "a file outside": fenced('toml title="../a.toml"', "a = 1"),
     "a hidden file": fenced('toml title=".a.toml"', "a = 1"),
+    "more of nothing": fenced('toml title="a.toml"', "a = 1", mark="append"),
+    "more of no file": fenced("toml", "a = 1", mark="append"),
     "no TOML": fenced("toml", "a = "),
     "an unknown command": fenced("console", "$ rm -r runs"),
     "an unknown command that is not run": fenced("console", "$ curl x", mark="no-run: takes four minutes"),
