@@ -7,12 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from sim import Scenario, run
+from tests.data import data_file
 from tests.docs.commands import CommandError, check, check_spoken, split
 from tests.docs.following import follow, run_python
 from tests.docs.pages import PageError, read
 
 ROOT = Path(__file__).resolve().parents[2]
-SLOW: frozenset[str] = frozenset()
+SLOW = frozenset(
+    {
+        *(f"docs/tutorials/{name}.md" for name in ("first-run", "policy", "scenario", "learner")),
+        *(f"docs/how-to/{name}.md" for name in ("replay", "show", "language-model", "training", "publish")),
+    }
+)
 """Pages that take more than two seconds: in `make test`, not in `make check`."""
 _LIBRARIES = {
     "marl": ("torch", "safetensors"),
@@ -46,6 +53,18 @@ def test_page(name: str) -> None:
 
 def test_slow_pages_exist() -> None:
     assert set(pages()) >= SLOW
+
+
+def test_the_scenario_of_a_few_cars_takes_a_real_town(tmp_path: Path) -> None:
+    """More than 900 vehicles at once on both nodes, with nothing but another file, and stations where the town is."""
+    page = read((ROOT / "docs/how-to/real-traffic.md").read_text("utf-8"))
+    (town,) = [block for block in page.blocks if block.title == "town.toml"]
+    path = tmp_path / "town.toml"
+    path.write_text(town.text.replace("town.parquet", str(data_file("bologna_joined_1s.fcd.parquet"))), "utf-8")
+    places = ["base_station.position_m=[1080,960]", "rsus.0.position_m=[500,450]"]
+    result = run(Scenario.load(path, ["time.num_slot=4", *places]), policy="greedy-cost", seed=1)
+    assert result.table("vehicles").num_rows > 4 * 900
+    assert {"base-station", "rsu-east"} <= set(result.table("vehicles")["serving_node"].to_pylist())
 
 
 def fenced(info: str, *lines: str, mark: str = "") -> str:
