@@ -16,6 +16,7 @@ from tests.docs.pages import PageError, read
 ROOT = Path(__file__).resolve().parents[2]
 SLOW = frozenset(
     {
+        "README.md",
         *(f"docs/tutorials/{name}.md" for name in ("first-run", "policy", "scenario", "learner")),
         *(f"docs/how-to/{name}.md" for name in ("replay", "show", "language-model", "training", "publish")),
     }
