@@ -21,9 +21,9 @@ from sim.sweeping import parse_grid
 from tests.docs.pages import EXTRAS
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAMS = ("twin", "python", "cat", "ls", "mkdir", "cp", "make", "pip")
-NOT_RUN = ("make", "pip")
-"""Programs that change the machine: their arguments are looked up."""
+PROGRAMS = ("twin", "python", "cat", "ls", "mkdir", "cp", "make", "pip", "source")
+NOT_RUN = ("make", "pip", "source")
+"""Programs that change the machine, or the shell: their arguments are looked up."""
 _SIGNS = "|&;<>"
 
 
@@ -69,6 +69,8 @@ def check(words: Sequence[str], folder: Path) -> None:
             _check_make(words[1:])
         elif words[0] == "pip":
             _check_pip(words[1:])
+        elif words[0] == "source" and list(words[1:]) != [".venv/bin/activate"]:
+            raise CommandError("what make makes is .venv/bin/activate")
     except (InputError, CommandError) as error:
         raise CommandError(f"{shlex.join(words)}: {error}") from error
     except Exception as error:
