@@ -18,9 +18,9 @@ INTRODUCTION = """\
 
 This page says what `twin --help` and the help of each command say.
 
-A scenario is the name of a built-in one (`twin scenarios` lists them) or a TOML file. `twin --install-completion` lets
-the shell complete commands and options. On a terminal, commands end with what one may want next; `--quiet`, `--json`
-and a pipe leave that out.
+A scenario is the name of a built-in one (`twin scenarios` lists them) or a TOML file. On a terminal, commands end with
+what one may want next; `--quiet`, `--json` and a pipe leave that out. Where no `twin` is on the path,
+`python -P -m sim.cli` is the same; without `-P`, Python looks for our packages in the current folder first.
 
 ## Exit codes { #exit-codes }
 
@@ -34,13 +34,21 @@ accepted. |
 | 129, 130, 143 | Ended by SIGHUP, Ctrl-C, SIGTERM. A run finishes its slot and closes its trace; a study keeps its \
 finished runs. A second signal ends at once. |
 | 141 | Nobody reads the output any more. |
+
+## Environment variables { #environment }
+
+| Variable | What it does |
+| --- | --- |
+| `VECTWIN_TRACEBACK` | With any text, a fault of vectwin's own shows where in the code it is. |
+| `OMP_NUM_THREADS`, `OPENBLAS_NUM_THREADS`, `MKL_NUM_THREADS` | Threads of the libraries that NumPy computes with. \
+`1` is best where several runs go on at once; the processes of `--workers` have it. |
 """
 _EXAMPLES = "\b\nExamples:\n"
 
 
 def page() -> str:
     """Return the page."""
-    parts = [INTRODUCTION]
+    parts = [INTRODUCTION, "## Options of twin itself { #twin }", *_tables("twin", *_top())]
     found = dict(commands())
     for panel, entries in PANELS.items():
         parts.append(f"## {panel} {{ #{anchor_of(panel.lower())} }}")
@@ -55,8 +63,13 @@ def commands() -> Iterator[tuple[str, tuple[Any, Any]]]:
     >>> "import fcd" in dict(commands())
     True
     """
+    yield from _below(*_top(), "")
+
+
+def _top() -> tuple[Any, Any]:
+    """Return ``twin`` itself, and its context."""
     top: Any = typer.main.get_command(app)
-    yield from _below(top, top.context_class(top, info_name="twin"), "")
+    return top, top.context_class(top, info_name="twin")
 
 
 def _below(group: Any, context: Any, path: str) -> Iterator[tuple[str, tuple[Any, Any]]]:
@@ -86,13 +99,19 @@ def _section(path: str, found: tuple[Any, Any]) -> str:
         *(prose(" ".join(text.split())) for text in (command.help or "").split("\n\n")),
         f"```text\n{usage}\n```",
     ]
+    return "\n\n".join([*parts, *_tables(path, command, context), *_examples(command.epilog or "")])
+
+
+def _tables(path: str, command: Any, context: Any) -> list[str]:
+    """Return what a command takes: its arguments and its options."""
+    parts = []
     if arguments := parameters(command, context, "argument"):
-        rows = [(code(_name(written)), *_told(said)) for written, said in arguments]
+        rows = [(barred(code(_name(written))), *_told(said)) for written, said in arguments]
         parts.append(table(("Argument", "Meaning", "Limits and default"), rows))
     if options := parameters(command, context, "option"):
         rows = [(_option(path, written), *_told(said)) for written, said in options]
         parts.append(table(("Option", "Meaning", "Limits and default"), rows))
-    return "\n\n".join([*parts, *_examples(command.epilog or "")])
+    return parts
 
 
 def _name(written: str) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-_SYMBOL = re.compile(r"(?:[a-z]\w*[._]\w|n?s\b|ms?\b)")
+_SYMBOL = re.compile(r"(?:[a-z]\w*[._]\w|n?s\b|ms?\b|(?:dtecn|llm6g)\b)")
 """A name or a unit, which begins with a small letter also at the begin of a sentence."""
+_WIDE = frozenset({"Meaning", "What it does"})
+"""Columns of sentences: a style keeps them wide enough to read where a page is narrow."""
 _CODE = re.compile(r"``(.+?)``|`([^`]+)`", re.DOTALL)
 
 
@@ -63,23 +65,27 @@ def barred(text: str) -> str:
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table; columns in which no row has anything are left out.
 
-    >>> print(table(["key", "unit"], [["`a`", ""]]))
-    | key |
-    | --- |
-    | `a` |
+    >>> print(table(["Key", "Unit", "Meaning"], [["`a`", "", "This."]]))
+    | Key | Meaning{ .wide } |
+    | --- | --- |
+    | `a` | This. |
     """
     given = [list(row) for row in rows]
     shown = [index for index in range(len(headers)) if any(row[index] for row in given)]
-    lines = [[headers[index] for index in shown], ["---" for _ in shown]]
+    lines = [[_header(headers[index]) for index in shown], ["---" for _ in shown]]
     lines += [[row[index] for index in shown] for row in given]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _header(text: str) -> str:
+    return f"{text}{{ .wide }}" if text in _WIDE else text
 
 
 def sentence(text: str) -> str:
     """Return a text with a capital letter at its begin and a full stop at its end.
 
-    >>> sentence("every task runs on its vehicle"), sentence("ms of wall time.")
-    ('Every task runs on its vehicle.', 'ms of wall time.')
+    >>> sentence("every task runs on its vehicle"), sentence("ms of wall time."), sentence("dtecn: the optimum")
+    ('Every task runs on its vehicle.', 'ms of wall time.', 'dtecn: the optimum.')
     """
     text = text.strip()
     if not text:

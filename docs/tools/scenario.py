@@ -22,6 +22,10 @@ Both ends of a range are included. The full name of a key is that of its table, 
 tasks, and in TOML it stands in the first `[[tasks]]`. "Must be given" holds in tables that are there: a scenario
 without `[bursts]` needs none of its keys. A key with kinds belongs to tables of these kinds only.
 
+A range is that of the key alone. What several keys make together can be refused, too, such as more slots than the clock
+counts: [`twin check`](commands.md#check) says so. A table that has a number for a short form is written with its kind:
+`network.access.latency_s = "5 ms"`, or `network.access.latency_s = { kind = "exponential", mean_s = "5 ms" }`.
+
 The last column says where a key comes from: *dtecn* and *llm6g* are the [two papers](../explanation/system.md), and a
 symbol in brackets is what the paper calls it.
 """
@@ -77,17 +81,30 @@ def _row(key: Key) -> tuple[str, ...]:
 
 
 def _taken(key: Key) -> str:
-    """Return what a key takes, with unit and range.
+    r"""Return what a key takes, with unit and range.
 
     >>> _taken(keys("mobility.speed_mps")[0]), _taken(keys("twin.decision.latency")[0])
-    ('2 of 0 to 299792458 m/s', '`zero`, `measured`, or 0 to 140737 s')
+    ('2 of 0 to 299\xa0792\xa0458 m/s', '`zero`, `measured`, or 0 to 140\xa0737 s')
     """
     choices = ", ".join(map(code, key.choices))
     span = ""
     if key.low is not None and key.high is not None:
-        span = f"{spelled(key.low)} to {spelled(key.high)} {key.unit}".strip()
+        span = f"{_legible(key.low)} to {_legible(key.high)} {key.unit}".strip()
     told = f"{choices}, or {span}" if choices and span else choices or span or key.form
     return f"{key.count} of {told}" if key.count else told
+
+
+def _legible(number: float) -> str:
+    r"""Return a number for people: digits in threes, or a power of ten.
+
+    >>> [_legible(number) for number in (0.5, 1e-9, 1000, 140737, 1e7, 9.2e9, -1e15)]
+    ['0.5', '1e-9', '1000', '140\xa0737', '1e7', '9.2e9', '-1e15']
+    """
+    short = f"{number:.2g}"
+    if "e" in short and float(short) == number and not 1e-4 <= abs(number) < 1e6:
+        return re.sub(r"e\+?(-?)0*", r"e\1", short)
+    whole = number == int(number) and abs(number) > 9999
+    return f"{int(number):,}".replace(",", "\N{NO-BREAK SPACE}") if whole else spelled(number)
 
 
 def _default(value: Any) -> str:
