@@ -106,7 +106,7 @@ def _tables(path: str, command: Any, context: Any) -> list[str]:
     """Return what a command takes: its arguments and its options."""
     parts = []
     if arguments := parameters(command, context, "argument"):
-        rows = [(barred(code(_name(written))), *_told(said)) for written, said in arguments]
+        rows = [(code(_name(written)), *_told(said)) for written, said in arguments]
         parts.append(table(("Argument", "Meaning", "Limits and default"), rows))
     if options := parameters(command, context, "option"):
         rows = [(_option(path, written), *_told(said)) for written, said in options]
@@ -121,7 +121,7 @@ def _name(written: str) -> str:
 def _option(path: str, written: str) -> str:
     """Return an option with an anchor of its own: `--seeds` of `compare` is at `compare--seeds`."""
     longest = re.findall(r"--[a-z][\w-]*", written)[0]
-    return barred(anchored(written, f"{anchor_of(path)}{longest}"))
+    return anchored(written, f"{anchor_of(path)}{longest}")
 
 
 def _told(said: str) -> tuple[str, str]:

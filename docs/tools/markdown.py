@@ -58,15 +58,20 @@ def cell(text: str) -> str:
 
 
 def barred(text: str) -> str:
-    """Return Markdown for a cell of a table: its bars end no cell, also those in code."""
-    return text.replace("|", "\\|")
+    r"""Return Markdown for a cell of a table: its bars end no cell. In code they do not, and a backslash would be seen.
+
+    >>> barred("a | b, `c | d`")
+    'a \\| b, `c | d`'
+    """
+    pieces = re.split(r"(``.+?``|`[^`]+`)", text)
+    return "".join(piece if place % 2 else piece.replace("|", r"\|") for place, piece in enumerate(pieces))
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table; columns in which no row has anything are left out.
 
     >>> print(table(["Key", "Unit", "Meaning"], [["`a`", "", "This."]]))
-    | Key | Meaning{ .wide } |
+    | Key | Meaning { .wide } |
     | --- | --- |
     | `a` | This. |
     """
@@ -78,7 +83,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _header(text: str) -> str:
-    return f"{text}{{ .wide }}" if text in _WIDE else text
+    return f"{text} {{ .wide }}" if text in _WIDE else text
 
 
 def sentence(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator
@@ -16,8 +17,8 @@ import typer
 from physical.params import Params
 from policies import names as policy_names
 from policies.registry import specs
-from sim import Scenario, run
-from sim.cli.app import app
+from sim import Scenario, pool, run
+from sim.cli.app import BAD_INPUT, BROKEN_PIPE, INTERNAL, TRACEBACK, app
 from sim.summary import ENTRIES
 from traces.exogenous.schema import LINK, MOBILITY, REQUESTS
 from traces.manifest import Manifest
@@ -32,7 +33,13 @@ from docs.hooks import PAGES  # noqa: E402 - only where the extra is there
 @cache
 def anchors(path: str) -> frozenset[str]:
     """Return where links can lead on a page that is made from the code."""
-    return anchors_of(PAGES[path]())
+    return anchors_of(made(path))
+
+
+@cache
+def made(path: str) -> str:
+    """Return a page that is made from the code."""
+    return PAGES[path]()
 
 
 def anchors_of(text: str) -> frozenset[str]:
@@ -119,12 +126,12 @@ def test_every_key_of_manifest_and_summary_is_on_its_page() -> None:
 # ------------------------------------------------------------------------------------------------------------- commands
 def words_of(command: Any, context: Any, path: tuple[str, ...]) -> Iterator[str]:
     """Yield the anchors of a command, its options and the commands below it."""
-    if path:
-        yield "-".join(path)
-        for parameter in command.get_params(context):
-            for word in parameter.opts:
-                if word.startswith("--"):
-                    yield "-".join(path) + word
+    anchor = "-".join(path) or "twin"
+    yield anchor
+    for parameter in command.get_params(context):
+        for word in parameter.opts:
+            if word.startswith("--"):
+                yield anchor + word
     for name in getattr(command, "commands", {}):
         yield from words_of(command.commands[name], context, (*path, name))
 
@@ -135,8 +142,24 @@ def test_every_command_and_option_is_on_its_page() -> None:
     for name in top.list_commands(context):
         top.get_command(context, name)  # its module is imported only then
     wanted = set(words_of(typer.main.get_command(app), context, ()))
-    assert {"run", "run--seed", "compare--precision", "cases-build--policy", "import-fcd--out"} <= wanted
+    assert {
+        "twin--version",
+        "twin--install-completion",
+        "run",
+        "run--seed",
+        "compare--precision",
+        "cases-build--policy",
+        "import-fcd--out",
+    } <= wanted
     assert not lacking(wanted, anchors("reference/commands.md"))
+
+
+def test_every_exit_code_and_variable_is_on_the_page_of_commands() -> None:
+    text = made("reference/commands.md")
+    codes = {int(number) for row in re.findall(r"^\| (\d[\d, ]*) \|", text, re.MULTILINE) for number in row.split(",")}
+    ended = {128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
+    assert codes == {0, 1, BAD_INPUT, INTERNAL, BROKEN_PIPE} | ended
+    assert {TRACEBACK, *pool._ONE_THREAD} == set(re.findall(r"`([A-Z]+_[A-Z_]+)`", text))
 
 
 # ------------------------------------------------------------------------------------------------------------- policies
@@ -149,6 +172,33 @@ def test_every_policy_and_option_is_on_its_page() -> None:
 def is_elsewhere(spec: Any) -> bool:
     """Whether a package that is installed here, or another test, has registered a policy."""
     return not str(spec.target).startswith("policies.")
+
+
+# --------------------------------------------------------------------------------------------------------------- tables
+def cells_of(text: str) -> Iterator[list[str]]:
+    """Yield the rows of all tables."""
+    html = markdown.markdown(text, extensions=["attr_list", "tables", "fenced_code"])
+    for row in re.findall(r"<tr>(.*?)</tr>", html, re.DOTALL):
+        yield re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_cells_show_no_marks(path: str) -> None:
+    """What a cell says is not cut at a bar, and shows neither an escape nor an attribute."""
+    text = made(path)
+    rows = list(cells_of(text))
+    assert len(rows) > 30
+    assert not [cell for row in rows for cell in row if re.search(r"\\|\{ [#.]", cell)]
+    lines = re.findall(r"^\|.*\|$", text, re.MULTILINE)
+    assert len(rows) == len(lines) - sum(set(line) <= set("| -") for line in lines)
+
+
+def test_a_bar_in_a_cell_is_shown() -> None:
+    text = made("reference/commands.md")
+    shown = [cell for row in cells_of(text) for cell in row]
+    assert any("auto|N</code>" in cell for cell in shown)
+    assert any("SCENARIO|POLICY</code>" in cell for cell in shown)
+    assert any("|the baseline's|" in cell for cell in shown)
 
 
 # ---------------------------------------------------------------------------------------------------------- it can fail
@@ -165,7 +215,7 @@ def is_elsewhere(spec: Any) -> bool:
 def test_what_is_missing_is_found(
     path: str, test: Callable[[], None], gone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = PAGES[path]()
+    text = made(path)
     kept = "\n".join(line for line in text.splitlines() if f"#{gone} }}" not in line)
     assert kept != text.rstrip("\n")
     found = anchors_of(kept)
