@@ -117,7 +117,7 @@ def _toml(value: Any) -> str:
     """Return a value as a scenario file has it.
 
     >>> _toml([1.0, 1e9]), _toml(True), _toml("hold")
-    ('[1, 1000000000]', 'true', '"hold"')
+    ('[1, 1e9]', 'true', '"hold"')
     """
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_toml, value))}]"
@@ -125,7 +125,10 @@ def _toml(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, str):
         return f'"{value}"'
-    return spelled(value) if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    short = _legible(value)
+    return short if short.isascii() else spelled(value)
 
 
 def _about(name: str, told: Mapping[str, str]) -> list[str]:

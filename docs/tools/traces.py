@@ -57,14 +57,14 @@ def _columns(name: str, one: Table) -> str:
     rows = [
         (
             anchored(column.name, f"{name}.{column.name}"),
+            cell(sentence(column.about)),
             type_name(column.type),
             column.unit,
-            cell(sentence(column.about)),
             "" if all(each.digested for each in one.columns) else "yes" if column.digested else "no",
         )
         for column in one.columns
     ]
-    return table(("Column", "Type", "Unit", "Meaning", "In the digest"), rows)
+    return table(("Column", "Meaning", "Type", "Unit", "In the digest"), rows)
 
 
 def type_name(kind: pa.DataType) -> str:
@@ -94,9 +94,9 @@ def _manifest() -> str:
 
 def _summary() -> str:
     rows = [
-        (anchored(name, f"summary.{name}"), one.unit, cell(sentence(one.about)), cell(one.when))
+        (anchored(name, f"summary.{name}"), cell(sentence(one.about)), one.unit, cell(one.when))
         for name, one in ENTRIES.items()
     ]
     head = "## The summary { #summary }"
     words = "`RunResult.summary`, the manifest and the commands with `--json` have these keys; in JSON, None is null."
-    return "\n\n".join([head, words, table(("Key", "Unit", "Meaning", "Only"), rows)])
+    return "\n\n".join([head, words, table(("Key", "Meaning", "Unit", "Only"), rows)])
