@@ -179,3 +179,35 @@ def written(default: Any) -> str:
     if isinstance(default, bool):
         return "yes" if default else "no"
     return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+# ----------------------------------------------------------------------------------------------- pages outside the site
+def anchors_of(text: str) -> set[str]:
+    """Return where links can lead on a page: what it says in braces, and its headings as slugs."""
+    text = _FENCE.sub("", text)
+    headings = re.findall(r"^#+ (.+?)(?: \{ #.*)?$", text, re.MULTILINE)
+    slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+    return slugs | set(re.findall(r"\{ #([\w.-]+)", text))
+
+
+def dead_links(text: str) -> list[str]:
+    """Return the links of a page of the repository's root that lead to no file, or to no place in it."""
+    found = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", _FENCE.sub("", text)):
+        name, _, anchor = link.partition("#")
+        if re.match(r"\w+:", link):
+            continue
+        path = ROOT / name
+        if not path.exists() or (anchor and anchor not in anchors_of(path.read_text("utf-8"))):
+            found.append(link)
+    return found
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_from_outside_the_site_lead_somewhere(page: str) -> None:
+    assert not dead_links((ROOT / page).read_text("utf-8"))
+
+
+def test_a_dead_link_is_found() -> None:
+    text = "[a](docs/reference/glossary.md#penalty), [b](docs/reference/glossary.md#penaltyy), [c](no.md), [d](https://e.f)"
+    assert dead_links(text) == ["docs/reference/glossary.md#penaltyy", "no.md"]
