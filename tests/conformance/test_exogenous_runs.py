@@ -120,7 +120,7 @@ def test_vehicles_are_there_as_the_trace_says(tmp_path: Path) -> None:
 
 @pytest.mark.full
 def test_town_of_the_readme_in_full(tmp_path: Path) -> None:
-    """A minute of Bologna from the scenario of the README: more than 900 vehicles at every time."""
+    """A minute of Bologna on base station and RSUs: more than 900 vehicles at every time."""
     name = "bologna_joined_1s.fcd.parquet"
     source = data_file(name)
     text = block("toml", "A minute of a town")
@@ -156,7 +156,7 @@ def dealt(result: RunResult, num_slot: int) -> list[list[int]]:
 def expected_deal(
     t_ns: NDArray[Any], tokens: NDArray[Any], slot_s: float, speed: float, begin_s: float, room: list[int]
 ) -> list[list[int]]:
-    """Deal requests as the README says: those that have arrived at a slot start, as many as there is room for."""
+    """Deal requests that have arrived at a slot start, as many as there is room for."""
     slots = []
     at = int(np.searchsorted(t_ns, begin_s * 1e9))
     for slot, num in enumerate(room):
