@@ -117,7 +117,7 @@ def test_vehicles_are_there_as_the_trace_says(tmp_path: Path) -> None:
     assert max(map(max, found.values())) == NUM_SLOT - 1  # the run is as long as the trace
 
 
-TOWN = """\
+BOLOGNA = """\
 title = "A minute of a town: base station and four RSUs"
 time = { slot_duration_s = "500 ms", num_slot = 120 }
 model = { handover = "finish" }                    # work at the node that a vehicle leaves: forward, finish or drop
@@ -162,7 +162,7 @@ def test_a_town_in_full(tmp_path: Path) -> None:
     """A minute of Bologna on base station and RSUs: more than 900 vehicles at every time."""
     name = "bologna_joined_1s.fcd.parquet"
     source = data_file(name)
-    (tmp_path / "town.toml").write_text(TOWN.replace(name, str(source)), "utf-8")
+    (tmp_path / "town.toml").write_text(BOLOGNA.replace(name, str(source)), "utf-8")
     scenario = Scenario.load(tmp_path / "town.toml")
     assert scenario.time.num_slot * scenario.time.slot_duration_s == 60
     result = run(scenario, policy="greedy-cost", seed=1, out=tmp_path / "run")
@@ -171,7 +171,7 @@ def test_a_town_in_full(tmp_path: Path) -> None:
     assert per_slot.min() > 900
     assert verify(tmp_path / "run").difference is None
     pyarrow.csv.write_csv(pq.read_table(source), tmp_path / "town.csv")
-    (tmp_path / "same.toml").write_text(TOWN.replace(name, "town.csv"), "utf-8")
+    (tmp_path / "same.toml").write_text(BOLOGNA.replace(name, "town.csv"), "utf-8")
     again = run(Scenario.load(tmp_path / "same.toml"), policy="greedy-cost", seed=1)
     assert again.summary["digest"] == result.summary["digest"]
 
