@@ -43,7 +43,7 @@ def _core_warnings(scenario: Scenario) -> tuple[str, ...]:
     told = {}
     for node in scenario.nodes:
         server = node.server
-        if server.gpu is not None or server.frequency_hz is None or server.kappa is None:
+        if server.gpu is not None:
             continue
         core_w = float(energy.edge_power_w(server.frequency_hz, server.num_core, server.kappa)) / server.num_core
         if core_w > _CORE_W_MAX:

@@ -27,6 +27,8 @@ _KINDS = {
 # "[20.0, 10.0] is not a range with ..." says what is wrong and what is accepted in one sentence.
 _SENTENCE = re.compile(r"(.*?) (?:is|are|do|does) not (an? .+|have .+)")
 
+_TYPO = 0.85  # so much alike are a word and the same with a slip
+
 Loc = tuple[str | int, ...]
 
 
@@ -175,7 +177,11 @@ def _words(error: Any, model: type[BaseModel], value: Any) -> tuple[str, str, Lo
     keys = sorted({name for m in models for name in m.model_fields})
     if kind == "extra_forbidden":
         name = str(error["loc"][-1])
-        return f"unknown key{_elsewhere(name) or _nearest(name, keys)}", ", ".join(keys), ()
+        return (
+            f"unknown key{_nearest(name, keys, _TYPO) or _elsewhere(name) or _nearest(name, keys)}",
+            ", ".join(keys),
+            (),
+        )
     if kind == "missing":
         return "is missing", "", ()
     if kind == "value_error":
@@ -245,8 +251,8 @@ def _plain(choices: str) -> str:
     return choices.replace("'", "").replace(" or ", ", ")
 
 
-def _nearest(text: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(text, known, n=1)
+def _nearest(text: str, known: list[str], cutoff: float = 0.6) -> str:
+    near = difflib.get_close_matches(text, known, n=1, cutoff=cutoff)
     return f"; did you mean {near[0]}?" if near else ""
 
 

@@ -40,8 +40,8 @@ def _scenarios(
         print_json({"scenarios": listed})
         return
     rows = []
-    for name, one in found.items():
-        rows += [(name, one.title), *(("", f"- {reading}") for reading in one.readings())]
+    for title, one in found.items():
+        rows += [(title, one.title), *(("", f"- {reading}") for reading in one.readings())]
     show.listing(rows)
 
 
