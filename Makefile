@@ -65,10 +65,10 @@ endif
 	@echo "  $(BIN)/twin --help                                                       # all there is"
 
 test: lint  ## everything CI runs: lint, types, import rules, and all tests except the slow ones
-	@$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup -m "not slow"
+	@$(BIN)/pytest -q -n $(WORKERS) -m "not slow"
 
 check: lint  ## the faster loop, five minutes on two slow cores: lint, types, import rules, quick tests and doctests
-	@$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup -m "not slow and not full"
+	@$(BIN)/pytest -q -n $(WORKERS) -m "not slow and not full"
 
 slow: .venv/.ready  ## the tests marked slow
 	@$(BIN)/pytest -q -m slow

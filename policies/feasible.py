@@ -131,7 +131,7 @@ def project(
 
     Returns
     -------
-    The nearest such decision, and whether it differs from what was given.
+    The decision with ratios clipped and allocations scaled down, and whether it differs from what was given.
 
     Raises
     ------

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from physical.model import rate, units
+from physical.model import energy, rate, units
 from sim import exogenous
 
 if TYPE_CHECKING:
     from sim.scenario import Scenario
 
 _ROUNDING_DB = 1e-6
+_CORE_W_MAX = 1000.0
 
 
 def readings(scenario: Scenario) -> tuple[str, ...]:
@@ -33,8 +34,25 @@ def readings(scenario: Scenario) -> tuple[str, ...]:
 
 
 def warnings(scenario: Scenario) -> tuple[str, ...]:
-    """Return a sentence for each number that physics forbids: too little noise, and vehicles that jump."""
-    return (*_noise_warnings(scenario), *exogenous.warnings(scenario))
+    """Return a sentence for each number that physics forbids: little noise, cores that melt, vehicles that jump."""
+    return (*_noise_warnings(scenario), *_core_warnings(scenario), *exogenous.warnings(scenario))
+
+
+def _core_warnings(scenario: Scenario) -> tuple[str, ...]:
+    """Find servers whose cores draw, at full speed, more than any chip can be cooled for."""
+    told = {}
+    for node in scenario.nodes:
+        server = node.server
+        if server.gpu is not None:
+            continue
+        core_w = float(energy.edge_power_w(server.frequency_hz, server.num_core, server.kappa)) / server.num_core
+        if core_w > _CORE_W_MAX:
+            core_ghz = server.frequency_hz / server.num_core / 1e9
+            told[server] = (
+                f"server.frequency_hz: each core has {core_ghz:.3g} GHz and draws {core_w:.3g} W; "
+                f"server.num_core, here {server.num_core}, divides the frequency"
+            )
+    return tuple(told.values())
 
 
 def _noise_warnings(scenario: Scenario) -> tuple[str, ...]:

@@ -249,6 +249,19 @@ def _check_names(key: str, names_: list[str], taken: tuple[str, ...]) -> None:
         seen.add(name)
 
 
+def text_of(name: str) -> str:
+    """Return the TOML of a scenario, as it stands in its file.
+
+    Raises
+    ------
+    InputError : there is no such scenario, or the file cannot be read
+
+    >>> text_of("dtecn").partition(" = ")[0]
+    'title'
+    """
+    return _read(name)[1]
+
+
 def names() -> list[str]:
     """Return the names of the built-in scenarios.
 

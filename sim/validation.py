@@ -27,6 +27,8 @@ _KINDS = {
 # "[20.0, 10.0] is not a range with ..." says what is wrong and what is accepted in one sentence.
 _SENTENCE = re.compile(r"(.*?) (?:is|are|do|does) not (an? .+|have .+)")
 
+_TYPO = 0.85  # so much alike are a word and the same with a slip
+
 Loc = tuple[str | int, ...]
 
 
@@ -174,7 +176,12 @@ def _words(error: Any, model: type[BaseModel], value: Any) -> tuple[str, str, Lo
     models = _models_at(error["loc"][:-1] if kind == "extra_forbidden" else error["loc"], model)
     keys = sorted({name for m in models for name in m.model_fields})
     if kind == "extra_forbidden":
-        return f"unknown key{_nearest(str(error['loc'][-1]), keys)}", ", ".join(keys), ()
+        name = str(error["loc"][-1])
+        return (
+            f"unknown key{_nearest(name, keys, _TYPO) or _elsewhere(name) or _nearest(name, keys)}",
+            ", ".join(keys),
+            (),
+        )
     if kind == "missing":
         return "is missing", "", ()
     if kind == "value_error":
@@ -244,9 +251,17 @@ def _plain(choices: str) -> str:
     return choices.replace("'", "").replace(" or ", ", ")
 
 
-def _nearest(text: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(text, known, n=1)
+def _nearest(text: str, known: list[str], cutoff: float = 0.6) -> str:
+    near = difflib.get_close_matches(text, known, n=1, cutoff=cutoff)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def _elsewhere(name: str) -> str:
+    """Return a hint at the keys of that name in other tables; of a name that many tables have, none."""
+    from sim.keys import keys
+
+    full = sorted({key.name for key in keys() if key.name.rpartition(".")[2] == name})
+    return f"; did you mean {' or '.join(full)}?" if 0 < len(full) <= 3 else ""
 
 
 def _models_at(loc: Loc, model: type[BaseModel]) -> set[type[BaseModel]]:

@@ -162,7 +162,7 @@ class Twin(Params):
 
     estimator : "hold" keeps the last report; "predict" extrapolates position and channel from it, takes mean sizes, and
         keeps what waits
-    sync_window_s : the twin decides when all reports are in, at latest this long after they were sent
+    sync_window_s : the twin decides when the reports of all vehicles are in, at latest this long after they were sent
     """
 
     estimator: Literal["hold", "predict"] = "hold"

@@ -140,7 +140,7 @@ def _state_rows(snapshot: TwinSnapshot) -> list[str]:
 
 
 def _states(snapshot: TwinSnapshot) -> Floats:
-    """Return eq. 25 per vehicle: task sizes, position, speed, channel, [N, K + 4].
+    """Return eq. 25 per vehicle, its gain as a rate: task sizes, position, speed, channel, [N, K + 4].
 
     Numbers are near 1 and have two decimals, whatever the scenario: digits are all that a language model sees of a
     number, each costs a token, and cases help only where similar states look similar. So sizes are in mean

@@ -16,20 +16,32 @@ from sim.cli.help import examples
 _SPEC = ("name", "summary", "extra", "installed")
 
 
-@app.command(name="scenarios", epilog=examples("twin scenarios", "twin scenarios --json"))
-def _scenarios(as_json: Json = False) -> None:
-    """List the built-in scenarios, and which readings of a paper they keep that no hardware has."""
+@app.command(
+    name="scenarios",
+    epilog=examples("twin scenarios", "twin scenarios rush-hour > mine.toml", "twin scenarios --json"),
+)
+def _scenarios(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[SCENARIO]", help="Print this one's TOML: a start for one of your own.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the built-in scenarios, and which readings of a paper they keep that no hardware has; or print one."""
     from sim import show
-    from sim.scenario import Scenario, names
+    from sim.scenario import Scenario, names, text_of
 
+    if name is not None:
+        text = text_of(name)
+        print_json({"name": name, "toml": text}) if as_json else print(text.rstrip("\n"))
+        return
     found = {name: Scenario.load(name) for name in names()}
     if as_json:
         listed = [{"name": name, "title": one.title, "readings": one.readings()} for name, one in found.items()]
         print_json({"scenarios": listed})
         return
     rows = []
-    for name, one in found.items():
-        rows += [(name, one.title), *(("", f"- {reading}") for reading in one.readings())]
+    for title, one in found.items():
+        rows += [(title, one.title), *(("", f"- {reading}") for reading in one.readings())]
     show.listing(rows)
 
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from sim import RunResult, Scenario, run
 from sim.replay import branch, counterfactual, verify
-from tests.conformance.test_readme import block
 from tests.data import data_file
 from tests.property.test_presence import check_books
 from tests.property.test_timeline import TOWN
@@ -118,14 +117,52 @@ def test_vehicles_are_there_as_the_trace_says(tmp_path: Path) -> None:
     assert max(map(max, found.values())) == NUM_SLOT - 1  # the run is as long as the trace
 
 
+BOLOGNA = """\
+title = "A minute of a town: base station and four RSUs"
+time = { slot_duration_s = "500 ms", num_slot = 120 }
+model = { handover = "finish" }                    # work at the node that a vehicle leaves: forward, finish or drop
+vehicles = { cpu_hz = ["0.6 GHz", "2.5 GHz"], kappa = 1e-27, transmit_power_w = "200 mW" }
+mobility = { kind = "trace", file = "bologna_joined_1s.fcd.parquet" }    # relative to this file
+base_station = { position_m = [1080, 960] }
+server = { frequency_hz = "2 THz", num_core = 1000, kappa = 1.85e-28 }
+objective = { energy_weight = 1e-5, deadline_price = 1 }
+
+[radio]
+bandwidth_hz = "10 MHz"
+association = "best-channel"                       # or "nearest"
+hysteresis_db = 3
+range_m = "900 m"
+
+[[rsus]]
+name = "rsu-south-west"
+position_m = [500, 450]
+
+[[rsus]]
+name = "rsu-south-east"
+position_m = [1600, 450]
+
+[[rsus]]
+name = "rsu-north-west"
+position_m = [500, 1450]
+
+[[rsus]]
+name = "rsu-north-east"
+position_m = [1600, 1450]
+
+[[tasks]]
+name = "perception"
+size_bytes = ["10 kB", "30 kB"]
+cycles_per_byte = 3000
+deadline_s = "200 ms"
+"""
+
+
 @pytest.mark.full
-def test_town_of_the_readme_in_full(tmp_path: Path) -> None:
-    """A minute of Bologna from the scenario of the README: more than 900 vehicles at every time."""
+def test_a_town_in_full(tmp_path: Path) -> None:
+    """A minute of Bologna on base station and RSUs: more than 900 vehicles at every time."""
     name = "bologna_joined_1s.fcd.parquet"
     source = data_file(name)
-    text = block("toml", "A minute of a town")
-    assert len(text.splitlines()) <= 40
-    (tmp_path / "town.toml").write_text(text.replace(name, str(source)), "utf-8")
+    (tmp_path / "town.toml").write_text(BOLOGNA.replace(name, str(source)), "utf-8")
     scenario = Scenario.load(tmp_path / "town.toml")
     assert scenario.time.num_slot * scenario.time.slot_duration_s == 60
     result = run(scenario, policy="greedy-cost", seed=1, out=tmp_path / "run")
@@ -134,7 +171,7 @@ def test_town_of_the_readme_in_full(tmp_path: Path) -> None:
     assert per_slot.min() > 900
     assert verify(tmp_path / "run").difference is None
     pyarrow.csv.write_csv(pq.read_table(source), tmp_path / "town.csv")
-    (tmp_path / "same.toml").write_text(text.replace(name, "town.csv"), "utf-8")
+    (tmp_path / "same.toml").write_text(BOLOGNA.replace(name, "town.csv"), "utf-8")
     again = run(Scenario.load(tmp_path / "same.toml"), policy="greedy-cost", seed=1)
     assert again.summary["digest"] == result.summary["digest"]
 
@@ -156,7 +193,7 @@ def dealt(result: RunResult, num_slot: int) -> list[list[int]]:
 def expected_deal(
     t_ns: NDArray[Any], tokens: NDArray[Any], slot_s: float, speed: float, begin_s: float, room: list[int]
 ) -> list[list[int]]:
-    """Deal requests as the README says: those that have arrived at a slot start, as many as there is room for."""
+    """Deal requests that have arrived at a slot start, as many as there is room for."""
     slots = []
     at = int(np.searchsorted(t_ns, begin_s * 1e9))
     for slot, num in enumerate(room):

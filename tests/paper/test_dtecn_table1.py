@@ -112,7 +112,7 @@ def test_backlog_in_mean_slots() -> None:
 def test_the_optimum_with_noise_that_exists(noise: str, expected: float) -> None:
     """-110 dBm on 20 MHz is 9 dB below kTB. With kTB and a noise figure of 9 dB uploads take longer: J is 0.02 more.
 
-    That J is what the README says; four seeds of 200 slots.
+    That J is what the results in the documentation say; four seeds of 200 slots.
     """
     scenario = Scenario.load("dtecn", ["time.num_slot=200", f'radio.noise_w="{noise}"'])
     means = [run(scenario, policy="p2-exact", seed=seed).summary["objective_mean"] for seed in range(4)]

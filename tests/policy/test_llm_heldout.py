@@ -8,8 +8,6 @@ from sim.bench import heldout
 
 pytest.importorskip("llama_cpp", reason="reason: needs the extra llm")
 
-pytestmark = pytest.mark.xdist_group("held-out environments")  # one process scores them for all tests
-
 NUM_ENVIRONMENT = 24
 
 

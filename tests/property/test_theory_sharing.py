@@ -11,7 +11,6 @@ from functools import cache
 
 import numpy as np
 import pytest
-from _pytest.mark.structures import ParameterSet
 from numpy.typing import NDArray
 
 from physical.plane.columns import TaskColumns
@@ -29,22 +28,14 @@ WARM_UP = 4  # a quarter of the customers and looks is left out
 SERVICE_S = 1e-3  # mean
 RATE = {CPU: 1.0, UPLINK: 2e6}  # work per second
 SECOND_MOMENT = {"D": 1.0, "M": 2.0, "H": 5.0}  # E[S^2] / E[S]^2
-
-
-def case(use: Use, law: str, load: float, *marks: pytest.MarkDecorator) -> ParameterSet:
-    """Return a case whose tests all run in one process, which simulates it once."""
-    group = pytest.mark.xdist_group(f"theory of sharing: {use.ready} {law} {load}")
-    return pytest.param(use, law, load, marks=[group, *marks])
-
-
 CASES = [
-    case(CPU, "M", 0.8),
-    case(UPLINK, "H", 0.7),
-    case(CPU, "M", 0.5, pytest.mark.full),
-    case(CPU, "D", 0.8, pytest.mark.full),
-    case(CPU, "H", 0.7, pytest.mark.full),
-    case(UPLINK, "M", 0.8, pytest.mark.full),
-    case(UPLINK, "D", 0.5, pytest.mark.full),
+    (CPU, "M", 0.8),
+    (UPLINK, "H", 0.7),
+    pytest.param(CPU, "M", 0.5, marks=pytest.mark.full),
+    pytest.param(CPU, "D", 0.8, marks=pytest.mark.full),
+    pytest.param(CPU, "H", 0.7, marks=pytest.mark.full),
+    pytest.param(UPLINK, "M", 0.8, marks=pytest.mark.full),
+    pytest.param(UPLINK, "D", 0.5, marks=pytest.mark.full),
 ]
 
 

@@ -28,7 +28,8 @@ pytestmark = pytest.mark.full  # the quick loop is for what changes every day
     [
         ("llm6g", ("fig1",)),
         pytest.param("llm6g", ("fig2",), marks=pytest.mark.full),
-        pytest.param("dtecn", ("fig3", "fig4", "fig5", "fig6", "congested"), marks=pytest.mark.full),
+        pytest.param("dtecn", ("fig3", "congested"), marks=pytest.mark.full),
+        pytest.param("dtecn", ("fig4", "fig5", "fig6"), marks=pytest.mark.slow),
     ],
 )
 def test_figures_are_valid_and_deterministic(paper: str, names: tuple[str, ...], tmp_path: Path) -> None:

@@ -88,4 +88,4 @@ def test_the_command_lists_each_policy_with_its_reason(monkeypatch: pytest.Monke
     assert "num_vehicle" in few.complaint()
     assert "--set: goes with a scenario only" in twin("policies", "--set", "time.num_slot=2").complaint()
     assert "did you mean dtecn" in twin("policies", "dtcn").complaint()
-    assert "did you mean local-only?" in twin("policies", "local-onyl").complaint()
+    assert "did you mean random?" in twin("policies", "randon").complaint()

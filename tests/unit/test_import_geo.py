@@ -143,11 +143,14 @@ def ring(head: str = "", speed: float = 8.0) -> str:
 
 @pytest.mark.parametrize("speed", [8.0, 28.8, 1.0])
 def test_a_small_network_stays_in_metres(speed: float, tmp_path: Path) -> None:
-    """Also with speeds in other units: metres are nearer than degrees."""
+    """Also with speeds in other units, of which it is told: metres are nearer than degrees."""
     (tmp_path / "ring.xml").write_text(ring(speed=speed), "utf-8")
     trace = read_fcd(tmp_path / "ring.xml")
     assert np.hypot(trace.column("x_m"), trace.column("y_m")) == pytest.approx(50.0, abs=0.01)
-    assert trace.provenance.notes == ()
+    times = {8.0: "", 28.8: "3.6 times", 1.0: "0.125 times"}[speed]
+    doubt = f"speeds: {times} those that the positions imply, in the median; is it another unit?"
+    as_kmh = " (as km/h are: speed_mps=NAME:km/h)" if speed == 28.8 else ""
+    assert trace.provenance.notes == ((doubt + as_kmh,) if times else ())
 
 
 def test_the_configuration_in_the_file_decides(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from physical.quantity import accepted, parse
 from sim.check import check
 from sim.inputs import Inputs
 from sim.readings import warnings
-from sim.scenario import Scenario, names
+from sim.scenario import Scenario, names, text_of
 from sim.streams import Streams
 
 MINIMAL: dict[str, Any] = {
@@ -284,3 +284,24 @@ def test_a_slot_lasts_as_long_as_the_clock_counts() -> None:
     for text, duration_s in (("1.5 ns", 2e-9), ("12.3456789 ms", 0.012345679), ("100 ms", 0.1)):
         scenario = Scenario.load("dtecn", [f"time.slot_duration_s={text}", "time.num_slot=2"])
         assert scenario.time.slot_duration_s == scenario.system().slot_duration_s == duration_s
+
+
+def test_cores_that_nothing_can_cool_are_told() -> None:
+    """One core at 30 GHz: 1.85e-28 (30e9)^3 W = 5 kW; ten at 3 GHz: 5 W each."""
+    settings = ["server.frequency_hz=30e9", "server.kappa=1.85e-28"]
+    (told,) = warnings(Scenario.load("rush-hour", [*settings, "server.num_core=1"]))
+    assert told.startswith("server.frequency_hz: each core has 30 GHz and draws 5e+03 W")
+    assert warnings(Scenario.load("rush-hour", [*settings, "server.num_core=10"])) == ()
+
+
+def test_a_key_of_another_table_is_named_in_full() -> None:
+    with pytest.raises(InputError, match=r"unknown key; did you mean vehicles\.num_vehicle\?"):
+        Scenario.load("dtecn", ["num_vehicle=20"])
+    with pytest.raises(InputError, match=r"unknown key; did you mean vehicles\?"):
+        Scenario.load("dtecn", ["vehicle=20"])
+
+
+def test_a_printed_scenario_is_the_one_that_runs(tmp_path: Path) -> None:
+    for name in names():
+        (tmp_path / "mine.toml").write_text(text_of(name), "utf-8")
+        assert Scenario.load(tmp_path / "mine.toml") == Scenario.load(name)

@@ -31,6 +31,7 @@ from traces.exogenous.source import Rows, format_of, sha256_of, shown
 from traces.exogenous.tablefile import TableFile
 
 POSITION_M_MAX = 1e7
+_MOVES_MPS, _DOUBTFUL = 1.0, 1.5
 _TURN = 62832  # 1e-4 rad: what 2 pi rounds to
 
 Floats = NDArray[np.float64]
@@ -207,6 +208,16 @@ def _read_fcd(path: Path, told: Told) -> MobilityTrace:
     return _build(_Source(path, f"sumo-fcd-{kind}", True, num_left_out), columns, told)
 
 
+def _other_unit(told_mps: Floats, derived_mps: Floats) -> str:
+    """Say by how much speeds differ from those that positions imply, if that is more than noise and bends explain."""
+    moves = (told_mps > 0) & (derived_mps > _MOVES_MPS)
+    ratio = float(np.median(told_mps[moves] / derived_mps[moves])) if moves.any() else 1.0
+    if 1 / _DOUBTFUL < ratio < _DOUBTFUL:
+        return ""
+    unit = " (as km/h are: speed_mps=NAME:km/h)" if abs(ratio / 3.6 - 1) < 0.1 else ""
+    return f"speeds: {ratio:.3g} times those that the positions imply, in the median; is it another unit?{unit}"
+
+
 def _is_fcd(file: TableFile) -> bool:
     needed = [group for group in FCD_ALTERNATIVES if group[0] not in OPTIONAL]
     return all({name for field in group for name in FCD_NAMES[field]} & set(file.names) for group in needed)
@@ -234,9 +245,12 @@ def _build(source: _Source, columns: Columns, told: Told) -> MobilityTrace:
     speed_mps = _told_speed(columns) if columns.has("speed_mps") else None
     x_m, y_m, note = _positions(columns, paths, speed_mps, told)
     notes.append(note)
+    derived_mps = paths.speeds(x_m, y_m, backward=source.is_fcd)
     if speed_mps is None:
-        speed_mps = paths.speeds(x_m, y_m, backward=source.is_fcd)
+        speed_mps = derived_mps
         notes.append("speeds: derived from positions")
+    elif doubt := _other_unit(speed_mps, derived_mps):
+        notes.append(doubt)
     order = np.lexsort((codes, t_ns))
     table = pa.Table.from_arrays(
         [
