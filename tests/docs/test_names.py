@@ -198,7 +198,7 @@ def dead_links(text: str) -> list[str]:
         if re.match(r"\w+:", link):
             continue
         path = ROOT / name
-        if not path.exists() or (anchor and anchor not in anchors_of(path.read_text("utf-8"))):
+        if not path.exists() or (anchor and anchor not in anchors_of(path.read_text("utf-8") if name else text)):
             found.append(link)
     return found
 
@@ -209,5 +209,6 @@ def test_links_from_outside_the_site_lead_somewhere(page: str) -> None:
 
 
 def test_a_dead_link_is_found() -> None:
-    text = "[a](docs/reference/glossary.md#penalty), [b](docs/reference/glossary.md#penaltyy), [c](no.md), [d](https://e.f)"
-    assert dead_links(text) == ["docs/reference/glossary.md#penaltyy", "no.md"]
+    text = "# Here\n\n[a](docs/reference/glossary.md#penalty), [b](docs/reference/glossary.md#penaltyy), [c](no.md), "
+    text += "[d](https://e.f), [e](#here), [f](#there)"
+    assert dead_links(text) == ["docs/reference/glossary.md#penaltyy", "no.md", "#there"]
