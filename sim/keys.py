@@ -213,8 +213,8 @@ class _Walk:
             found.kind,
             form="choice",
             choices=tuple(kinds),
-            default=told,
-            needed=told is None,
+            default=None if "constant" in kinds else told,
+            needed="constant" in kinds or told is None,
             about=f"which of these: {meaning}",
         )
         keys_ = _merged(listed)

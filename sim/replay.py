@@ -168,6 +168,11 @@ def verify(directory: str | Path, progress: Progress = lambda _: None) -> Verifi
 
     Of a run that was killed, all rows that it has are compared.
 
+    Parameters
+    ----------
+    directory : of the run
+    progress : called with the number of slots that are done
+
     Raises
     ------
     InputError : see `RecordedRun`
@@ -187,6 +192,13 @@ def counterfactual(
 ) -> tuple[RecordedRun, RunResult]:
     """Simulate the inputs of a run with another policy, which may be one by path; what the run names is not imported.
 
+    Parameters
+    ----------
+    directory : of the run
+    policy : as the command line takes it: a name with options, or a class by path
+    out : where the new trace goes; None: nowhere
+    progress : called with the number of slots that are done
+
     Raises
     ------
     InputError : see `RecordedRun`; unknown policy, or one that refuses the scenario
@@ -204,6 +216,14 @@ def branch(
     """Simulate a run again as recorded before a time, and with another policy from then on.
 
     The other policy may be one by path; what the run names is not imported.
+
+    Parameters
+    ----------
+    directory : of the run
+    at_s : s, from when on the other policy decides
+    policy : as the command line takes it: a name with options, or a class by path
+    out : where the new trace goes; None: nowhere
+    progress : called with the number of slots that are done
 
     Raises
     ------
