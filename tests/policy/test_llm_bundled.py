@@ -1,5 +1,6 @@
 """The bundled engine against torch, and what it must not depend on."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -84,10 +85,12 @@ def test_the_export_is_reproducible(random_model: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def engine_and_slots() -> tuple[BundledEngine, list[Case], list[TwinSnapshot]]:
+def engine_and_slots() -> Iterator[tuple[BundledEngine, list[Case], list[TwinSnapshot]]]:
     environment = RandomEnvironment(11)
     cases, queries = solved_cases(environment, 8, 3)
-    return BundledEngine(resolve("bundled").path, environment.system, num_case=8), list(cases), queries
+    engine = BundledEngine(resolve("bundled").path, environment.system, num_case=8)
+    yield engine, list(cases), queries
+    engine.close()
 
 
 def same(one: Decision, other: Decision) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,15 @@ from policies.llm.models import resolve  # noqa: E402 - the same
 from policies.llm.reading import Reading  # noqa: E402 - the same
 from policies.llm.session import Session  # noqa: E402 - the same
 from policies.llm.training.train import golden_decision  # noqa: E402 - the same
+
+
+@pytest.fixture(autouse=True)
+def without_what_others_left() -> None:
+    """Close the sessions that earlier tests of this process made and never closed."""
+    gc.collect()
+    for one in gc.get_objects():
+        if type(one) is Session:
+            one.close()
 
 
 def _said(capfd: pytest.CaptureFixture[str]) -> str:
