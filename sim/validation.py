@@ -177,11 +177,8 @@ def _words(error: Any, model: type[BaseModel], value: Any) -> tuple[str, str, Lo
     keys = sorted({name for m in models for name in m.model_fields})
     if kind == "extra_forbidden":
         name = str(error["loc"][-1])
-        return (
-            f"unknown key{_nearest(name, keys, _TYPO) or _elsewhere(name) or _nearest(name, keys)}",
-            ", ".join(keys),
-            (),
-        )
+        hint = _nearest(name, keys, _TYPO) or _elsewhere(name) or _nearest(name, keys)
+        return f"unknown key{hint}", ", ".join(keys), ()
     if kind == "missing":
         return "is missing", "", ()
     if kind == "value_error":

@@ -21,7 +21,7 @@ _SPEC = ("name", "summary", "extra", "installed")
     epilog=examples("twin scenarios", "twin scenarios rush-hour > mine.toml", "twin scenarios --json"),
 )
 def _scenarios(
-    name: Annotated[
+    scenario: Annotated[
         str | None, typer.Argument(metavar="[SCENARIO]", help="Print this one's TOML: a start for one of your own.")
     ] = None,
     as_json: Json = False,
@@ -30,9 +30,12 @@ def _scenarios(
     from sim import show
     from sim.scenario import Scenario, names, text_of
 
-    if name is not None:
-        text = text_of(name)
-        print_json({"name": name, "toml": text}) if as_json else print(text.rstrip("\n"))
+    if scenario is not None:
+        text = text_of(scenario)
+        if as_json:
+            print_json({"name": scenario, "toml": text})
+        else:
+            print(text.rstrip("\n"))
         return
     found = {name: Scenario.load(name) for name in names()}
     if as_json:
@@ -40,8 +43,8 @@ def _scenarios(
         print_json({"scenarios": listed})
         return
     rows = []
-    for title, one in found.items():
-        rows += [(title, one.title), *(("", f"- {reading}") for reading in one.readings())]
+    for name, one in found.items():
+        rows += [(name, one.title), *(("", f"- {reading}") for reading in one.readings())]
     show.listing(rows)
 
 
