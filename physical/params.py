@@ -27,7 +27,7 @@ from physical.params_base import (
     UploadRule,
 )
 from physical.params_work import Bursts, Cost, Objective, Requests, TaskClass, Transformer
-from physical.plane.ticks import NS_PER_S, to_ns
+from physical.ticks import NS_PER_S, to_ns
 
 __all__ = (
     "AllocationRule",

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from physical.plane.ticks import HORIZON_S
+from physical.ticks import HORIZON_S
 
 _EXPONENT = {"": 0, "n": -9, "u": -6, "µ": -6, "μ": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12}
 _PREFIXED_UNITS = ("s", "Hz", "W", "m", "B", "J", "cycles")

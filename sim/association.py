@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.columns.fleet import AWAY, NO_NODE
 from physical.model import units
 from physical.params import Radio
-from physical.plane.fleet import AWAY, NO_NODE
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

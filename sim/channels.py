@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from physical.errors import InputError
 from physical.model import channel, mobility, rate, units
-from physical.plane.ticks import NS_PER_S
 from physical.quantize import quantize
 from physical.system import System
+from physical.ticks import NS_PER_S
 from sim.association import Association
 from sim.draws import draw_normal
 from sim.exogenous import link_of

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from physical.digits import counted
 from physical.errors import InputError
 from policies.casefile import open_cases
 from policies.registry import make
-from sim.digits import counted
 from sim.exogenous import notes
 from sim.readings import warnings
 from sim.scenario import Scenario, names

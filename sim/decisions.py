@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from physical.model import slot, split, units
-from physical.plane.fleet import AWAY, VehicleStates
+from physical.closed_form import slot, split
+from physical.columns.fleet import AWAY, VehicleStates
+from physical.model import units
 from physical.system import System
 from sim.prompts import rows_of
 from traces.arrays import of_numbers

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from physical.digits import seconds, span
 from physical.errors import InputError
 from physical.params import Mobility, TaskClass
-from physical.plane.ticks import NS_PER_S, to_ns
-from sim.digits import seconds, span
+from physical.ticks import NS_PER_S, to_ns
 from traces.part import check_own
 from traces.writer import MANIFEST
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.digits import counted, seconds, span
+from physical.digits import counted, seconds, span
 from traces.exogenous import ExogenousTrace, LinkTrace
 
 _ENTITIES = {"entity_id": ("entity", "entities"), "link_id": ("link", "links")}

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from physical.plane.fleet import AWAY, VehicleStates
-from physical.plane.ticks import to_ns
+from physical.columns.fleet import AWAY, VehicleStates
 from physical.quantize import freeze
 from physical.system import System
+from physical.ticks import to_ns
 from sim.association import Association
 from sim.channels import Channels
 from sim.draws import draw_uniform

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.columns.fleet import VehicleStates
+from physical.columns.tasks import Outcome
 from physical.model import energy, objective, qos
-from physical.plane.columns import Outcome
-from physical.plane.fleet import VehicleStates
-from physical.plane.ticks import NEVER, NS_PER_S, ns_from_ticks
 from physical.system import System
+from physical.ticks import NEVER, NS_PER_S, ns_from_ticks
 from sim.delays import DelayCounts
 from sim.stability import RESOURCES, Waiting
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from physical.delay import ConstantDelay, Delay
 from physical.params import Params
-from physical.plane.ticks import HORIZON_S, NS_PER_S, to_ns
 from physical.quantity import Probability, Seconds
+from physical.ticks import HORIZON_S, NS_PER_S, to_ns
 from twin.messages import LOST_NS
 
 if TYPE_CHECKING:

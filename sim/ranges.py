@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from physical.columns.slices import UNITS_PER_BYTE
 from physical.errors import InputError
 from physical.model import qos, transformer
-from physical.plane.slices import UNITS_PER_BYTE
-from physical.plane.ticks import HORIZON_NS, HORIZON_S, NS_PER_S, to_ns
 from physical.quantity import NUM_SLOT_MAX, SIZE_BYTES_MAX
+from physical.ticks import HORIZON_NS, HORIZON_S, NS_PER_S, to_ns
 from sim.timeline import TaskBurst
 
 if TYPE_CHECKING:

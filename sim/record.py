@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.columns.fleet import AWAY, VehicleStates
+from physical.columns.tasks import Outcome
 from physical.model import computing, energy
-from physical.plane.columns import Outcome
-from physical.plane.fleet import AWAY, VehicleStates
-from physical.plane.ticks import NEVER, ns_from_ticks, ticks_from_ns
 from physical.system import System
+from physical.ticks import NEVER, ns_from_ticks, ticks_from_ns
 from sim.decisions import DecisionRecorder, add_present
 from sim.ledger import Ledger
 from traces import arrays

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from physical.errors import InputError
-from physical.plane.ticks import NS_PER_S, to_ns
 from physical.printable import printable
+from physical.ticks import NS_PER_S, to_ns
 from policies.api import Policy
 from policies.fallback import GuardedPolicy
 from policies.registry import make

@@ -15,10 +15,10 @@ from physical import params as physical
 from physical.errors import InputError
 from physical.model import mobility
 from physical.params import Params
-from physical.plane.ticks import to_ns
 from physical.quantity import NumRow, Period
 from physical.reading import read_bytes
 from physical.system import Crowd, System, build_system
+from physical.ticks import to_ns
 from sim import nesting
 from sim.consistency import check_consistency
 from sim.exogenous import length_of_inputs, mean_units, mobility_of

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from physical import digits
 from physical.printable import printable
-from sim import digits, show_groups, show_table
+from sim import show_groups, show_table
 from sim.show_table import Column
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from physical import digits
 from physical.printable import printable
-from sim import digits, show
+from sim import show
 from sim.evaluation import HEADLINE
 from sim.show_table import Column, say, table
 

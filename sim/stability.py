@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.columns.fleet import VehicleStates
 from physical.model.computing import execution_delay_s
 from physical.model.units import BITS_PER_BYTE
-from physical.plane.fleet import VehicleStates
 from physical.system import System
 
 Floats = NDArray[np.float64]

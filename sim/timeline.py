@@ -15,8 +15,8 @@ from pydantic import Field, model_validator
 
 from physical.delay import Delay
 from physical.params import Params
-from physical.plane.ticks import to_ns
 from physical.quantity import BiasHertz, Factor, Period, Probability, Seconds, VehicleIndex
+from physical.ticks import to_ns
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from physical.model import workload
 from physical.params import Bursts, TaskClass
-from physical.plane.ticks import NS_PER_S
+from physical.ticks import NS_PER_S
 from sim.draws import draw_uniform
 from sim.exogenous import requests_of
 from sim.streams import Streams

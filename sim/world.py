@@ -9,18 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 from simpy.events import Event
 
+from physical.columns.edge_server import EdgeServer
+from physical.columns.fleet import CommandCohort, Fleet, VehicleStates
+from physical.columns.pipeline import DataPlane, Fate
+from physical.columns.radio import Settings
 from physical.entities.base_station import BaseStation
-from physical.entities.edge_server import EdgeServer
 from physical.entities.rsu import RoadsideUnit
 from physical.entities.slots import Slots
 from physical.entities.vehicle import Vehicle
 from physical.model.arrays import some
 from physical.phase import Phase
-from physical.plane.fleet import CommandCohort, Fleet, VehicleStates
-from physical.plane.plane import DataPlane, Fate
-from physical.plane.radio import Settings
-from physical.plane.ticks import ticks_from_ns, to_ns
 from physical.quantize import freeze
+from physical.ticks import ticks_from_ns, to_ns
 from sim.clock import Clock
 from sim.deciders import Decider
 from sim.inputs import Block, Inputs

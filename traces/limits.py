@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from physical.errors import InputError
-from physical.plane.ticks import HORIZON_NS
+from physical.ticks import HORIZON_NS
 from traces.arrays import numbers_of
 from traces.schema import Column, Table
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from physical.plane.ticks import to_ns
+from physical.ticks import to_ns
 from twin.params import BiasParams, ConstantBias, PerVehicleBias, RandomWalkBias, TimedBias
 
 Floats = NDArray[np.float64]

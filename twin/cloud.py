@@ -10,7 +10,7 @@ from simpy.core import Environment
 from simpy.events import Event
 
 from physical.phase import Phase
-from physical.plane.ticks import HORIZON_S, to_ns
+from physical.ticks import HORIZON_S, to_ns
 from twin.decision import Ruling
 from twin.estimator import Belief
 from twin.messages import LOST_NS, ReportCohort

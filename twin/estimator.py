@@ -9,12 +9,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.columns.fleet import AWAY, VehicleStates
 from physical.model import channel, mobility, units
 from physical.model.arrays import some
-from physical.plane.fleet import AWAY, VehicleStates
-from physical.plane.ticks import NS_PER_S
 from physical.quantize import freeze, quantize
 from physical.system import System
+from physical.ticks import NS_PER_S
 from twin.bias import BiasProcess
 from twin.messages import LOST_NS, ReportCohort, ServerReport
 from twin.snapshot import TwinSnapshot

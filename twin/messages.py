@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from physical.plane.fleet import VehicleStates
-from physical.plane.ticks import HORIZON_NS
+from physical.columns.fleet import VehicleStates
+from physical.ticks import HORIZON_NS
 
 LOST_NS = HORIZON_NS
 """Delivery time of a message that never arrives: the horizon of the clock."""

@@ -6,8 +6,8 @@ from collections.abc import Callable, Generator
 
 from simpy.events import Event
 
+from physical.columns.fleet import Fleet, VehicleStates
 from physical.entities.slots import Slots
-from physical.plane.fleet import Fleet, VehicleStates
 
 
 class BaseStation:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from physical.columns.edge_server import EdgeServer
+from physical.columns.fleet import Fleet, VehicleStates
 from physical.entities.base_station import BaseStation
-from physical.entities.edge_server import EdgeServer
 from physical.entities.slots import Slots
-from physical.plane.fleet import Fleet, VehicleStates
 
 
 class RoadsideUnit(BaseStation):

@@ -6,8 +6,8 @@ from collections.abc import Generator
 
 from simpy.events import Event
 
+from physical.columns.fleet import Fleet
 from physical.entities.slots import Slots
-from physical.plane.fleet import Fleet
 
 
 class Vehicle:

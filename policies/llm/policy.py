@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from physical.errors import InputError
-from physical.plane.ticks import HORIZON_S
 from physical.system import System
+from physical.ticks import HORIZON_S
 from policies.cases import predicted_objective
 from policies.llm.engine import Engine
 from policies.llm.errors import ModelError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+from physical.closed_form.slot import SlotOutcome
 from physical.model.arrays import Array
-from physical.model.slot import SlotOutcome
 from physical.system import System
 
 

@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import nn
 
+from physical.closed_form.slot import SlotOutcome
 from physical.model import energy, qos
-from physical.model.slot import SlotOutcome
 from physical.system import System
 from policies.marl.actions import Output
 from policies.marl.environment import Observation

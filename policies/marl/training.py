@@ -12,8 +12,8 @@ import safetensors
 import torch
 from safetensors.torch import save
 
+from physical.closed_form.slot import SlotOutcome
 from physical.errors import InputError
-from physical.model.slot import SlotOutcome
 from physical.reading import check_regular
 from physical.system import System
 from policies.marl.environment import Environment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from physical.model.slot import SlotOutcome
+from physical.closed_form.slot import SlotOutcome
 from policies.optimal.options import Options
 from policies.optimal.recover import Candidate
 from policies.optimal.tasks import Bools, Floats, Tasks, evaluate

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.closed_form.slot import SlotOutcome, slot_step
 from physical.errors import InputError
 from physical.model import computing, energy, qos, rate
-from physical.model.slot import SlotOutcome, slot_step
 from physical.system import System
 from policies.feasible import least_allocation_hz, rest_hz
 from twin.decision import Decision

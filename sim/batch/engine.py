@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.closed_form.slot import SlotOutcome, slot_step
 from physical.errors import InputError
 from physical.model.arrays import Array
-from physical.model.slot import SlotOutcome, slot_step
 from policies.marl.environment import Observation
 from sim.batch.episodes import EPISODE, Episodes
 from sim.batch.library import Dtype, LibraryName, library_of

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from physical.closed_form.split import SplitOutcome, split_step
 from physical.errors import InputError
 from physical.model import rate
 from physical.model.arrays import Array
-from physical.model.split import SplitOutcome, split_step
 from sim.batch.engine import check_count, check_shape, with_num_vehicle
 from sim.batch.episodes import Episodes
 from sim.batch.library import Dtype, LibraryName, library_of

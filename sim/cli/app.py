@@ -354,8 +354,8 @@ def _load(source: str, settings: Sequence[str] | None, slots: int | None, durati
 
 
 def _whole_slots(text: str, slot_duration_s: float) -> int:
-    from physical.plane.ticks import HORIZON_S
     from physical.quantity import accepted, parse
+    from physical.ticks import HORIZON_S
 
     try:
         duration_s = parse(text if re.search(r"[a-zµμ]\s*$", text) else float(text), "s")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from physical.digits import counted
 from sim.cli import output
 from sim.cli.app import Json, Settings, group, load, print_json
 from sim.cli.help import examples
-from sim.digits import counted
 
 if TYPE_CHECKING:
     from policies.casefile import CaseFile

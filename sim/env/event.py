@@ -10,8 +10,8 @@ import numpy as np
 
 from physical.errors import InputError
 from physical.phase import Phase
-from physical.plane.ticks import ticks_from_ns
 from physical.system import System
+from physical.ticks import ticks_from_ns
 from policies.fallback import GuardedPolicy
 from policies.registry import make
 from sim.env.base import Floats, Infos, Numbers, Step, VehicleEnvironment

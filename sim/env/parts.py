@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from physical.model import objective, qos, slot, split
+from physical.closed_form import slot, split
+from physical.model import objective, qos
 from physical.system import System
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot

@@ -19,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from physical.errors import InputError
-from physical.plane.ticks import to_ns
+from physical.ticks import to_ns
 from sim.export.lanes import deal
 from sim.export.messages import Messages
 from sim.export.output import compressed, whole_file

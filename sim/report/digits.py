@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from sim.digits import with_interval
+from physical.digits import with_interval
 from sim.report.series import scale_of
 from sim.statistics import Interval
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from physical.digits import counted
 from physical.errors import InputError
 from policies.by_path import reference
 from policies.registry import make, names
-from sim.digits import counted
 from sim.evaluation import HEADLINE, Comparison, evaluate
 from sim.jobs import Finished
 from sim.replay import recorded_scenario

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 import pytest
 
 from physical.errors import InputError
-from physical.plane.ticks import to_ns
 from physical.system import System
+from physical.ticks import to_ns
 from policies import make, registry
 from sim import RunResult, Scenario, run
 from sim.replay import branch, counterfactual, verify

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("physical", "policies", "sim", "twin")
 PAGES = {paper: ROOT / "docs" / "explanation" / f"{paper}.md" for paper in ("dtecn", "llm6g")}
 OF_LLM6G = (
-    "physical/model/split.py",
+    "physical/closed_form/split.py",
     "physical/model/transformer.py",
     "policies/optimal/layers/",
     "sim/figures/llm6g.py",
@@ -160,7 +160,7 @@ def test_the_code_names_equations_of_both_papers() -> None:
 @pytest.mark.parametrize(
     ("text", "name", "expected"),
     [
-        ("as eq. 9 has it", "physical/plane/cpu.py", {("dtecn", "eq-9")}),
+        ("as eq. 9 has it", "physical/columns/cpu.py", {("dtecn", "eq-9")}),
         ("eqs. 12-14 and 24", "twin/a.py", {("dtecn", f"eq-{number}") for number in (12, 13, 14, 24)}),
         ("eqs. 5, 9 and 10", "policies/optimal/layers/a.py", {("llm6g", f"eq-{number}") for number in (5, 9, 10)}),
         ("eq. 4 of 'llm6g', or eq. 4 of 'dtecn'", "physical/a.py", {("llm6g", "eq-4"), ("dtecn", "eq-4")}),

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from physical.plane.ticks import to_ns
+from physical.ticks import to_ns
 from sim import Scenario, run
 from sim.replay import RecordedRun, verify
 from tests.fault.command import HEARING_TWIN, environment, twin

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from simpy.events import Event
 
+from physical.columns.fleet import VehicleStates
 from physical.phase import Phase
-from physical.plane.fleet import VehicleStates
-from physical.plane.ticks import TICK_BITS, ticks_from_ns, to_ns
+from physical.ticks import TICK_BITS, ticks_from_ns, to_ns
 from policies import Policy, make
 from policies.fallback import GuardedPolicy
 from sim.inputs import Block, Inputs

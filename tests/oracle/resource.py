@@ -10,7 +10,7 @@ from simpy.events import Event
 
 from physical.params import CpuRule, UplinkRule
 from physical.phase import Phase
-from physical.plane.ticks import seconds
+from physical.ticks import seconds
 from tests.oracle.task import Clock, execution_ticks
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from simpy.events import Event
 
+from physical.columns.slices import UNITS_PER_BYTE
 from physical.model import computing, energy
 from physical.phase import Phase
-from physical.plane.slices import UNITS_PER_BYTE
 from physical.system import System
 from tests.oracle.resource import InTurn
 from tests.oracle.task import Clock, Task

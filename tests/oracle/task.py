@@ -1,4 +1,4 @@
-"""One task of the oracle, and how long its stages take; times are ticks (`physical.plane.ticks`)."""
+"""One task of the oracle, and how long its stages take; times are ticks (`physical.ticks`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from simpy.core import Environment
 from simpy.events import Event
 
 from physical.model import computing
-from physical.plane.ticks import ticks_from_s
+from physical.ticks import ticks_from_s
 
 if TYPE_CHECKING:
     from tests.oracle.resource import Job

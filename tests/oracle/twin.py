@@ -11,12 +11,12 @@ from numpy.random import Generator as RandomGenerator
 from numpy.typing import NDArray
 from simpy.events import Event
 
+from physical.columns.fleet import VehicleStates
 from physical.model import channel, mobility, units
 from physical.phase import Phase
-from physical.plane.fleet import VehicleStates
-from physical.plane.ticks import NS_PER_S, TICK_BITS, ticks_from_ns, to_ns
 from physical.quantize import quantize
 from physical.system import System
+from physical.ticks import NS_PER_S, TICK_BITS, ticks_from_ns, to_ns
 from policies.fallback import GuardedPolicy
 from sim.scenario import Scenario
 from sim.streams import Streams

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from simpy.events import Event
 
-from physical.model import computing, energy, split
+from physical.closed_form import split
+from physical.columns.fleet import MissingCommand
+from physical.model import computing, energy
 from physical.phase import Phase
-from physical.plane.fleet import MissingCommand
 from physical.system import System
 from tests.oracle.resource import make_cpu, make_uplink
 from tests.oracle.server import Queues

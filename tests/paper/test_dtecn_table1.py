@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from physical.closed_form.slot import SlotOutcome, slot_step
 from physical.model import channel, computing, energy, rate, units
-from physical.model.slot import SlotOutcome, slot_step
 from physical.params import Mode, Model, Objective, Radio, Server, TaskClass, Time, Vehicles
 from physical.system import System, build_system
 from sim import Scenario, run

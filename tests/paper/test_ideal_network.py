@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from physical.closed_form.slot import SlotOutcome, slot_step
 from physical.model import queueing
-from physical.model.slot import SlotOutcome, slot_step
 from physical.params import Discipline, Mode, TaskOrder
 from physical.system import System
 from policies.feasible import capacity_hz

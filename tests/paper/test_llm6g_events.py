@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from physical.model.split import SplitOutcome, split_step
+from physical.closed_form.split import SplitOutcome, split_step
 from physical.model.units import linear_to_db
 from physical.params import Mode
 from physical.system import System

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from physical.model.slot import slot_step
+from physical.closed_form.slot import slot_step
 from physical.params import Model, Objective, Radio, Server, TaskClass, Time, Vehicles
 from physical.system import System, build_system
 from policies.feasible import capacity_hz, least_allocation_hz

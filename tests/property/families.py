@@ -16,10 +16,10 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from physical.columns.pipeline import DataPlane
 from physical.phase import Phase
-from physical.plane.plane import DataPlane
-from physical.plane.ticks import ticks_from_ns, to_ns
 from physical.system import System
+from physical.ticks import ticks_from_ns, to_ns
 from policies import Policy
 from policies.baselines import share_equally
 from sim.inputs import Block, Inputs

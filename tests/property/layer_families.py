@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from physical.model.transformer import layer_flops
-from physical.plane.ticks import ticks_from_ns, to_ns
+from physical.ticks import ticks_from_ns, to_ns
 from policies.baselines import EdgeEqual, LocalOnly, Random
 from policies.feasible import FLOOR
 from sim.scenario import Scenario

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from numpy.typing import NDArray
 
 from physical.model import computing, energy, objective
-from physical.plane.ticks import NS_PER_S, to_ns
+from physical.ticks import NS_PER_S, to_ns
 from policies.feasible import FLOOR
 from sim.simulation import RunResult
 from tests.property.families import Case, case_of, cases

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from physical.model import computing, energy
-from physical.plane.ticks import NS_PER_S, TICKS_PER_S, to_ns
 from physical.system import System
+from physical.ticks import NS_PER_S, TICKS_PER_S, to_ns
 from sim.simulation import RunResult
 from tests.property.dice import Dice
 from tests.property.families import Case, case_of

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from physical.plane.plane import DataPlane
-from physical.plane.ticks import to_ns
+from physical.columns.pipeline import DataPlane
 from physical.system import System
+from physical.ticks import to_ns
 from policies import make
 from sim import RunResult, Scenario, run
 from sim.replay import verify

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from physical.plane.columns import Outcome
-from physical.plane.ticks import NEVER, TICK_BITS
+from physical.columns.tasks import Outcome
 from physical.system import System
+from physical.ticks import NEVER, TICK_BITS
 from sim import RunResult, Scenario, run
 from sim.ledger import ClosedSlot, Ledger
 from tests.unit.test_ledger import LOSSES, states

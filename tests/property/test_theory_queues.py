@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from physical.plane.ticks import TICKS_PER_S
+from physical.ticks import TICKS_PER_S
 from tests.unit.test_queues import CYCLES_PER_BYTE, make_plane, offload
 
 Floats = NDArray[np.float64]

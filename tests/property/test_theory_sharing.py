@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from physical.plane.columns import TaskColumns
-from physical.plane.resource import CPU, UPLINK, Resource, Use
-from physical.plane.rules import Rule, make_resource
-from physical.plane.ticks import TICKS_PER_S
+from physical.columns.resource import CPU, UPLINK, Resource, Use
+from physical.columns.rules import Rule, make_resource
+from physical.columns.tasks import TaskColumns
+from physical.ticks import TICKS_PER_S
 from tests.property.test_theory_queues import assert_mean
 
 Floats = NDArray[np.float64]

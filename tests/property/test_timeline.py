@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pytest
 from numpy.typing import NDArray
 
-from physical.plane.ticks import to_ns
+from physical.ticks import to_ns
 from sim import RunResult, Scenario, run
 
 SLOT_NS = 100_000_000

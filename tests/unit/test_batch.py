@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from physical.errors import InputError
 from physical.params import Mode, TaskOrder
-from physical.plane.ticks import to_ns
+from physical.ticks import to_ns
 from sim.batch import BatchEnvironment, JointBatchEnvironment
 from sim.batch.engine import InputsKind
 from sim.bench import batch as bench

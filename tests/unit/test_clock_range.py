@@ -12,7 +12,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from physical.errors import InputError
-from physical.plane.ticks import HORIZON_NS, HORIZON_S, NEVER, ticks_from_ns, ticks_from_s
+from physical.ticks import HORIZON_NS, HORIZON_S, NEVER, ticks_from_ns, ticks_from_s
 from policies.registry import make
 from sim.cli.app import load
 from sim.delays import DelayCounts

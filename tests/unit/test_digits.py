@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from sim import digits
+from physical import digits
 
 NAN = math.nan
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from physical.plane.fleet import VehicleStates
+from physical.columns.fleet import VehicleStates
 from physical.system import System
 from sim.scenario import Scenario
 from tests.unit.test_twin import BASE, QUANTUM_M, make_scenario

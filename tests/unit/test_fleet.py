@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from physical.plane.fleet import CommandCohort, Fleet, VehicleStates
-from physical.plane.plane import DataPlane, Fate
-from physical.plane.ticks import NEVER
+from physical.columns.fleet import CommandCohort, Fleet, VehicleStates
+from physical.columns.pipeline import DataPlane, Fate
+from physical.ticks import NEVER
 from sim import run
 from tests.unit.test_queues import MS
 from tests.unit.test_twin import Spy, column, make_scenario

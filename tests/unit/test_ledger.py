@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from physical.plane.columns import Outcome
-from physical.plane.fleet import VehicleStates
-from physical.plane.ticks import NEVER, TICK_BITS
+from physical.columns.fleet import VehicleStates
+from physical.columns.tasks import Outcome
 from physical.system import System
+from physical.ticks import NEVER, TICK_BITS
 from sim import Scenario, run
 from sim.ledger import ClosedSlot, Ledger
 from tests.unit.test_twin import BASE, column, make_scenario

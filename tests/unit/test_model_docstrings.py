@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import physical.model
-from physical.model.slot import SlotOutcome
+from physical.closed_form.slot import SlotOutcome
 
 _SHAPE = re.compile(r"\[(\.\.\.|[A-Z2])(, [A-Z2])*\]")
 _UNIT = re.compile(r"\b(s|Hz|W|J|m|m/s|bit/s|bytes|cycles|dB|dBm|rad|no unit|without unit|any unit)\b")

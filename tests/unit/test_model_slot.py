@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from physical.model.slot import SlotOutcome, slot_step
+from physical.closed_form.slot import SlotOutcome, slot_step
 from physical.params import Mode, Model, Objective, Radio, Server, TaskClass, Time, Vehicles
 from physical.system import System, build_system
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from physical.closed_form.split import SplitOutcome, literal_upload_s, split_step
 from physical.model import rate, transformer
-from physical.model.split import SplitOutcome, literal_upload_s, split_step
 from physical.params import (
     Cost,
     Gpu,

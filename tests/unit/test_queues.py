@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from physical.plane.plane import DataPlane
-from physical.plane.ticks import NEVER, TICK_BITS
+from physical.columns.pipeline import DataPlane
+from physical.ticks import NEVER, TICK_BITS
 from sim import Scenario
 from tests.unit.test_twin import BASE
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from physical.plane.columns import TaskColumns
-from physical.plane.resource import UPLINK, Resource
-from physical.plane.rules import Rule, make_resource
-from physical.plane.ticks import TICKS_PER_S
+from physical.columns.resource import UPLINK, Resource
+from physical.columns.rules import Rule, make_resource
+from physical.columns.tasks import TaskColumns
+from physical.ticks import TICKS_PER_S
 from tests.unit.test_queues import MS
 
 NUM_VEHICLE, NUM_CLASS = 3, 4

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from sim import digits, show, show_compared
+from physical import digits
+from sim import show, show_compared
 from sim.evaluation import HEADLINE, Comparison, evaluate
 from sim.jobs import Finished
 from sim.sweeping import Point

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from physical.plane.columns import Outcome
-from physical.plane.plane import DataPlane, Fate
-from physical.plane.ticks import NEVER, TICKS_PER_S
+from physical.columns.pipeline import DataPlane, Fate
+from physical.columns.tasks import Outcome
+from physical.ticks import NEVER, TICKS_PER_S
 from tests.unit.test_queues import MS
 from tests.unit.test_twin import make_scenario
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.closed_form.split import SplitOutcome, literal_upload_s, split_step
 from physical.errors import InputError
 from physical.model import computing, energy, rate, transformer
 from physical.model.objective import weighted_cost
-from physical.model.split import SplitOutcome, literal_upload_s, split_step
 from physical.model.units import BITS_PER_BYTE
 from physical.system import System
 from policies.feasible import FLOOR, rest_hz

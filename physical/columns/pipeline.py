@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.columns.cpu import OwnCpus, SharedCpus
+from physical.columns.fifo import Fifo
+from physical.columns.left_behind import Leaving
+from physical.columns.radio import Radio, Settings
+from physical.columns.slices import Slices
+from physical.columns.tasks import Outcome, Rows, TaskColumns, as_index, as_slice
 from physical.model import computing
 from physical.model.arrays import every, some
 from physical.params import HandoverRule
-from physical.plane.columns import Outcome, Rows, TaskColumns, as_index, as_slice
-from physical.plane.cpu import OwnCpus, SharedCpus
-from physical.plane.fifo import Fifo
-from physical.plane.leaving import Leaving
-from physical.plane.radio import Radio, Settings
-from physical.plane.slices import Slices
-from physical.plane.ticks import NEVER, Floats, Ints
 from physical.system import System
+from physical.ticks import NEVER, Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Fate:
 
 
 class DataPlane:
-    """All tasks of all vehicles and the edge server's queues; times are ticks (see `physical.plane.ticks`).
+    """All tasks of all vehicles and the edge server's queues; times are ticks (see `physical.ticks`).
 
     Whoever changes something at T calls ``advance(T)`` first: the plane is then exact up to and including T,
     with everything that ends at T ended before the change.

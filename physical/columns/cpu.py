@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.columns.resource import CPU
+from physical.columns.rules import make_resource
+from physical.columns.tasks import Rows, TaskColumns, as_index
 from physical.model.arrays import some
 from physical.params import CpuRule
-from physical.plane.columns import Rows, TaskColumns, as_index
-from physical.plane.resource import CPU
-from physical.plane.rules import make_resource
-from physical.plane.ticks import NEVER, NO_ROWS, Floats, Ints, seconds, ticks_from_s
+from physical.ticks import NEVER, NO_ROWS, Floats, Ints, seconds, ticks_from_s
 
 _NEED = ("start", "local_end", "size_bytes", "task_class", "vehicle", "offloading_ratio")
 """Columns of which follows what local parts have left."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.columns.tasks import TaskColumns
 from physical.model import computing
-from physical.plane.columns import TaskColumns
-from physical.plane.ticks import NEVER, NO_ROWS, Floats, Ints, seconds, ticks_from_s
+from physical.ticks import NEVER, NO_ROWS, Floats, Ints, seconds, ticks_from_s
 
 _CHUNK = 4096
 

@@ -7,7 +7,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from physical.plane.ticks import NEVER, Floats, Ints
+from physical.ticks import NEVER, Floats, Ints
 
 
 class Outcome(IntEnum):

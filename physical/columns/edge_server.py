@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from simpy.events import Event
 
+from physical.columns.fleet import Fleet
 from physical.entities.slots import Clock, Slots
 from physical.model import computing, energy
 from physical.model.arrays import some
-from physical.plane.fleet import Fleet
-from physical.plane.ticks import NS_PER_S, Floats, ticks_from_ns
 from physical.system import System
+from physical.ticks import NS_PER_S, Floats, ticks_from_ns
 
 
 class EdgeServer:

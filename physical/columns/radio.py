@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.closed_form.split import literal_upload_s
+from physical.columns.shared_uplink import SharedUplink
+from physical.columns.tasks import Rows, TaskColumns
+from physical.columns.uplink import Uplink
 from physical.model import energy
 from physical.model.arrays import some
-from physical.model.split import literal_upload_s
-from physical.plane.columns import Rows, TaskColumns
-from physical.plane.shared_uplink import SharedUplink
-from physical.plane.ticks import Floats, Ints
-from physical.plane.uplink import Uplink
 from physical.system import System
+from physical.ticks import Floats, Ints
 
 _STANDSTILL_BPS = 1e-200
 Settings = dict[str, Floats]

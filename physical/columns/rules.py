@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from physical.plane.columns import TaskColumns
-from physical.plane.resource import Resource, Use
-from physical.plane.ticks import NEVER, Floats, Ints, seconds
+from physical.columns.resource import Resource, Use
+from physical.columns.tasks import TaskColumns
+from physical.ticks import NEVER, Floats, Ints, seconds
 
 Rule = Literal["each", "in-turn", "sharing"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from physical.plane.columns import TaskColumns
-from physical.plane.flows import FlowQueues, Stage
-from physical.plane.ticks import Floats, Ints
+from physical.columns.flow_queues import FlowQueues, Stage
+from physical.columns.tasks import TaskColumns
+from physical.ticks import Floats, Ints
 
 UNITS_PER_BYTE = float(1 << 20)
 """Waiting work is summed in integers, so that the sum returns exactly to zero."""

@@ -11,11 +11,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.columns.pipeline import DataPlane
+from physical.columns.radio import Settings
+from physical.columns.tasks import Outcome
 from physical.model.arrays import some
-from physical.plane.columns import Outcome
-from physical.plane.plane import DataPlane
-from physical.plane.radio import Settings
-from physical.plane.ticks import NEVER, NO_ROWS, Floats, Ints
+from physical.ticks import NEVER, NO_ROWS, Floats, Ints
 
 NO_NODE, AWAY = -1, -2
 """Serving nodes of vehicles out of range, and of those that are not in the scene."""

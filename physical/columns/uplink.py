@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.columns.tasks import Rows, TaskColumns, as_slice
 from physical.model import rate
 from physical.model.arrays import every
-from physical.plane.columns import Rows, TaskColumns, as_slice
-from physical.plane.ticks import NO_ROWS, Floats, Ints, seconds, ticks_from_s
+from physical.ticks import NO_ROWS, Floats, Ints, seconds, ticks_from_s
 
 
 class Uplink:

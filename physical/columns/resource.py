@@ -1,4 +1,4 @@
-"""What a vehicle has one of, its CPU or its uplink, and the tasks that use it; `physical.plane.rules` tells how."""
+"""What a vehicle has one of, its CPU or its uplink, and the tasks that use it; `physical.columns.rules` tells how."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.columns.tasks import TaskColumns
 from physical.model import computing
 from physical.model.arrays import every
-from physical.plane.columns import TaskColumns
-from physical.plane.ticks import NEVER, NO_ROWS, Floats, Ints, ticks_from_s
+from physical.ticks import NEVER, NO_ROWS, Floats, Ints, ticks_from_s
 
 
 class Use(NamedTuple):

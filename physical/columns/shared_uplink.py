@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.columns.resource import UPLINK
+from physical.columns.rules import make_resource
+from physical.columns.tasks import TaskColumns
 from physical.params import TaskOrder, UplinkRule
-from physical.plane.columns import TaskColumns
-from physical.plane.resource import UPLINK
-from physical.plane.rules import make_resource
-from physical.plane.ticks import NO_ROWS, Floats, Ints
+from physical.ticks import NO_ROWS, Floats, Ints
 
 
 class SharedUplink:

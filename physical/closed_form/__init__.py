@@ -1,0 +1,1 @@
+"""A slot in one call: decisions to delays, energy and objective, without a simulation."""
