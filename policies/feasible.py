@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from physical.model.arrays import every, some
 from physical.quantize import freeze
 from physical.system import System
-from policies.arrays import InvalidDecisionError, numbers_of
-from policies.strangers import class_name
+from policies.foreign.answers import InvalidDecisionError, numbers_of
+from policies.foreign.strangers import class_name
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 

@@ -21,12 +21,12 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from physical.errors import InputError, expected
 from physical.printable import one_line
 from policies.api import Policy
-from policies.by_path import Reference, load_reference, reference, with_comma
-from policies.closure import is_own_code
 from policies.extras import needs
-from policies.mistakes import is_plain, named, offers, said, told
-from policies.strangers import class_name
-from policies.surroundings import executed
+from policies.foreign.by_path import Reference, load_reference, reference, with_comma
+from policies.foreign.closure import is_own_code
+from policies.foreign.mistakes import is_plain, named, offers, said, told
+from policies.foreign.strangers import class_name
+from policies.foreign.surroundings import executed
 
 ENTRY_POINT_GROUP = "vectwin.policies"
 _METHODS = "reset(system, seed) and decide(snapshot)"
@@ -63,8 +63,10 @@ _BUILT_IN = (
     PolicySpec("greedy-cost", "policies.baselines:GreedyCost", "offload what then costs less QoS, energy and misses"),
     PolicySpec("p2-exact", "policies.optimal.p2_exact:P2Exact", "dtecn: the optimum of the slot, with a certified gap"),
     PolicySpec("p2-slsqp", "policies.optimal.p2_slsqp:P2Slsqp", "dtecn: the slot by a general solver, with a gap"),
-    PolicySpec("nearest-case", "policies.casebased:NearestCase", "copies the decision of the most similar known case"),
-    PolicySpec("mean-case", "policies.casebased:MeanCase", "the mean of all known cases' decisions"),
+    PolicySpec(
+        "nearest-case", "policies.cases.policies:NearestCase", "copies the decision of the most similar known case"
+    ),
+    PolicySpec("mean-case", "policies.cases.policies:MeanCase", "the mean of all known cases' decisions"),
     PolicySpec("layers-exact", "policies.optimal.layers.exact:LayersExact", "llm6g: the optimum, with a certified gap"),
     PolicySpec("ao-sqp-fp", "policies.optimal.layers.alternating:AoSqpFp", "llm6g: the paper's algorithm"),
     PolicySpec("rlor", "policies.optimal.layers.schemes:Rlor", "llm6g: random layers, optimal resources"),

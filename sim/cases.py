@@ -11,9 +11,9 @@ import numpy as np
 from physical.errors import InputError
 from physical.seed import whole_seed
 from physical.system import System
-from policies.casefile import check_target, write_cases
-from policies.cases import Case, CaseSet, predicted_objective
-from policies.fallback import GuardedPolicy
+from policies.cases.case import Case, CaseSet, predicted_objective
+from policies.cases.file import check_target, write_cases
+from policies.guarded import GuardedPolicy
 from policies.registry import make
 from sim.deciders import Decider
 from sim.scenario import Scenario

@@ -9,7 +9,7 @@ import numpy as np
 
 from physical.digits import counted
 from physical.errors import InputError
-from policies.casefile import open_cases
+from policies.cases.file import open_cases
 from policies.registry import make
 from sim.exogenous import notes
 from sim.readings import warnings

@@ -14,9 +14,9 @@ from typing import Any
 from physical.errors import InputError
 from policies import registry
 from policies.api import Policy
-from policies.by_path import reference
-from policies.origin import REACHED, NoSourceError, contents, portable
-from policies.strangers import class_name
+from policies.foreign.by_path import reference
+from policies.foreign.origin import REACHED, NoSourceError, contents, portable
+from policies.foreign.strangers import class_name
 from sim.contents import digest_of
 from sim.travel import Carried, pickled, unpickled
 
@@ -42,7 +42,7 @@ class Entrant:
     text : what `policies.make` reads, with absolute paths; empty for an object
     pickled : the class or object; empty for a text
     known : policies that were registered by hand, pickled
-    contents : digests of its code and of the files that it names, by label, see `policies.origin`
+    contents : digests of its code and of the files that it names, by label, see `policies.foreign.origin`
     is_fixed : its code travels along, so that what happens to files does not matter
     value : what else it depends on: its text without folders, its state
     """
@@ -98,7 +98,7 @@ class Entrant:
 
 
 def is_code(label: str) -> bool:
-    """Tell whether a label of `policies.origin.contents` is that of a module; the others are of options."""
+    """Tell whether a label of `policies.foreign.origin.contents` is that of a module; the others are of options."""
     return label.startswith("module ")
 
 

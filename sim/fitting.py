@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from physical.errors import InputError
 from policies.api import Closes
-from policies.mistakes import named, offers
+from policies.foreign.mistakes import named, offers
 from policies.registry import PolicySpec, make, specs
 from sim.scenario import Scenario
 

@@ -39,14 +39,14 @@ def _of_warning(
     lineno: int,
     line: str | None = None,  # noqa: ARG001 - Python's signature; source text is what nobody wants
 ) -> str:
-    from policies.mistakes import named
+    from policies.foreign.mistakes import named
 
     told = named(message) if isinstance(message, Warning) else message
     return _line(f"{told} at {Path(filename).name}:{lineno}")
 
 
 def _of_error(found: Any) -> None:
-    from policies.mistakes import named
+    from policies.foreign.mistakes import named
 
     if found.exc_value is None or issubclass(found.exc_type, SystemExit):  # so ends a thread that wants to
         return

@@ -14,7 +14,7 @@ from physical.errors import InputError
 from physical.printable import printable
 from physical.ticks import NS_PER_S, to_ns
 from policies.api import Policy
-from policies.fallback import GuardedPolicy
+from policies.guarded import GuardedPolicy
 from policies.registry import make
 from sim.deciders import RecordedDecisions, Swap, SwitchedDecisions
 from sim.exogenous import with_stored

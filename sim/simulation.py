@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from physical.errors import InputError
 from policies.api import Policy
-from policies.fallback import GuardedPolicy
+from policies.foreign.strangers import class_name
+from policies.foreign.surroundings import undisturbed
+from policies.guarded import GuardedPolicy
 from policies.registry import make
-from policies.strangers import class_name
-from policies.surroundings import undisturbed
 from sim import stopping
 from sim.deciders import Decider, Swap, SwitchedDecisions
 from sim.exogenous import store
@@ -113,11 +113,11 @@ def run(
 
 
 def contents_of(policy: str | Policy, *, by_path: bool) -> dict[str, Any]:
-    """Return what the manifest says about a policy's code and files, see `policies.origin`: digests, if there are any.
+    """Return what the manifest says about a policy's code and files, see `policies.foreign.origin`: digests, if there are any.
 
     A policy that is in no file has the digests of the modules that it uses.
     """
-    from policies.origin import NoSourceError, contents
+    from policies.foreign.origin import NoSourceError, contents
 
     try:
         found = contents(policy, by_path=by_path)

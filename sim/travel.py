@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 from physical.errors import InputError
 from physical.printable import one_line
-from policies.closure import is_installed, is_own
-from policies.mistakes import said
+from policies.foreign.closure import is_installed, is_own
+from policies.foreign.mistakes import said
 
 # cloudpickle numbers the classes that travel by value at random; 32 characters as a pickle has them.
 _CLASS_NUMBER = re.compile(rb"\x8c\x20[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}")

@@ -41,7 +41,7 @@ from policies.llm.vocabulary import (
 from twin.snapshot import TwinSnapshot
 
 if TYPE_CHECKING:
-    from policies.cases import Case
+    from policies.cases.case import Case
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer[Any]]

@@ -11,7 +11,7 @@ from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
 if TYPE_CHECKING:
-    from policies.cases import Case
+    from policies.cases.case import Case
 
 
 @dataclass(frozen=True)

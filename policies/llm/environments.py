@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from physical.model import channel, mobility
 from physical.params import BaseStation, Model, Objective, Radio, Server, TaskClass, Time, Vehicles
 from physical.system import System, build_system
-from policies.cases import Case, CaseSet, predicted_objective
+from policies.cases.case import Case, CaseSet, predicted_objective
 from policies.optimal.p2_exact import P2Exact
 from twin.snapshot import TwinSnapshot
 

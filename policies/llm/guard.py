@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from physical.system import System
 from policies.baselines import GreedyCost, LocalOnly
-from policies.cases import Case, predicted_objective
-from policies.memory import fit
+from policies.cases.case import Case, predicted_objective
+from policies.cases.memory import fit
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 

@@ -19,7 +19,7 @@ from policies.llm.vocabulary import PRICE, SHARE
 from twin.decision import Decision
 
 if TYPE_CHECKING:
-    from policies.cases import Case
+    from policies.cases.case import Case
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -11,7 +11,7 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.cases import CaseSet
+from policies.cases.case import CaseSet
 from policies.llm.vocabulary import (
     ANSWER_AT,
     ANSWER_FIRST,

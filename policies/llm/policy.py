@@ -11,15 +11,15 @@ from typing import Any, Literal
 from physical.errors import InputError
 from physical.system import System
 from physical.ticks import HORIZON_S
-from policies.cases import predicted_objective
+from policies.cases.case import predicted_objective
+from policies.cases.memory import CaseMemory, fit
+from policies.cases.selection import Selection
 from policies.llm.engine import Engine
 from policies.llm.errors import ModelError
 from policies.llm.guard import Guard
 from policies.llm.manifest import check_manifest
 from policies.llm.models import ModelFile, check_sha256, resolve, sha256
-from policies.memory import CaseMemory, fit
 from policies.optimal.tasks import check_p2
-from policies.selection import Selection
 from twin.decision import Decision, Diagnostics, Prompt
 from twin.snapshot import TwinSnapshot
 

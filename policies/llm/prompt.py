@@ -27,7 +27,7 @@ _MBPS = 1e6
 
 
 class Example(Protocol):
-    """A state with its action; `policies.cases.Case` is one."""
+    """A state with its action; `policies.cases.case.Case` is one."""
 
     @property
     def snapshot(self) -> TwinSnapshot:

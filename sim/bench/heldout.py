@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policies.baselines import EdgeEqual
-from policies.cases import Case, predicted_objective
+from policies.cases.case import Case, predicted_objective
+from policies.cases.memory import fit
+from policies.cases.selection import nearest
 from policies.llm.bundled import BundledEngine
 from policies.llm.environments import GROUPS, TRAINING, Group, RandomEnvironment, outside, solved_cases
 from policies.llm.guard import Guard
 from policies.llm.manifest import check_manifest
 from policies.llm.models import resolve
-from policies.memory import fit
 from policies.optimal.p2_exact import P2Exact
-from policies.selection import nearest
 from sim.bench.report import Report
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot

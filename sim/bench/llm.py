@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from policies.cases import CaseSet
+from policies.cases.case import CaseSet
 from policies.llm.bundled import BundledEngine
 from policies.llm.completion import Method
 from policies.llm.engine import Answer, Engine

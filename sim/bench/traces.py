@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from policies.fallback import GuardedPolicy
+from policies.guarded import GuardedPolicy
 from policies.registry import make
 from sim.bench import kernel
 from sim.bench.report import Report

@@ -15,7 +15,7 @@ from sim.cli.app import Json, Settings, group, load, print_json
 from sim.cli.help import examples
 
 if TYPE_CHECKING:
-    from policies.casefile import CaseFile
+    from policies.cases.file import CaseFile
 
 case_sets = group(
     "cases",
@@ -46,7 +46,7 @@ def _build(
     as_json: Json = False,
 ) -> None:
     """Run a policy, and keep some of its decisions with what they brought."""
-    from policies.casefile import open_cases
+    from policies.cases.file import open_cases
     from sim import cases, show
 
     chosen = load(scenario, settings)
@@ -73,7 +73,7 @@ def _show(
     offloaded tasks, the part of all servers that is set aside for them, and the price of a whole server that the
     policy told, if it did.
     """
-    from policies.casefile import open_cases
+    from policies.cases.file import open_cases
     from sim import show
 
     found = open_cases(file)

@@ -93,7 +93,7 @@ def _run(
 
 def free_directory(scenario: str, policy: str, seed: int) -> Path:
     """Return ``runs/<scenario>-<policy>-seed<S>``, numbered if that exists."""
-    from policies.origin import portable
+    from policies.foreign.origin import portable
 
     words = re.sub(r"[^\w.]+", "-", f"{Path(scenario).stem}-{portable(policy)}").strip("-.")
     return hints.unused(Path("runs") / f"{words[:120]}-seed{seed}")

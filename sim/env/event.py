@@ -12,7 +12,7 @@ from physical.errors import InputError
 from physical.phase import Phase
 from physical.system import System
 from physical.ticks import ticks_from_ns
-from policies.fallback import GuardedPolicy
+from policies.guarded import GuardedPolicy
 from policies.registry import make
 from sim.env.base import Floats, Infos, Numbers, Step, VehicleEnvironment
 from sim.env.parts import Present, own_parts

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from physical.digits import counted
 from physical.errors import InputError
-from policies.by_path import reference
+from policies.foreign.by_path import reference
 from policies.registry import make, names
 from sim.evaluation import HEADLINE, Comparison, evaluate
 from sim.jobs import Finished

@@ -43,7 +43,7 @@ _LIGHT = [
     "sim.cases",
     "traces.exogenous",
     "traces.exogenous.presence",
-    "policies.casefile",
+    "policies.cases.file",
     "policies.optimal.p2_exact",
     "policies.baselines",
     "scipy.special",

@@ -19,7 +19,7 @@ from physical.columns.fleet import VehicleStates
 from physical.phase import Phase
 from physical.ticks import TICK_BITS, ticks_from_ns, to_ns
 from policies import Policy, make
-from policies.fallback import GuardedPolicy
+from policies.guarded import GuardedPolicy
 from sim.inputs import Block, Inputs
 from sim.network import Passage
 from sim.scenario import Scenario

@@ -17,7 +17,7 @@ from physical.phase import Phase
 from physical.quantize import quantize
 from physical.system import System
 from physical.ticks import NS_PER_S, TICK_BITS, ticks_from_ns, to_ns
-from policies.fallback import GuardedPolicy
+from policies.guarded import GuardedPolicy
 from sim.scenario import Scenario
 from sim.streams import Streams
 from tests.oracle.task import Clock

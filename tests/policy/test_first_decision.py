@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from policies.casebased import MeanCase, NearestCase
-from policies.casefile import read_cases
+from policies.cases.file import read_cases
+from policies.cases.policies import MeanCase, NearestCase
 from sim import Scenario, run
 from sim.cases import build
 from tests.fault.command import environment

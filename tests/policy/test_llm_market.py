@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from policies.cases import CaseSet
+from policies.cases.case import CaseSet
 from policies.llm.environments import RandomEnvironment, solved_cases
 from policies.llm.market import Offers, Supply, clearing_price
 from policies.llm.reading import Reading

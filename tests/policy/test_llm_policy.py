@@ -10,7 +10,7 @@ import pytest
 
 from physical.errors import InputError
 from policies.baselines import EdgeEqual
-from policies.cases import Case, predicted_objective
+from policies.cases.case import Case, predicted_objective
 from policies.llm.environments import RandomEnvironment, solved_cases
 from policies.llm.guard import Guard
 from policies.llm.models import manifest_path, resolve, sha256

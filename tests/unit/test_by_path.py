@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from physical.errors import InputError
-from policies import beside, make, register, registry
+from policies import make, register, registry
 from policies.digests import DIGEST_SIZE
+from policies.foreign import beside
 from policies.registry import resolved
 from sim import Scenario, run
 from sim.comparing import parse_policies

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from policies.closure import module_files
+from policies.foreign.closure import module_files
 
 ROOT = Path(__file__).resolve().parents[2]
 POLICY = """

@@ -12,13 +12,13 @@ import pytest
 
 from physical.errors import InputError
 from policies import make
-from policies.casebased import MeanCase, NearestCase
-from policies.casefile import open_cases, write_cases
-from policies.cases import Case, CaseSet, predicted_objective
+from policies.cases.case import Case, CaseSet, predicted_objective
+from policies.cases.file import open_cases, write_cases
+from policies.cases.memory import CaseMemory
+from policies.cases.policies import MeanCase, NearestCase
+from policies.cases.selection import nearest
 from policies.feasible import FLOOR, project
-from policies.memory import CaseMemory
 from policies.optimal.p2_exact import P2Exact
-from policies.selection import nearest
 from sim import Scenario, run
 from sim.cases import build
 from sim.replay import verify

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from physical.errors import InputError
 from physical.system import System
-from policies.casefile import CASES, open_cases, read_cases, write_cases
-from policies.cases import Case, CaseSet, features, predicted_objective
-from policies.selection import Selection, nearest, select
+from policies.cases.case import Case, CaseSet, features, predicted_objective
+from policies.cases.file import CASES, open_cases, read_cases, write_cases
+from policies.cases.selection import Selection, nearest, select
 from sim import Scenario
 from sim.check import check
 from tests.unit.test_twin import make_scenario

@@ -11,7 +11,7 @@ import pytest
 from physical.system import System
 from policies.api import Policy
 from policies.baselines import EdgeEqual
-from policies.fallback import GuardedPolicy
+from policies.guarded import GuardedPolicy
 from sim import run
 from tests.unit.test_baselines import EXAMPLE, make_snapshot
 from tests.unit.test_twin import column, make_scenario

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from physical.system import System
-from policies.arrays import InvalidDecisionError
 from policies.feasible import FLOOR, capacity_hz, least_allocation_hz, project
+from policies.foreign.answers import InvalidDecisionError
 from tests.unit.test_twin import make_scenario
 from twin.decision import Decision
 

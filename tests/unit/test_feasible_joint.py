@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from policies.arrays import InvalidDecisionError
 from policies.feasible import FLOOR, JOINT_FIELDS, project
+from policies.foreign.answers import InvalidDecisionError
 from sim import Scenario
 from tests.unit.test_twin import make_scenario
 from twin.decision import Decision

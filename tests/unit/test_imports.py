@@ -18,7 +18,7 @@ pytestmark = pytest.mark.full
 UNUSED = (
     *("pandas", "networkx", "matplotlib", "plotly", "torch", "llama_cpp", "gguf", "safetensors", "cvxpy"),
     *("gymnasium", "pettingzoo", "scipy", "pyarrow.compute", "pyarrow.dataset", "pyarrow.csv", "pyarrow.pandas_compat"),
-    *("traces.exogenous", "policies.optimal", "policies.llm", "policies.marl", "policies.casefile"),
+    *("traces.exogenous", "policies.optimal", "policies.llm", "policies.marl", "policies.cases.file"),
     *("sim.batch", "sim.bench", "sim.comparing", "sim.cases", "sim.env", "sim.export", "sim.figures", "sim.replay"),
     *("sim.report", "sim.training", "sim.statistics"),
 )

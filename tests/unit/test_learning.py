@@ -12,8 +12,8 @@ import pytest
 
 from physical.system import System
 from policies.baselines import EdgeEqual
-from policies.casebased import NearestCase
-from policies.fallback import GuardedPolicy
+from policies.cases.policies import NearestCase
+from policies.guarded import GuardedPolicy
 from sim import RunResult, Scenario, run
 from sim.replay import branch, verify
 from sim.world import LEARNING_SLOTS

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pytest
 
 from physical.system import System
-from policies.casefile import CASES
+from policies.cases.file import CASES
 from policies.meanings import Option, about, options
 from policies.optimal.p2_exact import P2Exact
 from policies.registry import PolicySpec, specs

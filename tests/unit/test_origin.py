@@ -18,11 +18,12 @@ from typing import Any
 import pytest
 
 from physical.errors import InputError
-from policies import beside, closure, register, registry
-from policies.closure import module_files
+from policies import register, registry
 from policies.digests import DIGEST_SIZE
-from policies.origin import REACHED, NoSourceError, portable
-from policies.origin import contents as contents_of
+from policies.foreign import beside, closure
+from policies.foreign.closure import module_files
+from policies.foreign.origin import REACHED, NoSourceError, portable
+from policies.foreign.origin import contents as contents_of
 
 contents = functools.partial(contents_of, by_path=True)
 

@@ -14,9 +14,9 @@ import pytest
 import scipy.sparse
 
 from physical.system import System
-from policies.arrays import InvalidDecisionError, numbers_of
-from policies.fallback import GuardedPolicy
 from policies.feasible import project
+from policies.foreign.answers import InvalidDecisionError, numbers_of
+from policies.guarded import GuardedPolicy
 from sim import Scenario
 from tests.unit.test_baselines import EXAMPLE, make_snapshot
 from twin.decision import Decision

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from policies.baselines import EdgeEqual
-from policies.fallback import GuardedPolicy
 from policies.feasible import FLOOR, command, project, reserved_hz, rest_hz
+from policies.guarded import GuardedPolicy
 from policies.registry import make
 from sim import Scenario, run
 from tests.unit import test_baselines_nodes

@@ -13,12 +13,12 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from physical.errors import InputError
-from policies.beside import OWN_PACKAGES
-from policies.by_path import Reference
-from policies.closure import is_installed, is_own, module_files, module_name, root_of
 from policies.digests import digest
-from policies.loaded import check_current
-from policies.reached import function_of, reached
+from policies.foreign.beside import OWN_PACKAGES
+from policies.foreign.by_path import Reference
+from policies.foreign.closure import is_installed, is_own, module_files, module_name, root_of
+from policies.foreign.loaded import check_current
+from policies.foreign.reached import function_of, reached
 from policies.registry import load, look_up, parameters_of
 
 REACHED = ", reached"
@@ -46,7 +46,7 @@ def contents(policy: str | Callable[..., Any] | object, *, by_path: bool = False
     """Return digests of what a policy's decisions depend on beside scenario and seed, by label.
 
     These are the source files of its code, unless they are this distribution's: its module and, transitively, the
-    modules that it imports from beside it, see `policies.closure.module_files`; of an installed package all modules.
+    modules that it imports from beside it, see `policies.foreign.closure.module_files`; of an installed package all modules.
     Then the files and folders that its options name, given or by default, with the ``.json`` beside such a file, and
     a model that is installed as a package. A policy that an option names, a teacher, counts with its own contents.
     Files that the code opens by names of its own are not known.

@@ -19,8 +19,8 @@ from pathlib import Path
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
-from policies.closure import is_own
-from policies.strangers import is_a, trace_of
+from policies.foreign.closure import is_own
+from policies.foreign.strangers import is_a, trace_of
 
 _UNEXECUTED = {
     CoroutineType: "coroutine (async def)",

@@ -14,10 +14,10 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from policies.beside import OWN_PACKAGES, added_folders
-from policies.strangers import class_module
+from policies.foreign.beside import OWN_PACKAGES, added_folders
+from policies.foreign.strangers import class_module
 
-_OWN_ROOT = Path(__file__).resolve().parents[1]
+_OWN_ROOT = Path(__file__).resolve().parents[2]
 _IMPORTERS = {"import_module", "__import__"}
 _SUFFIXES = (*EXTENSION_SUFFIXES, ".py")
 """In the order in which an import looks for them."""

@@ -21,7 +21,7 @@ from physical.printable import one_line
 from physical.quantize import freeze
 from physical.reading import check_regular
 from physical.system import System
-from policies.cases import Case, CaseSet
+from policies.cases.case import Case, CaseSet
 from policies.feasible import JOINT_FIELDS
 from traces.arrays import numbers_of, of_numbers, to_arrow
 from traces.digest import TableDigest

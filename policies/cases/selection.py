@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.random import Generator
 
-from policies.cases import Case, CaseSet
+from policies.cases.case import Case, CaseSet
 from twin.snapshot import TwinSnapshot
 
 Selection = Literal["nearest", "diverse", "best", "recent", "random"]

@@ -17,10 +17,10 @@ from physical.errors import InputError
 from physical.printable import one_line
 from physical.system import System
 from policies.api import Closes, Describes, Explains, Learns, Policy
-from policies.closure import is_own_code
-from policies.mistakes import is_plain, offers, said, told, wrong_signature
-from policies.strangers import class_name, is_a
-from policies.surroundings import Surroundings, comes_from_a_signal
+from policies.foreign.closure import is_own_code
+from policies.foreign.mistakes import is_plain, offers, said, told, wrong_signature
+from policies.foreign.strangers import class_name, is_a
+from policies.foreign.surroundings import Surroundings, comes_from_a_signal
 from twin.decision import Diagnostics, Prompt
 from twin.snapshot import Copies, TwinSnapshot
 
@@ -175,7 +175,7 @@ def plain_diagnostics(found: Any) -> Diagnostics:
     nan
     >>> plain_diagnostics(Diagnostics(num_token=1j))
     Traceback (most recent call last):
-    policies.contained.InvalidDiagnosticsError: diagnostics().num_token is complex, not an integer
+    policies.foreign.contained.InvalidDiagnosticsError: diagnostics().num_token is complex, not an integer
     """
     if not isinstance(found, Diagnostics):
         raise InvalidDiagnosticsError(f"diagnostics() returned {class_name(found)}, not Diagnostics")

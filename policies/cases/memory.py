@@ -10,10 +10,10 @@ import numpy as np
 
 from physical.errors import InputError
 from physical.system import System
-from policies.cases import Case, CaseSet, predicted_objective
-from policies.contained import Contained
+from policies.cases.case import Case, CaseSet, predicted_objective
+from policies.cases.selection import Selection, nearest, select
 from policies.feasible import project, rest_hz
-from policies.selection import Selection, nearest, select
+from policies.foreign.contained import Contained
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
@@ -88,7 +88,7 @@ class CaseMemory:
         self.num_taught = self.num_grown = self.num_displaced = self.num_refused = 0
         self.cases = CaseSet(system)
         if self._file:
-            from policies.casefile import read_cases
+            from policies.cases.file import read_cases
 
             self.cases = read_cases(self._file, system)
             self.cases.points()  # the first slot need not wait for them

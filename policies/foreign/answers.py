@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.mistakes import named
-from policies.strangers import class_name
+from policies.foreign.mistakes import named
+from policies.foreign.strangers import class_name
 
 _ALIEN = {"U": "texts", "S": "texts", "T": "texts", "M": "dates", "m": "times", "V": "records"}
 
@@ -39,7 +39,7 @@ def numbers_of(values: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.flo
     [[1.0, 0.5]]
     >>> numbers_of([1j], "offloading_ratio", (1,))
     Traceback (most recent call last):
-    policies.arrays.InvalidDecisionError: offloading_ratio has complex values
+    policies.foreign.answers.InvalidDecisionError: offloading_ratio has complex values
     """
     if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
         raise InvalidDecisionError(f"{name} has values that are masked")

@@ -17,12 +17,12 @@ from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
 from physical.errors import InputError
-from policies.beside import OWN_PACKAGES, add_folder
-from policies.closure import imports_late, module_files, module_name, root_of
 from policies.digests import digest
-from policies.mistakes import is_plain, named
-from policies.reached import reached
-from policies.strangers import trace_of
+from policies.foreign.beside import OWN_PACKAGES, add_folder
+from policies.foreign.closure import imports_late, module_files, module_name, root_of
+from policies.foreign.mistakes import is_plain, named
+from policies.foreign.reached import reached
+from policies.foreign.strangers import trace_of
 
 _NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _REFERENCE = re.compile(rf"(?P<place>[^=,]+):(?P<attribute>{_NAME})\s*(?:,(?P<options>.*))?", re.DOTALL)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from physical.system import System
+from policies.cases.memory import CaseMemory, fit
 from policies.feasible import JOINT_FIELDS
-from policies.memory import CaseMemory, fit
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 

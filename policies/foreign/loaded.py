@@ -11,7 +11,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from physical.errors import InputError
-from policies.reached import function_of
+from policies.foreign.reached import function_of
 
 _ANEW = "a new start of the script or the notebook, or importlib.reload"
 _seen: dict[str, tuple[Any, str]] = {}

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from policies.closure import is_installed, is_own
+from policies.foreign.closure import is_installed, is_own
 
 
 def reached(module: ModuleType) -> dict[str, Path]:

@@ -11,11 +11,11 @@ import numpy as np
 from physical.system import System
 from policies.api import Policy
 from policies.baselines import simple_radio
-from policies.contained import Contained
 from policies.feasible import command, reserve
-from policies.mistakes import told, wrong_signature
-from policies.strangers import class_name
-from policies.surroundings import comes_from_a_signal
+from policies.foreign.contained import Contained
+from policies.foreign.mistakes import told, wrong_signature
+from policies.foreign.strangers import class_name
+from policies.foreign.surroundings import comes_from_a_signal
 from twin.decision import Decision, Ruling
 from twin.snapshot import TwinSnapshot
 
@@ -23,7 +23,7 @@ from twin.snapshot import TwinSnapshot
 class GuardedPolicy:
     """Runs a policy, makes what it returns feasible beside old work, and lets the fallback decide where it fails.
 
-    Both get copies of what the twin knows (see `policies.contained`): only what they return has an effect.
+    Both get copies of what the twin knows (see `policies.foreign.contained`): only what they return has an effect.
 
     Parameters
     ----------

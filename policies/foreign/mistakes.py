@@ -10,9 +10,9 @@ from pathlib import Path
 
 from physical.errors import InputError
 from physical.printable import one_line
-from policies.closure import is_installed, is_own, is_own_code
-from policies.strangers import class_module, class_name, is_a, trace_of
-from policies.surroundings import comes_from_a_signal
+from policies.foreign.closure import is_installed, is_own, is_own_code
+from policies.foreign.strangers import class_module, class_name, is_a, trace_of
+from policies.foreign.surroundings import comes_from_a_signal
 
 _REASON_MAX = 300
 

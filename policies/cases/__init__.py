@@ -1,0 +1,1 @@
+"""Cases: examples of decisions, and the policies that decide by them."""
