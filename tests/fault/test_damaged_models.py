@@ -14,8 +14,8 @@ import pytest
 
 from physical.errors import InputError
 from policies.llm import models
+from policies.llm.bundled.manifest import check_manifest
 from policies.llm.header import read_name
-from policies.llm.manifest import check_manifest
 from tests.fault.command import twin
 
 BUNDLED = models.resolve("bundled").path

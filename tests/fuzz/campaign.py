@@ -55,7 +55,13 @@ _LIGHT = [
     "encodings.ascii",
     "encodings.utf_8_sig",
 ]
-_HEAVY = ["torch", "safetensors.torch", "policies.llm.policy", "policies.marl.ddpg", "policies.llm.training.verify"]
+_HEAVY = [
+    "torch",
+    "safetensors.torch",
+    "policies.llm.policy",
+    "policies.marl.ddpg",
+    "policies.llm.bundled.training.verify",
+]
 
 _HELP = {"--help", "-h", "--version"}
 _ROOT = str(Path(__file__).resolve().parents[2]) + os.sep

@@ -294,8 +294,8 @@ def _tiny_model(folder: Path, manifest: Any) -> None:
     """Write a model of random weights that is as the bundled one but small, with a sidecar that fits."""
     import hashlib
 
-    from policies.llm.training.export import export
-    from policies.llm.training.network import Network, Shape
+    from policies.llm.bundled.training.export import export
+    from policies.llm.bundled.training.network import Network, Shape
 
     shape = Shape(width=32, depth=1, num_head=2, num_kv_head=1, num_hidden=32)
     export(dict(Network(shape, seed=3).state_dict()), shape, folder / "m.gguf", "F32")

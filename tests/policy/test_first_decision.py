@@ -96,7 +96,7 @@ def test_a_language_model_has_read_its_cases(
 ) -> None:
     """From a file before the run: its first decision reads no case, and its first answer finds all in the cache."""
     llm = pytest.importorskip("policies.llm.policy", reason="needs the extra llm").Llm
-    engine = pytest.importorskip("policies.llm.bundled", reason="needs the extra llm").BundledEngine
+    engine = pytest.importorskip("policies.llm.bundled.engine", reason="needs the extra llm").BundledEngine
     read: list[Any] = []
     read_case = engine._read_case
 
@@ -116,7 +116,7 @@ def test_a_language_model_has_read_its_cases(
 
 
 def test_a_language_model_without_a_file_reads_what_it_was_taught(scenario: Scenario) -> None:
-    pytest.importorskip("policies.llm.bundled", reason="needs the extra llm")
+    pytest.importorskip("policies.llm.bundled.engine", reason="needs the extra llm")
     prompts = run(scenario, policy="llm:start=8,grow=no", seed=1).table("prompts")
     reused = prompts.column("num_reused_token").to_pylist()
     assert len(reused) == 3

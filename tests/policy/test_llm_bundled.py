@@ -10,12 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from policies.cases.case import Case
-from policies.llm.bundled import BundledEngine
-from policies.llm.environments import RandomEnvironment, solved_cases
-from policies.llm.errors import ContextOverflowError, DeadlineExceededError
-from policies.llm.models import resolve
-from policies.llm.reading import Reading
-from policies.llm.vocabulary import (
+from policies.llm.bundled.engine import BundledEngine
+from policies.llm.bundled.environments import RandomEnvironment, solved_cases
+from policies.llm.bundled.reading import Reading
+from policies.llm.bundled.vocabulary import (
     ANSWER_AT,
     LENGTH_HEADER,
     LENGTH_ROW,
@@ -28,17 +26,19 @@ from policies.llm.vocabulary import (
     encode_state,
     worth_of_draining,
 )
+from policies.llm.errors import ContextOverflowError, DeadlineExceededError
+from policies.llm.models import resolve
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
 torch = pytest.importorskip("torch", reason="reason: needs the extra marl")
 pytest.importorskip("llama_cpp", reason="reason: needs the extra llm")
 
-from policies.llm.training.dataset import solve  # noqa: E402 - needs the extras
-from policies.llm.training.export import export  # noqa: E402 - after the check for the extras
-from policies.llm.training.learn import costs_of_answers, loss_of, places_of_answers  # noqa: E402 - after the check for the extras
-from policies.llm.training.network import Network, Plan, Shape  # noqa: E402 - after the check for the extras
-from policies.llm.training.verify import logits_of_both, network_of  # noqa: E402 - after the check for the extras
+from policies.llm.bundled.training.dataset import solve  # noqa: E402 - needs the extras
+from policies.llm.bundled.training.export import export  # noqa: E402 - after the check for the extras
+from policies.llm.bundled.training.learn import costs_of_answers, loss_of, places_of_answers  # noqa: E402 - after the check for the extras
+from policies.llm.bundled.training.network import Network, Plan, Shape  # noqa: E402 - after the check for the extras
+from policies.llm.bundled.training.verify import logits_of_both, network_of  # noqa: E402 - after the check for the extras
 
 SMALL = Shape(width=64, depth=2, num_head=4, num_kv_head=2, num_hidden=96)
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from physical.errors import InputError
 from policies.baselines import LocalOnly
 from policies.feasible import least_allocation_hz
-from policies.llm.bundled import check_size
-from policies.llm.environments import GROUPS, TRAINING, RandomEnvironment, outside, solved_cases
-from policies.llm.reading import probabilities, quantiles
-from policies.llm.training.labels import Terms, best_shares, elsewhere, terms, terms_at
-from policies.llm.vocabulary import (
+from policies.llm.bundled.engine import check_size
+from policies.llm.bundled.environments import GROUPS, TRAINING, RandomEnvironment, outside, solved_cases
+from policies.llm.bundled.reading import probabilities, quantiles
+from policies.llm.bundled.training.labels import Terms, best_shares, elsewhere, terms, terms_at
+from policies.llm.bundled.vocabulary import (
     ANSWER_AT,
     ANSWER_FIRST,
     LENGTH_ROW,

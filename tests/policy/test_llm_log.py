@@ -9,12 +9,12 @@ import pytest
 
 llama_cpp = pytest.importorskip("llama_cpp", reason="needs the extra llm")
 
-from policies.llm.bundled import BundledEngine  # noqa: E402 - after the check that it can be imported
+from policies.llm.bundled.engine import BundledEngine  # noqa: E402 - after the check that it can be imported
+from policies.llm.bundled.reading import Reading  # noqa: E402 - the same
+from policies.llm.bundled.training.train import golden_decision  # noqa: E402 - the same
 from policies.llm.errors import ModelError  # noqa: E402 - the same
 from policies.llm.models import resolve  # noqa: E402 - the same
-from policies.llm.reading import Reading  # noqa: E402 - the same
 from policies.llm.session import Session  # noqa: E402 - the same
-from policies.llm.training.train import golden_decision  # noqa: E402 - the same
 
 
 @pytest.fixture(autouse=True)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from policies.cases.case import CaseSet
-from policies.llm.environments import RandomEnvironment, solved_cases
-from policies.llm.market import Offers, Supply, clearing_price
-from policies.llm.reading import Reading
-from policies.llm.vocabulary import NUM_ANSWER, NUM_CLASS, PRICE
+from policies.llm.bundled.environments import RandomEnvironment, solved_cases
+from policies.llm.bundled.market import Offers, Supply, clearing_price
+from policies.llm.bundled.reading import Reading
+from policies.llm.bundled.vocabulary import NUM_ANSWER, NUM_CLASS, PRICE
 
 
 def supply_of(prices: list[float], used: list[float], growth: float = 0.0) -> Supply:

@@ -11,7 +11,7 @@ import pytest
 from physical.errors import InputError
 from policies.baselines import EdgeEqual
 from policies.cases.case import Case, predicted_objective
-from policies.llm.environments import RandomEnvironment, solved_cases
+from policies.llm.bundled.environments import RandomEnvironment, solved_cases
 from policies.llm.guard import Guard
 from policies.llm.models import manifest_path, resolve, sha256
 from policies.registry import make
@@ -95,14 +95,14 @@ def test_the_same_seed_gives_the_same_trace(plain: RunResult) -> None:
 
 
 def test_a_replay_needs_no_model(plain: RunResult, monkeypatch: pytest.MonkeyPatch) -> None:
-    import policies.llm.bundled
+    import policies.llm.bundled.engine
     import policies.llm.policy
 
     def gone(*_: object, **__: object) -> None:
         raise AssertionError("a replay has asked for the model")
 
     monkeypatch.setattr(policies.llm.policy, "resolve", gone)
-    monkeypatch.setattr(policies.llm.bundled, "Session", gone)
+    monkeypatch.setattr(policies.llm.bundled.engine, "Session", gone)
     assert plain.directory is not None
     assert verify(plain.directory).difference is None
 

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 from physical.errors import InputError
-from policies.llm.manifest import read_manifest
+from policies.llm.bundled.manifest import read_manifest
 from policies.llm.models import resolve
 from sim.cli import main
 
 pytest.importorskip("torch", reason="reason: needs the extra marl")
 pytest.importorskip("llama_cpp", reason="reason: needs the extra llm")
 
-from policies.llm.training import dataset, train
-from policies.llm.training.learn import LearnArguments, Learning, draw_batch
-from policies.llm.training.network import Shape
-from policies.llm.training.verify import verify
+from policies.llm.bundled.training import dataset, train
+from policies.llm.bundled.training.learn import LearnArguments, Learning, draw_batch
+from policies.llm.bundled.training.network import Shape
+from policies.llm.bundled.training.verify import verify
 
 pytestmark = pytest.mark.full  # the quick loop is for what changes every day
 

@@ -14,7 +14,7 @@ from physical.errors import InputError
 from physical.system import System
 from policies import make
 from policies.feasible import project
-from policies.llm.environments import RandomEnvironment
+from policies.llm.bundled.environments import RandomEnvironment
 from policies.optimal.branch import solve
 from policies.optimal.options import list_options
 from policies.optimal.p2_exact import P2Exact

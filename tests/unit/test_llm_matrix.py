@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from policies.llm.errors import MalformedAnswerError
-from policies.llm.matrix import (
+from policies.llm.text.matrix import (
     STEPS,
     from_decision,
     grammar,

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from policies.llm import matrix, prompt
-from policies.llm.prompt import Template
+from policies.llm.text import matrix, prompt
+from policies.llm.text.prompt import Template
 from tests.unit.test_twin import make_scenario
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from policies.llm.matrix import STEPS
 from policies.llm.session import Ints
+from policies.llm.text.matrix import STEPS
 
 
 @dataclass(frozen=True)

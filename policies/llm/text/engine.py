@@ -10,12 +10,12 @@ import numpy as np
 
 from physical.errors import InputError
 from physical.system import System
-from policies.llm import matrix, prompt
-from policies.llm.completion import Method, Question
 from policies.llm.engine import Answer
 from policies.llm.errors import ContextOverflowError, ModelError
 from policies.llm.header import ACCEPTED
-from policies.llm.worker import Worker
+from policies.llm.text import matrix, prompt
+from policies.llm.text.completion import Method, Question
+from policies.llm.text.worker import Worker
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 

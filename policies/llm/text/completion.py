@@ -15,7 +15,7 @@ class Question(NamedTuple):
 
     Parameters
     ----------
-    prefix, query : the prompt; see `policies.llm.prompt`
+    prefix, query : the prompt; see `policies.llm.text.prompt`
     num_vehicle, num_column : size of the matrix
     rows : [num_vehicle], for "batch": how the line of each row begins
     """

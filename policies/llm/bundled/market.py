@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.llm.reading import Reading, probabilities, quantiles
-from policies.llm.vocabulary import PRICE, SHARE
+from policies.llm.bundled.reading import Reading, probabilities, quantiles
+from policies.llm.bundled.vocabulary import PRICE, SHARE
 from twin.decision import Decision
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, Val
 
 from physical.errors import InputError
 from physical.reading import read_bytes
+from policies.llm.bundled.reading import Reading
 from policies.llm.models import manifest_path, sha256
-from policies.llm.reading import Reading
 
 _BYTES_MAX = 1 << 20
 SCHEMA = 3
@@ -53,7 +53,7 @@ class ModelManifest(BaseModel):
     quantisation : of its matrices
     shape : of the network
     dataset, learning : arguments of `training.dataset.generate` and of the training
-    reading : how answers are read off probabilities, the arguments of `policies.llm.reading.Reading`
+    reading : how answers are read off probabilities, the arguments of `policies.llm.bundled.reading.Reading`
     golden : a decision to compare with
     versions : of the libraries
     schema_version : of the language

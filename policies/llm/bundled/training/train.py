@@ -14,15 +14,15 @@ from typing import Any
 import torch
 
 from physical.errors import InputError
-from policies.llm.bundled import BundledEngine
-from policies.llm.environments import RandomEnvironment, solved_cases
-from policies.llm.manifest import Golden, ModelManifest
+from policies.llm.bundled.engine import BundledEngine
+from policies.llm.bundled.environments import RandomEnvironment, solved_cases
+from policies.llm.bundled.manifest import Golden, ModelManifest
+from policies.llm.bundled.reading import Reading
+from policies.llm.bundled.training import dataset
+from policies.llm.bundled.training.export import Quantisation, export
+from policies.llm.bundled.training.learn import LearnArguments, Learning
+from policies.llm.bundled.training.network import Shape
 from policies.llm.models import manifest_path, sha256
-from policies.llm.reading import Reading
-from policies.llm.training import dataset
-from policies.llm.training.export import Quantisation, export
-from policies.llm.training.learn import LearnArguments, Learning
-from policies.llm.training.network import Shape
 from policies.marl.isolation import num_threads, training_seed
 from policies.marl.training import Learner, count_of, read_checkpoint, write_checkpoint
 from twin.decision import Decision

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policies.cases.case import CaseSet
-from policies.llm.vocabulary import (
+from policies.llm.bundled.vocabulary import (
     ANSWER_AT,
     ANSWER_FIRST,
     LENGTH_ROW,

@@ -11,13 +11,13 @@ import llama_cpp
 import numpy as np
 
 from physical.errors import InputError
-from policies.llm import matrix
-from policies.llm.completion import Completion, Method, Question
 from policies.llm.errors import ContextOverflowError, MalformedAnswerError
-from policies.llm.grammar import Grammar
-from policies.llm.numbers import Numbers
-from policies.llm.prompt import Template, instruct
 from policies.llm.session import Ints, Logits, Session
+from policies.llm.text import matrix
+from policies.llm.text.completion import Completion, Method, Question
+from policies.llm.text.grammar import Grammar
+from policies.llm.text.numbers import Numbers
+from policies.llm.text.prompt import Template, instruct
 
 _CHUNK = 128
 """Tokens of a prompt that are read in one call."""

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.llm import matrix
+from policies.llm.text import matrix
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 

@@ -24,9 +24,9 @@ from typing import Any, BinaryIO
 from physical.errors import InputError
 from policies.extras import needs
 from policies.llm import errors
-from policies.llm.completion import Completion, Method, Question
 from policies.llm.errors import DeadlineExceededError, ModelError, WorkerDiedError
 from policies.llm.header import ACCEPTED
+from policies.llm.text.completion import Completion, Method, Question
 
 GRACE_S = 2.0
 """Time beyond the deadline after which a child that does not answer is killed."""
@@ -36,7 +36,7 @@ MAX_DEATHS = 3
 """Deaths in a row after which no child is started any more."""
 
 # The child finds the same modules as its parent, wherever those come from.
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from policies.llm.worker import serve; serve()"
+_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from policies.llm.text.worker import serve; serve()"
 _ERRORS = {
     kind.__name__: kind
     for kind in (
@@ -332,7 +332,7 @@ def serve() -> None:
         lines: queue.Queue[bytes] = queue.Queue()
         threading.Thread(target=_read_lines, args=(sys.stdin.buffer, lines), daemon=True).start()
         try:
-            from policies.llm.textmodel import TextModel
+            from policies.llm.text.model import TextModel
 
             asked = json.loads(sys.argv[2])
             asked["path"] = Path(asked["path"])

@@ -15,11 +15,9 @@ from numpy.typing import NDArray
 from physical.errors import InputError
 from physical.system import System
 from policies.feasible import reserved_hz
-from policies.llm.engine import Answer
-from policies.llm.market import Offers, Supply, clearing_price
-from policies.llm.reading import Reading, probabilities, quantiles
-from policies.llm.session import Logits, Session
-from policies.llm.vocabulary import (
+from policies.llm.bundled.market import Offers, Supply, clearing_price
+from policies.llm.bundled.reading import Reading, probabilities, quantiles
+from policies.llm.bundled.vocabulary import (
     ANSWER_AT,
     ANSWER_FIRST,
     LENGTH_HEADER,
@@ -38,6 +36,8 @@ from policies.llm.vocabulary import (
     upload_slots,
     worth_of_draining,
 )
+from policies.llm.engine import Answer
+from policies.llm.session import Logits, Session
 from twin.snapshot import TwinSnapshot
 
 if TYPE_CHECKING:
@@ -52,13 +52,13 @@ LENGTH_CASE = LENGTH_HEADER + LENGTH_ROW
 
 
 class BundledEngine:
-    """Decides with a model that `policies.llm.training` has made.
+    """Decides with a model that `policies.llm.bundled.training` has made.
 
     A case is read in one call: its header belongs to all rows' sequences, each row to one of its own. Then everything
     but the answers leaves the cache, and the answers are shared by all sequences. Of a query, the header is read first:
     the model says what it takes the price of capacity for. Then all rows are answered at that price in one call, and
     again at others until the tasks ask for about as much of the server as the cases show to be there (see
-    `policies.llm.market`). Several prices of a call have sequences of their own.
+    `policies.llm.bundled.market`). Several prices of a call have sequences of their own.
 
     Parameters
     ----------

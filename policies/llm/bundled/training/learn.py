@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from policies.llm.training.dataset import Solved
-from policies.llm.training.labels import Terms, best_shares, elsewhere
-from policies.llm.training.network import Network, Plan, Shape
-from policies.llm.vocabulary import (
+from policies.llm.bundled.training.dataset import Solved
+from policies.llm.bundled.training.labels import Terms, best_shares, elsewhere
+from policies.llm.bundled.training.network import Network, Plan, Shape
+from policies.llm.bundled.vocabulary import (
     ANSWER_AT,
     ANSWER_FIRST,
     LENGTH_HEADER,

@@ -2,7 +2,7 @@
 
 Rows of one case begin at the same position and do not see each other; whoever comes later sees only the answers of
 earlier cases. So the order of vehicles means nothing, their number adds no positions, and llama.cpp can keep three
-cells of its cache per vehicle and case: this is what `policies.llm.bundled` does with sequences.
+cells of its cache per vehicle and case: this is what `policies.llm.bundled.engine` does with sequences.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from policies.llm.vocabulary import (
+from policies.llm.bundled.vocabulary import (
     ANSWER_AT,
     LENGTH_HEADER,
     LENGTH_ROW,

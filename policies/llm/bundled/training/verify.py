@@ -13,16 +13,16 @@ import torch
 
 from physical.errors import InputError
 from physical.printable import one_line
-from policies.llm.bundled import BundledEngine
-from policies.llm.environments import RandomEnvironment, solved_cases
+from policies.llm.bundled.engine import BundledEngine
+from policies.llm.bundled.environments import RandomEnvironment, solved_cases
+from policies.llm.bundled.manifest import ModelManifest, check_manifest
+from policies.llm.bundled.reading import Reading, probabilities, quantiles
+from policies.llm.bundled.training.learn import places_of_answers, places_of_prices
+from policies.llm.bundled.training.network import Network, Plan, Shape
+from policies.llm.bundled.training.train import golden_decision
+from policies.llm.bundled.vocabulary import NUM_CLASS, encode_case, encode_price, encode_state, worth_of_draining
 from policies.llm.errors import ModelError
-from policies.llm.manifest import ModelManifest, check_manifest
-from policies.llm.reading import Reading, probabilities, quantiles
 from policies.llm.session import Logits
-from policies.llm.training.learn import places_of_answers, places_of_prices
-from policies.llm.training.network import Network, Plan, Shape
-from policies.llm.training.train import golden_decision
-from policies.llm.vocabulary import NUM_CLASS, encode_case, encode_price, encode_state, worth_of_draining
 
 PROBABILITY_TOLERANCE = 0.02
 """Probability that may lie elsewhere, mean over the tasks: llama.cpp rounds what it multiplies with quantised weights.

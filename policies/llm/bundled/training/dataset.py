@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physical.errors import InputError
-from policies.llm.environments import TRAINING, RandomEnvironment, Ranges
-from policies.llm.training.labels import Terms, terms
-from policies.llm.vocabulary import encode_answer, encode_state, with_answers, worth_of_draining
+from policies.llm.bundled.environments import TRAINING, RandomEnvironment, Ranges
+from policies.llm.bundled.training.labels import Terms, terms
+from policies.llm.bundled.vocabulary import encode_answer, encode_state, with_answers, worth_of_draining
 from policies.optimal.p2_exact import P2Exact
 
 Ints = NDArray[np.int64]

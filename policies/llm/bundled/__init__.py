@@ -1,0 +1,1 @@
+"""The bundled model: numbers as words, cases as columns, and its training."""
