@@ -25,7 +25,7 @@ from sim.statistics import (
     skewness,
 )
 from sim.warmup import common_cut
-from traces.whole import write_whole
+from traces.atomic import write_whole
 
 HEADLINE = "penalty_mean"
 MEASURED = ("wall_s", "vehicle_slots_per_s", "decision_ms_p50", "decision_ms_p99")

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 from physical.errors import InputError
 from sim.contents import digest_of
 from sim.jobs import Finished, Job
+from traces.atomic import write_whole
 from traces.folder import folder_for
 from traces.manifest import problem_of_summary
-from traces.whole import write_whole
 
 FOLDER = "runs"
 _MARKS = ("compare.json", "sweep.json")

@@ -33,10 +33,10 @@ from sim.scenario import Scenario
 from sim.streams import Streams
 from sim.timeline import Happening, NodeDown, NodeUp, VehicleEnters, VehicleLeaves
 from traces.writer import TraceWriter
+from twin.belief import Belief, Biases
 from twin.bias import BiasProcess
 from twin.cloud import Cloud, Deliberation
 from twin.decision import Decision
-from twin.estimator import Belief, Biases
 from twin.messages import LOST_NS, ReportCohort, ServerReport
 from twin.params import BiasParams, ServerBiasParams
 

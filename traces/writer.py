@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 
 from physical.errors import InputError
 from traces import arrays
+from traces.atomic import whole
 from traces.digest import TableDigest, digest_of_run
 from traces.folder import folder_for
 from traces.schema import SCHEMA_VERSION, TABLES, Column, Table
-from traces.whole import whole
 
 MANIFEST = "manifest.json"
 _BATCH_ROWS = 2**16

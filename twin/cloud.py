@@ -11,8 +11,8 @@ from simpy.events import Event
 
 from physical.phase import Phase
 from physical.ticks import HORIZON_S, to_ns
+from twin.belief import Belief
 from twin.decision import Ruling
-from twin.estimator import Belief
 from twin.messages import LOST_NS, ReportCohort
 from twin.params import DecisionTime, Twin
 from twin.snapshot import TwinSnapshot

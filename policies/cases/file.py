@@ -24,9 +24,9 @@ from physical.system import System
 from policies.cases.case import Case, CaseSet
 from policies.feasible import JOINT_FIELDS
 from traces.arrays import numbers_of, of_numbers, to_arrow
+from traces.atomic import write_whole
 from traces.digest import TableDigest
 from traces.table import READABLE_VERSIONS, Column, Table
-from traces.whole import write_whole
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 

@@ -15,8 +15,8 @@ from physical.columns.fleet import VehicleStates
 from physical.system import System
 from sim.scenario import Scenario
 from tests.unit.test_twin import BASE, QUANTUM_M, make_scenario
+from twin.belief import Belief, Biases
 from twin.bias import BiasProcess
-from twin.estimator import Belief, Biases
 from twin.messages import LOST_NS, ReportCohort, ServerReport
 from twin.params import BiasParams, ConstantBias, PerVehicleBias
 from twin.snapshot import TwinSnapshot

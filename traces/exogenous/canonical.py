@@ -10,10 +10,10 @@ from typing import TypeVar
 import pyarrow as pa
 
 from physical.errors import InputError
+from traces.atomic import write_whole
 from traces.exogenous.schema import ExogenousTrace, Provenance, digest_of, sorted_texts
 from traces.exogenous.tablefile import TableFile
 from traces.schema import READABLE_VERSIONS
-from traces.whole import write_whole
 
 _VERSION, _TABLE, _PROVENANCE, _DIGEST = b"vectwin_schema", b"table", b"provenance", b"digest"
 
