@@ -2,7 +2,7 @@
 
 The types at the end are the one place that says how small and how large each kind of number may be, and ``twin keys``
 shows it. Ranges are generous: what physics and the clock allow, and what doubles still multiply. What only products of
-allowed numbers break is refused in `sim.ranges`.
+allowed numbers break is refused in `sim.scenario.ranges`.
 """
 
 from __future__ import annotations

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sim.comparing import compare
-    from sim.scenario import Scenario
+    from sim.scenario.scenario import Scenario
     from sim.simulation import RunResult, run
     from sim.sweeping import sweep
 
 _PLACES = {
     "RunResult": "sim.simulation",
-    "Scenario": "sim.scenario",
+    "Scenario": "sim.scenario.scenario",
     "compare": "sim.comparing",
     "run": "sim.simulation",
     "sweep": "sim.sweeping",

@@ -16,7 +16,7 @@ from policies.cases.file import check_target, write_cases
 from policies.guarded import GuardedPolicy
 from policies.registry import make
 from sim.deciders import Decider
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from sim.simulation import Options, RunResult, simulate
 from twin.decision import Decision, Ruling
 from twin.snapshot import TwinSnapshot

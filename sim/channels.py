@@ -12,9 +12,9 @@ from physical.system import System
 from physical.ticks import NS_PER_S
 from sim.association import Association
 from sim.draws import draw_normal
-from sim.exogenous import link_of
 from sim.motion import Course
-from sim.scenario import Scenario
+from sim.scenario.files import link_of
+from sim.scenario.scenario import Scenario
 from sim.streams import Streams
 
 Floats = NDArray[np.float64]

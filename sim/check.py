@@ -11,10 +11,10 @@ from physical.digits import counted
 from physical.errors import InputError
 from policies.cases.file import open_cases
 from policies.registry import make
-from sim.exogenous import notes
-from sim.readings import warnings
-from sim.scenario import Scenario, names
-from sim.timeline import PolicySwap
+from sim.scenario.files import notes
+from sim.scenario.readings import warnings
+from sim.scenario.scenario import Scenario, names
+from sim.scenario.timeline import PolicySwap
 from traces.digest import digest_of_run
 from traces.part import check_own
 from traces.reader import Trace

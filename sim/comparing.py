@@ -18,7 +18,7 @@ from sim.evaluation import Comparison, evaluate, write_runs
 from sim.export.output import whole_file
 from sim.jobs import Finished, Job, Jobs, told_of
 from sim.pool import Pool
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from sim.store import folder_of_study
 
 SEEDS_CHECKED = 10

@@ -15,8 +15,8 @@ import policies
 import traces
 import twin
 from policies.digests import digest
-from sim.files import file_entries
-from sim.scenario import Scenario
+from sim.scenario.file_entries import file_entries
+from sim.scenario.scenario import Scenario
 
 _PACKAGES = (physical, twin, policies, traces)
 _LIBRARIES = ("numpy", "scipy", "simpy", "torch", "llama-cpp-python")

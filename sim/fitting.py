@@ -8,7 +8,7 @@ from physical.errors import InputError
 from policies.api import Closes
 from policies.foreign.mistakes import named, offers
 from policies.registry import PolicySpec, make, specs
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 
 
 class Fit(NamedTuple):

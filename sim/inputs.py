@@ -19,10 +19,10 @@ from physical.ticks import to_ns
 from sim.association import Association
 from sim.channels import Channels
 from sim.draws import draw_uniform
-from sim.exogenous import mobility_of
 from sim.motion import Course, GeneratedMotion, Motion, RenewedMotion, TraceMotion
 from sim.network import CLOUD, EDGE_SERVER, VEHICLE, Graph, Passage, Route, build_graph
-from sim.scenario import Scenario
+from sim.scenario.files import mobility_of
+from sim.scenario.scenario import Scenario
 from sim.streams import Streams
 from sim.workload import Workload
 

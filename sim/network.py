@@ -17,7 +17,7 @@ from physical.ticks import HORIZON_S, NS_PER_S, to_ns
 from twin.messages import LOST_NS
 
 if TYPE_CHECKING:
-    from sim.timeline import LinkChange
+    from sim.scenario.timeline import LinkChange
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

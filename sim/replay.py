@@ -17,11 +17,11 @@ from policies.api import Policy
 from policies.guarded import GuardedPolicy
 from policies.registry import make
 from sim.deciders import RecordedDecisions, Swap, SwitchedDecisions
-from sim.exogenous import with_stored
 from sim.prompts import prompts_of
-from sim.scenario import Scenario
+from sim.scenario.files import with_stored
+from sim.scenario.scenario import Scenario
+from sim.scenario.timeline import PolicySwap
 from sim.simulation import Options, RunResult, contents_of, run, simulate
-from sim.timeline import PolicySwap
 from traces.diff import Difference, first_difference
 from traces.digest import TableDigest
 from traces.limits import Extent

@@ -20,7 +20,7 @@ from sim.evaluation import Comparison, evaluate, write_runs
 from sim.export.output import whole_file
 from sim.jobs import Jobs, told_of
 from sim.pool import Pool
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from sim.store import folder_of_study
 
 Grid = dict[str, tuple[str, ...]]

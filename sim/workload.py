@@ -12,9 +12,9 @@ from physical.model import workload
 from physical.params import Bursts, TaskClass
 from physical.ticks import NS_PER_S
 from sim.draws import draw_uniform
-from sim.exogenous import requests_of
+from sim.scenario.files import requests_of
+from sim.scenario.timeline import Timeline
 from sim.streams import Streams
-from sim.timeline import Timeline
 
 if TYPE_CHECKING:
     from traces.exogenous import RequestTrace

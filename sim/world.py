@@ -29,9 +29,9 @@ from sim.messages import MessageLog
 from sim.motion import TraceMotion
 from sim.network import Passage
 from sim.record import Recorder
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
+from sim.scenario.timeline import Happening, NodeDown, NodeUp, VehicleEnters, VehicleLeaves
 from sim.streams import Streams
-from sim.timeline import Happening, NodeDown, NodeUp, VehicleEnters, VehicleLeaves
 from traces.writer import TraceWriter
 from twin.belief import Belief, Biases
 from twin.bias import BiasProcess

@@ -8,7 +8,7 @@ from docs.tools.markdown import anchored, cell, code, prose, sentence, table
 from policies.meanings import about, options
 from policies.registry import PolicySpec, specs
 from sim.fitting import fits
-from sim.scenario import Scenario, names
+from sim.scenario.scenario import Scenario, names
 
 INTRODUCTION = """\
 # Policies

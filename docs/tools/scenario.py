@@ -1,4 +1,4 @@
-"""The page of all keys of a scenario, from `sim.keys`."""
+"""The page of all keys of a scenario, from `sim.scenario.keys`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from docs.tools.markdown import anchored, cell, code, prose, sentence, table
 from physical.quantity import spelled
-from sim.keys import Key, keys, tables
+from sim.scenario.keys import Key, keys, tables
 
 INTRODUCTION = """\
 # Scenario keys

@@ -15,7 +15,7 @@ from policies.marl.environment import Observation
 from sim.batch.episodes import EPISODE, Episodes
 from sim.batch.library import Dtype, LibraryName, library_of
 from sim.batch.worlds import EventWorlds, FastWorlds, FrequencyBiases, WorldBlock, Worlds
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 
 Floats = NDArray[np.float64]
 InputsKind = Literal["fast", "event"]

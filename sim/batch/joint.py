@@ -12,7 +12,7 @@ from sim.batch.engine import check_count, check_shape, with_num_vehicle
 from sim.batch.episodes import Episodes
 from sim.batch.library import Dtype, LibraryName, library_of
 from sim.batch.worlds import EventWorlds, JointBlock
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 
 _BLOCK_LENGTH = 16
 

@@ -17,7 +17,7 @@ from physical.params import Bursts
 from physical.system import System
 from sim.inputs import Block, Inputs
 from sim.motion import GeneratedMotion
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from sim.streams import Streams
 from twin.bias import BiasProcess
 

@@ -17,7 +17,7 @@ import numpy as np
 from sim.batch import BatchEnvironment
 from sim.bench.report import Report
 from sim.bench.timing import peak_bytes, raw_timeouts_per_s
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 
 _SCENARIO, _NUM_VEHICLE = "dtecn-congested", 10
 # Numbers of environments; from a number of vehicles on, least vehicle-slots per raw timeout.

@@ -11,7 +11,7 @@ from typing import Any
 
 from sim.bench.report import Report
 from sim.bench.timing import RunCost, peak_growth_bytes, raw_timeouts_per_s, run_cost
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 
 # By number of vehicles: least vehicle-slots per raw timeout; slots of the trial run that tells how long the others are.
 _GOALS = {10: 0.035, 100: 0.12, 1_000: 0.22, 10_000: 0.20}

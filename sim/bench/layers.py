@@ -20,7 +20,7 @@ from policies.optimal.layers.alternating import solve_layers, start_point
 from policies.optimal.layers.problem import LayersProblem, read_problem
 from policies.optimal.layers.search import solve
 from sim.bench.report import Report
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from sim.simulation import run
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot

@@ -12,7 +12,7 @@ from pathlib import Path
 from simpy.core import Environment
 from simpy.events import ProcessGenerator
 
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from sim.simulation import run
 
 _NUM_PROCESS = 10

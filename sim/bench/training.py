@@ -13,7 +13,7 @@ from policies.marl.apg import Apg
 from policies.optimal.p2_exact import P2Exact
 from policies.optimal.tasks import evaluate
 from sim.bench.report import Report
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from sim.simulation import run
 from sim.training import VARIANTS, Job, train
 from twin.decision import Decision

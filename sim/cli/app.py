@@ -31,7 +31,7 @@ from sim.cli.commands import COMMANDS, PANELS
 from sim.cli.help import Command, Group, examples
 
 if TYPE_CHECKING:
-    from sim.scenario import Scenario
+    from sim.scenario.scenario import Scenario
 
 BAD_INPUT, INTERNAL, BROKEN_PIPE = 2, 70, 141
 _INTERRUPT = 130
@@ -323,7 +323,7 @@ def load(
 
     What its files hold that cannot be is told on stderr.
     """
-    from sim.exogenous import warnings
+    from sim.scenario.files import warnings
 
     scenario = _load(source, settings, slots, duration)
     for warning in warnings(scenario):
@@ -332,7 +332,7 @@ def load(
 
 
 def _load(source: str, settings: Sequence[str] | None, slots: int | None, duration: str | None) -> Scenario:
-    from sim.scenario import Scenario
+    from sim.scenario.scenario import Scenario
 
     changes = [*(settings or ())]
     try:

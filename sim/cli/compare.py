@@ -17,7 +17,7 @@ from sim.cli.help import examples
 
 if TYPE_CHECKING:
     from sim.evaluation import Comparison
-    from sim.scenario import Scenario
+    from sim.scenario.scenario import Scenario
 
 _SEEDS_ENOUGH = 10  # for the next step to propose no more
 

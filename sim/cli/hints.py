@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 if TYPE_CHECKING:
-    from sim.scenario import Scenario
+    from sim.scenario.scenario import Scenario
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print results only: no progress, no next steps.")]
 

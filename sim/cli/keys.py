@@ -24,7 +24,7 @@ def _keys(
     They stand in a TOML file, or after --set. The first item of a list stands for all: rsus.0.name is any RSU's.
     """
     from sim import show
-    from sim.keys import keys
+    from sim.scenario.keys import keys
 
     found = keys(prefix)
     if as_json:

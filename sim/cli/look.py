@@ -28,7 +28,7 @@ def _scenarios(
 ) -> None:
     """List the built-in scenarios, and which readings of a paper they keep that no hardware has; or print one."""
     from sim import show
-    from sim.scenario import Scenario, names, text_of
+    from sim.scenario.scenario import Scenario, names, text_of
 
     if scenario is not None:
         text = text_of(scenario)
@@ -99,7 +99,7 @@ def _policies(
 def _is_policy(name: str) -> bool:
     """Tell whether a name is that of a policy; what is a scenario, too, is a scenario."""
     from policies.registry import specs
-    from sim.scenario import names
+    from sim.scenario.scenario import names
 
     return name in specs() and name not in names()
 
@@ -112,7 +112,7 @@ def _check_known(name: str) -> None:
     InputError : neither a scenario nor a policy; the nearest of both
     """
     from policies.registry import specs
-    from sim.scenario import names
+    from sim.scenario.scenario import names
 
     known = [*names(), *specs()]
     if name in known or Path(name).suffix or os.sep in name or Path(name).exists():

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 from physical.errors import InputError
 from policies.extras import needs
-from sim.exogenous import length_of_inputs
-from sim.ranges import check_num_slot
-from sim.scenario import Scenario
+from sim.scenario.files import length_of_inputs
+from sim.scenario.ranges import check_num_slot
+from sim.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
     from sim.env.event import EventEnvironment

@@ -16,7 +16,7 @@ from policies.guarded import GuardedPolicy
 from policies.registry import make
 from sim.env.base import Floats, Infos, Numbers, Step, VehicleEnvironment
 from sim.env.parts import Present, own_parts
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from sim.streams import Streams
 from sim.world import World
 from traces.writer import TraceWriter

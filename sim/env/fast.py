@@ -10,7 +10,7 @@ from policies.feasible import project
 from sim.batch import BatchEnvironment
 from sim.env.base import Floats, Infos, Numbers, Step, VehicleEnvironment
 from sim.env.parts import Present, own_parts
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 
 
 class FastEnvironment(VehicleEnvironment):

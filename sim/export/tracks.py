@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 
 Ints = NDArray[np.int64]
 

@@ -16,7 +16,7 @@ from sim.jobs import Finished
 from sim.replay import recorded_scenario
 from sim.report.runs import ReportedRun
 from sim.report.studyfile import PointFile, read_points
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from sim.simulation import run
 from sim.store import FOLDER, is_begun, read_row
 from traces.jsonfile import is_file

@@ -23,7 +23,7 @@ import pytest
 from policies.registry import specs
 from sim.batch import BatchEnvironment
 from sim.batch.joint import JointBatchEnvironment
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from sim.simulation import run
 
 torch = pytest.importorskip("torch", reason="needs the extra marl")

@@ -20,7 +20,7 @@ from physical.ticks import to_ns
 from policies import make, registry
 from sim import RunResult, Scenario, run
 from sim.replay import branch, counterfactual, verify
-from sim.scenario import names
+from sim.scenario.scenario import names
 from sim.world import World
 from tests.fault.command import twin
 from traces.digest import TableDigest

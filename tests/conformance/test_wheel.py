@@ -118,7 +118,7 @@ def test_it_runs_without_extras(installed: Path, tmp_path: Path) -> None:
     assert (summary["slots"], summary["fallbacks"], summary["status"]) == (3, 0, "complete")
     assert "identical" in call([installed / "twin", "replay", summary["trace"]], tmp_path)
     listed = json.loads(call([installed / "twin", "scenarios", "--json"], tmp_path))
-    files = {file.stem for file in (ROOT / "sim" / "scenarios").glob("*.toml")}
+    files = {file.stem for file in (ROOT / "sim" / "scenario" / "builtin").glob("*.toml")}
     assert {entry["name"] for entry in listed["scenarios"]} == files
 
 

@@ -12,11 +12,12 @@ import typer
 
 from physical.errors import InputError
 from policies.registry import load, look_up, parameters_of
-from sim import comparing, keys
+from sim import comparing
 from sim.cli import app
 from sim.cli.app import load as load_scenario
 from sim.cli.commands import COMMANDS
-from sim.scenario import names
+from sim.scenario import keys
+from sim.scenario.scenario import names
 from sim.sweeping import parse_grid
 from tests.docs.pages import EXTRAS
 

@@ -27,7 +27,7 @@ OF_LLM6G = (
     "physical/model/transformer.py",
     "policies/optimal/layers/",
     "sim/figures/llm6g.py",
-    "sim/scenarios/llm6g.toml",
+    "sim/scenario/builtin/llm6g.toml",
 )
 
 _NUMBER = r"[1-9]\d?[a-e]?(?![.\w]\d|\w)"
@@ -179,7 +179,7 @@ def test_the_collector_reads_what_people_write(text: str, name: str, expected: s
 def test_the_collector_reads_comments_docstrings_and_other_texts() -> None:
     source = '"""Eq. 1."""\n# of two lines: eq.\n# 2\nx = 3  # eq. 4\ny = f"{x:03d} eq. 5", 24\n'
     assert {mention.anchor for mention in mentions_of(source, "sim/a.py")} == {f"eq-{n}" for n in (1, 2, 4, 5)}
-    assert mentions_of('uplink = "each"  # eq. 9\n', "sim/scenarios/a.toml") == {Mention("dtecn", "eq-9")}
+    assert mentions_of('uplink = "each"  # eq. 9\n', "sim/scenario/builtin/a.toml") == {Mention("dtecn", "eq-9")}
 
 
 def test_an_equation_without_an_anchor_is_missed(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import typer
 from policies.meanings import options
 from policies.registry import specs
 from sim.cli.app import app
-from sim.keys import keys
+from sim.scenario.keys import keys
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))]

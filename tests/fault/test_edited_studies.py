@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sim import compare, sweep
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from sim.store import Store, read_row
 from tests.fault.command import Done, twin
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from tests.fault.command import twin
 
-SCENARIOS = Path(__file__).resolve().parents[2] / "sim" / "scenarios"
+SCENARIOS = Path(__file__).resolve().parents[2] / "sim" / "scenario" / "builtin"
 GOOD = {name: (SCENARIOS / f"{name}.toml").read_text("utf-8") for name in ("llm6g", "dtecn")}
 RSU = "\n[[rsus]]\nname = '{}'\nposition_m = [0, 0]\n"
 OWN_SERVER = "[rsus.server]\nfrequency_hz = '1 GHz'\nkappa = 1e-25\n"

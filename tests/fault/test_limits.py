@@ -9,7 +9,7 @@ import pytest
 
 from physical.errors import InputError
 from sim.ledger import _joined, _sum
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from sim.simulation import run
 from tests.fault.command import twin
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.fault.command import twin, twin_process
 
-GOOD = (Path(__file__).resolve().parents[2] / "sim" / "scenarios" / "dtecn.toml").read_text("utf-8")
+GOOD = (Path(__file__).resolve().parents[2] / "sim" / "scenario" / "builtin" / "dtecn.toml").read_text("utf-8")
 
 # What to replace in the good file (a regular expression; "" appends), by what; the key that is named; other words.
 EDITS = [

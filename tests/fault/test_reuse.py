@@ -22,8 +22,8 @@ from sim import Scenario, compare
 from sim.contents import of_scenario, of_vectwin, place_of
 from sim.entrants import entrants
 from sim.evaluation import Comparison
-from sim.files import file_entries
 from sim.jobs import Jobs
+from sim.scenario.file_entries import file_entries
 from sim.store import read_row
 from tests.fault.command import environment, twin
 

@@ -243,7 +243,7 @@ def scenario_text(name: str) -> str:
         return seeds.EVERYTHING
     from importlib.resources import files
 
-    return short((files("sim") / "scenarios" / f"{name}.toml").read_text("utf-8"))
+    return short((files("sim.scenario") / "builtin" / f"{name}.toml").read_text("utf-8"))
 
 
 def _scenarios(builder: Builder) -> None:
@@ -323,7 +323,7 @@ def _values(builder: Builder) -> dict[str, dict[str, Any]]:
     names = [f"scenario-{name}" for name in ("everything", *BUILT_IN)]
 
     def write() -> None:
-        from sim.scenario import Scenario
+        from sim.scenario.scenario import Scenario
 
         found: dict[str, dict[str, Any]] = {name: {} for name in names}
         for name in names:

@@ -22,7 +22,7 @@ from policies import Policy, make
 from policies.guarded import GuardedPolicy
 from sim.inputs import Block, Inputs
 from sim.network import Passage
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from sim.streams import Streams
 from tests.oracle.server import Queues, Server
 from tests.oracle.spectrum import Spectrum

@@ -18,7 +18,7 @@ from physical.quantize import quantize
 from physical.system import System
 from physical.ticks import NS_PER_S, TICK_BITS, ticks_from_ns, to_ns
 from policies.guarded import GuardedPolicy
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from sim.streams import Streams
 from tests.oracle.task import Clock
 from twin.bias import BiasProcess

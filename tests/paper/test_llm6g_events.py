@@ -13,7 +13,7 @@ from physical.closed_form.split import SplitOutcome, split_step
 from physical.model.units import linear_to_db
 from physical.params import Mode
 from physical.system import System
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from sim.simulation import RunResult, run
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot

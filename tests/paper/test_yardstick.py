@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from sim.simulation import RunResult, run
 
 pytestmark = pytest.mark.full

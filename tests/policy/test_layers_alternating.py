@@ -24,7 +24,7 @@ from policies.optimal.layers.alternating import (
 from policies.optimal.layers.problem import LayersProblem, LayersSolution, cost_of, evaluate, read_problem
 from policies.optimal.layers.schemes import Rlor, Rrlo, random_layers, random_resources
 from policies.optimal.layers.search import allocate_layers, solve
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from tests.policy.drops import BANDWIDTH_HZ, NODE_HZ, NUM_LAYER, make_drop, make_problem
 from tests.policy.test_p2_cases import make_system
 from twin.snapshot import TwinSnapshot

@@ -15,7 +15,7 @@ from policies.optimal.layers.cells import Sets, local_frequency_hz, read_cells
 from policies.optimal.layers.exact import LayersExact, certificate
 from policies.optimal.layers.problem import LayersProblem, cost_of, evaluate, read_problem
 from policies.optimal.layers.search import allocate, allocate_layers, solve
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from tests.policy.drops import check_point, gap, make_drop, make_problem
 from twin.snapshot import TwinSnapshot
 

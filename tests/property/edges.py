@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from physical.errors import InputError
-from sim.keys import Key, keys
-from sim.scenario import Scenario
+from sim.scenario.keys import Key, keys
+from sim.scenario.scenario import Scenario
 from sim.simulation import RunResult, run
 from traces.schema import TABLES
 
@@ -67,7 +67,7 @@ def numeric_keys() -> list[Key]:
 
 def base(name: str) -> Data:
     """Return a built-in scenario of few vehicles and slots, whose events happen in those."""
-    data = tomllib.loads((files("sim") / "scenarios" / f"{name}.toml").read_text("utf-8"))
+    data = tomllib.loads((files("sim.scenario") / "builtin" / f"{name}.toml").read_text("utf-8"))
     data["time"]["num_slot"] = NUM_SLOT
     data["vehicles"]["num_vehicle"] = 3
     events = [event for event in data.get("timeline", ()) if event["kind"] != "vehicle-leaves"]

@@ -23,7 +23,7 @@ from physical.ticks import ticks_from_ns, to_ns
 from policies import Policy
 from policies.baselines import share_equally
 from sim.inputs import Block, Inputs
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from sim.simulation import RunResult, run
 from sim.world import World
 from tests.oracle.engine import Fault, Oracle, OracleResult

@@ -13,7 +13,7 @@ from physical.model.transformer import layer_flops
 from physical.ticks import ticks_from_ns, to_ns
 from policies.baselines import EdgeEqual, LocalOnly, Random
 from policies.feasible import FLOOR
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from tests.oracle.engine import Fault, OracleResult
 from tests.oracle.task import Task
 from tests.property.dice import Dice, links, twins

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sim.keys import Key
+from sim.scenario.keys import Key
 from tests.property.edges import KEYS, NAMES, attempt, base, ends, extremes, numeric_keys, with_value
 
 _SLOW = {"vehicles.num_vehicle": "a million vehicles take a minute"}
@@ -82,7 +82,7 @@ def test_more_ends_of_ranges_go_together() -> None:
 
 def test_gains_have_bounds() -> None:
     """Extreme shadowing and places give gains at their bounds, errors of which are finite."""
-    from sim.scenario import Scenario
+    from sim.scenario.scenario import Scenario
     from sim.simulation import run
 
     settings = ["time.num_slot=3", "radio.shadowing_std_db=300", "twin.bias.channel_gain_db=300", "radio.range_m=1"]

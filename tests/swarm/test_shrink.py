@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from tests.swarm import campaign
 from tests.swarm.__main__ import main
 from tests.swarm.checks import Violation

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from physical.errors import InputError
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from tests.swarm import rogue
 from tests.swarm.campaign import Campaign, Verdict, check_seeds, smallest, told
 from tests.swarm.checks import Violation

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sim.batch import JointBatchEnvironment
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from sim.simulation import run
 from tests.paper.test_llm6g_events import column
 

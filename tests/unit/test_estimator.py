@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from physical.columns.fleet import VehicleStates
 from physical.system import System
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from tests.unit.test_twin import BASE, QUANTUM_M, make_scenario
 from twin.belief import Belief, Biases
 from twin.bias import BiasProcess

@@ -25,7 +25,7 @@ UNUSED = (
 # A help text needs none of the libraries that simulate.
 UNUSED_BY_HELP = (*UNUSED, "numpy", "pyarrow", "pydantic", "simpy", "rich", "physical.model", "policies", "traces")
 # What `import sim` brings is two names that are looked up when they are used.
-UNUSED_BY_SIM = (*UNUSED_BY_HELP, "typer", "sim.scenario", "sim.simulation")
+UNUSED_BY_SIM = (*UNUSED_BY_HELP, "typer", "sim.scenario.scenario", "sim.simulation")
 
 
 def imported(code: str, directory: Path) -> set[str]:

@@ -15,8 +15,8 @@ from rich.console import Console
 from physical.docstrings import meanings
 from physical.errors import InputError
 from sim import show_table
-from sim.keys import Key, keys, tables
-from sim.scenario import Scenario, names
+from sim.scenario.keys import Key, keys, tables
+from sim.scenario.scenario import Scenario, names
 from tests.fault.command import twin
 
 
@@ -34,7 +34,7 @@ def leaves(value: Any, prefix: str = "") -> Iterator[str]:
 
 @pytest.mark.parametrize("name", names())
 def test_what_scenarios_say_is_listed(name: str) -> None:
-    told = set(leaves(tomllib.loads((files("sim") / "scenarios" / f"{name}.toml").read_text("utf-8"))))
+    told = set(leaves(tomllib.loads((files("sim.scenario") / "builtin" / f"{name}.toml").read_text("utf-8"))))
     told |= set(leaves(Scenario.load(name).model_dump(mode="json", exclude_none=True)))
     assert len(told) > 50
     assert told <= {key.name for key in keys()}

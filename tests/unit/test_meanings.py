@@ -15,7 +15,7 @@ from policies.cases.file import CASES
 from policies.meanings import Option, about, options
 from policies.optimal.p2_exact import P2Exact
 from policies.registry import PolicySpec, specs
-from sim.scenario import Scenario, names
+from sim.scenario.scenario import Scenario, names
 from sim.show import GROUPS
 from sim.simulation import RunResult, run
 from sim.summary import ENTRIES

@@ -9,7 +9,7 @@ import pytest
 
 from physical.model.workload import burst_ratio, next_state
 from sim.inputs import Inputs
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from sim.streams import Streams
 
 

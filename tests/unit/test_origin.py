@@ -207,7 +207,10 @@ def test_of_an_installed_package_all_modules_count(tmp_path: Path, monkeypatch: 
 
 
 def test_imports_form_a_circle_and_own_packages_and_libraries_do_not_count(tmp_path: Path) -> None:
-    files = {"a.py": "import b, json, numpy, sim.scenario\nfrom policies import Decision\n", "b.py": "import a\n"}
+    files = {
+        "a.py": "import b, json, numpy, sim.scenario.scenario\nfrom policies import Decision\n",
+        "b.py": "import a\n",
+    }
     write(tmp_path, files)
     assert set(module_files(tmp_path / "a.py")) == {"a", "b"}
 

@@ -14,8 +14,8 @@ from physical.errors import InputError
 from physical.quantity import accepted, parse
 from sim.check import check
 from sim.inputs import Inputs
-from sim.readings import warnings
-from sim.scenario import Scenario, names, text_of
+from sim.scenario.readings import warnings
+from sim.scenario.scenario import Scenario, names, text_of
 from sim.streams import Streams
 
 MINIMAL: dict[str, Any] = {
@@ -189,7 +189,7 @@ def test_mode_expands_to_rules(settings: list[str], rules: tuple[str, str, str])
 
 def test_file_and_built_in_are_the_same(tmp_path: Path) -> None:
     path = tmp_path / "copy.toml"
-    source = Path(__file__).resolve().parents[2] / "sim" / "scenarios" / "dtecn.toml"
+    source = Path(__file__).resolve().parents[2] / "sim" / "scenario" / "builtin" / "dtecn.toml"
     path.write_bytes(source.read_bytes())
     assert Scenario.load(path) == Scenario.load("dtecn")
 

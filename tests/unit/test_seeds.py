@@ -17,7 +17,7 @@ from sim.batch import BatchEnvironment
 from sim.batch.joint import JointBatchEnvironment
 from sim.env import fast_parallel_env, parallel_env
 from sim.replay import verify
-from sim.scenario import Scenario
+from sim.scenario.scenario import Scenario
 from sim.simulation import run
 from sim.streams import Streams
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from sim import Scenario
-from sim.timeline import BiasJump, Event, LinkChange, NodeDown, PolicySwap, Timeline
+from sim.scenario.timeline import BiasJump, Event, LinkChange, NodeDown, PolicySwap, Timeline
 from tests.fault.command import twin
 
 MS = 1_000_000
@@ -198,7 +198,7 @@ BAD = [
 
 @pytest.mark.parametrize(("event", "words"), BAD)
 def test_bad_event_is_one_line(tmp_path: Path, event: str, words: str) -> None:
-    text = (Path(__file__).resolve().parents[2] / "sim" / "scenarios" / "blackout.toml").read_text("utf-8")
+    text = (Path(__file__).resolve().parents[2] / "sim" / "scenario" / "builtin" / "blackout.toml").read_text("utf-8")
     before, after = text.split("[[timeline]]", 1)
     rest = after[after.index("[policy]") :]
     path = tmp_path / "bad.toml"

@@ -136,7 +136,7 @@ def _walk() -> Iterator[Key]:
 
 
 def _walker() -> _Walk:
-    from sim.scenario import Scenario
+    from sim.scenario.scenario import Scenario
 
     return _Walk(Scenario.model_json_schema())
 

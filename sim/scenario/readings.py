@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from physical.model import energy, rate, units
-from sim import exogenous
+from sim.scenario import files
 
 if TYPE_CHECKING:
-    from sim.scenario import Scenario
+    from sim.scenario.scenario import Scenario
 
 _ROUNDING_DB = 1e-6
 _CORE_W_MAX = 1000.0
@@ -35,7 +35,7 @@ def readings(scenario: Scenario) -> tuple[str, ...]:
 
 def warnings(scenario: Scenario) -> tuple[str, ...]:
     """Return a sentence for each number that physics forbids: little noise, cores that melt, vehicles that jump."""
-    return (*_noise_warnings(scenario), *_core_warnings(scenario), *exogenous.warnings(scenario))
+    return (*_noise_warnings(scenario), *_core_warnings(scenario), *files.warnings(scenario))
 
 
 def _core_warnings(scenario: Scenario) -> tuple[str, ...]:

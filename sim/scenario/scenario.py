@@ -19,19 +19,19 @@ from physical.quantity import NumRow, Period
 from physical.reading import read_bytes
 from physical.system import Crowd, System, build_system
 from physical.ticks import to_ns
-from sim import nesting
-from sim.consistency import check_consistency
-from sim.exogenous import length_of_inputs, mean_units, mobility_of
-from sim.files import file_entries
 from sim.motion import TraceMotion
 from sim.network import BASE_STATION, CLOUD, EDGE_SERVER, VEHICLE, NetworkParams
-from sim.ranges import check_ranges
-from sim.readings import readings
-from sim.timeline import Event, Timeline
-from sim.validation import check_plain, explain, place_of
+from sim.scenario import nesting
+from sim.scenario.explain import check_plain, explain, place_of
+from sim.scenario.file_entries import file_entries
+from sim.scenario.files import length_of_inputs, mean_units, mobility_of
+from sim.scenario.ranges import check_ranges
+from sim.scenario.readings import readings
+from sim.scenario.rules import check_consistency
+from sim.scenario.timeline import Event, Timeline
 from twin.params import Twin
 
-_BUILT_IN = files("sim") / "scenarios"
+_BUILT_IN = files("sim.scenario") / "builtin"
 
 
 class PolicyChoice(Params):

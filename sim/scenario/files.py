@@ -23,7 +23,7 @@ from traces.part import check_own
 from traces.writer import MANIFEST
 
 if TYPE_CHECKING:
-    from sim.scenario import Scenario
+    from sim.scenario.scenario import Scenario
     from traces.exogenous import ExogenousTrace, LinkTrace, MobilityTrace, RequestTrace
 
 FOLDER = "inputs"

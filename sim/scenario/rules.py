@@ -8,7 +8,7 @@ from physical.errors import InputError
 from physical.params import Objective
 
 if TYPE_CHECKING:
-    from sim.scenario import Scenario
+    from sim.scenario.scenario import Scenario
 
 
 def check_consistency(scenario: Scenario) -> None:

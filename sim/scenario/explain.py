@@ -255,7 +255,7 @@ def _nearest(text: str, known: list[str], cutoff: float = 0.6) -> str:
 
 def _elsewhere(name: str) -> str:
     """Return a hint at the keys of that name in other tables; of a name that many tables have, none."""
-    from sim.keys import keys
+    from sim.scenario.keys import keys
 
     full = sorted({key.name for key in keys() if key.name.rpartition(".")[2] == name})
     return f"; did you mean {' or '.join(full)}?" if 0 < len(full) <= 3 else ""

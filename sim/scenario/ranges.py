@@ -13,11 +13,11 @@ from physical.errors import InputError
 from physical.model import qos, transformer
 from physical.quantity import NUM_SLOT_MAX, SIZE_BYTES_MAX
 from physical.ticks import HORIZON_NS, HORIZON_S, NS_PER_S, to_ns
-from sim.timeline import TaskBurst
+from sim.scenario.timeline import TaskBurst
 
 if TYPE_CHECKING:
     from physical.params import TaskClass
-    from sim.scenario import Scenario
+    from sim.scenario.scenario import Scenario
 
 _NUM_ENTERING_MAX = 100_000
 _NUM_OCCURRENCE_MAX = 100_000
