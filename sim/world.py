@@ -23,15 +23,15 @@ from physical.quantize import freeze
 from physical.ticks import ticks_from_ns, to_ns
 from sim.clock import Clock
 from sim.deciders import Decider
-from sim.inputs import Block, Inputs
+from sim.inputs.blocks import Block, Inputs
+from sim.inputs.motion import TraceMotion
+from sim.inputs.routes import Passage
+from sim.inputs.streams import Streams
 from sim.ledger import ClosedSlot
 from sim.messages import MessageLog
-from sim.motion import TraceMotion
-from sim.network import Passage
 from sim.record import Recorder
 from sim.scenario.scenario import Scenario
 from sim.scenario.timeline import Happening, NodeDown, NodeUp, VehicleEnters, VehicleLeaves
-from sim.streams import Streams
 from traces.writer import TraceWriter
 from twin.belief import Belief, Biases
 from twin.bias import BiasProcess

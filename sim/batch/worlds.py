@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from physical.model import channel, mobility, workload
 from physical.params import Bursts
 from physical.system import System
-from sim.inputs import Block, Inputs
-from sim.motion import GeneratedMotion
+from sim.inputs.blocks import Block, Inputs
+from sim.inputs.motion import GeneratedMotion
+from sim.inputs.streams import Streams
 from sim.scenario.scenario import Scenario
-from sim.streams import Streams
 from twin.bias import BiasProcess
 
 Floats = NDArray[np.float64]

@@ -15,8 +15,8 @@ from policies.guarded import GuardedPolicy
 from policies.registry import make
 from sim.bench import kernel
 from sim.bench.report import Report
+from sim.inputs.streams import Streams
 from sim.scenario.scenario import Scenario
-from sim.streams import Streams
 from sim.world import World
 from traces.reader import Trace
 from traces.schema import TABLES

@@ -16,8 +16,8 @@ from policies.guarded import GuardedPolicy
 from policies.registry import make
 from sim.env.base import Floats, Infos, Numbers, Step, VehicleEnvironment
 from sim.env.parts import Present, own_parts
+from sim.inputs.streams import Streams
 from sim.scenario.scenario import Scenario
-from sim.streams import Streams
 from sim.world import World
 from traces.writer import TraceWriter
 from twin.decision import Decision, Ruling

@@ -19,8 +19,8 @@ from physical.quantity import NumRow, Period
 from physical.reading import read_bytes
 from physical.system import Crowd, System, build_system
 from physical.ticks import to_ns
-from sim.motion import TraceMotion
-from sim.network import BASE_STATION, CLOUD, EDGE_SERVER, VEHICLE, NetworkParams
+from sim.inputs.motion import TraceMotion
+from sim.inputs.routes import BASE_STATION, CLOUD, EDGE_SERVER, VEHICLE, NetworkParams
 from sim.scenario import nesting
 from sim.scenario.explain import check_plain, explain, place_of
 from sim.scenario.file_entries import file_entries

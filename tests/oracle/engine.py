@@ -20,10 +20,10 @@ from physical.phase import Phase
 from physical.ticks import TICK_BITS, ticks_from_ns, to_ns
 from policies import Policy, make
 from policies.guarded import GuardedPolicy
-from sim.inputs import Block, Inputs
-from sim.network import Passage
+from sim.inputs.blocks import Block, Inputs
+from sim.inputs.routes import Passage
+from sim.inputs.streams import Streams
 from sim.scenario.scenario import Scenario
-from sim.streams import Streams
 from tests.oracle.server import Queues, Server
 from tests.oracle.spectrum import Spectrum
 from tests.oracle.task import Clock, Orders, Task

@@ -18,8 +18,8 @@ from physical.quantize import quantize
 from physical.system import System
 from physical.ticks import NS_PER_S, TICK_BITS, ticks_from_ns, to_ns
 from policies.guarded import GuardedPolicy
+from sim.inputs.streams import Streams
 from sim.scenario.scenario import Scenario
-from sim.streams import Streams
 from tests.oracle.task import Clock
 from twin.bias import BiasProcess
 from twin.decision import Ruling

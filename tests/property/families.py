@@ -22,7 +22,7 @@ from physical.system import System
 from physical.ticks import ticks_from_ns, to_ns
 from policies import Policy
 from policies.baselines import share_equally
-from sim.inputs import Block, Inputs
+from sim.inputs.blocks import Block, Inputs
 from sim.scenario.scenario import Scenario
 from sim.simulation import RunResult, run
 from sim.world import World

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sim import RunResult, Scenario, run
-from sim.inputs import Inputs, motion_of
-from sim.streams import Streams
+from sim.inputs.blocks import Inputs, motion_of
+from sim.inputs.streams import Streams
 from tests.property.test_presence import check_books
 from tests.property.test_timeline import columns
 

@@ -1,4 +1,4 @@
-"""The channel that `sim.inputs` makes, against Jakes, Gudmundson and Rayleigh."""
+"""The channel that `sim.inputs.blocks` makes, against Jakes, Gudmundson and Rayleigh."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from sim.inputs import Block, Inputs
-from sim.streams import Streams
+from sim.inputs.blocks import Block, Inputs
+from sim.inputs.streams import Streams
 from tests.unit.test_twin import make_scenario
 
 Floats = NDArray[np.float64]

@@ -10,7 +10,7 @@ from numpy.random import Generator
 from pydantic import TypeAdapter
 from scipy import stats
 
-from sim.streams import Streams
+from sim.inputs.streams import Streams
 from twin.bias import BiasProcess
 from twin.params import Bias, BiasParams, ConstantBias, PerVehicleBias, RandomWalkBias, TimedBias
 

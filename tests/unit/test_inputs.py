@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from sim.inputs import Block, Inputs
-from sim.network import Passage
-from sim.streams import Streams
+from sim.inputs.blocks import Block, Inputs
+from sim.inputs.routes import Passage
+from sim.inputs.streams import Streams
 from tests.unit.test_twin import make_scenario
 
 Floats = NDArray[np.float64]

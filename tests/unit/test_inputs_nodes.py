@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from sim import Scenario, run
-from sim.inputs import Block, Inputs
-from sim.streams import Streams
+from sim.inputs.blocks import Block, Inputs
+from sim.inputs.streams import Streams
 from tests.unit.test_inputs import PASSAGES, RANDOM_NETWORK
 from tests.unit.test_twin import QUANTUM_M, column
 

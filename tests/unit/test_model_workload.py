@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from physical.model.workload import burst_ratio, next_state
-from sim.inputs import Inputs
+from sim.inputs.blocks import Inputs
+from sim.inputs.streams import Streams
 from sim.scenario.scenario import Scenario
-from sim.streams import Streams
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from physical.errors import InputError
 from sim import Scenario
-from sim.motion import TraceMotion
+from sim.inputs.motion import TraceMotion
 from sim.scenario.files import mobility_of
 from traces.exogenous import MobilityTrace, read_mobility
 from traces.exogenous.presence import Whereabouts

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from scipy import stats
 
 from physical.delay import ConstantDelay, Delay, ExponentialDelay, LognormalDelay, UniformDelay
-from sim.network import (
+from sim.inputs.routes import (
     BASE_STATION,
     CLOUD,
     EDGE_SERVER,

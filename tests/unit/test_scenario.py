@@ -13,10 +13,10 @@ import pytest
 from physical.errors import InputError
 from physical.quantity import accepted, parse
 from sim.check import check
-from sim.inputs import Inputs
+from sim.inputs.blocks import Inputs
+from sim.inputs.streams import Streams
 from sim.scenario.readings import warnings
 from sim.scenario.scenario import Scenario, names, text_of
-from sim.streams import Streams
 
 MINIMAL: dict[str, Any] = {
     "vehicles": {"num_vehicle": 2, "cpu_hz": ["5 GHz", 4e9], "kappa": 1e-28, "transmit_power_w": "23 dBm"},

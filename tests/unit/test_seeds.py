@@ -16,10 +16,10 @@ from sim import cases, training
 from sim.batch import BatchEnvironment
 from sim.batch.joint import JointBatchEnvironment
 from sim.env import fast_parallel_env, parallel_env
+from sim.inputs.streams import Streams
 from sim.replay import verify
 from sim.scenario.scenario import Scenario
 from sim.simulation import run
-from sim.streams import Streams
 
 _WRONG = [1.0, "1", None, True, np.True_, -1, np.float64(1.0), np.int64(-1), float("nan"), np.array([1]), 1j]
 _WHOLE: list[Any] = [1, np.int64(1), np.uint8(1), np.int32(1)]

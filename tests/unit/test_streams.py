@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sim.streams import Streams
+from sim.inputs.streams import Streams
 
 PURPOSES = ("mobility", "channel", "tasks", "report", "command", "upload", "result", "bias-cpu-frequency")
 

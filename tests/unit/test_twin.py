@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import sim.world
 from physical.system import System
 from sim import RunResult, Scenario, run
-from sim.inputs import Block, Inputs
+from sim.inputs.blocks import Block, Inputs
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 

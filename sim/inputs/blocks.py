@@ -16,15 +16,15 @@ from physical.columns.fleet import AWAY, VehicleStates
 from physical.quantize import freeze
 from physical.system import System
 from physical.ticks import to_ns
-from sim.association import Association
-from sim.channels import Channels
-from sim.draws import draw_uniform
-from sim.motion import Course, GeneratedMotion, Motion, RenewedMotion, TraceMotion
-from sim.network import CLOUD, EDGE_SERVER, VEHICLE, Graph, Passage, Route, build_graph
+from sim.inputs.association import Association
+from sim.inputs.channels import Channels
+from sim.inputs.draws import draw_uniform
+from sim.inputs.motion import Course, GeneratedMotion, Motion, RenewedMotion, TraceMotion
+from sim.inputs.routes import CLOUD, EDGE_SERVER, VEHICLE, Graph, Passage, Route, build_graph
+from sim.inputs.streams import Streams
+from sim.inputs.workload import Workload
 from sim.scenario.files import mobility_of
 from sim.scenario.scenario import Scenario
-from sim.streams import Streams
-from sim.workload import Workload
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

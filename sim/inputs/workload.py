@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from physical.model import workload
 from physical.params import Bursts, TaskClass
 from physical.ticks import NS_PER_S
-from sim.draws import draw_uniform
+from sim.inputs.draws import draw_uniform
+from sim.inputs.streams import Streams
 from sim.scenario.files import requests_of
 from sim.scenario.timeline import Timeline
-from sim.streams import Streams
 
 if TYPE_CHECKING:
     from traces.exogenous import RequestTrace

@@ -10,12 +10,12 @@ from physical.model import channel, mobility, rate, units
 from physical.quantize import quantize
 from physical.system import System
 from physical.ticks import NS_PER_S
-from sim.association import Association
-from sim.draws import draw_normal
-from sim.motion import Course
+from sim.inputs.association import Association
+from sim.inputs.draws import draw_normal
+from sim.inputs.motion import Course
+from sim.inputs.streams import Streams
 from sim.scenario.files import link_of
 from sim.scenario.scenario import Scenario
-from sim.streams import Streams
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

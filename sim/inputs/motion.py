@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from physical.model import mobility
 from physical.params import Mobility
 from physical.quantize import freeze, quantize, quantize_position
-from sim.streams import Streams
+from sim.inputs.streams import Streams
 
 if TYPE_CHECKING:
     from traces.exogenous import MobilityTrace
