@@ -32,7 +32,7 @@ class Finished:
     ----------
     summary : of the run
     slot_penalty : [num_slot], NaN for slots without a task that counts
-    delays : how many tasks took how long, see `sim.delays`; empty where that was not kept
+    delays : how many tasks took how long, see `sim.record.delays`; empty where that was not kept
     key : under which it is kept, see `Job.key`
     reused : an earlier command ran it
     changed : options of the policy whose files were others when it ran than when the study began

@@ -17,7 +17,7 @@ from policies.api import Policy
 from policies.guarded import GuardedPolicy
 from policies.registry import make
 from sim.deciders import RecordedDecisions, Swap, SwitchedDecisions
-from sim.prompts import prompts_of
+from sim.record.prompts import prompts_of
 from sim.scenario.files import with_stored
 from sim.scenario.scenario import Scenario
 from sim.scenario.timeline import PolicySwap

@@ -46,7 +46,7 @@ class RunResult:
     directory : where the trace is, or None if it is in memory
     status : "complete" or "interrupted"
     slot_penalty : [slots], the penalty of each slot; NaN for slots without a task that counts
-    delays : how many tasks took how long, see `sim.delays`
+    delays : how many tasks took how long, see `sim.record.delays`
     """
 
     summary: dict[str, Any]

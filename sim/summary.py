@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sim.stability import is_stable
+from sim.record.stability import is_stable
 
 if TYPE_CHECKING:
     from sim.world import World

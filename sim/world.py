@@ -27,9 +27,9 @@ from sim.inputs.blocks import Block, Inputs
 from sim.inputs.motion import TraceMotion
 from sim.inputs.routes import Passage
 from sim.inputs.streams import Streams
-from sim.ledger import ClosedSlot
-from sim.messages import MessageLog
-from sim.record import Recorder
+from sim.record.messages import MessageLog
+from sim.record.recorder import Recorder
+from sim.record.slots import ClosedSlot
 from sim.scenario.scenario import Scenario
 from sim.scenario.timeline import Happening, NodeDown, NodeUp, VehicleEnters, VehicleLeaves
 from traces.writer import TraceWriter

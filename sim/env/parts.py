@@ -67,7 +67,7 @@ def own_parts(system: System, present: Present, decision: Decision) -> Floats:
     vehicle's own tasks.
 
     This is the objective as policies see it: its QoS has no floor, and its drift is that of what the servers offer.
-    What a run realises has the floor, and the drift that has happened (see `sim.ledger`).
+    What a run realises has the floor, and the drift that has happened (see `sim.record.slots`).
     """
     return (
         _parts_of_cost(system, present, decision)

@@ -9,8 +9,8 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.delays import shares
 from sim.evaluation import Comparison
+from sim.record.delays import shares
 from sim.report.beside import ENERGIES, Shown, beside
 from sim.report.digits import duration, measured
 from sim.report.page import Parts, assemble

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from physical.errors import InputError
 from physical.model import qos
 from physical.system import System
+from sim.record.stability import RESOURCES, is_stable
 from sim.replay import RecordedRun
-from sim.stability import RESOURCES, is_stable
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -164,7 +164,7 @@ class ReportedRun:
         return found
 
     def _of_tasks(self) -> dict[str, float | None]:
-        """Return mean delay and share of misses as the books of a run have them, see `sim.ledger.Ledger`."""
+        """Return mean delay and share of misses as the books of a run have them, see `sim.record.slots.Ledger`."""
         end_s, deadline_s = self.num_slot * self.slot_s, self.system.deadline_s[self.task_class]
         lost_s = qos.floor_delay_s(deadline_s, self.system.objective.qos_floor)
         age_s = np.where(self.outcome == 0, end_s - self.column("tasks", "generated_ns") / 1e9, self.delay_s)

@@ -145,7 +145,7 @@ def test_what_readers_are_told_to_call_is_in_the_reference(page: str) -> None:
         (unknown_names, "`radio.bandwith_hz`, `radio.bandwidth_hz`, `tasks.1.name`", ["radio.bandwith_hz"]),
         (
             unknown_names,
-            "`sim.replay.verifi`, `sim.replay.verify`, `objective.p2`, `sim/ledger.py`",
+            "`sim.replay.verifi`, `sim.replay.verify`, `objective.p2`, `sim/record/slots.py`",
             ["sim.replay.verifi"],
         ),
         (unknown_names, "```toml\nradio.bandwith_hz = 1\n```\n\nradio.nothing, `twin run a.toml`", []),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from physical.errors import InputError
-from sim.ledger import _joined, _sum
+from sim.record.slots import _joined, _sum
 from sim.scenario.scenario import Scenario
 from sim.simulation import run
 from tests.fault.command import twin

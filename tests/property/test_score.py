@@ -15,7 +15,7 @@ from physical.columns.tasks import Outcome
 from physical.system import System
 from physical.ticks import NEVER, TICK_BITS
 from sim import RunResult, Scenario, run
-from sim.ledger import ClosedSlot, Ledger
+from sim.record.slots import ClosedSlot, Ledger
 from tests.unit.test_ledger import LOSSES, states
 from tests.unit.test_twin import make_scenario
 

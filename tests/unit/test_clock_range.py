@@ -15,7 +15,7 @@ from physical.errors import InputError
 from physical.ticks import HORIZON_NS, HORIZON_S, NEVER, ticks_from_ns, ticks_from_s
 from policies.registry import make
 from sim.cli.app import load
-from sim.delays import DelayCounts
+from sim.record.delays import DelayCounts
 from sim.scenario.explain import _models_in
 from sim.scenario.scenario import Scenario
 from sim.simulation import run

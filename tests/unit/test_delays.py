@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from sim import Scenario, run
-from sim.delays import STEPS_PER_DEADLINE, DelayCounts, shares
 from sim.entrants import entrants
 from sim.jobs import Jobs
+from sim.record.delays import STEPS_PER_DEADLINE, DelayCounts, shares
 from sim.store import Store
 
 

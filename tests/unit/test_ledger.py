@@ -12,7 +12,7 @@ from physical.columns.tasks import Outcome
 from physical.system import System
 from physical.ticks import NEVER, TICK_BITS
 from sim import Scenario, run
-from sim.ledger import ClosedSlot, Ledger
+from sim.record.slots import ClosedSlot, Ledger
 from tests.unit.test_twin import BASE, column, make_scenario
 
 MS = 1_000_000

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sim import run
-from sim.messages import MessageLog
+from sim.record.messages import MessageLog
 from tests.unit.test_twin import SLOT_NS, make_scenario
 from traces.writer import TraceWriter
 from twin.messages import LOST_NS

@@ -14,10 +14,10 @@ import pytest
 from physical.errors import InputError
 from policies.baselines import LocalOnly
 from sim import Scenario, compare, run, sweep
-from sim.delays import shares
 from sim.entrants import entrants
 from sim.evaluation import HEADLINE, Comparison
 from sim.jobs import Finished, Jobs
+from sim.record.delays import shares
 from sim.report import digits, ranking, swept, write_report
 from sim.report.beside import Shown, beside
 from sim.report.study import on_the_map, open_study, ranked

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from physical.system import System
 from sim import Scenario, run
-from sim.stability import Waiting, is_stable
+from sim.record.stability import Waiting, is_stable
 from tests.unit.test_ledger import states
 from tests.unit.test_twin import BASE, column
 

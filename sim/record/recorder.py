@@ -13,8 +13,8 @@ from physical.columns.tasks import Outcome
 from physical.model import computing, energy
 from physical.system import System
 from physical.ticks import NEVER, ns_from_ticks, ticks_from_ns
-from sim.decisions import DecisionRecorder, add_present
-from sim.ledger import Ledger
+from sim.record.decisions import DecisionRecorder, add_present
+from sim.record.slots import Ledger
 from traces import arrays
 from traces.writer import TraceWriter
 from twin.cloud import Deliberation

@@ -18,8 +18,8 @@ from physical.columns.tasks import Outcome
 from physical.model import energy, objective, qos
 from physical.system import System
 from physical.ticks import NEVER, NS_PER_S, ns_from_ticks
-from sim.delays import DelayCounts
-from sim.stability import RESOURCES, Waiting
+from sim.record.delays import DelayCounts
+from sim.record.stability import RESOURCES, Waiting
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

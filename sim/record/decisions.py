@@ -16,7 +16,7 @@ from physical.closed_form import slot, split
 from physical.columns.fleet import AWAY, VehicleStates
 from physical.model import units
 from physical.system import System
-from sim.prompts import rows_of
+from sim.record.prompts import rows_of
 from traces.arrays import of_numbers
 from traces.digest import mix
 from traces.writer import TraceWriter
