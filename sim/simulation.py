@@ -24,12 +24,12 @@ from policies.guarded import GuardedPolicy
 from policies.registry import make
 from sim import stopping
 from sim.deciders import Decider, Swap, SwitchedDecisions
+from sim.engine.columns import World
 from sim.inputs.streams import Streams
 from sim.scenario.files import store
 from sim.scenario.scenario import Scenario
 from sim.scenario.timeline import PolicySwap
 from sim.summary import summary_of
-from sim.world import World
 from traces.folder import folder_for
 from traces.reader import Trace, in_key_order
 from traces.schema import TABLES

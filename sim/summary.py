@@ -10,7 +10,7 @@ import numpy as np
 from sim.record.stability import is_stable
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.engine.columns import World
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from policies.guarded import GuardedPolicy
 from policies.registry import make
 from sim.bench import kernel
 from sim.bench.report import Report
+from sim.engine.columns import World
 from sim.inputs.streams import Streams
 from sim.scenario.scenario import Scenario
-from sim.world import World
 from traces.reader import Trace
 from traces.schema import TABLES
 from traces.writer import TraceWriter

@@ -14,11 +14,11 @@ from physical.system import System
 from physical.ticks import ticks_from_ns
 from policies.guarded import GuardedPolicy
 from policies.registry import make
+from sim.engine.columns import World
 from sim.env.base import Floats, Infos, Numbers, Step, VehicleEnvironment
 from sim.env.parts import Present, own_parts
 from sim.inputs.streams import Streams
 from sim.scenario.scenario import Scenario
-from sim.world import World
 from traces.writer import TraceWriter
 from twin.decision import Decision, Ruling
 from twin.snapshot import TwinSnapshot

@@ -19,9 +19,9 @@ from physical.system import System
 from physical.ticks import to_ns
 from policies import make, registry
 from sim import RunResult, Scenario, run
+from sim.engine.columns import World
 from sim.replay import branch, counterfactual, verify
 from sim.scenario.scenario import names
-from sim.world import World
 from tests.fault.command import twin
 from traces.digest import TableDigest
 from traces.reader import Trace

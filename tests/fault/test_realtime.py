@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import simpy.rt
 
-import sim.clock
+import sim.engine.clock
 from physical.system import System
 from policies import make
 from sim import RunResult, Scenario, run
@@ -41,7 +41,7 @@ def wall(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     fake = FakeClock()
     monkeypatch.setattr(simpy.rt, "monotonic", fake.monotonic)
     monkeypatch.setattr(simpy.rt, "sleep", fake.sleep)
-    monkeypatch.setattr(sim.clock, "time", SimpleNamespace(monotonic=fake.monotonic))
+    monkeypatch.setattr(sim.engine.clock, "time", SimpleNamespace(monotonic=fake.monotonic))
     return fake
 
 

@@ -1,6 +1,6 @@
 """The plain event engine: one event per hop, everything an object, nothing clever.
 
-It takes the same inputs as `sim.world.World` (motion, channel, tasks, network and bias are drawn by the same code from
+It takes the same inputs as `sim.engine.columns.World` (motion, channel, tasks, network and bias are drawn by the same code from
 the same streams) and works out what follows from them on its own. Both must agree on every task to the last bit.
 """
 

@@ -22,10 +22,10 @@ from physical.system import System
 from physical.ticks import ticks_from_ns, to_ns
 from policies import Policy
 from policies.baselines import share_equally
+from sim.engine.columns import World
 from sim.inputs.blocks import Block, Inputs
 from sim.scenario.scenario import Scenario
 from sim.simulation import RunResult, run
-from sim.world import World
 from tests.oracle.engine import Fault, Oracle, OracleResult
 from tests.oracle.task import Task
 from tests.property.dice import Dice, links, twins
@@ -167,7 +167,7 @@ class Case:
         with (
             patch.object(module, "World", FaultyWorld),
             patch.object(module, "_quiet_collector", nullcontext),  # collecting takes longer than the run
-            patch.object(import_module("sim.world"), "DataPlane", WatchedPlane),
+            patch.object(import_module("sim.engine.columns"), "DataPlane", WatchedPlane),
             patch.object(Inputs, "block_length", lambda *_: self.block_length),
             self._some_idle(),
         ):

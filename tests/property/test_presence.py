@@ -251,7 +251,7 @@ def test_handover_on_the_corridor(rule: str, policy: str, monkeypatch: pytest.Mo
     """Servers are scarce, so that there is work to leave behind."""
     worst = [0.0]
     monkeypatch.setattr(Meters, "worst", worst, raising=False)
-    monkeypatch.setattr(import_module("sim.world"), "DataPlane", Meters)
+    monkeypatch.setattr(import_module("sim.engine.columns"), "DataPlane", Meters)
     more = ("time.num_slot=60", f"model.handover={rule}", "server.frequency_hz=2e9", "radio.hysteresis_db=1")
     scenario = Scenario.load("corridor", more)
     result = run(scenario, policy=policy, seed=1)

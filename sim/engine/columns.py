@@ -21,8 +21,8 @@ from physical.model.arrays import some
 from physical.phase import Phase
 from physical.quantize import freeze
 from physical.ticks import ticks_from_ns, to_ns
-from sim.clock import Clock
 from sim.deciders import Decider
+from sim.engine.clock import Clock
 from sim.inputs.blocks import Block, Inputs
 from sim.inputs.motion import TraceMotion
 from sim.inputs.routes import Passage

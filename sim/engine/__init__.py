@@ -1,0 +1,1 @@
+"""The engine: the clock, and the world that it moves."""
