@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sim.comparing import compare
+    from sim.runs.run import RunResult, run
     from sim.scenario.scenario import Scenario
-    from sim.simulation import RunResult, run
     from sim.sweeping import sweep
 
 _PLACES = {
-    "RunResult": "sim.simulation",
+    "RunResult": "sim.runs.run",
     "Scenario": "sim.scenario.scenario",
     "compare": "sim.comparing",
-    "run": "sim.simulation",
+    "run": "sim.runs.run",
     "sweep": "sim.sweeping",
 }
 

@@ -15,9 +15,9 @@ from policies.cases.case import Case, CaseSet, predicted_objective
 from policies.cases.file import check_target, write_cases
 from policies.guarded import GuardedPolicy
 from policies.registry import make
-from sim.deciders import Decider
+from sim.runs.recorded import Decider
+from sim.runs.run import Options, RunResult, simulate
 from sim.scenario.scenario import Scenario
-from sim.simulation import Options, RunResult, simulate
 from twin.decision import Decision, Ruling
 from twin.snapshot import TwinSnapshot
 

@@ -15,9 +15,9 @@ from numbers import Integral
 from pathlib import Path
 
 from physical.errors import InputError
-from sim import stopping
 from sim.jobs import Finished, Job, perform
-from sim.notices import be_brief
+from sim.runs import stopping
+from sim.runs.notices import be_brief
 from sim.store import Store
 
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

@@ -7,7 +7,7 @@ from typing import Any
 from docs.tools.markdown import anchored, cell, code, prose, sentence, table
 from policies.meanings import about, options
 from policies.registry import PolicySpec, specs
-from sim.fitting import fits
+from sim.runs.fitting import fits
 from sim.scenario.scenario import Scenario, names
 
 INTRODUCTION = """\

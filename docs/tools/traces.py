@@ -9,7 +9,7 @@ import pyarrow as pa
 from docs.tools.markdown import anchored, cell, code, prose, sentence, table
 from physical.docstrings import meanings
 from policies.cases.file import CASES
-from sim.summary import ENTRIES
+from sim.runs.summary import ENTRIES
 from traces.exogenous.schema import LINK, MOBILITY, REQUESTS
 from traces.manifest import Input, Manifest
 from traces.schema import TABLES

@@ -20,8 +20,8 @@ from policies.optimal.layers.alternating import solve_layers, start_point
 from policies.optimal.layers.problem import LayersProblem, read_problem
 from policies.optimal.layers.search import solve
 from sim.bench.report import Report
+from sim.runs.run import run
 from sim.scenario.scenario import Scenario
-from sim.simulation import run
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 

@@ -17,8 +17,8 @@ from policies.optimal.p2_exact import P2Exact
 from policies.optimal.p2_slsqp import P2Slsqp
 from policies.optimal.tasks import evaluate, read_tasks
 from sim.bench.report import Report
+from sim.runs.run import run
 from sim.scenario.scenario import Scenario
-from sim.simulation import run
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 

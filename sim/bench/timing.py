@@ -12,8 +12,8 @@ from pathlib import Path
 from simpy.core import Environment
 from simpy.events import ProcessGenerator
 
+from sim.runs.run import run
 from sim.scenario.scenario import Scenario
-from sim.simulation import run
 
 _NUM_PROCESS = 10
 

@@ -13,8 +13,8 @@ from policies.marl.apg import Apg
 from policies.optimal.p2_exact import P2Exact
 from policies.optimal.tasks import evaluate
 from sim.bench.report import Report
+from sim.runs.run import run
 from sim.scenario.scenario import Scenario
-from sim.simulation import run
 from sim.training import VARIANTS, Job, train
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot

@@ -25,10 +25,10 @@ import typer
 
 from physical.errors import InputError, expected
 from physical.printable import printable
-from sim import notices, stopping
 from sim.cli import hints, output
 from sim.cli.commands import COMMANDS, PANELS
 from sim.cli.help import Command, Group, examples
+from sim.runs import notices, stopping
 
 if TYPE_CHECKING:
     from sim.scenario.scenario import Scenario

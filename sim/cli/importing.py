@@ -159,7 +159,8 @@ def _origin(text: str) -> tuple[float, float] | None:
 def _import_file(
     kind: str, file: Path, out: Path, mapped: list[str] | None, licence: str, as_json: bool, **told: Any
 ) -> None:
-    from sim import imported, show
+    from sim import show
+    from sim.runs import imported
     from traces.exogenous import MobilityTrace, import_file, parse_map
     from traces.exogenous.presence import jump_of
 

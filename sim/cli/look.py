@@ -143,7 +143,7 @@ def _one(name: str, *, as_json: bool) -> None:
 def _fitting(scenario: str, settings: list[str] | None, *, as_json: bool) -> None:
     """Print who fits a scenario."""
     from sim import show
-    from sim.fitting import fits
+    from sim.runs.fitting import fits
 
     found = fits(load(scenario, settings))
     if as_json:
@@ -172,7 +172,7 @@ def _check(
     Exit code 1 if rows do not have the digest that was written with them.
     """
     from sim import show
-    from sim.check import check
+    from sim.runs.check import check
 
     verdict = check(file)
     for line in (verdict.text, *verdict.notes):

@@ -15,8 +15,8 @@ from sim.cli.help import examples
 from sim.cli.hints import Step
 
 if TYPE_CHECKING:
-    from sim.replay import RecordedRun
-    from sim.simulation import RunResult
+    from sim.runs.replay import RecordedRun
+    from sim.runs.run import RunResult
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where the new trace goes; by default nowhere.")]
@@ -43,7 +43,8 @@ def _replay(
 
     Exit code 1 if the replay differs from the record; the first difference is printed.
     """
-    from sim import replay, show
+    from sim import show
+    from sim.runs import replay
 
     if policy is not None:
         with show.progress(_num_slot(run), shown=hints.is_shown(silent=as_json or quiet)) as progress:
@@ -91,7 +92,8 @@ def _branch(
     quiet: hints.Quiet = False,
 ) -> int:
     """Simulate a run as recorded before a time, and with another policy from then on."""
-    from sim import replay, show
+    from sim import show
+    from sim.runs import replay
 
     with show.progress(_num_slot(run), shown=hints.is_shown(silent=as_json or quiet)) as progress:
         recorded, result = replay.branch(run, at, policy, out, progress)

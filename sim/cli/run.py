@@ -51,7 +51,7 @@ def _run(
     """Simulate a scenario: write a trace, print a summary."""
     from policies.registry import make
     from sim import show
-    from sim.simulation import run
+    from sim.runs.run import run
 
     chosen = load(scenario, settings, slots, duration)
     make(chosen.policy.fallback, where=f"{scenario}: policy.fallback")

@@ -130,7 +130,7 @@ def _export_csv(run: Path, out: Path, tables: str | None, *, as_json: bool) -> N
 def _export_perfetto(run: Path, out: Path, between: tuple[float | None, float | None], *, as_json: bool) -> None:
     from sim import show
     from sim.export.perfetto import TraceEvents, check_name, write_perfetto
-    from sim.replay import RecordedRun
+    from sim.runs.replay import RecordedRun
 
     check_name(out)
     export = TraceEvents(RecordedRun(run), *between)

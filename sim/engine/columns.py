@@ -21,7 +21,6 @@ from physical.model.arrays import some
 from physical.phase import Phase
 from physical.quantize import freeze
 from physical.ticks import ticks_from_ns, to_ns
-from sim.deciders import Decider
 from sim.engine.clock import Clock
 from sim.inputs.blocks import Block, Inputs
 from sim.inputs.motion import TraceMotion
@@ -30,6 +29,7 @@ from sim.inputs.streams import Streams
 from sim.record.messages import MessageLog
 from sim.record.recorder import Recorder
 from sim.record.slots import ClosedSlot
+from sim.runs.recorded import Decider
 from sim.scenario.scenario import Scenario
 from sim.scenario.timeline import Happening, NodeDown, NodeUp, VehicleEnters, VehicleLeaves
 from traces.writer import TraceWriter

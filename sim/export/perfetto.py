@@ -26,7 +26,7 @@ from sim.export.output import compressed, whole_file
 from sim.export.stages import NETWORK, RESULT, STAGE_NAMES, UPLOAD, stages
 from sim.export.text import compact, flow, micros
 from sim.export.tracks import CLOUD_PID, DECISIONS, EVENTS, NODE_PID, SERVER_PID, VEHICLE_PID, Tracks
-from sim.replay import RecordedRun
+from sim.runs.replay import RecordedRun
 
 Ints = NDArray[np.int64]
 

@@ -17,8 +17,8 @@ from sim.evaluation import write_runs as write_rows
 from sim.figures.plan import PENALTY, Metric, Plan, Series, World, number
 from sim.jobs import Job, Jobs
 from sim.pool import Pool
+from sim.runs.run import RunResult, run
 from sim.scenario.scenario import Scenario
-from sim.simulation import RunResult, run
 from sim.statistics import Interval, interval
 
 FloatArray = npt.NDArray[np.float64]

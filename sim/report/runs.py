@@ -15,7 +15,7 @@ from physical.errors import InputError
 from physical.model import qos
 from physical.system import System
 from sim.record.stability import RESOURCES, is_stable
-from sim.replay import RecordedRun
+from sim.runs.replay import RecordedRun
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

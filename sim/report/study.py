@@ -13,11 +13,11 @@ from policies.foreign.by_path import reference
 from policies.registry import make, names
 from sim.evaluation import HEADLINE, Comparison, evaluate
 from sim.jobs import Finished
-from sim.replay import recorded_scenario
 from sim.report.runs import ReportedRun
 from sim.report.studyfile import PointFile, read_points
+from sim.runs.replay import recorded_scenario
+from sim.runs.run import run
 from sim.scenario.scenario import Scenario
-from sim.simulation import run
 from sim.store import FOLDER, is_begun, read_row
 from traces.jsonfile import is_file
 

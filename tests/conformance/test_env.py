@@ -15,8 +15,8 @@ from physical.errors import InputError
 from physical.system import System
 from sim.env import fast_parallel_env, parallel_env
 from sim.env.parts import Present, own_parts
+from sim.runs.run import run
 from sim.scenario.scenario import Scenario
-from sim.simulation import run
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 

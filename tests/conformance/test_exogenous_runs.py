@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sim import RunResult, Scenario, run
-from sim.replay import branch, counterfactual, verify
+from sim.runs.replay import branch, counterfactual, verify
 from tests.data import data_file
 from tests.property.test_presence import check_books
 from tests.property.test_timeline import TOWN

@@ -23,8 +23,8 @@ import pytest
 from policies.registry import specs
 from sim.batch import BatchEnvironment
 from sim.batch.joint import JointBatchEnvironment
+from sim.runs.run import run
 from sim.scenario.scenario import Scenario
-from sim.simulation import run
 
 torch = pytest.importorskip("torch", reason="needs the extra marl")
 # Nobody may draw from these two; here they are looked at.

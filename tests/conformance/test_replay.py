@@ -20,7 +20,7 @@ from physical.ticks import to_ns
 from policies import make, registry
 from sim import RunResult, Scenario, run
 from sim.engine.columns import World
-from sim.replay import branch, counterfactual, verify
+from sim.runs.replay import branch, counterfactual, verify
 from sim.scenario.scenario import names
 from tests.fault.command import twin
 from traces.digest import TableDigest
@@ -148,7 +148,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch, out: Path, scenario: Scenario, slot
                 self.stop()
 
     with monkeypatch.context() as patch:
-        patch.setattr(import_module("sim.simulation"), "World", StoppedWorld)
+        patch.setattr(import_module("sim.runs.run"), "World", StoppedWorld)
         return run(scenario, policy=policy, seed=3, out=out)
 
 

@@ -13,9 +13,9 @@ import pytest
 from physical.errors import InputError
 from sim import Scenario, run
 from sim.env import parallel_env
-from sim.replay import RecordedRun
 from sim.report.motion import Blobs, motion_of
 from sim.report.runs import ReportedRun
+from sim.runs.replay import RecordedRun
 from sim.scenario.files import length_of_inputs
 from tests.fault.command import twin
 from traces.exogenous import read_mobility

@@ -145,8 +145,8 @@ def test_what_readers_are_told_to_call_is_in_the_reference(page: str) -> None:
         (unknown_names, "`radio.bandwith_hz`, `radio.bandwidth_hz`, `tasks.1.name`", ["radio.bandwith_hz"]),
         (
             unknown_names,
-            "`sim.replay.verifi`, `sim.replay.verify`, `objective.p2`, `sim/record/slots.py`",
-            ["sim.replay.verifi"],
+            "`sim.runs.replay.verifi`, `sim.runs.replay.verify`, `objective.p2`, `sim/record/slots.py`",
+            ["sim.runs.replay.verifi"],
         ),
         (unknown_names, "```toml\nradio.bandwith_hz = 1\n```\n\nradio.nothing, `twin run a.toml`", []),
         (unknown_options, "`twin compare … --precise 1%`, `--seeds-max`, `--no-geo`", ["--precise"]),
@@ -154,8 +154,8 @@ def test_what_readers_are_told_to_call_is_in_the_reference(page: str) -> None:
         (wrong_equations, "[eqs. 7](#eq-7) and [9](#eq-10)", ["[9] leads to eq. 10"]),
         (
             undocumented,
-            "`vectwin.run`, `sim.replay.verify`, `sim.replay.recorded_scenario`",
-            ["sim.replay.recorded_scenario"],
+            "`vectwin.run`, `sim.runs.replay.verify`, `sim.runs.replay.recorded_scenario`",
+            ["sim.runs.replay.recorded_scenario"],
         ),
     ],
 )

@@ -19,7 +19,7 @@ from policies import names as policy_names
 from policies.registry import specs
 from sim import Scenario, pool, run
 from sim.cli.app import BAD_INPUT, BROKEN_PIPE, INTERNAL, TRACEBACK, app
-from sim.summary import ENTRIES
+from sim.runs.summary import ENTRIES
 from traces.exogenous.schema import LINK, MOBILITY, REQUESTS
 from traces.manifest import Manifest
 from traces.schema import TABLES

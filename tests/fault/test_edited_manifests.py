@@ -12,7 +12,7 @@ import pytest
 
 from physical.errors import InputError
 from sim import run
-from sim.check import check
+from sim.runs.check import check
 from sim.scenario.scenario import Scenario
 from tests.fault.command import twin
 from tests.fault.edited import COMMANDS, READERS, Change, call, edit_manifest, manifest_of

@@ -17,7 +17,7 @@ import pytest
 
 from physical.errors import InputError
 from sim import run
-from sim.replay import RecordedRun, verify
+from sim.runs.replay import RecordedRun, verify
 from sim.scenario.scenario import Scenario
 from tests.fault.command import twin
 from tests.fault.edited import COMMANDS, READERS, call, edit_column, part_of, set_value

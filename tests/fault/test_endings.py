@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sim import stopping
 from sim.cli.app import Commands
+from sim.runs import stopping
 from tests.fault.command import HEARING_TWIN, TWIN, Done, environment, twin
 from tests.fault.test_stopped_runs import LONG, wait_until
 from traces.reader import Trace
@@ -144,7 +144,7 @@ KEPT = "interrupted; finished runs are kept, the same command goes on: {out}"
         ("cases build dtecn --count 1 --out {out}.parquet", "sim.cases.build", "interrupted"),
         ("import fcd a.xml --out {out}.parquet", "traces.exogenous.import_file", "interrupted"),
         ("report {out} --out {out}.html", "sim.report.write.write_report", "interrupted"),
-        ("check {out}", "sim.check.check", "interrupted"),
+        ("check {out}", "sim.runs.check.check", "interrupted"),
         (
             "train apg dtecn --out {out}.safetensors",
             "sim.training.train",

@@ -20,7 +20,7 @@ import pytest
 
 from physical.ticks import to_ns
 from sim import Scenario, run
-from sim.replay import RecordedRun, verify
+from sim.runs.replay import RecordedRun, verify
 from tests.fault.command import HEARING_TWIN, environment, twin
 from tests.fault.test_stopped_runs import wait_until
 from traces.diff import first_difference

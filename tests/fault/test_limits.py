@@ -9,8 +9,8 @@ import pytest
 
 from physical.errors import InputError
 from sim.record.slots import _joined, _sum
+from sim.runs.run import run
 from sim.scenario.scenario import Scenario
-from sim.simulation import run
 from tests.fault.command import twin
 
 LIMITS = [

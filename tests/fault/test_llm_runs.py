@@ -11,7 +11,7 @@ from policies.llm.errors import ContextOverflowError, MalformedAnswerError, Mode
 from policies.llm.models import known
 from policies.llm.text import engine
 from sim import Scenario, run
-from sim.simulation import RunResult
+from sim.runs.run import RunResult
 
 pytest.importorskip("llama_cpp", reason="reason: needs the extra llm")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sim import notices
+from sim.runs import notices
 from tests.fault.command import twin, twin_process
 
 POLICY = """

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from physical.errors import InputError
+from sim.runs.run import run
 from sim.scenario.scenario import Scenario
-from sim.simulation import run
 from tests.fault.command import twin
 from traces.folder import folder_for
 

@@ -19,7 +19,7 @@ from physical.system import System
 from policies import register
 from policies.api import Policy
 from sim import Scenario, run
-from sim.simulation import RunResult
+from sim.runs.run import RunResult
 from tests.fault.command import twin
 from traces.reader import Trace
 from twin.decision import Decision, Diagnostics, Prompt

@@ -16,7 +16,7 @@ from physical.errors import InputError
 from physical.system import System
 from policies.registry import construct
 from sim import Scenario, run
-from sim.simulation import RunResult
+from sim.runs.run import RunResult
 from tests.fault.command import twin
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot

@@ -28,18 +28,18 @@ _DEEP = Path("a/b/c/d")
 """Below it are the mutants, so that a path with some .. in it still ends in a place that is looked at."""
 
 _LIGHT = [
-    "sim.simulation",
-    "sim.check",
+    "sim.runs.run",
+    "sim.runs.check",
     "sim.comparing",
     "sim.sweeping",
     "sim.show",
     "sim.show_compared",
-    "sim.replay",
+    "sim.runs.replay",
     "sim.report.write",
     "sim.export.perfetto",
     "sim.export.tables",
-    "sim.imported",
-    "sim.fitting",
+    "sim.runs.imported",
+    "sim.runs.fitting",
     "sim.cases",
     "traces.exogenous",
     "traces.exogenous.presence",

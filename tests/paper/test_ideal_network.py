@@ -14,8 +14,8 @@ from physical.model import queueing
 from physical.params import Discipline, Mode, TaskOrder
 from physical.system import System
 from policies.feasible import capacity_hz
+from sim.runs.run import RunResult, run
 from sim.scenario.scenario import Scenario
-from sim.simulation import RunResult, run
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 

@@ -13,8 +13,8 @@ from physical.closed_form.split import SplitOutcome, split_step
 from physical.model.units import linear_to_db
 from physical.params import Mode
 from physical.system import System
+from sim.runs.run import RunResult, run
 from sim.scenario.scenario import Scenario
-from sim.simulation import RunResult, run
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from sim.runs.run import RunResult, run
 from sim.scenario.scenario import Scenario
-from sim.simulation import RunResult, run
 
 pytestmark = pytest.mark.full
 

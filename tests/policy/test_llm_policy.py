@@ -17,8 +17,8 @@ from policies.llm.models import manifest_path, resolve, sha256
 from policies.registry import make
 from sim import Scenario, run
 from sim.cases import build
-from sim.replay import verify
-from sim.simulation import RunResult
+from sim.runs.replay import verify
+from sim.runs.run import RunResult
 from twin.decision import Decision
 
 pytest.importorskip("llama_cpp", reason="reason: needs the extra llm")

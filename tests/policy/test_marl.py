@@ -28,8 +28,8 @@ from policies.marl.features import NUM_FEATURE, features, observation_of
 from policies.marl.maddpg import AgentActors, Maddpg
 from policies.marl.weights import Manifest, write
 from sim.bench.training import OptimalSlots, cost
+from sim.runs.run import run
 from sim.scenario.scenario import Scenario
-from sim.simulation import run
 from tests.policy.test_p2_cases import READINGS, make_snapshot, make_system
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot

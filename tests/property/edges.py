@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from physical.errors import InputError
+from sim.runs.run import RunResult, run
 from sim.scenario.keys import Key, keys
 from sim.scenario.scenario import Scenario
-from sim.simulation import RunResult, run
 from traces.schema import TABLES
 
 Data = dict[str, Any]

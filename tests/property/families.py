@@ -24,8 +24,8 @@ from policies import Policy
 from policies.baselines import share_equally
 from sim.engine.columns import World
 from sim.inputs.blocks import Block, Inputs
+from sim.runs.run import RunResult, run
 from sim.scenario.scenario import Scenario
-from sim.simulation import RunResult, run
 from tests.oracle.engine import Fault, Oracle, OracleResult
 from tests.oracle.task import Task
 from tests.property.dice import Dice, links, twins
@@ -163,7 +163,7 @@ class Case:
                 super()._report_backlog(node, slot, backlog_bytes, flow_cycles)
                 observed.backlog_bytes.append(backlog_bytes)
 
-        module = import_module("sim.simulation")
+        module = import_module("sim.runs.run")
         with (
             patch.object(module, "World", FaultyWorld),
             patch.object(module, "_quiet_collector", nullcontext),  # collecting takes longer than the run

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from physical.model import computing, energy
 from physical.system import System
 from physical.ticks import NS_PER_S, TICKS_PER_S, to_ns
-from sim.simulation import RunResult
+from sim.runs.run import RunResult
 from tests.property.dice import Dice
 from tests.property.families import Case, case_of
 from tests.property.layer_families import check_capacity_in_force, layer_case_of

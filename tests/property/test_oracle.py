@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from sim.simulation import RunResult
+from sim.runs.run import RunResult
 from tests.oracle.engine import OracleResult
 from tests.property.families import Case, Moody, case_of, cases, coverage
 

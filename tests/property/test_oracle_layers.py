@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from physical.system import System
-from sim.simulation import RunResult
+from sim.runs.run import RunResult
 from tests.oracle.engine import OracleResult
 from tests.property.families import Case, coverage
 from tests.property.layer_families import check_capacity_in_force, layer_case_of, layer_cases, layer_coverage

@@ -19,7 +19,7 @@ from physical.system import System
 from physical.ticks import to_ns
 from policies import make
 from sim import RunResult, Scenario, run
-from sim.replay import verify
+from sim.runs.replay import verify
 from tests.property.dice import Dice, delays
 from tests.property.test_timeline import SLOT_NS, TOWN, columns
 from twin.decision import Decision

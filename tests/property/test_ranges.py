@@ -82,8 +82,8 @@ def test_more_ends_of_ranges_go_together() -> None:
 
 def test_gains_have_bounds() -> None:
     """Extreme shadowing and places give gains at their bounds, errors of which are finite."""
+    from sim.runs.run import run
     from sim.scenario.scenario import Scenario
-    from sim.simulation import run
 
     settings = ["time.num_slot=3", "radio.shadowing_std_db=300", "twin.bias.channel_gain_db=300", "radio.range_m=1"]
     result = run(Scenario.load("dtecn", settings), seed=1)

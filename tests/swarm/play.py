@@ -17,8 +17,8 @@ import pyarrow as pa
 
 from physical.errors import InputError
 from sim import Scenario, run
-from sim.replay import branch, verify
-from sim.simulation import RunResult
+from sim.runs.replay import branch, verify
+from sim.runs.run import RunResult
 from tests.swarm.books import Books
 from tests.swarm.checks import CHECKS, Violation, violations
 from tests.swarm.draw import Case

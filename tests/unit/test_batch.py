@@ -16,8 +16,8 @@ from sim.batch import BatchEnvironment, JointBatchEnvironment
 from sim.batch.engine import InputsKind
 from sim.bench import batch as bench
 from sim.inputs.streams import Streams
+from sim.runs.run import run
 from sim.scenario.scenario import Scenario
-from sim.simulation import run
 from tests.paper.test_ideal_network import NUM_CLASS, VEHICLE_SHARE_HZ, Scattered, Tides, column, scenario, server
 from twin.bias import BiasProcess
 from twin.params import RandomWalkBias

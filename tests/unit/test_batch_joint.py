@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sim.batch import JointBatchEnvironment
+from sim.runs.run import run
 from sim.scenario.scenario import Scenario
-from sim.simulation import run
 from tests.paper.test_llm6g_events import column
 
 JOINT = ("offloading_ratio", "compute_allocation_hz", "transmit_power_w", "bandwidth_hz", "local_frequency_hz")

@@ -19,7 +19,7 @@ from policies.foreign import beside
 from policies.registry import resolved
 from sim import Scenario, run
 from sim.comparing import parse_policies
-from sim.replay import branch, counterfactual, verify
+from sim.runs.replay import branch, counterfactual, verify
 from tests.fault.command import twin
 from traces.reader import Trace
 

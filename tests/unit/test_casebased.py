@@ -21,7 +21,7 @@ from policies.feasible import FLOOR, project
 from policies.optimal.p2_exact import P2Exact
 from sim import Scenario, run
 from sim.cases import build
-from sim.replay import verify
+from sim.runs.replay import verify
 from tests.conformance.test_policies import Watched, assert_equal
 from tests.fault.command import twin
 from tests.unit.test_cases import JOINT, SYSTEM, make_case, make_set

@@ -22,7 +22,7 @@ from policies.cases.case import Case, CaseSet, features, predicted_objective
 from policies.cases.file import CASES, open_cases, read_cases, write_cases
 from policies.cases.selection import Selection, nearest, select
 from sim import Scenario
-from sim.check import check
+from sim.runs.check import check
 from tests.unit.test_twin import make_scenario
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot

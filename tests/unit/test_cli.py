@@ -208,7 +208,7 @@ def test_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sim.check.check", interrupted)
+    monkeypatch.setattr("sim.runs.check.check", interrupted)
     assert twin("check", "dtecn").code == 130
 
 

@@ -16,9 +16,9 @@ from physical.ticks import HORIZON_NS, HORIZON_S, NEVER, ticks_from_ns, ticks_fr
 from policies.registry import make
 from sim.cli.app import load
 from sim.record.delays import DelayCounts
+from sim.runs.run import run
 from sim.scenario.explain import _models_in
 from sim.scenario.scenario import Scenario
-from sim.simulation import run
 from tests.fault.command import twin
 
 _BEYOND_S = 1e10

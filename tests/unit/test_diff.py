@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sim import run
-from sim.replay import verify
+from sim.runs.replay import verify
 from tests.fault.command import twin
 from tests.unit.test_twin import make_scenario
 from traces.diff import Difference, first_difference

@@ -26,7 +26,7 @@ from sim.export.lanes import deal
 from sim.export.perfetto import TraceEvents, write_perfetto
 from sim.export.stages import STAGE_NAMES
 from sim.export.tables import write_csv
-from sim.replay import RecordedRun
+from sim.runs.replay import RecordedRun
 from tests.fault.command import twin
 from traces.reader import Trace
 

@@ -11,7 +11,7 @@ from physical.errors import InputError
 from policies import register, registry
 from policies.baselines import Random
 from sim import Scenario, run
-from sim.fitting import fits
+from sim.runs.fitting import fits
 from tests.fault.command import twin
 
 

@@ -199,7 +199,7 @@ def test_a_fault_of_ours_is_shown_where(monkeypatch: pytest.MonkeyPatch) -> None
     def fail(_: str) -> None:
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr("sim.check.check", fail)
+    monkeypatch.setattr("sim.runs.check.check", fail)
     assert "VECTWIN_TRACEBACK=1 twin check dtecn" in on_terminal("check", "dtecn")
 
 

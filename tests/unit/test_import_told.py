@@ -12,7 +12,7 @@ import pytest
 
 from physical.errors import InputError
 from sim import Scenario
-from sim.check import check
+from sim.runs.check import check
 from tests.conformance.test_trace_runs import write_scenario
 from tests.fault.command import twin
 from traces.exogenous import read_link

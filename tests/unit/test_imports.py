@@ -19,13 +19,22 @@ UNUSED = (
     *("pandas", "networkx", "matplotlib", "plotly", "torch", "llama_cpp", "gguf", "safetensors", "cvxpy"),
     *("gymnasium", "pettingzoo", "scipy", "pyarrow.compute", "pyarrow.dataset", "pyarrow.csv", "pyarrow.pandas_compat"),
     *("traces.exogenous", "policies.optimal", "policies.llm", "policies.marl", "policies.cases.file"),
-    *("sim.batch", "sim.bench", "sim.comparing", "sim.cases", "sim.env", "sim.export", "sim.figures", "sim.replay"),
+    *(
+        "sim.batch",
+        "sim.bench",
+        "sim.comparing",
+        "sim.cases",
+        "sim.env",
+        "sim.export",
+        "sim.figures",
+        "sim.runs.replay",
+    ),
     *("sim.report", "sim.training", "sim.statistics"),
 )
 # A help text needs none of the libraries that simulate.
 UNUSED_BY_HELP = (*UNUSED, "numpy", "pyarrow", "pydantic", "simpy", "rich", "physical.model", "policies", "traces")
 # What `import sim` brings is two names that are looked up when they are used.
-UNUSED_BY_SIM = (*UNUSED_BY_HELP, "typer", "sim.scenario.scenario", "sim.simulation")
+UNUSED_BY_SIM = (*UNUSED_BY_HELP, "typer", "sim.scenario.scenario", "sim.runs.run")
 
 
 def imported(code: str, directory: Path) -> set[str]:
@@ -56,7 +65,7 @@ def test_the_names_are_there() -> None:
 @pytest.mark.parametrize("more", [(), ("--json",), ("--out", "there")])
 def test_a_run_imports_what_it_uses(more: tuple[str, ...], tmp_path: Path) -> None:
     modules = imported(call("run", "dtecn", "--slots", "1", *more), tmp_path)
-    assert modules >= {"numpy", "pyarrow.parquet", "pydantic", "simpy", "sim.simulation"}
+    assert modules >= {"numpy", "pyarrow.parquet", "pydantic", "simpy", "sim.runs.run"}
     assert not within(modules, UNUSED)
 
 

@@ -16,7 +16,7 @@ from policies.cases.policies import NearestCase
 from policies.guarded import GuardedPolicy
 from sim import RunResult, Scenario, run
 from sim.engine.columns import LEARNING_SLOTS
-from sim.replay import branch, verify
+from sim.runs.replay import branch, verify
 from tests.conformance.test_policies import Watched
 from tests.unit.test_fallback import SNAPSHOT, Returns, feasible
 from tests.unit.test_twin import column, make_scenario

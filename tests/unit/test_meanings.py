@@ -15,10 +15,10 @@ from policies.cases.file import CASES
 from policies.meanings import Option, about, options
 from policies.optimal.p2_exact import P2Exact
 from policies.registry import PolicySpec, specs
+from sim.runs.run import RunResult, run
+from sim.runs.summary import ENTRIES
 from sim.scenario.scenario import Scenario, names
 from sim.show import GROUPS
-from sim.simulation import RunResult, run
-from sim.summary import ENTRIES
 from tests.fault.command import twin
 from traces.exogenous import schema as exogenous
 from traces.schema import TABLES, Table

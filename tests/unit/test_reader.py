@@ -13,8 +13,8 @@ import pytest
 
 from physical.errors import InputError
 from sim import run
-from sim.check import check
-from sim.replay import verify
+from sim.runs.check import check
+from sim.runs.replay import verify
 from tests.unit.test_twin import make_scenario
 from traces.reader import Trace
 from traces.schema import SCHEMA_VERSION, TABLES

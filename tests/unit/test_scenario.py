@@ -12,9 +12,9 @@ import pytest
 
 from physical.errors import InputError
 from physical.quantity import accepted, parse
-from sim.check import check
 from sim.inputs.blocks import Inputs
 from sim.inputs.streams import Streams
+from sim.runs.check import check
 from sim.scenario.readings import warnings
 from sim.scenario.scenario import Scenario, names, text_of
 

@@ -17,9 +17,9 @@ from sim.batch import BatchEnvironment
 from sim.batch.joint import JointBatchEnvironment
 from sim.env import fast_parallel_env, parallel_env
 from sim.inputs.streams import Streams
-from sim.replay import verify
+from sim.runs.replay import verify
+from sim.runs.run import run
 from sim.scenario.scenario import Scenario
-from sim.simulation import run
 
 _WRONG = [1.0, "1", None, True, np.True_, -1, np.float64(1.0), np.int64(-1), float("nan"), np.array([1]), 1j]
 _WHOLE: list[Any] = [1, np.int64(1), np.uint8(1), np.int32(1)]

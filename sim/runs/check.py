@@ -82,7 +82,7 @@ def _check_scenario(source: str) -> Verdict:
 
 def _check_import(path: Path) -> Verdict | None:
     """Return what is to be said of an import; None if the file is none."""
-    from sim.imported import line
+    from sim.runs.imported import line
     from traces.exogenous import LinkTrace, MobilityTrace, RequestTrace
     from traces.exogenous.canonical import DigestError, is_canonical, read_canonical, table_of
     from traces.exogenous.tablefile import TableFile

@@ -22,14 +22,14 @@ from policies.foreign.strangers import class_name
 from policies.foreign.surroundings import undisturbed
 from policies.guarded import GuardedPolicy
 from policies.registry import make
-from sim import stopping
-from sim.deciders import Decider, Swap, SwitchedDecisions
+from sim.runs import stopping
+from sim.runs.recorded import Decider, Swap, SwitchedDecisions
 from sim.engine.columns import World
 from sim.inputs.streams import Streams
 from sim.scenario.files import store
 from sim.scenario.scenario import Scenario
 from sim.scenario.timeline import PolicySwap
-from sim.summary import summary_of
+from sim.runs.summary import summary_of
 from traces.folder import folder_for
 from traces.reader import Trace, in_key_order
 from traces.schema import TABLES
@@ -42,7 +42,7 @@ class RunResult:
 
     Parameters
     ----------
-    summary : numbers of the run by name, see `sim.summary.ENTRIES`
+    summary : numbers of the run by name, see `sim.runs.summary.ENTRIES`
     directory : where the trace is, or None if it is in memory
     status : "complete" or "interrupted"
     slot_penalty : [slots], the penalty of each slot; NaN for slots without a task that counts
