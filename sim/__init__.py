@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sim.comparing import compare
     from sim.runs.run import RunResult, run
     from sim.scenario.scenario import Scenario
-    from sim.sweeping import sweep
+    from sim.studies.compare import compare
+    from sim.studies.sweep import sweep
 
 _PLACES = {
     "RunResult": "sim.runs.run",
     "Scenario": "sim.scenario.scenario",
-    "compare": "sim.comparing",
+    "compare": "sim.studies.compare",
     "run": "sim.runs.run",
-    "sweep": "sim.sweeping",
+    "sweep": "sim.studies.sweep",
 }
 
 __all__ = ["RunResult", "Scenario", "compare", "run", "sweep"]

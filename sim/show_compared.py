@@ -13,13 +13,13 @@ from rich.console import Console
 from physical import digits
 from physical.printable import printable
 from sim import show
-from sim.evaluation import HEADLINE
 from sim.show_table import Column, say, table
+from sim.studies.evaluation import HEADLINE
 
 if TYPE_CHECKING:
-    from sim.evaluation import Comparison
-    from sim.statistics import Interval
-    from sim.sweeping import Point
+    from sim.studies.evaluation import Comparison
+    from sim.studies.statistics import Interval
+    from sim.studies.sweep import Point
 
 # Metric -> heading and the number of its units in one of the heading's; what matters most stands first.
 _COMPARED = {

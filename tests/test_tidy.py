@@ -21,7 +21,7 @@ FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 
 BANNED_CALLS = {"eval", "exec", "__import__"}
-TRAVEL = ("sim/travel.py", "cloudpickle")
+TRAVEL = ("sim/studies/travel.py", "cloudpickle")
 """The one file that pickles, only for processes of ours."""
 BANNED_MODULES = {"random", "pickle", "dill", "cloudpickle", "marshal", "shelve"}
 HOST_CLOCKS = {"time", "perf_counter", "monotonic", "process_time", "thread_time"}

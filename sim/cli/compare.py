@@ -16,8 +16,8 @@ from sim.cli.app import Json, Settings, app, interrupted, load, print_json
 from sim.cli.help import examples
 
 if TYPE_CHECKING:
-    from sim.evaluation import Comparison
     from sim.scenario.scenario import Scenario
+    from sim.studies.evaluation import Comparison
 
 _SEEDS_ENOUGH = 10  # for the next step to propose no more
 
@@ -83,17 +83,18 @@ def _compare(
     A policy of one's own is FILE.py:CLASS. Finished runs are kept: a comparison that was stopped goes on where it was;
     one whose policy, weights, scenario or traces have changed since runs anew.
     """
-    from sim import comparing, show, show_compared
+    from sim import show, show_compared
+    from sim.studies import compare
 
     chosen = load(scenario, settings, slots)
-    directory = out if out is not None else comparing.default_directory(scenario, chosen)
-    names, numbers = comparing.parse_policies(policies), comparing.parse_seeds(seeds)
+    directory = out if out is not None else compare.default_directory(scenario, chosen)
+    names, numbers = compare.parse_policies(policies), compare.parse_seeds(seeds)
     if seeds_max is not None and precision is None:
         raise InputError("goes with --precision only", where="--seeds-max")
-    rules = comparing.Rules(
-        comparing.parse_warmup(warmup),
-        None if precision is None else comparing.parse_precision(precision),
-        comparing.SEEDS_MAX if seeds_max is None else seeds_max,
+    rules = compare.Rules(
+        compare.parse_warmup(warmup),
+        None if precision is None else compare.parse_precision(precision),
+        compare.SEEDS_MAX if seeds_max is None else seeds_max,
     )
     if plot is not None:
         from sim.figures.comparison import check_plot
@@ -102,7 +103,7 @@ def _compare(
     try:
         num_run = len(names) * len(numbers)
         with show.progress(num_run, shown=hints.is_shown(silent=as_json or quiet), what="runs") as progress:
-            comparison = comparing.compare(
+            comparison = compare.compare(
                 chosen,
                 names,
                 numbers,
@@ -161,21 +162,22 @@ def _sweep(
     A policy of one's own is FILE.py:CLASS. Finished runs are kept: a sweep that was stopped goes on where it was; what
     has changed since runs anew.
     """
-    from sim import comparing, show, show_compared, sweeping
+    from sim import show, show_compared
+    from sim.studies import compare, sweep
 
     def at(more: Sequence[str]) -> Scenario:
         return load(scenario, [*(settings or ()), *more], slots)
 
-    points = sweeping.parse_grid(grid)
+    points = sweep.parse_grid(grid)
     if slots is not None and "time.num_slot" in points:
         raise InputError("are given both", where="--slots, --grid time.num_slot", accepted="one of them")
-    names, numbers = comparing.parse_policies(policies), comparing.parse_seeds(seeds)
-    cut = comparing.parse_warmup(warmup)
-    directory = out if out is not None else comparing.default_directory(scenario, at(()), "sweep")
+    names, numbers = compare.parse_policies(policies), compare.parse_seeds(seeds)
+    cut = compare.parse_warmup(warmup)
+    directory = out if out is not None else compare.default_directory(scenario, at(()), "sweep")
     num_run = len(names) * len(numbers) * math.prod(map(len, points.values()))
     try:
         with show.progress(num_run, shown=hints.is_shown(silent=as_json or quiet), what="runs") as progress:
-            found = sweeping.sweep(
+            found = sweep.sweep(
                 at,
                 names,
                 points,
@@ -192,7 +194,7 @@ def _sweep(
     output.results_in(directory)
     if as_json:
         reused = sum(point.comparison.num_reused for point in found)
-        print_json({"points": sweeping.to_dict(found), "directory": str(directory), "runs_reused": reused})
+        print_json({"points": sweep.to_dict(found), "directory": str(directory), "runs_reused": reused})
     else:
         show_compared.sweep(found, f"{scenario}, {_count(numbers)}", directory)
     settled = [f"{key}={value}" for key, value in found[0].values.items()]
@@ -222,7 +224,7 @@ def _after_comparison(
     again : the same comparison, without seeds
     changes : options that change the scenario
     """
-    from sim.evaluation import HEADLINE
+    from sim.studies.evaluation import HEADLINE
 
     steady = [policy for policy in compared.policies if compared.stable[policy] is not False] or compared.policies
     best = min(steady, key=lambda policy: compared.means[policy][HEADLINE].mean)

@@ -50,8 +50,8 @@ def _figures(
     Takes minutes. Finished runs are kept: what was stopped goes on where it was.
     """
     from sim import figures, show
-    from sim.comparing import parse_seeds
     from sim.figures import drawing, measure
+    from sim.studies.compare import parse_seeds
     from traces.folder import folder_for
 
     chosen = seeds if seeds is not None else _SEEDS_QUICK if quick else _SEEDS

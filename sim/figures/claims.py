@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 from sim.figures.measure import Measured, intervals, relative_difference
 from sim.figures.plan import Metric, Series, World, number
-from sim.statistics import Interval
+from sim.studies.statistics import Interval
 
 Outcome = Literal["yes", "no", "open", "alike"]
 Verdict = Literal["reproduces", "in part", "does not reproduce", "cannot be told", "not testable there"]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from physical.errors import InputError
 from physical.printable import printable
-from sim.evaluation import HEADLINE, Comparison
 from sim.figures.drawing import COLUMN_INCH, DPI, LOOKS, STYLE, require
+from sim.studies.evaluation import HEADLINE, Comparison
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,15 +11,15 @@ import numpy.typing as npt
 
 from physical.errors import InputError
 from policies.registry import make
-from sim.entrants import entrants
-from sim.evaluation import is_stable
-from sim.evaluation import write_runs as write_rows
 from sim.figures.plan import PENALTY, Metric, Plan, Series, World, number
-from sim.jobs import Job, Jobs
-from sim.pool import Pool
 from sim.runs.run import RunResult, run
 from sim.scenario.scenario import Scenario
-from sim.statistics import Interval, interval
+from sim.studies.entrants import entrants
+from sim.studies.evaluation import is_stable
+from sim.studies.evaluation import write_runs as write_rows
+from sim.studies.jobs import Job, Jobs
+from sim.studies.pool import Pool
+from sim.studies.statistics import Interval, interval
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -15,7 +15,7 @@ import numpy as np
 from sim.figures.claims import Claim, Finding, Outcome, Verdict, verdict
 from sim.figures.measure import Measured, intervals
 from sim.figures.plan import PENALTY, FigurePlan, Metric, Plan, Series, World, number
-from sim.statistics import Interval, difference
+from sim.studies.statistics import Interval, difference
 
 _MINUS = "\N{MINUS SIGN}"
 

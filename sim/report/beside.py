@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from sim.report.digits import measured, plain
 from sim.report.series import scale_of
 from sim.report.tile import COLOURS, Row, Tile
-from sim.statistics import Interval
+from sim.studies.statistics import Interval
 
 ROWS_MAX = 8
 """Rows of a tile; more than that are read in a table."""

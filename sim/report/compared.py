@@ -9,7 +9,6 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.evaluation import Comparison
 from sim.record.delays import shares
 from sim.report.beside import ENERGIES, Shown, beside
 from sim.report.digits import duration, measured
@@ -20,7 +19,8 @@ from sim.report.series import Chart, Curve
 from sim.report.study import StudiedPoint, ranked
 from sim.report.tile import COLOURS
 from sim.report.tile import html as tiles_html
-from sim.statistics import Interval
+from sim.studies.evaluation import Comparison
+from sim.studies.statistics import Interval
 
 Floats = NDArray[np.float64]
 

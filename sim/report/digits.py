@@ -7,7 +7,7 @@ import re
 
 from physical.digits import with_interval
 from sim.report.series import scale_of
-from sim.statistics import Interval
+from sim.studies.statistics import Interval
 
 NONE = "none"
 _MINUS = "\N{MINUS SIGN}"

@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from sim.evaluation import HEADLINE, Comparison
 from sim.report.digits import NONE, measured
 from sim.report.study import ranked
 from sim.report.tile import COLOURS
 from sim.show import GROUPS
-from sim.statistics import Interval
+from sim.studies.evaluation import HEADLINE, Comparison
+from sim.studies.statistics import Interval
 
 _ROOM = 2.5
 """How many times the reach of the better half a scale has; whoever lies beyond is drawn at its end."""

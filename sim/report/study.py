@@ -11,14 +11,14 @@ from physical.digits import counted
 from physical.errors import InputError
 from policies.foreign.by_path import reference
 from policies.registry import make, names
-from sim.evaluation import HEADLINE, Comparison, evaluate
-from sim.jobs import Finished
 from sim.report.runs import ReportedRun
 from sim.report.studyfile import PointFile, read_points
 from sim.runs.replay import recorded_scenario
 from sim.runs.run import run
 from sim.scenario.scenario import Scenario
-from sim.store import FOLDER, is_begun, read_row
+from sim.studies.evaluation import HEADLINE, Comparison, evaluate
+from sim.studies.jobs import Finished
+from sim.studies.store import FOLDER, is_begun, read_row
 from traces.jsonfile import is_file
 
 FILES = ("compare.json", "sweep.json")

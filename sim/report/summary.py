@@ -10,7 +10,7 @@ from typing import Any
 from sim.report.digits import duration
 from sim.report.runs import ReportedRun
 from sim.show import GROUPS, spell
-from sim.statistics import difference
+from sim.studies.statistics import difference
 
 _STATUS = {
     "complete": "complete",

@@ -8,14 +8,14 @@ from html import escape
 
 import numpy as np
 
-from sim.evaluation import HEADLINE
 from sim.report.digits import measured
 from sim.report.page import Parts, assemble
 from sim.report.ranking import notes_html, ranking, spell_p
 from sim.report.series import Chart, Curve
 from sim.report.study import StudiedPoint, Study, ranked
 from sim.report.tile import COLOURS
-from sim.statistics import Interval
+from sim.studies.evaluation import HEADLINE
+from sim.studies.statistics import Interval
 
 _CHARTS_MAX = 12
 _METRICS = (

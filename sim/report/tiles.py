@@ -18,7 +18,7 @@ from sim.report.digits import count, duration, fixed, percent, plain
 from sim.report.runs import ReportedRun
 from sim.report.series import scale_of
 from sim.report.tile import Row, Tile
-from sim.statistics import Interval
+from sim.studies.statistics import Interval
 
 _CLASSES_MAX = 3
 

@@ -12,13 +12,13 @@ import typer
 
 from physical.errors import InputError
 from policies.registry import load, look_up, parameters_of
-from sim import comparing
 from sim.cli import app
 from sim.cli.app import load as load_scenario
 from sim.cli.commands import COMMANDS
 from sim.scenario import keys
 from sim.scenario.scenario import names
-from sim.sweeping import parse_grid
+from sim.studies import compare
+from sim.studies.sweep import parse_grid
 from tests.docs.pages import EXTRAS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,7 +114,7 @@ def _check_twin(words: Sequence[str], folder: Path) -> None:
         return
     given = dict(command.make_context(words[0], list(rest)).params)
     _check_names(words[0], given)
-    for name in (given.get("policy"), *comparing.parse_policies(given.get("policies") or "local-only")):
+    for name in (given.get("policy"), *compare.parse_policies(given.get("policies") or "local-only")):
         if name is not None:
             _check_policy(name)
     settings = [*(given.get("settings") or ())]
@@ -127,9 +127,9 @@ def _check_twin(words: Sequence[str], folder: Path) -> None:
 def _check_names(command: str, given: dict[str, Any]) -> None:
     """Check what the program itself looks at when it runs."""
     tellers: dict[str, Callable[[str], object]] = {
-        "seeds": comparing.parse_seeds,
-        "warmup": comparing.parse_warmup,
-        "precision": comparing.parse_precision,
+        "seeds": compare.parse_seeds,
+        "warmup": compare.parse_warmup,
+        "precision": compare.parse_precision,
         "prefix": keys.keys,
     }
     for name, tell in tellers.items():

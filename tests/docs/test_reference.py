@@ -17,9 +17,10 @@ import typer
 from physical.params import Params
 from policies import names as policy_names
 from policies.registry import specs
-from sim import Scenario, pool, run
+from sim import Scenario, run
 from sim.cli.app import BAD_INPUT, BROKEN_PIPE, INTERNAL, TRACEBACK, app
 from sim.runs.summary import ENTRIES
+from sim.studies import pool
 from traces.exogenous.schema import LINK, MOBILITY, REQUESTS
 from traces.manifest import Manifest
 from traces.schema import TABLES

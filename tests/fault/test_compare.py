@@ -18,10 +18,10 @@ from scipy import stats
 
 from physical.errors import InputError
 from sim import Scenario, compare, run
-from sim.comparing import SEEDS_CHECKED, parse_policies, parse_precision, parse_seeds, parse_warmup
-from sim.evaluation import MEASURED
-from sim.jobs import Finished, Job
-from sim.pool import Pool
+from sim.studies.compare import SEEDS_CHECKED, parse_policies, parse_precision, parse_seeds, parse_warmup
+from sim.studies.evaluation import MEASURED
+from sim.studies.jobs import Finished, Job
+from sim.studies.pool import Pool
 from tests.fault.command import HEARING_TWIN, twin
 
 POLICIES = ("local-only", "edge-equal", "random")

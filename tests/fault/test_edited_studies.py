@@ -15,7 +15,7 @@ import pytest
 
 from sim import compare, sweep
 from sim.scenario.scenario import Scenario
-from sim.store import Store, read_row
+from sim.studies.store import Store, read_row
 from tests.fault.command import Done, twin
 
 _SHORT = Scenario.load("dtecn", ["time.num_slot=4", "vehicles.num_vehicle=2"])

@@ -138,8 +138,8 @@ KEPT = "interrupted; finished runs are kept, the same command goes on: {out}"
 @pytest.mark.parametrize(
     ("words", "busy", "line"),
     [
-        ("compare dtecn --policies random --seeds 0 --out {out}", "sim.comparing.compare", KEPT),
-        ("sweep dtecn --policies random --seeds 0 --grid time.num_slot=2 --out {out}", "sim.sweeping.sweep", KEPT),
+        ("compare dtecn --policies random --seeds 0 --out {out}", "sim.studies.compare.compare", KEPT),
+        ("sweep dtecn --policies random --seeds 0 --grid time.num_slot=2 --out {out}", "sim.studies.sweep.sweep", KEPT),
         ("figures llm6g --seeds 0 --out {out}", "sim.figures.produce", KEPT),
         ("cases build dtecn --count 1 --out {out}.parquet", "sim.cases.build", "interrupted"),
         ("import fcd a.xml --out {out}.parquet", "traces.exogenous.import_file", "interrupted"),

@@ -13,7 +13,7 @@ import pytest
 from physical.errors import InputError
 from physical.seed import NUM_SEED_MAX, STORED_MAX
 from sim import Scenario, compare, sweep
-from sim.comparing import NUM_RUN_MAX, parse_seeds
+from sim.studies.compare import NUM_RUN_MAX, parse_seeds
 from tests.fault.command import twin
 
 NINES = "9" * 5_000

@@ -17,7 +17,7 @@ from physical.errors import InputError
 from physical.system import System
 from policies.baselines import EdgeEqual
 from sim import Scenario, compare, sweep
-from sim.entrants import AnyPolicy
+from sim.studies.entrants import AnyPolicy
 from tests.fault.command import environment
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot

@@ -19,12 +19,12 @@ import pytest
 from physical.errors import InputError
 from policies import registry
 from sim import Scenario, compare
-from sim.contents import of_scenario, of_vectwin, place_of
-from sim.entrants import entrants
-from sim.evaluation import Comparison
-from sim.jobs import Jobs
 from sim.scenario.file_entries import file_entries
-from sim.store import read_row
+from sim.studies.contents import of_scenario, of_vectwin, place_of
+from sim.studies.entrants import entrants
+from sim.studies.evaluation import Comparison
+from sim.studies.jobs import Jobs
+from sim.studies.store import read_row
 from tests.fault.command import environment, twin
 
 POLICY = """
@@ -262,7 +262,7 @@ def test_vectwins_own_code_counts(tmp_path: Path) -> None:
         shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
 
     def digest() -> str:
-        code = "from sim.contents import of_vectwin\nprint(of_vectwin())"
+        code = "from sim.studies.contents import of_vectwin\nprint(of_vectwin())"
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=tmp_path, env=environment() | {"PYTHONPATH": str(tmp_path)},
             capture_output=True, text=True, check=True,

@@ -30,8 +30,8 @@ _DEEP = Path("a/b/c/d")
 _LIGHT = [
     "sim.runs.run",
     "sim.runs.check",
-    "sim.comparing",
-    "sim.sweeping",
+    "sim.studies.compare",
+    "sim.studies.sweep",
     "sim.show",
     "sim.show_compared",
     "sim.runs.replay",

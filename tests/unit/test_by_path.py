@@ -18,8 +18,8 @@ from policies.digests import DIGEST_SIZE
 from policies.foreign import beside
 from policies.registry import resolved
 from sim import Scenario, run
-from sim.comparing import parse_policies
 from sim.runs.replay import branch, counterfactual, verify
+from sim.studies.compare import parse_policies
 from tests.fault.command import twin
 from traces.reader import Trace
 

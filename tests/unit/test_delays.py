@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from sim import Scenario, run
-from sim.entrants import entrants
-from sim.jobs import Jobs
 from sim.record.delays import STEPS_PER_DEADLINE, DelayCounts, shares
-from sim.store import Store
+from sim.studies.entrants import entrants
+from sim.studies.jobs import Jobs
+from sim.studies.store import Store
 
 
 def test_counts_are_those_of_the_tasks() -> None:

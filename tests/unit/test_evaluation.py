@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from sim.evaluation import Comparison, evaluate, is_stable, write_runs
-from sim.jobs import Finished
+from sim.studies.evaluation import Comparison, evaluate, is_stable, write_runs
+from sim.studies.jobs import Finished
 
 
 def made(penalty: Sequence[float | None], **summary: Any) -> Finished:

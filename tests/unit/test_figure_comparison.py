@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from physical.errors import InputError
-from sim.evaluation import HEADLINE, Comparison, evaluate
 from sim.figures.comparison import check_plot, draw_comparison
-from sim.jobs import Finished
+from sim.studies.evaluation import HEADLINE, Comparison, evaluate
+from sim.studies.jobs import Finished
 
 POLICIES = ("worse", "best", "growing")
 METRICS = ("deadline_miss_ratio", "delay_s_mean", "energy_j_mean")

@@ -19,7 +19,7 @@ from sim.figures import dtecn, llm6g, page
 from sim.figures.claims import LESS, MORE, SIMILAR, Claim, Finding, Level, Trend, Verdict, Versus, judge, verdict
 from sim.figures.measure import Measured, runnable, scenario_at
 from sim.figures.plan import PENALTY, Plan, Series, World
-from sim.statistics import Interval
+from sim.studies.statistics import Interval
 
 pytestmark = pytest.mark.full  # the quick loop is for what changes every day
 

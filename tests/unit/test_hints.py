@@ -187,9 +187,11 @@ def test_a_message_that_says_what_to_do_is_enough() -> None:
 
 @pytest.mark.parametrize("words", [COMMANDS["compare"], COMMANDS["sweep"], ["train", "apg", "dtecn", "--out", "a b"]])
 def test_what_was_interrupted_goes_on(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    target = {"compare": "sim.comparing.compare", "sweep": "sim.sweeping.sweep", "train": "sim.training.train"}[
-        words[0]
-    ]
+    target = {
+        "compare": "sim.studies.compare.compare",
+        "sweep": "sim.studies.sweep.sweep",
+        "train": "sim.training.train",
+    }[words[0]]
     monkeypatch.setattr(target, _interrupt)
     resume = ["--resume"] if words[0] == "train" else []
     assert steps(on_terminal(*words)) == [[*words, *resume]]

@@ -22,14 +22,14 @@ UNUSED = (
     *(
         "sim.batch",
         "sim.bench",
-        "sim.comparing",
+        "sim.studies.compare",
         "sim.cases",
         "sim.env",
         "sim.export",
         "sim.figures",
         "sim.runs.replay",
     ),
-    *("sim.report", "sim.training", "sim.statistics"),
+    *("sim.report", "sim.training", "sim.studies.statistics"),
 )
 # A help text needs none of the libraries that simulate.
 UNUSED_BY_HELP = (*UNUSED, "numpy", "pyarrow", "pydantic", "simpy", "rich", "physical.model", "policies", "traces")

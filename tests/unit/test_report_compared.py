@@ -14,17 +14,17 @@ import pytest
 from physical.errors import InputError
 from policies.baselines import LocalOnly
 from sim import Scenario, compare, run, sweep
-from sim.entrants import entrants
-from sim.evaluation import HEADLINE, Comparison
-from sim.jobs import Finished, Jobs
 from sim.record.delays import shares
 from sim.report import digits, ranking, swept, write_report
 from sim.report.beside import Shown, beside
 from sim.report.study import on_the_map, open_study, ranked
 from sim.report.tile import html as tile_html
-from sim.statistics import Interval
-from sim.store import Store
-from sim.sweeping import to_dict
+from sim.studies.entrants import entrants
+from sim.studies.evaluation import HEADLINE, Comparison
+from sim.studies.jobs import Finished, Jobs
+from sim.studies.statistics import Interval
+from sim.studies.store import Store
+from sim.studies.sweep import to_dict
 from tests.fault.command import twin
 from tests.unit.test_report import EVIL, Page
 

@@ -13,9 +13,9 @@ from rich.console import Console
 
 from physical import digits
 from sim import show, show_compared
-from sim.evaluation import HEADLINE, Comparison, evaluate
-from sim.jobs import Finished
-from sim.sweeping import Point
+from sim.studies.evaluation import HEADLINE, Comparison, evaluate
+from sim.studies.jobs import Finished
+from sim.studies.sweep import Point
 
 POLICIES = ("p2-exact:margin=0.1,max_node=90000,rounds=12", "greedy-cost", "local-only")
 METRICS = (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sim.statistics import (
+from sim.studies.statistics import (
     ROUND_OFF,
     Interval,
     difference,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sim.warmup import common_cut, mser5
+from sim.studies.warmup import common_cut, mser5
 
 
 def series(*batch_means: float) -> NDArray[np.float64]:

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from physical.errors import InputError
-from sim.comparing import Rules, check_baseline, seeds_of
-from sim.entrants import Policies, entrants
-from sim.evaluation import Comparison, evaluate, write_runs
 from sim.export.output import whole_file
-from sim.jobs import Jobs, told_of
-from sim.pool import Pool
 from sim.scenario.scenario import Scenario
-from sim.store import folder_of_study
+from sim.studies.compare import Rules, check_baseline, seeds_of
+from sim.studies.entrants import Policies, entrants
+from sim.studies.evaluation import Comparison, evaluate, write_runs
+from sim.studies.jobs import Jobs, told_of
+from sim.studies.pool import Pool
+from sim.studies.store import folder_of_study
 
 Grid = dict[str, tuple[str, ...]]
 AnyScenario = Scenario | str | Path | Callable[[Sequence[str]], Scenario]

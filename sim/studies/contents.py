@@ -21,7 +21,7 @@ from sim.scenario.scenario import Scenario
 _PACKAGES = (physical, twin, policies, traces)
 _LIBRARIES = ("numpy", "scipy", "simpy", "torch", "llama-cpp-python")
 # What only shows results, or asks for them, changes none.
-_SHOWING = ("bench", "cli", "figures", "report")
+_SHOWING = ("bench", "cli", "show")
 
 
 def digest_of(value: Any) -> str:
@@ -54,7 +54,7 @@ def _versions() -> Iterator[str]:
 def _own_files() -> Iterator[tuple[Path, str]]:
     """Yield files, and their names below the folder that all packages share."""
     roots = [Path(package.__path__[0]) for package in _PACKAGES]
-    roots.append(Path(__file__).parent)
+    roots.append(Path(__file__).parents[1])
     for root in roots:
         for file in root.rglob("*"):
             within = file.relative_to(root)

@@ -15,10 +15,10 @@ from numbers import Integral
 from pathlib import Path
 
 from physical.errors import InputError
-from sim.jobs import Finished, Job, perform
 from sim.runs import stopping
 from sim.runs.notices import be_brief
-from sim.store import Store
+from sim.studies.jobs import Finished, Job, perform
+from sim.studies.store import Store
 
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 _LOOK_S = 1.0

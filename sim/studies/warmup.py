@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.statistics import ROUND_OFF
+from sim.studies.statistics import ROUND_OFF
 
 Floats = NDArray[np.float64]
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from sim.jobs import Finished
-from sim.statistics import (
+from sim.studies.jobs import Finished
+from sim.studies.statistics import (
     SEEDS_OF_BOOTSTRAP,
     SKEWNESS_MAX,
     Floats,
@@ -24,7 +24,7 @@ from sim.statistics import (
     paired_p_value,
     skewness,
 )
-from sim.warmup import common_cut
+from sim.studies.warmup import common_cut
 from traces.atomic import write_whole
 
 HEADLINE = "penalty_mean"
@@ -196,7 +196,7 @@ def evaluate(
     """Return means and paired differences of runs, one per policy and seed.
 
     warmup : slots to cut for `penalty_mean`; None: the largest cut of MSER-5 over the runs of all policies that are
-        not unstable, see `sim.warmup`
+        not unstable, see `sim.studies.warmup`
     precision : that was asked for; only kept
     """
     stable = {policy: is_stable([row.summary for row in rows]) for policy, rows in runs.items()}

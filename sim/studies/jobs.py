@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from physical.errors import InputError
 from policies.digests import digest
-from sim.contents import digest_of, of_scenario, of_vectwin
-from sim.entrants import Entrant, entrant_of, is_code
 from sim.runs.run import RunResult, run
 from sim.scenario.scenario import Scenario
 from sim.scenario.timeline import PolicySwap
+from sim.studies.contents import digest_of, of_scenario, of_vectwin
+from sim.studies.entrants import Entrant, entrant_of, is_code
 
 _More = Callable[[Scenario, RunResult], Mapping[str, Any]]
 

@@ -17,8 +17,8 @@ from policies.api import Policy
 from policies.foreign.by_path import reference
 from policies.foreign.origin import REACHED, NoSourceError, contents, portable
 from policies.foreign.strangers import class_name
-from sim.contents import digest_of
-from sim.travel import Carried, pickled, unpickled
+from sim.studies.contents import digest_of
+from sim.studies.travel import Carried, pickled, unpickled
 
 AnyPolicy = str | Callable[..., Any] | Policy
 """Name with options, path with a class and options, class (or anything that makes one when called), or object."""

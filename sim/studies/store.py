@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from physical.errors import InputError
-from sim.contents import digest_of
-from sim.jobs import Finished, Job
+from sim.studies.contents import digest_of
+from sim.studies.jobs import Finished, Job
 from traces.atomic import write_whole
 from traces.folder import folder_for
 from traces.manifest import problem_of_summary
