@@ -1,6 +1,5 @@
-"""Many independent environments at once, as arrays over the closed form of one slot."""
+"""Many independent environments at once; see `sim.learn.batch`."""
 
-from sim.batch.engine import BatchEnvironment
-from sim.batch.joint import JointBatchEnvironment
+from sim.learn.batch import BatchEnvironment, JointBatchEnvironment
 
 __all__ = ["BatchEnvironment", "JointBatchEnvironment"]

@@ -13,9 +13,9 @@ from policies.marl.apg import Apg
 from policies.optimal.p2_exact import P2Exact
 from policies.optimal.tasks import evaluate
 from sim.bench.report import Report
+from sim.learn.train import VARIANTS, Job, train
 from sim.runs.run import run
 from sim.scenario.scenario import Scenario
-from sim.training import VARIANTS, Job, train
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 

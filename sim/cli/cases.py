@@ -47,12 +47,13 @@ def _build(
 ) -> None:
     """Run a policy, and keep some of its decisions with what they brought."""
     from policies.cases.file import open_cases
-    from sim import cases, show
+    from sim import show
+    from sim.learn import build_cases
 
     chosen = load(scenario, settings)
-    num_slot = min(cases.num_slot_for(count, every), chosen.time.num_slot)
+    num_slot = min(build_cases.num_slot_for(count, every), chosen.time.num_slot)
     with show.progress(num_slot, shown=not as_json and sys.stderr.isatty()) as progress:
-        cases.build(chosen, policy, seed, count, every, out, name=scenario, progress=progress)
+        build_cases.build(chosen, policy, seed, count, every, out, name=scenario, progress=progress)
     output.results_in(out)
     summary = _summary(open_cases(out))
     if as_json:

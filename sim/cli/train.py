@@ -40,23 +40,24 @@ def _train(
     the same weights as one that was not.
     """
     try:
-        from sim import show, training
+        from sim import show
+        from sim.learn import train
     except ImportError as error:
         raise needs("marl", error, where="train") from error
 
-    if algorithm not in training.VARIANTS:
-        accepted = ", ".join(training.VARIANTS)
+    if algorithm not in train.VARIANTS:
+        accepted = ", ".join(train.VARIANTS)
         raise InputError(f"there is no trainer {algorithm!r}", where="ALGORITHM", accepted=accepted)
     chosen = load(scenario, settings)
     name = " ".join([scenario, *(settings or ())])
-    job = training.Job(algorithm, chosen, name, variant, seed, steps)
+    job = train.Job(algorithm, chosen, name, variant, seed, steps)
 
     def progress(step: int, value: float) -> None:
         if not as_json and (sys.stderr.isatty() or step % 1_000 == 0):
             typer.echo(f"step {step}: mean return per slot {value:.4f}", err=True)
 
     try:
-        manifest = training.train(job, out, resume=resume, progress=progress)
+        manifest = train.train(job, out, resume=resume, progress=progress)
     except KeyboardInterrupt:
         return interrupted(f"interrupted; the same command with --resume goes on: {out}")
     output.results_in(out)

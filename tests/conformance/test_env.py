@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from physical.errors import InputError
 from physical.system import System
 from sim.env import fast_parallel_env, parallel_env
-from sim.env.parts import Present, own_parts
+from sim.learn.env.reward import Present, own_parts
 from sim.runs.run import run
 from sim.scenario.scenario import Scenario
 from twin.decision import Decision

@@ -10,7 +10,7 @@ import pytest
 
 from physical.errors import InputError
 from sim.batch import BatchEnvironment
-from sim.batch.joint import JointBatchEnvironment
+from sim.learn.batch.joint import JointBatchEnvironment
 from sim.scenario.scenario import Scenario
 
 pytest.importorskip("pettingzoo", reason="needs the extra env")

@@ -22,7 +22,7 @@ import pytest
 
 from policies.registry import specs
 from sim.batch import BatchEnvironment
-from sim.batch.joint import JointBatchEnvironment
+from sim.learn.batch.joint import JointBatchEnvironment
 from sim.runs.run import run
 from sim.scenario.scenario import Scenario
 
@@ -137,11 +137,11 @@ def test_the_batch_engine_leaves_the_process_as_it_was(library: Any) -> None:
 
 @pytest.mark.parametrize("algorithm", ["apg", "ddpg", "maddpg"])
 def test_training_leaves_the_process_as_it_was(algorithm: str, tmp_path: Path) -> None:
-    from sim import training
+    from sim.learn import train
 
     scenario = Scenario.load("dtecn", ["vehicles.num_vehicle=4"])
     with _unchanged():
-        training.train(training.Job(algorithm, scenario, "dtecn", seed=1, steps=2), tmp_path / "a.safetensors")
+        train.train(train.Job(algorithm, scenario, "dtecn", seed=1, steps=2), tmp_path / "a.safetensors")
 
 
 def test_the_network_of_a_language_model_leaves_the_process_as_it_was() -> None:

@@ -141,13 +141,13 @@ KEPT = "interrupted; finished runs are kept, the same command goes on: {out}"
         ("compare dtecn --policies random --seeds 0 --out {out}", "sim.studies.compare.compare", KEPT),
         ("sweep dtecn --policies random --seeds 0 --grid time.num_slot=2 --out {out}", "sim.studies.sweep.sweep", KEPT),
         ("figures llm6g --seeds 0 --out {out}", "sim.figures.produce", KEPT),
-        ("cases build dtecn --count 1 --out {out}.parquet", "sim.cases.build", "interrupted"),
+        ("cases build dtecn --count 1 --out {out}.parquet", "sim.learn.build_cases.build", "interrupted"),
         ("import fcd a.xml --out {out}.parquet", "traces.exogenous.import_file", "interrupted"),
         ("report {out} --out {out}.html", "sim.report.write.write_report", "interrupted"),
         ("check {out}", "sim.runs.check.check", "interrupted"),
         (
             "train apg dtecn --out {out}.safetensors",
-            "sim.training.train",
+            "sim.learn.train.train",
             "interrupted; the same command with --resume goes on: {out}.safetensors",
         ),
         (

@@ -40,7 +40,7 @@ _LIGHT = [
     "sim.export.tables",
     "sim.runs.imported",
     "sim.runs.fitting",
-    "sim.cases",
+    "sim.learn.build_cases",
     "traces.exogenous",
     "traces.exogenous.presence",
     "policies.cases.file",

@@ -14,7 +14,7 @@ import pytest
 from policies.cases.file import read_cases
 from policies.cases.policies import MeanCase, NearestCase
 from sim import Scenario, run
-from sim.cases import build
+from sim.learn.build_cases import build
 from tests.fault.command import environment
 
 # Lets every policy decide some slots of a scenario; prints what its decisions opened and imported, or why there are

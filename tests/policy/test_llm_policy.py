@@ -16,7 +16,7 @@ from policies.llm.guard import Guard
 from policies.llm.models import manifest_path, resolve, sha256
 from policies.registry import make
 from sim import Scenario, run
-from sim.cases import build
+from sim.learn.build_cases import build
 from sim.runs.replay import verify
 from sim.runs.run import RunResult
 from twin.decision import Decision

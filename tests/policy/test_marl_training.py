@@ -22,8 +22,8 @@ from policies.marl.replay import Batch, ReplayBuffer, Reward, compress, explore,
 from policies.marl.training import Trained, smooth_cost
 from policies.marl.weights import read
 from sim.batch import BatchEnvironment
+from sim.learn.train import VARIANTS, Job, mixed_plans, scaled, train
 from sim.scenario.scenario import Scenario
-from sim.training import VARIANTS, Job, mixed_plans, scaled, train
 
 Tensor = torch.Tensor
 NAME = "dtecn-congested"
@@ -90,9 +90,7 @@ def test_equal_seeds_give_equal_bits_also_after_a_stop(kind: str, tmp_path: Path
 
 @pytest.mark.full
 def test_two_processes_give_equal_bits(tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from sim.training import *; from sim.scenario.scenario import Scenario; "
-    )
+    code = "import sys; from pathlib import Path; from sim.learn.train import *; from sim.scenario.scenario import Scenario; "
     scenario = f"Scenario.load({NAME!r}, ['vehicles.num_vehicle={NUM_VEHICLE}'])"
     code += f"train(Job('maddpg', {scenario}, {NAME!r}, 'analytic', steps=4), Path(sys.argv[1]))"
     paths = [tmp_path / "one.safetensors", tmp_path / "other.safetensors"]

@@ -13,9 +13,9 @@ from physical.errors import InputError
 from physical.params import Mode, TaskOrder
 from physical.ticks import to_ns
 from sim.batch import BatchEnvironment, JointBatchEnvironment
-from sim.batch.engine import InputsKind
 from sim.bench import batch as bench
 from sim.inputs.streams import Streams
+from sim.learn.batch.engine import InputsKind
 from sim.runs.run import run
 from sim.scenario.scenario import Scenario
 from tests.paper.test_ideal_network import NUM_CLASS, VEHICLE_SHARE_HZ, Scattered, Tides, column, scenario, server

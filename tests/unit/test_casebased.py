@@ -20,7 +20,7 @@ from policies.cases.selection import nearest
 from policies.feasible import FLOOR, project
 from policies.optimal.p2_exact import P2Exact
 from sim import Scenario, run
-from sim.cases import build
+from sim.learn.build_cases import build
 from sim.runs.replay import verify
 from tests.conformance.test_policies import Watched, assert_equal
 from tests.fault.command import twin

@@ -190,7 +190,7 @@ def test_what_was_interrupted_goes_on(words: list[str], monkeypatch: pytest.Monk
     target = {
         "compare": "sim.studies.compare.compare",
         "sweep": "sim.studies.sweep.sweep",
-        "train": "sim.training.train",
+        "train": "sim.learn.train.train",
     }[words[0]]
     monkeypatch.setattr(target, _interrupt)
     resume = ["--resume"] if words[0] == "train" else []

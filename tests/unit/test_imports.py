@@ -23,13 +23,13 @@ UNUSED = (
         "sim.batch",
         "sim.bench",
         "sim.studies.compare",
-        "sim.cases",
+        "sim.learn.build_cases",
         "sim.env",
         "sim.export",
         "sim.figures",
         "sim.runs.replay",
     ),
-    *("sim.report", "sim.training", "sim.studies.statistics"),
+    *("sim.report", "sim.learn.train", "sim.studies.statistics"),
 )
 # A help text needs none of the libraries that simulate.
 UNUSED_BY_HELP = (*UNUSED, "numpy", "pyarrow", "pydantic", "simpy", "rich", "physical.model", "policies", "traces")

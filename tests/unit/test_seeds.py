@@ -12,11 +12,11 @@ import pytest
 
 from physical.errors import InputError
 from physical.seed import whole_seed, whole_seeds
-from sim import cases, training
 from sim.batch import BatchEnvironment
-from sim.batch.joint import JointBatchEnvironment
 from sim.env import fast_parallel_env, parallel_env
 from sim.inputs.streams import Streams
+from sim.learn import build_cases, train
+from sim.learn.batch.joint import JointBatchEnvironment
 from sim.runs.replay import verify
 from sim.runs.run import run
 from sim.scenario.scenario import Scenario
@@ -28,12 +28,12 @@ _LAYERS = Scenario.load("llm6g", ["vehicles.num_vehicle=2"])
 
 
 def _train(seed: Any, folder: Path) -> None:
-    training.train(training.Job("ddpg", _SHORT, "dtecn", seed=seed, steps=1), folder / "a.safetensors")
+    train.train(train.Job("ddpg", _SHORT, "dtecn", seed=seed, steps=1), folder / "a.safetensors")
 
 
 _TAKERS: dict[str, Callable[[Any, Path], Any]] = {
     "run": lambda seed, _: run(_SHORT, policy="random", seed=seed),
-    "cases": lambda seed, folder: cases.build(_SHORT, "random", seed, 1, 1, folder / "c.parquet"),
+    "cases": lambda seed, folder: build_cases.build(_SHORT, "random", seed, 1, 1, folder / "c.parquet"),
     "train": _train,
     "batch": lambda seed, _: BatchEnvironment(_SHORT, 2, seed),
     "batch of layers": lambda seed, _: JointBatchEnvironment(_LAYERS, 2, seed),

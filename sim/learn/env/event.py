@@ -15,9 +15,9 @@ from physical.ticks import ticks_from_ns
 from policies.guarded import GuardedPolicy
 from policies.registry import make
 from sim.engine.columns import World
-from sim.env.base import Floats, Infos, Numbers, Step, VehicleEnvironment
-from sim.env.parts import Present, own_parts
 from sim.inputs.streams import Streams
+from sim.learn.env.base import Floats, Infos, Numbers, Step, VehicleEnvironment
+from sim.learn.env.reward import Present, own_parts
 from sim.scenario.scenario import Scenario
 from traces.writer import TraceWriter
 from twin.decision import Decision, Ruling

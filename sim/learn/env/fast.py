@@ -8,8 +8,8 @@ import numpy as np
 
 from policies.feasible import project
 from sim.batch import BatchEnvironment
-from sim.env.base import Floats, Infos, Numbers, Step, VehicleEnvironment
-from sim.env.parts import Present, own_parts
+from sim.learn.env.base import Floats, Infos, Numbers, Step, VehicleEnvironment
+from sim.learn.env.reward import Present, own_parts
 from sim.scenario.scenario import Scenario
 
 

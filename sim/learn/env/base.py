@@ -15,8 +15,8 @@ from physical.model import computing, rate
 from physical.seed import whole_seed
 from physical.system import System
 from policies.feasible import JOINT_FIELDS
-from sim.batch.episodes import EPISODE
-from sim.env.parts import Present
+from sim.learn.batch.episodes import EPISODE
+from sim.learn.env.reward import Present
 from twin.decision import Decision
 
 Floats = NDArray[np.float64]

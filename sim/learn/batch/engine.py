@@ -12,9 +12,9 @@ from physical.closed_form.slot import SlotOutcome, slot_step
 from physical.errors import InputError
 from physical.model.arrays import Array
 from policies.marl.environment import Observation
-from sim.batch.episodes import EPISODE, Episodes
-from sim.batch.library import Dtype, LibraryName, library_of
-from sim.batch.worlds import EventWorlds, FastWorlds, FrequencyBiases, WorldBlock, Worlds
+from sim.learn.batch.episodes import EPISODE, Episodes
+from sim.learn.batch.library import Dtype, LibraryName, library_of
+from sim.learn.batch.worlds import EventWorlds, FastWorlds, FrequencyBiases, WorldBlock, Worlds
 from sim.scenario.scenario import Scenario
 
 Floats = NDArray[np.float64]

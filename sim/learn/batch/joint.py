@@ -8,10 +8,10 @@ from physical.closed_form.split import SplitOutcome, split_step
 from physical.errors import InputError
 from physical.model import rate
 from physical.model.arrays import Array
-from sim.batch.engine import check_count, check_shape, with_num_vehicle
-from sim.batch.episodes import Episodes
-from sim.batch.library import Dtype, LibraryName, library_of
-from sim.batch.worlds import EventWorlds, JointBlock
+from sim.learn.batch.engine import check_count, check_shape, with_num_vehicle
+from sim.learn.batch.episodes import Episodes
+from sim.learn.batch.library import Dtype, LibraryName, library_of
+from sim.learn.batch.worlds import EventWorlds, JointBlock
 from sim.scenario.scenario import Scenario
 
 _BLOCK_LENGTH = 16

@@ -1,0 +1,1 @@
+"""Learning: environments, the trainers at work, and case sets."""
