@@ -47,19 +47,19 @@ def _build(
 ) -> None:
     """Run a policy, and keep some of its decisions with what they brought."""
     from policies.cases.file import open_cases
-    from sim import show
     from sim.learn import build_cases
+    from sim.show import terminal
 
     chosen = load(scenario, settings)
     num_slot = min(build_cases.num_slot_for(count, every), chosen.time.num_slot)
-    with show.progress(num_slot, shown=not as_json and sys.stderr.isatty()) as progress:
+    with terminal.progress(num_slot, shown=not as_json and sys.stderr.isatty()) as progress:
         build_cases.build(chosen, policy, seed, count, every, out, name=scenario, progress=progress)
     output.results_in(out)
     summary = _summary(open_cases(out))
     if as_json:
         print_json(summary)
     else:
-        show.say(_line(summary))
+        terminal.say(_line(summary))
 
 
 @case_sets.command(
@@ -75,14 +75,14 @@ def _show(
     policy told, if it did.
     """
     from policies.cases.file import open_cases
-    from sim import show
+    from sim.show import terminal
 
     found = open_cases(file)
     summary, rows = _summary(found), _rows(found)
     if as_json:
         print_json({**summary, "cases": rows})
     else:
-        show.cases(rows, _line(summary))
+        terminal.cases(rows, _line(summary))
 
 
 def _summary(found: CaseFile) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def _compare(
     A policy of one's own is FILE.py:CLASS. Finished runs are kept: a comparison that was stopped goes on where it was;
     one whose policy, weights, scenario or traces have changed since runs anew.
     """
-    from sim import show, show_compared
+    from sim.show import compared, terminal
     from sim.studies import compare
 
     chosen = load(scenario, settings, slots)
@@ -97,12 +97,12 @@ def _compare(
         compare.SEEDS_MAX if seeds_max is None else seeds_max,
     )
     if plot is not None:
-        from sim.figures.comparison import check_plot
+        from sim.show.figures.comparison import check_plot
 
         check_plot(plot)
     try:
         num_run = len(names) * len(numbers)
-        with show.progress(num_run, shown=hints.is_shown(silent=as_json or quiet), what="runs") as progress:
+        with terminal.progress(num_run, shown=hints.is_shown(silent=as_json or quiet), what="runs") as progress:
             comparison = compare.compare(
                 chosen,
                 names,
@@ -120,13 +120,13 @@ def _compare(
     if as_json:
         print_json({**comparison.to_dict(), "directory": str(directory), "runs_reused": comparison.num_reused})
     else:
-        show_compared.comparison(comparison, f"{scenario}, {_count(comparison.seeds)}", directory)
+        compared.comparison(comparison, f"{scenario}, {_count(comparison.seeds)}", directory)
     if plot is not None:
-        from sim.figures.comparison import draw_comparison
+        from sim.show.figures.comparison import draw_comparison
 
         draw_comparison(comparison, Path(scenario).stem, plot)
         if not as_json:
-            show.say(f"figure: {plot}")
+            terminal.say(f"figure: {plot}")
     again = ["compare", scenario, "--policies", policies, *_words(baseline, warmup, out, workers)]
     hints.tell(_after_comparison(comparison, directory, again, hints.set_words(settings, slots)))
     return 0
@@ -162,7 +162,7 @@ def _sweep(
     A policy of one's own is FILE.py:CLASS. Finished runs are kept: a sweep that was stopped goes on where it was; what
     has changed since runs anew.
     """
-    from sim import show, show_compared
+    from sim.show import compared, terminal
     from sim.studies import compare, sweep
 
     def at(more: Sequence[str]) -> Scenario:
@@ -176,7 +176,7 @@ def _sweep(
     directory = out if out is not None else compare.default_directory(scenario, at(()), "sweep")
     num_run = len(names) * len(numbers) * math.prod(map(len, points.values()))
     try:
-        with show.progress(num_run, shown=hints.is_shown(silent=as_json or quiet), what="runs") as progress:
+        with terminal.progress(num_run, shown=hints.is_shown(silent=as_json or quiet), what="runs") as progress:
             found = sweep.sweep(
                 at,
                 names,
@@ -196,7 +196,7 @@ def _sweep(
         reused = sum(point.comparison.num_reused for point in found)
         print_json({"points": sweep.to_dict(found), "directory": str(directory), "runs_reused": reused})
     else:
-        show_compared.sweep(found, f"{scenario}, {_count(numbers)}", directory)
+        compared.sweep(found, f"{scenario}, {_count(numbers)}", directory)
     settled = [f"{key}={value}" for key, value in found[0].values.items()]
     at_point = ["compare", scenario, "--policies", policies, "--seeds", seeds, *_words(baseline, warmup, None, workers)]
     hints.tell(

@@ -17,7 +17,7 @@ from sim.cli.app import Json, app, interrupted, print_json
 from sim.cli.help import examples
 
 if TYPE_CHECKING:
-    from sim.figures import Produced
+    from sim.show.figures import Produced
 
 _SEEDS, _SEEDS_QUICK = "0..19", "0..2"
 
@@ -49,8 +49,8 @@ def _figures(
 
     Takes minutes. Finished runs are kept: what was stopped goes on where it was.
     """
-    from sim import figures, show
-    from sim.figures import drawing, measure
+    from sim.show import figures, terminal
+    from sim.show.figures import drawing, measure
     from sim.studies.compare import parse_seeds
     from traces.folder import folder_for
 
@@ -66,13 +66,13 @@ def _figures(
         what="figures of the same command",
     )
     shown = not as_json and sys.stderr.isatty()
-    with show.spinner("which policies can be run here", shown=shown):
+    with terminal.spinner("which policies can be run here", shown=shown):
         plan = measure.runnable(plan)
     words = ["twin", "figures", paper, "--out", str(out), "--seeds", chosen]
     command = shlex.join([*words, "--mode", ",".join(modes), *(["--quick"] if quick else [])])
     num_run = plan.num_run(len(modes), len(numbers))
     try:
-        with show.progress(num_run, shown=shown, what="runs") as progress:
+        with terminal.progress(num_run, shown=shown, what="runs") as progress:
             produced = figures.produce(
                 plan, modes, numbers, out, command=command, num_worker=workers, fresh=fresh, progress=progress
             )
@@ -91,11 +91,11 @@ def _figures(
 
 def _say(produced: Produced, out: Path) -> None:
     """Print how many claims reproduce in each mode, and where the files are."""
-    from sim import show
+    from sim.show import terminal
 
     for policy, reason in produced.measured.plan.missing.items():
-        show.say(f"not run: {policy} ({reason})")
+        terminal.say(f"not run: {policy} ({reason})")
     for mode in produced.measured.modes:
         counts = Counter(one.verdict for one in produced.judged if one.mode == mode)
-        show.say(f"mode {mode}: " + ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())))
-    show.say(f"figures, their data and the claims: {out}, {out / 'claims.md'}")
+        terminal.say(f"mode {mode}: " + ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())))
+    terminal.say(f"figures, their data and the claims: {out}, {out / 'claims.md'}")

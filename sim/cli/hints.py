@@ -61,10 +61,10 @@ def tell(steps: Sequence[Step], *, before: str = "") -> None:
     from rich.text import Text
 
     from physical.printable import printable
-    from sim import show
+    from sim.show import terminal
 
     _Told.already = True
-    output, width = show.console(stderr=True), max(len(step.what_for) for step in steps)
+    output, width = terminal.console(stderr=True), max(len(step.what_for) for step in steps)
     for index, (what_for, words) in enumerate(steps):
         lead = "next:" if index == 0 else "     "
         command = before + shlex.join([*_program(), *map(str, words)])

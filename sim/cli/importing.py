@@ -159,8 +159,8 @@ def _origin(text: str) -> tuple[float, float] | None:
 def _import_file(
     kind: str, file: Path, out: Path, mapped: list[str] | None, licence: str, as_json: bool, **told: Any
 ) -> None:
-    from sim import show
     from sim.runs import imported
+    from sim.show import terminal
     from traces.exogenous import MobilityTrace, import_file, parse_map
     from traces.exogenous.presence import jump_of
 
@@ -175,6 +175,6 @@ def _import_file(
     if as_json:
         print_json({"file": str(out), **trace.summary()})
         return
-    show.say(f"{out}: {imported.line(trace)}")
+    terminal.say(f"{out}: {imported.line(trace)}")
     for note in trace.provenance.notes:
-        show.say(note)
+        terminal.say(note)

@@ -23,11 +23,11 @@ def _keys(
 
     They stand in a TOML file, or after --set. The first item of a list stands for all: rsus.0.name is any RSU's.
     """
-    from sim import show
     from sim.scenario.keys import keys
+    from sim.show import terminal
 
     found = keys(prefix)
     if as_json:
         print_json({"keys": [key.to_dict() for key in found]})
         return
-    show.listing([(key.name, f"{key.about} ({key.words})") for key in found])
+    terminal.listing([(key.name, f"{key.about} ({key.words})") for key in found])

@@ -27,8 +27,8 @@ def _scenarios(
     as_json: Json = False,
 ) -> None:
     """List the built-in scenarios, and which readings of a paper they keep that no hardware has; or print one."""
-    from sim import show
     from sim.scenario.scenario import Scenario, names, text_of
+    from sim.show import terminal
 
     if scenario is not None:
         text = text_of(scenario)
@@ -45,7 +45,7 @@ def _scenarios(
     rows = []
     for name, one in found.items():
         rows += [(name, one.title), *(("", f"- {reading}") for reading in one.readings())]
-    show.listing(rows)
+    terminal.listing(rows)
 
 
 @app.command(
@@ -73,7 +73,7 @@ def _policies(
     Policies are asked as they are by default: one that does not fit may do so with other options.
     """
     from policies.registry import specs
-    from sim import show
+    from sim.show import terminal
 
     is_policy = name is not None and _is_policy(name)
     if name is not None and not is_policy:
@@ -93,7 +93,7 @@ def _policies(
     for spec in found:
         extra = f" [extra {spec.extra}: {'installed' if spec.installed else 'not installed'}]" if spec.extra else ""
         rows.append((spec.name, f"{spec.summary}{extra}"))
-    show.listing(rows)
+    terminal.listing(rows)
 
 
 def _is_policy(name: str) -> bool:
@@ -127,7 +127,7 @@ def _one(name: str, *, as_json: bool) -> None:
     """Print what a policy does, and its options."""
     from policies.meanings import about, options
     from policies.registry import specs
-    from sim import show
+    from sim.show import terminal
 
     spec = specs()[name]
     told, found = about(spec), options(spec)
@@ -136,21 +136,21 @@ def _one(name: str, *, as_json: bool) -> None:
         print_json({**{key: getattr(spec, key) for key in _SPEC}, "about": told, "options": listed})
         return
     for paragraph in (f"{name}: {spec.summary}", *told.split("\n\n")):
-        show.say(paragraph)
-    show.listing([(option.name, option.words) for option in found])
+        terminal.say(paragraph)
+    terminal.listing([(option.name, option.words) for option in found])
 
 
 def _fitting(scenario: str, settings: list[str] | None, *, as_json: bool) -> None:
     """Print who fits a scenario."""
-    from sim import show
     from sim.runs.fitting import fits
+    from sim.show import terminal
 
     found = fits(load(scenario, settings))
     if as_json:
         listed = [{"name": one.spec.name, "fits": one.fits, "reason": one.reason or None} for one in found]
         print_json({"scenario": scenario, "policies": listed})
         return
-    show.listing([(one.spec.name, "fits" if one.fits else f"no: {one.reason}") for one in found])
+    terminal.listing([(one.spec.name, "fits" if one.fits else f"no: {one.reason}") for one in found])
 
 
 @app.command(
@@ -171,10 +171,10 @@ def _check(
     A scenario is told which numbers physics forbids, and which readings of a paper no hardware has; both are allowed.
     Exit code 1 if rows do not have the digest that was written with them.
     """
-    from sim import show
     from sim.runs.check import check
+    from sim.show import terminal
 
     verdict = check(file)
     for line in (verdict.text, *verdict.notes):
-        show.say(line)
+        terminal.say(line)
     return 0 if verdict.ok else 1

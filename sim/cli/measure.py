@@ -17,14 +17,15 @@ def _bench(
     as_json: Json = False,
 ) -> None:
     """Measure speed as ratios; takes minutes."""
-    from sim import bench, show
+    from sim import bench
+    from sim.show import terminal
 
     reports = {}
     for spec in bench.select(names or ()):
-        with show.spinner(f"{spec.name}: {spec.summary}", shown=not as_json and sys.stderr.isatty()):
+        with terminal.spinner(f"{spec.name}: {spec.summary}", shown=not as_json and sys.stderr.isatty()):
             report = spec.load()()
         reports[spec.name] = report.values
         if not as_json:
-            show.report(report)
+            terminal.report(report)
     if as_json:
         print_json(reports)

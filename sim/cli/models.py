@@ -26,13 +26,13 @@ models = group(
 def _list(as_json: Json = False) -> None:
     """Show which models there are, and where their files are."""
     from policies.llm.models import known
-    from sim import show
+    from sim.show import terminal
 
     found = [model.describe() for model in known()]
     if as_json:
         print_json({"models": found})
     else:
-        show.models(found)
+        terminal.models(found)
 
 
 @models.command(name="verify", epilog=examples("twin models verify", "twin models verify mine.gguf --json"))
@@ -46,14 +46,14 @@ def _verify(
     """
     verify = _training("verify")
     from policies.llm.models import resolve
-    from sim import show
+    from sim.show import terminal
 
     checks = verify.verify(resolve(model).path)
     if as_json:
         print_json({"checks": [{"name": c.name, "passed": c.passed, "detail": c.detail} for c in checks]})
     else:
         for check in checks:
-            show.say(f"{'passed' if check.passed else 'FAILED'}  {check.name}: {check.detail}")
+            terminal.say(f"{'passed' if check.passed else 'FAILED'}  {check.name}: {check.detail}")
     return 0 if all(check.passed for check in checks) else 1
 
 

@@ -43,17 +43,17 @@ def _replay(
 
     Exit code 1 if the replay differs from the record; the first difference is printed.
     """
-    from sim import show
     from sim.runs import replay
+    from sim.show import terminal
 
     if policy is not None:
-        with show.progress(_num_slot(run), shown=hints.is_shown(silent=as_json or quiet)) as progress:
+        with terminal.progress(_num_slot(run), shown=hints.is_shown(silent=as_json or quiet)) as progress:
             recorded, result = replay.counterfactual(run, policy, out, progress)
         again = ["replay", run, "--policy", policy]
         return _present(recorded, result, policy, (out, again), as_json=as_json)
     if out is not None:
         raise InputError("goes with --policy only", where="--out", accepted="a replay that verifies writes nothing")
-    with show.progress(_num_slot(run), shown=hints.is_shown(silent=as_json or quiet)) as progress:
+    with terminal.progress(_num_slot(run), shown=hints.is_shown(silent=as_json or quiet)) as progress:
         found = replay.verify(run, progress)
     if found.result.status == "interrupted":
         return interrupted()
@@ -63,9 +63,11 @@ def _replay(
         print_json({"identical": difference is None, "difference": place, **found.result.summary})
     elif difference is None:
         what = "what the killed run recorded is" if found.recorded.status == "running" else "is"
-        show.say(f"{run}: {what} identical, {found.recorded.num_slot} slots, digest {found.result.summary['digest']}")
+        terminal.say(
+            f"{run}: {what} identical, {found.recorded.num_slot} slots, digest {found.result.summary['digest']}"
+        )
     else:
-        show.say(f"{run}: differs: {difference}")
+        terminal.say(f"{run}: differs: {difference}")
     if difference is None:
         other = hints.other_policy(found.recorded.scenario, found.recorded.policy)
         hints.tell([_keeping("what if", ["replay", run, "--policy", other]), Step("look at it", hints.report(run))])
@@ -92,10 +94,10 @@ def _branch(
     quiet: hints.Quiet = False,
 ) -> int:
     """Simulate a run as recorded before a time, and with another policy from then on."""
-    from sim import show
     from sim.runs import replay
+    from sim.show import terminal
 
-    with show.progress(_num_slot(run), shown=hints.is_shown(silent=as_json or quiet)) as progress:
+    with terminal.progress(_num_slot(run), shown=hints.is_shown(silent=as_json or quiet)) as progress:
         recorded, result = replay.branch(run, at, policy, out, progress)
     again = ["branch", run, "--at", at, "--policy", policy]
     return _present(recorded, result, f"{recorded.policy}, from {at:g} s {policy}", (out, again), as_json=as_json)
@@ -128,7 +130,7 @@ def _present(
     policy : what the new run is called
     kept : where the new trace is, if anywhere, and the command without that
     """
-    from sim import show
+    from sim.show import terminal
 
     out, command = kept
     original = recorded.trace.manifest.get("summary", {})
@@ -138,7 +140,7 @@ def _present(
         print_json({**result.summary, "trace": trace, "status": result.status, "original": original})
     else:
         before = recorded.policy if policy != recorded.policy else f"{policy} (recorded)"
-        show.side_by_side({before: original, policy: result.summary}, f"{recorded.trace.directory}", out)
+        terminal.side_by_side({before: original, policy: result.summary}, f"{recorded.trace.directory}", out)
     if result.status == "interrupted":
         return interrupted(f"interrupted after {result.summary['slots']} slots")
     if out is None:

@@ -50,8 +50,8 @@ def _run(
 ) -> int:
     """Simulate a scenario: write a trace, print a summary."""
     from policies.registry import make
-    from sim import show
     from sim.runs.run import run
+    from sim.show import terminal
 
     chosen = load(scenario, settings, slots, duration)
     make(chosen.policy.fallback, where=f"{scenario}: policy.fallback")
@@ -60,7 +60,7 @@ def _run(
     if realtime is not None and not (math.isfinite(realtime) and realtime > 0):
         raise InputError(f"{realtime:g} is no speed", where="--realtime", accepted="> 0; 1 is real time")
     try:
-        with show.progress(chosen.time.num_slot, shown=hints.is_shown(silent=as_json or quiet)) as progress:
+        with terminal.progress(chosen.time.num_slot, shown=hints.is_shown(silent=as_json or quiet)) as progress:
             result = run(chosen, policy=policy, seed=seed, out=directory, progress=progress, speed=realtime)
     except InputError as error:
         if error.where == "--policy" and policy is None:
@@ -75,7 +75,7 @@ def _run(
     if as_json:
         print_json({**result.summary, "trace": str(directory), "status": result.status})
     else:
-        show.summary(result.summary, f"{scenario}, policy {name}, seed {seed}", directory, chosen.readings())
+        terminal.summary(result.summary, f"{scenario}, policy {name}, seed {seed}", directory, chosen.readings())
     if fallbacks := result.summary["fallbacks"]:
         told = f"{fallbacks} of {result.summary['decisions']} decisions were taken by the fallback"
         warn(f"{told}; the first, {result.summary['fallback_first']}")

@@ -50,13 +50,13 @@ def _report(
     and tables. Runs may be incomplete, as far as they are recorded. Of a comparison it ranks the policies, and
     simulates one seed of the best ones again for the map.
     """
-    from sim import show
-    from sim.report.write import default_out, write_report
+    from sim.show import terminal
+    from sim.show.report.write import default_out, write_report
 
     if not runs:
         raise InputError("is missing", where="RUN", accepted="directories of runs, of a comparison or of a sweep")
     file = default_out(runs) if out is None else out
-    with show.spinner("writing the report", shown=not as_json and sys.stderr.isatty()):
+    with terminal.spinner("writing the report", shown=not as_json and sys.stderr.isatty()):
         size = write_report(runs, file, maps)
     output.results_in(file)
     if as_json:
@@ -111,34 +111,34 @@ def _export(
 
 
 def _export_csv(run: Path, out: Path, tables: str | None, *, as_json: bool) -> None:
-    from sim import show
-    from sim.export.tables import write_csv
+    from sim.show import terminal
+    from sim.show.export.csv import write_csv
     from traces.reader import Trace
     from traces.schema import TABLES
 
     chosen = [] if tables is None else [name.strip() for name in tables.split(",")]
     shown = not as_json and sys.stderr.isatty()
-    with show.progress(len(chosen) or len(TABLES), shown=shown, what="tables") as progress:
+    with terminal.progress(len(chosen) or len(TABLES), shown=shown, what="tables") as progress:
         rows = write_csv(Trace(run), out, chosen, progress)
     output.results_in(out)
     if as_json:
         print_json({"export": str(out), "rows": rows})
     else:
-        show.say(f"{out}: {', '.join(f'{count} {name}' for name, count in rows.items())}; units in units.csv")
+        terminal.say(f"{out}: {', '.join(f'{count} {name}' for name, count in rows.items())}; units in units.csv")
 
 
 def _export_perfetto(run: Path, out: Path, between: tuple[float | None, float | None], *, as_json: bool) -> None:
-    from sim import show
-    from sim.export.perfetto import TraceEvents, check_name, write_perfetto
     from sim.runs.replay import RecordedRun
+    from sim.show import terminal
+    from sim.show.export.perfetto.file import TraceEvents, check_name, write_perfetto
 
     check_name(out)
     export = TraceEvents(RecordedRun(run), *between)
-    with show.progress(export.num_stage, shown=not as_json and sys.stderr.isatty(), what="stages") as progress:
+    with terminal.progress(export.num_stage, shown=not as_json and sys.stderr.isatty(), what="stages") as progress:
         num = write_perfetto(export, out, progress)
     size = out.stat().st_size
     output.results_in(out)
     if as_json:
         print_json({"export": str(out), "events": num, "bytes": size})
     else:
-        show.say(f"{out}: {num} events, {size / 1e6:.1f} MB; open with https://ui.perfetto.dev")
+        terminal.say(f"{out}: {num} events, {size / 1e6:.1f} MB; open with https://ui.perfetto.dev")

@@ -40,8 +40,8 @@ def _train(
     the same weights as one that was not.
     """
     try:
-        from sim import show
         from sim.learn import train
+        from sim.show import terminal
     except ImportError as error:
         raise needs("marl", error, where="train") from error
 
@@ -64,5 +64,5 @@ def _train(
     if as_json:
         print_json({**manifest.model_dump(), "file": str(out)})
     else:
-        show.say(f"{out}: {manifest.steps} steps, mean cost P2 + w_U per slot {manifest.score:.4f} at the end")
+        terminal.say(f"{out}: {manifest.steps} steps, mean cost P2 + w_U per slot {manifest.score:.4f} at the end")
     return 0

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from physical.errors import InputError
 from physical.seed import NUM_SEED_MAX, STORED_MAX, whole_seeds
-from sim.export.output import whole_file
 from sim.scenario.scenario import Scenario
+from sim.show.export.output import whole_file
 from sim.studies.contents import place_of
 from sim.studies.entrants import Entrant, Policies, entrants
 from sim.studies.evaluation import Comparison, evaluate, write_runs

@@ -71,7 +71,7 @@ class Comparison:
 
     def __repr__(self) -> str:
         """Return the table."""
-        from sim.show_compared import comparison_text  # only who prints one needs it
+        from sim.show.compared import comparison_text  # only who prints one needs it
 
         return comparison_text(self)
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from physical.errors import InputError
-from sim.export.output import whole_file
 from sim.scenario.scenario import Scenario
+from sim.show.export.output import whole_file
 from sim.studies.compare import Rules, check_baseline, seeds_of
 from sim.studies.entrants import Policies, entrants
 from sim.studies.evaluation import Comparison, evaluate, write_runs

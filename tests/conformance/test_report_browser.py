@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sim import Scenario, run
-from sim.report import write_report
+from sim.show.report import write_report
 from tests.conformance.browser import CHROMIUM, Browser
 from tests.unit.test_report import EVIL
 

@@ -13,10 +13,10 @@ import pytest
 from physical.errors import InputError
 from sim import Scenario, run
 from sim.env import parallel_env
-from sim.report.motion import Blobs, motion_of
-from sim.report.runs import ReportedRun
 from sim.runs.replay import RecordedRun
 from sim.scenario.files import length_of_inputs
+from sim.show.report.motion import Blobs, motion_of
+from sim.show.report.runs import ReportedRun
 from tests.fault.command import twin
 from traces.exogenous import read_mobility
 from traces.reader import Trace

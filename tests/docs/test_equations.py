@@ -26,7 +26,7 @@ OF_LLM6G = (
     "physical/closed_form/split.py",
     "physical/model/transformer.py",
     "policies/optimal/layers/",
-    "sim/figures/llm6g.py",
+    "sim/show/figures/llm6g.py",
     "sim/scenario/builtin/llm6g.toml",
 )
 

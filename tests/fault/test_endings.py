@@ -140,10 +140,10 @@ KEPT = "interrupted; finished runs are kept, the same command goes on: {out}"
     [
         ("compare dtecn --policies random --seeds 0 --out {out}", "sim.studies.compare.compare", KEPT),
         ("sweep dtecn --policies random --seeds 0 --grid time.num_slot=2 --out {out}", "sim.studies.sweep.sweep", KEPT),
-        ("figures llm6g --seeds 0 --out {out}", "sim.figures.produce", KEPT),
+        ("figures llm6g --seeds 0 --out {out}", "sim.show.figures.produce", KEPT),
         ("cases build dtecn --count 1 --out {out}.parquet", "sim.learn.build_cases.build", "interrupted"),
         ("import fcd a.xml --out {out}.parquet", "traces.exogenous.import_file", "interrupted"),
-        ("report {out} --out {out}.html", "sim.report.write.write_report", "interrupted"),
+        ("report {out} --out {out}.html", "sim.show.report.write.write_report", "interrupted"),
         ("check {out}", "sim.runs.check.check", "interrupted"),
         (
             "train apg dtecn --out {out}.safetensors",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sim import show
+from sim.show import terminal
 from tests.fault.command import TWIN, Done, environment, twin
 from traces.reader import Trace
 
@@ -83,9 +83,9 @@ def test_whatever_else_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def lacking(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(show, "listing", full)
+    monkeypatch.setattr(terminal, "listing", full)
     assert twin("scenarios").complaint() == "twin: there.txt: cannot be used: No space left on device"
-    monkeypatch.setattr(show, "listing", lacking)
+    monkeypatch.setattr(terminal, "listing", lacking)
     assert twin("scenarios").complaint().startswith("twin: memory: there is not enough for this")
 
 

@@ -22,8 +22,8 @@ import pytest
 from physical.errors import InputError
 from physical.printable import printable
 from sim import compare, run
-from sim.figures.comparison import draw_comparison
 from sim.scenario.scenario import Scenario
+from sim.show.figures.comparison import draw_comparison
 from tests.fault.command import twin
 from tests.fault.edited import COMMANDS, READERS, call, edit_column, edit_manifest, manifest_of, part_of
 from traces.schema import TABLES

@@ -77,7 +77,7 @@ def test_a_command_that_keeps_nothing_says_that_it_was_interrupted(
     def stopped(*_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sim.report.write.write_report", stopped)
+    monkeypatch.setattr("sim.show.report.write.write_report", stopped)
     done = twin("report", tmp_path)
     assert (done.code, done.out, done.err) == (130, "", "twin: interrupted\n")
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from sim import Scenario, bench, run, show
+from sim import Scenario, bench, run
 from sim.bench import kernel, optimal, timing
 from sim.cli import app
 from sim.cli.commands import COMMANDS, PANELS
+from sim.show import terminal
 from tests.fault.command import TWIN, environment, twin, twin_process
 
 # Scripts rely on these keys.
@@ -231,9 +232,9 @@ def test_process_gives_exit_code() -> None:
 
 
 def test_progress_bar_counts_slots() -> None:
-    with show.progress(10, shown=False) as progress:
+    with terminal.progress(10, shown=False) as progress:
         progress(5)
-    with show.spinner("working", shown=False):
+    with terminal.spinner("working", shown=False):
         pass
 
 

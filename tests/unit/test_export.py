@@ -22,11 +22,11 @@ import pytest
 
 from physical.errors import InputError
 from sim import Scenario, run
-from sim.export.lanes import deal
-from sim.export.perfetto import TraceEvents, write_perfetto
-from sim.export.stages import STAGE_NAMES
-from sim.export.tables import write_csv
 from sim.runs.replay import RecordedRun
+from sim.show.export.csv import write_csv
+from sim.show.export.perfetto.file import TraceEvents, write_perfetto
+from sim.show.export.perfetto.lanes import deal
+from sim.show.export.perfetto.stages import STAGE_NAMES
 from tests.fault.command import twin
 from traces.reader import Trace
 

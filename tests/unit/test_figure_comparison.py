@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from physical.errors import InputError
-from sim.figures.comparison import check_plot, draw_comparison
+from sim.show.figures.comparison import check_plot, draw_comparison
 from sim.studies.evaluation import HEADLINE, Comparison, evaluate
 from sim.studies.jobs import Finished
 
@@ -62,7 +62,7 @@ def test_intervals_are_where_the_numbers_are() -> None:
     from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
 
-    from sim.figures.comparison import _draw_panel
+    from sim.show.figures.comparison import _draw_panel
 
     comparison = compared()
     axes = Figure().subplots()

@@ -14,11 +14,11 @@ import pytest
 from scipy import stats
 
 from physical.errors import InputError
-from sim import figures
-from sim.figures import dtecn, llm6g, page
-from sim.figures.claims import LESS, MORE, SIMILAR, Claim, Finding, Level, Trend, Verdict, Versus, judge, verdict
-from sim.figures.measure import Measured, runnable, scenario_at
-from sim.figures.plan import PENALTY, Plan, Series, World
+from sim.show import figures
+from sim.show.figures import dtecn, llm6g, page
+from sim.show.figures.claims import LESS, MORE, SIMILAR, Claim, Finding, Level, Trend, Verdict, Versus, judge, verdict
+from sim.show.figures.measure import Measured, runnable, scenario_at
+from sim.show.figures.plan import PENALTY, Plan, Series, World
 from sim.studies.statistics import Interval
 
 pytestmark = pytest.mark.full  # the quick loop is for what changes every day

@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from sim import Scenario, figures, run
-from sim.figures import drawing, dtecn, llm6g, page
-from sim.figures.measure import measure, scenario_at
-from sim.figures.plan import PENALTY, Plan, Series
+from sim import Scenario, run
+from sim.show import figures
+from sim.show.figures import drawing, dtecn, llm6g, page
+from sim.show.figures.measure import measure, scenario_at
+from sim.show.figures.plan import PENALTY, Plan, Series
 from tests.fault.command import twin
 from tests.unit.test_figures import NOISE, SMALL, synthetic
 

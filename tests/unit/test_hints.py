@@ -128,7 +128,7 @@ def parse(words: list[str]) -> None:
 def test_next_steps(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each step is a command with its options, and starts from directories that exist."""
     if name == "interrupted":
-        monkeypatch.setattr("sim.show.progress", _stopping)
+        monkeypatch.setattr("sim.show.terminal.progress", _stopping)
     found = steps(on_terminal(*COMMANDS[name]))
     assert found
     assert " ".join(found[0]) == NEXT.get(name, " ".join(found[0]))

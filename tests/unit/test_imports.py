@@ -25,11 +25,11 @@ UNUSED = (
         "sim.studies.compare",
         "sim.learn.build_cases",
         "sim.env",
-        "sim.export",
-        "sim.figures",
+        "sim.show.export",
+        "sim.show.figures",
         "sim.runs.replay",
     ),
-    *("sim.report", "sim.learn.train", "sim.studies.statistics"),
+    *("sim.show.report", "sim.learn.train", "sim.studies.statistics"),
 )
 # A help text needs none of the libraries that simulate.
 UNUSED_BY_HELP = (*UNUSED, "numpy", "pyarrow", "pydantic", "simpy", "rich", "physical.model", "policies", "traces")

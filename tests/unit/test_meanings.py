@@ -18,7 +18,7 @@ from policies.registry import PolicySpec, specs
 from sim.runs.run import RunResult, run
 from sim.runs.summary import ENTRIES
 from sim.scenario.scenario import Scenario, names
-from sim.show import GROUPS
+from sim.show.terminal import GROUPS
 from tests.fault.command import twin
 from traces.exogenous import schema as exogenous
 from traces.schema import TABLES, Table

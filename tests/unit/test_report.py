@@ -14,10 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sim import Scenario, run, show
-from sim.report import charts, motion, page, write_report
-from sim.report.runs import ReportedRun, open_runs
-from sim.report.series import Chart, Curve, bins
+from sim import Scenario, run
+from sim.show import terminal
+from sim.show.report import charts, motion, page, write_report
+from sim.show.report.runs import ReportedRun, open_runs
+from sim.show.report.series import Chart, Curve, bins
 from tests.fault.command import twin
 from tests.unit.test_export import killed
 from traces.schema import TABLES
@@ -76,7 +77,7 @@ def test_summary_is_on_the_page(directories: dict[str, Path]) -> None:
     found = page_of(directories["blackout"])
     reported = ReportedRun(directories["blackout"], 0)
     for key, value in reported.summary().items():
-        assert show.spell(key, value) in found.texts, key
+        assert terminal.spell(key, value) in found.texts, key
     for text in ("deadlines missed", "ratio", "greedy-cost", "2", "70 slots of 0.1 s: 7 s", "complete", "blackout"):
         assert text in found.texts, text
 
@@ -219,7 +220,7 @@ def test_runs_side_by_side(directories: dict[str, Path]) -> None:
     found = page_of(directories["equal"], directories["random"])
     difference = second["tasks_late"] - first["tasks_late"]
     part = 100 * difference / first["tasks_late"]
-    assert f"({'+' if difference > 0 else ''}{show.spell('', difference)}, {part:+.1f} %)" in found.texts
+    assert f"({'+' if difference > 0 else ''}{terminal.spell('', difference)}, {part:+.1f} %)" in found.texts
     backlog = next(chart for chart in found.data["charts"] if chart["key"] == "backlog")
     assert [curve["label"] for curve in backlog["curves"]] == ["edge-equal", "random"]
     total = ReportedRun(directories["random"], 0).lists("slots", "backlog_bytes").sum(axis=1)

@@ -15,10 +15,10 @@ from physical.errors import InputError
 from policies.baselines import LocalOnly
 from sim import Scenario, compare, run, sweep
 from sim.record.delays import shares
-from sim.report import digits, ranking, swept, write_report
-from sim.report.beside import Shown, beside
-from sim.report.study import on_the_map, open_study, ranked
-from sim.report.tile import html as tile_html
+from sim.show.report import digits, ranking, swept, write_report
+from sim.show.report.beside import Shown, beside
+from sim.show.report.study import on_the_map, open_study, ranked
+from sim.show.report.tile import html as tile_html
 from sim.studies.entrants import entrants
 from sim.studies.evaluation import HEADLINE, Comparison
 from sim.studies.jobs import Finished, Jobs

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from sim import Scenario, run
-from sim.report import digits, page
-from sim.report.runs import ReportedRun, open_runs
+from sim.show.report import digits, page
+from sim.show.report.runs import ReportedRun, open_runs
 from tests.unit.test_report import directories, page_of
 
 __all__ = ["directories"]  # the fixture

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sim import show
 from sim.bench.report import Report
+from sim.show import terminal
 
 WIDTHS = (60, 80, 100, 140)
 SUMMARY: dict[str, Any] = {
@@ -40,7 +40,7 @@ def width(request: pytest.FixtureRequest) -> int:
 def out(monkeypatch: pytest.MonkeyPatch, width: int) -> io.StringIO:
     """Return what a terminal of that width gets."""
     made = io.StringIO()
-    monkeypatch.setattr(show, "console", lambda: Console(file=made, width=width, highlight=False))
+    monkeypatch.setattr(terminal, "console", lambda: Console(file=made, width=width, highlight=False))
     return made
 
 
@@ -54,7 +54,7 @@ def lines_of(out: io.StringIO, width: int) -> list[str]:
 
 def test_summary(out: io.StringIO, width: int) -> None:
     readings = ("eq. 7: every task has a CPU of its own", "eq. 9: every upload has the whole rate of its vehicle")
-    show.summary(SUMMARY, "dtecn, policy p2-exact, seed 0", Path("runs/x"), readings)
+    terminal.summary(SUMMARY, "dtecn, policy p2-exact, seed 0", Path("runs/x"), readings)
     rows = [line.strip() for line in lines_of(out, width)]
     assert rows[2].startswith("penalty, realised")
     for number in NUMBERS:
@@ -70,7 +70,7 @@ def test_summaries_side_by_side(out: io.StringIO, width: int) -> None:
     """Numbers stand below the name of their run, where their units are told too."""
     other = {**SUMMARY, "penalty_mean": 3.25, "digest": "a" * 32, "gap_model": None}
     names = ("p2-exact:margin=0.1,max_node=90000", "greedy-cost")
-    show.side_by_side(dict(zip(names, (SUMMARY, other), strict=True)), "runs/x", None)
+    terminal.side_by_side(dict(zip(names, (SUMMARY, other), strict=True)), "runs/x", None)
     lines = lines_of(out, width)
     penalty = next(line for line in lines if line.strip().startswith("penalty, realised"))
     assert re.split("  +", penalty.strip())[1:] == ["-1234.6", "3.25", "per slot"]
@@ -86,13 +86,13 @@ def test_summaries_side_by_side(out: io.StringIO, width: int) -> None:
 def test_bench(out: io.StringIO, width: int, num_row: int) -> None:
     columns = ("vehicles", "slots", "vehicle-slots/s", "ratio", "range", "goal", "reached", "B/vehicle-slot", "solver")
     row = ("table one", 1000, 1_234_567, "0.1234", "0.1200 - 0.1300", "0.2", "no", 12.5, "clarabel alone")
-    show.report(Report("Engine", columns, (row,) * num_row, ("a note with 1 234 567 in it",) * 9, {}))
+    terminal.report(Report("Engine", columns, (row,) * num_row, ("a note with 1 234 567 in it",) * 9, {}))
     lines = lines_of(out, width)
     cells = [cell for line in lines for cell in re.split("  +", line.strip())]
     left_out = re.search(r"left out: (.*?) \(a terminal of", " ".join(" ".join(lines).split()))
     missing = left_out.group(1).split(", ") if left_out else []
     for label, cell in list(zip(columns, row, strict=True))[1:]:
-        assert cells.count(cell if isinstance(cell, str) else show.number(cell)) == num_row * (label not in missing)
+        assert cells.count(cell if isinstance(cell, str) else terminal.number(cell)) == num_row * (label not in missing)
     assert not missing or (num_row == 12 and width < 140)
     assert sum("1 234 567 in it" in line for line in lines) == 9
 
@@ -100,7 +100,7 @@ def test_bench(out: io.StringIO, width: int, num_row: int) -> None:
 def test_cases(out: io.StringIO, width: int) -> None:
     row = {"origin": "dtecn-congested seed 3 p2-exact:margin=0.05", "slot": 1205, "objective": -0.123456}
     row |= {"realised": None, "num_offloaded": 12, "used_share": 0.98765, "capacity_price": 1234567.8}
-    show.cases([row] * 20, "c.parquet: 20 cases of 10 vehicles")
+    terminal.cases([row] * 20, "c.parquet: 20 cases of 10 vehicles")
     cells = [cell for line in lines_of(out, width) for cell in re.split("  +", line.strip())]
     for number in ("1 205", "-0.12346", "12", "98.8%"):
         assert cells.count(number) == 20, number
@@ -111,7 +111,7 @@ def test_cases(out: io.StringIO, width: int) -> None:
 def test_lists(out: io.StringIO, width: int) -> None:
     """Words go on below themselves; a number and its unit stay in a line."""
     words = "ten vehicles on 1 000 m of a road, a server of 10 GHz and 5 MB of tasks, thermal noise, with -110.0 dBm"
-    show.listing([("dtecn", words), ("", f"- {words}"), ("dtecn-congested", words)])
+    terminal.listing([("dtecn", words), ("", f"- {words}"), ("dtecn-congested", words)])
     lines = lines_of(out, width)
     assert " ".join(" ".join(lines).split()) == f"dtecn {words} - {words} dtecn-congested {words}"
     assert all(line.startswith(("dtecn", " " * 17)) for line in lines)

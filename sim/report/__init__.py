@@ -1,5 +1,0 @@
-"""Makes a self-contained page about runs."""
-
-from sim.report.write import write_report
-
-__all__ = ["write_report"]

@@ -1,0 +1,1 @@
+"""What people get to see: tables on a terminal, pages, figures, and files for other tools."""

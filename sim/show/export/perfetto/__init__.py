@@ -1,0 +1,1 @@
+"""Trace events for Perfetto."""

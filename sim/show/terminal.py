@@ -1,0 +1,223 @@
+"""What the command line shows on a terminal: tables with units, progress."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from physical import digits
+from physical.printable import printable
+from sim.show import groups, table
+from sim.show.table import Column
+
+if TYPE_CHECKING:
+    from sim.bench.report import Report
+
+# Key of the summary -> what it is called, and its unit; by groups, in the order of the table.
+GROUPS: dict[str, dict[str, tuple[str, str]]] = {
+    "Penalty and objective": {
+        "penalty_mean": ("penalty, realised", "per slot"),
+        "stable": ("stable: what waits stops growing", ""),
+        "drift_mean": ("drift of the backlog, realised", "per slot"),
+        "objective_mean": ("objective, realised", "per slot"),
+        "objective_predicted_mean": ("objective, expected by the policy", "per slot"),
+        "gap_max": ("largest certified gap of a decision", ""),
+        "gap_model": ("the gap holds for", ""),
+        "qos_mean": ("QoS", ""),
+        "delay_s_mean": ("delay of a task", "s"),
+        "deadline_miss_ratio": ("deadlines missed", "ratio"),
+        "completion_s_mean": ("completion time of a prompt", "s"),
+        "completion_compute_s_mean": ("the same without its upload", "s"),
+        "layers_local_mean": ("layers run by the vehicle", ""),
+        "backlog_bytes_mean": ("backlog of the server", "B"),
+    },
+    "Energy": {
+        "energy_j_mean": ("energy per slot", "J"),
+        "energy_local_j": ("vehicles, total", "J"),
+        "energy_transmit_j": ("transmission, total", "J"),
+        "energy_edge_j": ("edge servers, total", "J"),
+    },
+    "Tasks": {
+        "tasks_generated": ("generated", ""),
+        "tasks_completed": ("completed in time", ""),
+        "tasks_late": ("late", ""),
+        "tasks_dropped": ("dropped", ""),
+        "tasks_in_flight": ("in flight at the end", ""),
+    },
+    "Messages": {
+        "messages_sent": ("sent", ""),
+        "messages_delivered": ("delivered", ""),
+        "messages_lost": ("lost", ""),
+        "messages_in_flight": ("in flight at the end", ""),
+    },
+    "Twin": {
+        "twin_age_s_mean": ("age of information", "s"),
+        "decisions": ("decisions", ""),
+        "decisions_repaired": ("repaired", ""),
+        "fallbacks": ("taken by the fallback", ""),
+        "decision_ms_p50": ("time to decide, median", "ms"),
+        "decision_ms_p99": ("time to decide, 99th percentile", "ms"),
+        "decisions_guarded": ("decisions of the model that the guard replaced", ""),
+    },
+    "Run": {
+        "slots": ("slots", ""),
+        "wall_s": ("wall time", "s"),
+        "vehicle_slots_per_s": ("vehicle-slots per second", "1/s"),
+        "realtime_slips": ("slots that began late", ""),
+        "realtime_slip_s_max": ("the latest by", "s"),
+        "digest": ("digest", ""),
+    },
+}
+_WIDTH_OF_PIPE = 10_000
+_REFRESH_S = 0.1
+_GAP = "  "
+
+number = digits.number
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console; a file or pipe is as wide as a table may need."""
+    made = Console(stderr=stderr, highlight=False)
+    if not made.is_terminal:
+        made.width = _WIDTH_OF_PIPE
+    return made
+
+
+def say(text: str) -> None:
+    """Print words, in as many lines as the terminal needs."""
+    table.say(console(), text)
+
+
+def listing(rows: Sequence[tuple[str, str]]) -> None:
+    """Print names with words beside them."""
+    table.listing(console(), rows)
+
+
+def summary(values: Mapping[str, Any], title: str, directory: Path, readings: Sequence[str] = ()) -> None:
+    """Print the summary of a run in groups, keys that no group knows in the last one.
+
+    readings : how the scenario reads its paper, where it takes more hardware for granted than there is
+    """
+    output = console()
+    table.say(output, title)
+    _print_summaries(output, {"": values})
+    for reading in readings:
+        table.say(output, reading)
+    output.print(printable(f"trace: {directory}"), markup=False, soft_wrap=True)
+
+
+def side_by_side(runs: Mapping[str, Mapping[str, Any]], title: str, directory: Path | None) -> None:
+    """Print the summaries of several runs in columns."""
+    output = console()
+    table.say(output, title)
+    _print_summaries(output, runs)
+    if directory is not None:
+        output.print(printable(f"trace: {directory}"), markup=False, soft_wrap=True)
+
+
+def _print_summaries(output: Console, runs: Mapping[str, Mapping[str, Any]]) -> None:
+    known = {key for group in GROUPS.values() for key in group}
+    keys = list(dict.fromkeys(key for values in runs.values() for key in values))
+    others = {key: (key, "") for key in keys if key not in known}
+    groups = []
+    for name, group in {**GROUPS, "More": others}.items():
+        rows = []
+        for key in (key for key in group if key in keys):
+            label, unit = group[key]
+            values = [run.get(key) for run in runs.values()]
+            is_text = key == "stable" or any(isinstance(value, str) for value in values)
+            rows.append(groups.Row(label, [spell(key, value) for value in values], unit, is_text))
+        if rows:
+            groups.append((name, rows))
+    groups.groups(output, groups, list(runs))
+
+
+def spell(key: str, value: object) -> str:
+    """Spell the value of a key of the summary; of one with a unit, round-off is 0.
+
+    >>> spell("stable", None), spell("stable", True), spell("slots", 10_000), spell("energy_j_mean", 1e-18)
+    ('unknown, the run is too short', 'yes', '10 000', '0')
+    """
+    if key == "stable" and value is None:
+        return "unknown, the run is too short"
+    unit = next((group[key][1] for group in GROUPS.values() if key in group), "")
+    return "0" if unit and isinstance(value, float) and abs(value) <= digits.ROUND_OFF else number(value)
+
+
+def report(measured: Report) -> None:
+    """Print what a bench measured."""
+    columns = []
+    for index, label in enumerate(measured.columns):
+        cells = [row[index] if isinstance(row[index], str) else number(row[index]) for row in measured.rows]
+        columns.append(Column(label, cells, is_text=index == 0))
+    output = console()
+    table.say(output, measured.title)
+    table.table(output, columns[:1], columns[1:])
+    for note in measured.notes:
+        table.say(output, note)
+
+
+def cases(rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Print one row per case."""
+    origins = Column("origin", [row["origin"] for row in rows], is_text=True)
+    shown = {"slot": "slot", "objective": "objective", "realised": "realised", "offloaded": "num_offloaded"}
+    columns = [Column(label, [number(row[key]) for row in rows]) for label, key in shown.items()]
+    columns.append(Column("server used", [f"{row['used_share']:.1%}" for row in rows]))
+    columns.append(Column("price", [number(row["capacity_price"]) for row in rows]))
+    output = console()
+    table.say(output, title)
+    table.table(output, [origins], columns)
+
+
+def models(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print the language models that have names, with their files."""
+    output = console()
+    for row in rows:
+        table.say(output, f"{row['name']}: {row['summary']}")
+        if row["file"] is None:
+            table.say(output, f"  not there; {row['missing']}")
+        else:
+            output.print(printable(f"  {row['file']}, {row['bytes'] / 1e6:.1f} MB"), markup=False, soft_wrap=True)
+            output.print(f"  SHA-256 {row['sha256']}", markup=False, soft_wrap=True)
+
+
+class Telling(Protocol):
+    """What a bar is told: how many are done, and of how many if that has changed."""
+
+    def __call__(self, done: int, total: int | None = None, /) -> None:
+        """Take note."""
+
+
+@contextmanager
+def progress(total: int, *, shown: bool, what: str = "slots") -> Iterator[Telling]:
+    """Show a bar on stderr while the body runs; yields what to call with the number of `what` done."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console(stderr=True), transient=True, disable=not shown) as bar:
+        task = bar.add_task(what, total=total)
+        shown_at = 0.0
+
+        def update(done: int, of: int | None = None, /) -> None:
+            nonlocal shown_at, total
+            now = time.monotonic()
+            total = total if of is None else of
+            if now - shown_at > _REFRESH_S or done == total:  # a slot may take less time than a look at the bar
+                shown_at = now
+                bar.update(task, completed=done, total=total)
+
+        yield update
+
+
+@contextmanager
+def spinner(text: str, *, shown: bool) -> Iterator[None]:
+    """Show on stderr what is going on."""
+    if not shown:
+        yield
+        return
+    with console(stderr=True).status(text):
+        yield
