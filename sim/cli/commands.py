@@ -26,7 +26,7 @@ PANELS = {
         "compare": Entry("sim.cli.compare:_compare", "Compare policies on common random numbers."),
         "sweep": Entry("sim.cli.compare:_sweep", "Compare policies at every point of a grid of settings."),
         "figures": Entry("sim.cli.figures:_figures", "Draw a paper's figures anew, and test what it claims."),
-        "bench": Entry("sim.cli.measure:_bench", "Measure speed as ratios; takes minutes."),
+        "bench": Entry("sim.cli.bench:_bench", "Measure speed as ratios; takes minutes."),
     },
     "Learn": {
         "train": Entry("sim.cli.train:_train", "Train the weights of a learned policy."),
@@ -34,15 +34,15 @@ PANELS = {
         "models": Entry("sim.cli.models:models", "List, verify and train the language models."),
     },
     "Data": {
-        "import": Entry("sim.cli.importing:imports", "Import traffic, requests or link rates from files."),
-        "export": Entry("sim.cli.share:_export", "Write a run for another tool: Perfetto, or CSV files."),
+        "import": Entry("sim.cli.imports:imports", "Import traffic, requests or link rates from files."),
+        "export": Entry("sim.cli.report_export:_export", "Write a run for another tool: Perfetto, or CSV files."),
     },
     "Look": {
-        "report": Entry("sim.cli.share:_report", "Write one page about runs, a comparison or a sweep."),
-        "scenarios": Entry("sim.cli.look:_scenarios", "List the built-in scenarios."),
-        "policies": Entry("sim.cli.look:_policies", "List the policies, or which of them fit a scenario."),
+        "report": Entry("sim.cli.report_export:_report", "Write one page about runs, a comparison or a sweep."),
+        "scenarios": Entry("sim.cli.listing:_scenarios", "List the built-in scenarios."),
+        "policies": Entry("sim.cli.listing:_policies", "List the policies, or which of them fit a scenario."),
         "keys": Entry("sim.cli.keys:_keys", "List what a scenario may say: keys, units, ranges."),
-        "check": Entry("sim.cli.look:_check", "Validate a scenario; verify a trace, case set or import."),
+        "check": Entry("sim.cli.listing:_check", "Validate a scenario; verify a trace, case set or import."),
     },
 }
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from physical.errors import InputError
-from sim.cli import importing
+from sim.cli import imports
 from traces.exogenous import import_file, parse_map, read_fcd, read_link, read_mobility, read_requests
 
 HEAD = "timestep_time,vehicle_id,vehicle_x,vehicle_y,vehicle_angle,vehicle_type,vehicle_speed\n"
@@ -375,6 +375,6 @@ def test_failed_import_leaves_the_old_file(tmp_path: Path) -> None:
     bad = tmp_path / "bad.csv"
     bad.write_text(GOOD.replace("1,b,1,2", "1,a,1,2"), "utf-8")
     arguments = ["fcd", str(bad), "--out", str(path)]
-    assert "second row" in complaint(lambda: importing.imports(arguments, standalone_mode=False), "bad.csv")
+    assert "second row" in complaint(lambda: imports.imports(arguments, standalone_mode=False), "bad.csv")
     assert path.read_bytes() == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["bad.csv", "good.csv", "good.parquet"]

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from physical.errors import InputError
-from sim.cli import importing
+from sim.cli import imports
 from tests.oracle.geodesic import arrival
 from traces.exogenous import MobilityTrace, import_file, read_fcd, read_mobility
 from traces.exogenous.geo import Origin, origin_of, to_plane
@@ -187,7 +187,7 @@ def test_errors_of_parked_cars_do_not_count(tmp_path: Path) -> None:
 
 
 def imported(*arguments: str) -> None:
-    importing.imports(list(arguments), standalone_mode=False)
+    imports.imports(list(arguments), standalone_mode=False)
 
 
 def test_the_command_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from physical.errors import InputError
-from sim.cli import importing
+from sim.cli import imports
 from tests.data import data_file
 from traces.exogenous import import_file, read_fcd, read_mobility
 from traces.exogenous.mobility import heading_from_angle, quantise_heading, quantise_mm
@@ -235,11 +235,11 @@ def test_uneven_times_have_no_step(tmp_path: Path) -> None:
 
 def test_command_says_what_it_imported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = write(tmp_path / "a.parquet", fcd_table()), tmp_path / "out.parquet"
-    importing.imports(["fcd", str(source), "--out", str(out), "--json"], standalone_mode=False)
+    imports.imports(["fcd", str(source), "--out", str(out), "--json"], standalone_mode=False)
     found = json.loads(capsys.readouterr().out)
     assert (found["num_row"], found["num_entity"], found["begin_s"], found["end_s"]) == (140, 7, 5.0, 6.9)
     assert found["digest"] == read_mobility(out).digest
-    importing.imports(["fcd", str(source), "--out", str(out)], standalone_mode=False)
+    imports.imports(["fcd", str(source), "--out", str(out)], standalone_mode=False)
     text = capsys.readouterr().out
     assert text == f"{out}: 140 rows, 7 entities, 5 to 6.9 s, step 0.1 s, digest {found['digest']}\n"
 
@@ -248,12 +248,12 @@ def test_command_maps_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     source, out = tmp_path / "drive.csv", tmp_path / "out.parquet"
     source.write_text("time,car,east,north,v\n0,a,1,2,3\n", "utf-8")
     options = [part for field, name in MAP.items() for part in ("--map", f"{field}={name}")]
-    importing.imports(["csv", str(source), "--out", str(out), *options], standalone_mode=False)
+    imports.imports(["csv", str(source), "--out", str(out), *options], standalone_mode=False)
     assert "1 row, 1 entity, 0 to 0 s, no common step" in capsys.readouterr().out
     with pytest.raises(InputError, match="is given twice"):
-        importing.imports(["csv", str(source), "--out", str(out), *options, *options], standalone_mode=False)
+        imports.imports(["csv", str(source), "--out", str(out), *options, *options], standalone_mode=False)
     with pytest.raises(InputError, match="is missing"):
-        importing.imports([], standalone_mode=False)
+        imports.imports([], standalone_mode=False)
 
 
 @pytest.mark.full

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sim.cli import importing
+from sim.cli import imports
 from tests.data import data_file
 from traces.exogenous import import_file, read_link, read_requests
 
@@ -58,7 +58,7 @@ def test_times_of_any_kind_are_the_same(tmp_path: Path) -> None:
 def test_requests_round_trip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = tmp_path / "code.csv", tmp_path / "code.parquet"
     source.write_text(AZURE, "utf-8")
-    importing.imports(["requests", str(source), "--out", str(out), "--licence", "CC0", "--json"], standalone_mode=False)
+    imports.imports(["requests", str(source), "--out", str(out), "--licence", "CC0", "--json"], standalone_mode=False)
     found = json.loads(capsys.readouterr().out)
     back = read_requests(out)
     assert (found["digest"], found["num_row"], found["licence"]) == (back.digest, 3, "CC0")
@@ -95,7 +95,7 @@ def test_link_rows_are_sorted_and_the_last_counts(tmp_path: Path) -> None:
 def test_one_link_with_uplink_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = tmp_path / "drive.csv", tmp_path / "out.parquet"
     source.write_text("t_s,uplink_rate_bps\n0,100\n2,200\n", "utf-8")
-    importing.imports(["link", str(source), "--out", str(out)], standalone_mode=False)
+    imports.imports(["link", str(source), "--out", str(out)], standalone_mode=False)
     assert (
         "2 rows, 1 link, 0 to 2 s, step 2 s, uplink 100 to 200 bit/s, median 150 bit/s, digest"
         in capsys.readouterr().out
