@@ -1,7 +1,8 @@
 """Frozen, validated parameters of the physical world, one class per table of a scenario file.
 
 Every quantity carries its unit in its name; a scenario may write a number in that unit or a text such as ``"20 MHz"``.
-A line ``key : meaning [source]`` below a class's summary says what a key is; `sim.scenario.keys` reads it for ``twin keys``.
+A line ``key : meaning [source]`` below a class's summary says what a key is; `sim.scenario.keys` reads it for
+``twin keys``.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.arrays import Floats
+
 
 def freeze(*arrays: NDArray[Any]) -> None:
     """Make arrays read-only: policies get to see them, and must not change the world by writing into them."""
@@ -14,7 +16,7 @@ def freeze(*arrays: NDArray[Any]) -> None:
         array.setflags(write=False)
 
 
-def quantize(values: Any) -> NDArray[np.float64]:
+def quantize(values: Any) -> Floats:
     """Round to the 24 significant bits of a float32, and return as float64.
 
     Exponentials, logarithms and the like differ in their last bit from one processor to another. Rounded
@@ -24,11 +26,11 @@ def quantize(values: Any) -> NDArray[np.float64]:
     >>> float(quantize(1.0 + 1e-12))
     1.0
     """
-    rounded: NDArray[np.float64] = np.asarray(values, dtype=np.float32).astype(np.float64)
+    rounded: Floats = np.asarray(values, dtype=np.float32).astype(np.float64)
     return rounded
 
 
-def quantize_position(position_m: Any) -> NDArray[np.float64]:
+def quantize_position(position_m: Any) -> Floats:
     """Round positions [m] to multiples of 2^-14 m (61 um), wherever the origin of coordinates lies.
 
     Single precision has steps of half a metre at the northings of UTM.
@@ -36,5 +38,5 @@ def quantize_position(position_m: Any) -> NDArray[np.float64]:
     >>> float(quantize_position(5334000.456)) - 5334000.456 < 31e-6
     True
     """
-    rounded: NDArray[np.float64] = np.rint(np.asarray(position_m, dtype=np.float64) * 16384.0) / 16384.0
+    rounded: Floats = np.rint(np.asarray(position_m, dtype=np.float64) * 16384.0) / 16384.0
     return rounded

@@ -9,10 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from physical.arrays import Floats, Ints
 
 TICK_BITS = 14
 NS_PER_S = 1_000_000_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats, Mask
 from physical.errors import InputError
 from physical.model import computing, energy, qos, rate
 from physical.model.arrays import every
@@ -15,10 +15,8 @@ from policies.feasible import least_allocation_hz, rest_hz
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
-Floats = NDArray[np.float64]
 
-
-def share_equally(snapshot: TwinSnapshot, offloaded: NDArray[np.bool_]) -> Floats:
+def share_equally(snapshot: TwinSnapshot, offloaded: Mask) -> Floats:
     """Give all offloaded tasks of a node the same part of its capacity, as the capacity rule counts it; [N, K], Hz.
 
     What leftovers need is not shared.
@@ -34,9 +32,7 @@ def share_equally(snapshot: TwinSnapshot, offloaded: NDArray[np.bool_]) -> Float
     return share_hz
 
 
-def _share_of_node(
-    system: System, offloaded: NDArray[np.bool_], bias_hz: Floats, node: int, capacity_hz: float
-) -> Floats:
+def _share_of_node(system: System, offloaded: Mask, bias_hz: Floats, node: int, capacity_hz: float) -> Floats:
     num_offloaded = int(np.count_nonzero(offloaded))
     if not num_offloaded:
         return np.zeros(offloaded.shape)
@@ -48,7 +44,7 @@ def _share_of_node(
     return np.where(offloaded, np.maximum(share_hz - bias_hz, least_hz), 0.0)
 
 
-def simple_radio(snapshot: TwinSnapshot, sends: NDArray[np.bool_]) -> dict[str, Floats]:
+def simple_radio(snapshot: TwinSnapshot, sends: Mask) -> dict[str, Floats]:
     """Return the rest of a decision with joint allocation: full speed, full power, equal shares of the bandwidth.
 
     sends : [N], who uploads; in mode "paper" all attached vehicles get a share, as eq. 10c has it
@@ -113,7 +109,7 @@ class EdgeEqual:
         """Offload everything that there is."""
         if not snapshot.system.joint and snapshot.all_attached and every(snapshot.size_bytes > 0):
             return Decision(self._ratio, share_equally(snapshot, self._all))
-        tasks: NDArray[np.bool_] = (snapshot.size_bytes > 0) & (snapshot.serving_node >= 0)[:, np.newaxis]
+        tasks: Mask = (snapshot.size_bytes > 0) & (snapshot.serving_node >= 0)[:, np.newaxis]
         radio = simple_radio(snapshot, np.any(tasks, axis=1)) if snapshot.system.joint else {}
         return Decision(tasks * self._ratio, share_equally(snapshot, tasks), **radio)
 
@@ -228,7 +224,7 @@ def _whole_job_energy_j(snapshot: TwinSnapshot) -> Floats:
     return energy_j
 
 
-def _offload(snapshot: TwinSnapshot, offloaded: NDArray[np.bool_]) -> Decision:
+def _offload(snapshot: TwinSnapshot, offloaded: Mask) -> Decision:
     """Offload some tasks as far as they can be, to vehicles' nodes at equal shares."""
     reachable = offloaded & (snapshot.size_bytes > 0) & (snapshot.serving_node >= 0)[:, np.newaxis]
     return Decision(reachable * most_offloaded(snapshot.system), share_equally(snapshot, reachable))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints
 from physical.model.arrays import every, some
 from physical.quantize import freeze
 from physical.system import System
@@ -14,9 +14,6 @@ from policies.foreign.answers import InvalidDecisionError, numbers_of
 from policies.foreign.strangers import class_name
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 FLOOR = 1e-6
 """Least share of the server for a flow that offloads: eq. 9 has no value at 0."""

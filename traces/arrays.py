@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-Mask = NDArray[np.bool_]
+from physical.arrays import Mask
 
 
 def of_numbers(values: Any, kind: pa.DataType | None = None) -> pa.Array:

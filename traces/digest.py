@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints
 from traces.arrays import numbers_of
 from traces.schema import Column, Table
 
@@ -91,7 +92,7 @@ def _array_bits(array: pa.Array, column: Column) -> UInt64s:
     return found if null is None else np.where(null, _NULL, found)
 
 
-def _short_bits(numbers: NDArray[np.float64]) -> UInt64s:
+def _short_bits(numbers: Floats) -> UInt64s:
     """Return the bits of single precision where that holds a number, and else those of double precision."""
     with np.errstate(over="ignore", invalid="ignore"):
         short = numbers.astype(np.float32)
@@ -133,7 +134,7 @@ def _list_bits(array: pa.Array) -> UInt64s:
     return _sum_by_row(mix(numbers ^ position), length)
 
 
-def _sum_by_row(values: UInt64s, length: NDArray[np.int64]) -> UInt64s:
+def _sum_by_row(values: UInt64s, length: Ints) -> UInt64s:
     total: UInt64s = np.zeros(len(values) + 1, dtype=np.uint64)
     np.cumsum(values, out=total[1:])
     ends = np.cumsum(length)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints
 from physical.columns.fleet import AWAY, VehicleStates
 from physical.model import channel, mobility, units
 from physical.model.arrays import some
@@ -19,7 +20,6 @@ from twin.bias import BiasProcess
 from twin.messages import LOST_NS, ReportCohort, ServerReport
 from twin.snapshot import TwinSnapshot
 
-Floats = NDArray[np.float64]
 _BIAS_DB_MAX = 1000.0  # as many times larger as any two gains are apart; walks go on for ever
 
 
@@ -187,7 +187,7 @@ class Belief:
             flow_backlog_cycles=flow_cycles,  # type: ignore[arg-type]  # None: nothing waits
         )
 
-    def _flow_backlog_cycles(self, serving_node: NDArray[np.int64]) -> Floats:
+    def _flow_backlog_cycles(self, serving_node: Ints) -> Floats:
         """Return the backlog of every flow, [N, K], as the node that is believed to serve its vehicle has reported it.
 
         Work moves with its vehicle, so that what other nodes have reported of it is out of date.
@@ -201,7 +201,7 @@ class Belief:
                 flow_cycles[here] = reported[here]
         return flow_cycles
 
-    def _dead_reckoning(self, num_missed: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    def _dead_reckoning(self, num_missed: Ints) -> tuple[Floats, Floats]:
         """Move the reported positions on by whole slots, as the vehicles themselves move."""
         states = self._states
         origin_m = np.stack([states.x_m, states.y_m], axis=-1)
@@ -230,13 +230,13 @@ def _part(estimated_bytes: Floats, reported_bytes: Floats) -> Floats:
     return np.where(waits, estimated_bytes / np.where(waits, reported_bytes, 1.0), 1.0)
 
 
-def _replace_some(states: VehicleStates, newer: VehicleStates, vehicle: NDArray[np.int64]) -> VehicleStates:
+def _replace_some(states: VehicleStates, newer: VehicleStates, vehicle: Ints) -> VehicleStates:
     return VehicleStates._make(
         known if known is new else _replaced(known, new, vehicle) for known, new in zip(states, newer, strict=True)
     )
 
 
-def _replaced(known: NDArray[Any], new: NDArray[Any], vehicle: NDArray[np.int64]) -> NDArray[Any]:
+def _replaced(known: NDArray[Any], new: NDArray[Any], vehicle: Ints) -> NDArray[Any]:
     values = known.copy()
     values[vehicle] = new[vehicle]
     freeze(values)

@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from physical.ticks import to_ns
 from twin.params import BiasParams, ConstantBias, PerVehicleBias, RandomWalkBias, TimedBias
 
-Floats = NDArray[np.float64]
 Generators = Callable[[], Sequence[Generator]]
 _STEPS_AT_ONCE = 256
 

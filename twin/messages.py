@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from physical.arrays import Floats, Ints
 from physical.columns.fleet import VehicleStates
 from physical.ticks import HORIZON_NS
 
@@ -26,8 +24,8 @@ class ReportCohort(NamedTuple):
 
     slot: int
     sent_ns: int
-    vehicle: NDArray[np.int64] | None
-    delivered_ns: NDArray[np.int64] | int
+    vehicle: Ints | None
+    delivered_ns: Ints | int
     states: VehicleStates
 
 
@@ -45,5 +43,5 @@ class ServerReport(NamedTuple):
     node: int
     slot: int
     delivered_ns: int
-    backlog_bytes: NDArray[np.float64]
-    flow_backlog_cycles: NDArray[np.float64] | None = None
+    backlog_bytes: Floats
+    flow_backlog_cycles: Floats | None = None

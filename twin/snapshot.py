@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints
 from physical.model.arrays import every
 from physical.quantize import freeze
 from physical.system import System
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)  # one is another if it is another object: arrays have no truth value
@@ -54,7 +53,7 @@ class TwinSnapshot:
     y_m: Floats
     speed_mps: Floats
     heading_rad: Floats
-    serving_node: NDArray[np.int64]
+    serving_node: Ints
     channel_gain: Floats
     age_of_information_s: Floats
     backlog_bytes: Floats

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints, Mask
 from physical.columns.resource import CPU
 from physical.columns.rules import make_resource
 from physical.columns.tasks import Rows, TaskColumns, as_index
 from physical.model.arrays import some
 from physical.params import CpuRule
-from physical.ticks import NEVER, NO_ROWS, Floats, Ints, seconds, ticks_from_s
+from physical.ticks import NEVER, NO_ROWS, seconds, ticks_from_s
 
 _NEED = ("start", "local_end", "size_bytes", "task_class", "vehicle", "offloading_ratio")
 """Columns of which follows what local parts have left."""
@@ -74,7 +74,7 @@ class OwnCpus:
             left = np.where(endless, self._need_s(tasks) - seconds(np.maximum(now - start, 0)), left)
         return np.asarray(left, dtype=np.float64)
 
-    def remove(self, vehicles: NDArray[np.bool_], now: int) -> None:
+    def remove(self, vehicles: Mask, now: int) -> None:
         """Stop the local parts of some vehicles, a mask [N]."""
         rows, _ = self.left(now)
         self._keep(rows[~vehicles[self._columns.vehicle[rows]]])
@@ -133,7 +133,7 @@ class SharedCpus:
         """Return the rows that run or wait at `now`, and the CPU time that each still takes, s."""
         return self._resource.left(now)
 
-    def remove(self, vehicles: NDArray[np.bool_], now: int) -> None:
+    def remove(self, vehicles: Mask, now: int) -> None:
         """Take the local parts of some vehicles, a mask [N], off their CPUs."""
         self._resource.remove(vehicles, now, coming=True)
 

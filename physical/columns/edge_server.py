@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 
 import numpy as np
-from numpy.typing import NDArray
 from simpy.events import Event
 
+from physical.arrays import Floats, Ints, Mask
 from physical.columns.fleet import Fleet
 from physical.entities.slots import Clock, Slots
 from physical.model import computing, energy
 from physical.model.arrays import some
 from physical.system import System
-from physical.ticks import NS_PER_S, Floats, ticks_from_ns
+from physical.ticks import NS_PER_S, ticks_from_ns
 
 
 class EdgeServer:
@@ -54,7 +54,7 @@ class EdgeServer:
         self._capacity_hz = float(system.node_hz[node])
         self._is_literal = system.model.capacity_rule == "alloc"
         self._all_here = all_here
-        self._attached: NDArray[np.bool_] = np.zeros(system.num_vehicle, dtype=np.bool_)
+        self._attached: Mask = np.zeros(system.num_vehicle, dtype=np.bool_)
         self._left_behind_hz = 0.0
         self._allocation_hz = np.zeros((system.num_vehicle, system.num_class))
         self._command_slot = -1
@@ -73,7 +73,7 @@ class EdgeServer:
                 self.refresh()
             self._report(self.node, slot, *self.backlog(now))
 
-    def obey(self, slot: int, compute_allocation_hz: Floats, serving_node: NDArray[np.int64]) -> None:
+    def obey(self, slot: int, compute_allocation_hz: Floats, serving_node: Ints) -> None:
         """Take over the allocation [N, K] of a command, unless a newer one is in force.
 
         serving_node : [N], the nodes on whose servers the allocation rests
@@ -92,9 +92,9 @@ class EdgeServer:
         if some(self._attached & ~self._serves()) or left_behind_hz != self._left_behind_hz:
             self._serve_at_allocation()
 
-    def _serves(self) -> NDArray[np.bool_]:
+    def _serves(self) -> Mask:
         """Return which vehicles are here at present, [N]."""
-        here: NDArray[np.bool_] = self._fleet.plane.serving_node == self.node
+        here: Mask = self._fleet.plane.serving_node == self.node
         return here
 
     def backlog(self, now: int) -> tuple[Floats, Floats | None]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints, Mask
 from physical.columns.tasks import TaskColumns
 from physical.model import computing
-from physical.ticks import NEVER, NO_ROWS, Floats, Ints, seconds, ticks_from_s
+from physical.ticks import NEVER, NO_ROWS, seconds, ticks_from_s
 
 _CHUNK = 4096
 
@@ -47,7 +47,7 @@ class Fifo:
     def backlog(
         self,
         now: int,
-        vehicles: NDArray[np.bool_] | None = None,  # noqa: ARG002 - as `Slices.backlog`
+        vehicles: Mask | None = None,  # noqa: ARG002 - as `Slices.backlog`
     ) -> tuple[Floats, None]:
         """Return the work of each class that has arrived and is not served at `now`, [K], bytes.
 

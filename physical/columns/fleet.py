@@ -11,11 +11,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints, Mask
 from physical.columns.pipeline import DataPlane
 from physical.columns.radio import Settings
 from physical.columns.tasks import Outcome
 from physical.model.arrays import some
-from physical.ticks import NEVER, NO_ROWS, Floats, Ints
+from physical.ticks import NEVER, NO_ROWS
 
 NO_NODE, AWAY = -1, -2
 """Serving nodes of vehicles out of range, and of those that are not in the scene."""
@@ -115,7 +116,7 @@ class Fleet:
         if away is not None and some(away):
             self.plane.columns.done[self._held[-1].take(np.flatnonzero(away))] = now
 
-    def _let_go(self, now: int, away: NDArray[np.bool_], states: VehicleStates) -> None:
+    def _let_go(self, now: int, away: Mask, states: VehicleStates) -> None:
         """Drop everything of the vehicles that leave the scene, and remember who has lost its node."""
         before = self.states.serving_node
         self._lost = np.flatnonzero((before >= 0) & (states.serving_node < 0))
@@ -209,7 +210,7 @@ class Fleet:
             for cohort, vehicles in told:
                 self._follow(cohort, vehicles & (cohort.slot > self._command_slot), np.full(self._shape[0], at))
 
-    def _follow(self, cohort: CommandCohort, told: NDArray[np.bool_], at: Ints) -> None:
+    def _follow(self, cohort: CommandCohort, told: Mask, at: Ints) -> None:
         """Let the vehicles in the mask `told`, [N], follow a newer command, each from its time `at` on."""
         for held in self._held:
             if held.slot <= cohort.slot:
@@ -217,7 +218,7 @@ class Fleet:
         _take_over(self._settings, cohort.settings, told)
         self._command_slot[told] = cohort.slot
 
-    def _retune(self, at: int, told: list[tuple[CommandCohort, NDArray[np.bool_]]]) -> None:
+    def _retune(self, at: int, told: list[tuple[CommandCohort, Mask]]) -> None:
         """Change the radio of the vehicles that are told at one instant; of two commands the newer one counts."""
         power_w, bandwidth_hz = self.plane.radio.granted
         for cohort, vehicles in sorted(told, key=lambda entry: entry[0].slot):
@@ -257,7 +258,7 @@ class Fleet:
         self._release(held, held.waiting, at, settings)
         self._held = [other for other in self._held if other is not held]
 
-    def _release(self, held: _HeldSlot, released: NDArray[np.bool_], at: Ints, settings: Settings) -> None:
+    def _release(self, held: _HeldSlot, released: Mask, at: Ints, settings: Settings) -> None:
         vehicle = np.flatnonzero(released & held.waiting)
         if vehicle.size:
             start = np.repeat(at[vehicle], self._shape[1])
@@ -317,7 +318,7 @@ class _HeldSlot:
             self._rows = renumbered[self._rows]
 
 
-def _take_over(settings: Settings, newer: Settings, vehicles: NDArray[np.bool_]) -> None:
+def _take_over(settings: Settings, newer: Settings, vehicles: Mask) -> None:
     """Overwrite the settings of some vehicles, a mask [N]."""
     for name, values in settings.items():
         values[vehicles] = newer[name][vehicles]

@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from physical.arrays import Floats, Ints
 from physical.columns.tasks import TaskColumns, as_slice
 from physical.model import computing
 from physical.model.arrays import every, some
-from physical.ticks import NEVER, NO_ROWS, Floats, Ints, seconds, ticks_from_s
+from physical.ticks import NEVER, NO_ROWS, seconds, ticks_from_s
 
 
 class Stage(NamedTuple):

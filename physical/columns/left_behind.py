@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from physical.arrays import Floats, Ints
 from physical.columns.fifo import Fifo
 from physical.columns.slices import Slices
 from physical.columns.tasks import TaskColumns
-from physical.ticks import Floats, Ints
 
 
 class Leaving(Slices):

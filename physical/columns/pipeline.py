@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints, Mask
 from physical.columns.cpu import OwnCpus, SharedCpus
 from physical.columns.fifo import Fifo
 from physical.columns.left_behind import Leaving
@@ -19,7 +20,7 @@ from physical.model import computing
 from physical.model.arrays import every, some
 from physical.params import HandoverRule
 from physical.system import System
-from physical.ticks import NEVER, Floats, Ints
+from physical.ticks import NEVER
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Fate:
     """What the network does to task data: latency in ticks ([B, N, K], or one for all), and which are lost."""
 
     latency: Ints | int
-    lost: NDArray[np.bool_] | None
+    lost: Mask | None
 
 
 class DataPlane:
@@ -56,7 +57,7 @@ class DataPlane:
             self.queues = Slices(self.columns, system.cycles_per_byte, num_flow, metered=self.jobs)
         self.leaving = Leaving(self.columns, system.cycles_per_byte, num_flow, metered=self.jobs)
         self.radio = Radio(self.columns, system)
-        self.serving_node: NDArray[np.int64] = np.zeros(system.num_vehicle, dtype=np.int64)
+        self.serving_node: Ints = np.zeros(system.num_vehicle, dtype=np.int64)
         self.service_hz: Floats = np.zeros((system.num_vehicle, system.num_class))
         self.arrived_bytes = np.zeros(system.num_class)
         self._cycles_per_byte = np.tile(system.cycles_per_byte, system.num_vehicle)
@@ -103,14 +104,14 @@ class DataPlane:
         self.radio.follow(now, uplink_rate_bps, channel_gain, serving_node)
         self.serving_node = serving_node
 
-    def fail(self, now: int, vehicles: NDArray[np.bool_]) -> None:
+    def fail(self, now: int, vehicles: Mask) -> None:
         """Cut some vehicles, a mask [N], off their node at `now`, to which the plane has been advanced."""
         self._advanced_to = -1
         self._detach(now, vehicles, "drop" if self.system.model.handover == "drop" else "forward")
         self.radio.cut_off(now, vehicles)
         self.serving_node = np.where(vehicles, -1, self.serving_node)
 
-    def _detach(self, now: int, vehicles: NDArray[np.bool_], rule: HandoverRule) -> None:
+    def _detach(self, now: int, vehicles: Mask, rule: HandoverRule) -> None:
         """Do with the work of vehicles at their old nodes as the rule says; they have no share of a server any more."""
         if rule == "drop":
             self.drop(now, vehicles & (self.serving_node >= 0), Outcome.DROPPED_HANDOVER)
@@ -119,7 +120,7 @@ class DataPlane:
             self.leaving.take_over(flow, now, self.queues, np.repeat(self.serving_node, self.system.num_class))
         self.set_service_rate(now, np.where(vehicles[:, np.newaxis], 0.0, self.service_hz))
 
-    def drop(self, now: int, vehicles: NDArray[np.bool_], outcome: Outcome, *, num_begun: int | None = None) -> None:
+    def drop(self, now: int, vehicles: Mask, outcome: Outcome, *, num_begun: int | None = None) -> None:
         """Drop what some vehicles, a mask [N], have on its way to a server or there, at `now`.
 
         num_begun : drop everything else of theirs, too, that is among the first so many rows and has not ended
@@ -347,7 +348,7 @@ class DataPlane:
         rows["outcome"] = np.full(len(rows["slot"]), Outcome.IN_FLIGHT, dtype=np.int8)
         return rows
 
-    def _take(self, chosen: NDArray[np.bool_], now: int) -> dict[str, NDArray[np.generic]]:
+    def _take(self, chosen: Mask, now: int) -> dict[str, NDArray[np.generic]]:
         """Hand out rows, with the CPU time that their local parts have left where they were cut short."""
         rows: dict[str, Any] = self.columns.take(chosen)
         if isinstance(self.cpus, OwnCpus):

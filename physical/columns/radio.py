@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints, Mask
 from physical.closed_form.split import literal_upload_s
 from physical.columns.shared_uplink import SharedUplink
 from physical.columns.tasks import Rows, TaskColumns
@@ -12,7 +12,6 @@ from physical.columns.uplink import Uplink
 from physical.model import energy
 from physical.model.arrays import some
 from physical.system import System
-from physical.ticks import Floats, Ints
 
 _STANDSTILL_BPS = 1e-200
 Settings = dict[str, Floats]
@@ -64,7 +63,7 @@ class Radio:
             self._serving_node = serving_node
         self._set_decided_rate(now)
 
-    def cut_off(self, now: int, vehicles: NDArray[np.bool_]) -> None:
+    def cut_off(self, now: int, vehicles: Mask) -> None:
         """Stop some vehicles' sending at `now`, until they have a node again."""
         if not self._joint:
             self._set_fixed_rate(now, np.where(vehicles, 0.0, self._rate_bps))

@@ -8,10 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints, Mask
 from physical.columns.tasks import TaskColumns
 from physical.model import computing
 from physical.model.arrays import every
-from physical.ticks import NEVER, NO_ROWS, Floats, Ints, ticks_from_s
+from physical.ticks import NEVER, NO_ROWS, ticks_from_s
 
 
 class Use(NamedTuple):
@@ -150,7 +151,7 @@ class Resource(ABC):
         if watts is not None:
             self._watts = watts
 
-    def remove(self, vehicles: NDArray[np.bool_], now: int, *, coming: bool) -> Ints:
+    def remove(self, vehicles: Mask, now: int, *, coming: bool) -> Ints:
         """Take the rows of some vehicles, a mask [N], out at `now`, to which this has been advanced.
 
         The work of those that were there is what is left of it.
@@ -170,7 +171,7 @@ class Resource(ABC):
         self._coming = self._coming[~np.isin(self._coming, rows)]
         self._remove(self._present() & np.isin(self._row, rows), now)
 
-    def _remove(self, gone: NDArray[np.bool_], now: int) -> Ints:
+    def _remove(self, gone: Mask, now: int) -> Ints:
         vehicle = np.flatnonzero(gone.any(axis=1))
         if not vehicle.size:
             return NO_ROWS
@@ -208,9 +209,9 @@ class Resource(ABC):
             present = self._present()
             self._row[present] = renumbered[self._row[present]]
 
-    def _present(self) -> NDArray[np.bool_]:
+    def _present(self) -> Mask:
         """Return which places are taken, [N, places]."""
-        taken: NDArray[np.bool_] = np.arange(self._row.shape[1]) < self._count[:, np.newaxis]
+        taken: Mask = np.arange(self._row.shape[1]) < self._count[:, np.newaxis]
         return taken
 
     def _matrices(self) -> list[NDArray[np.generic]]:
@@ -222,7 +223,7 @@ class Resource(ABC):
         self._row = np.pad(self._row, ((0, 0), (0, extra)), constant_values=-1)
         self._goal = np.pad(self._goal, ((0, 0), (0, extra)), constant_values=np.inf)
 
-    def _write_left(self, places: NDArray[np.bool_]) -> None:
+    def _write_left(self, places: Mask) -> None:
         """Write the work that rows have left now that they have been settled."""
         left = self._left_at(None)
         getattr(self._columns, self._use.work)[self._row[places]] = left[places]

@@ -7,9 +7,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints, Mask
 from physical.columns.resource import Resource, Use
 from physical.columns.tasks import TaskColumns
-from physical.ticks import NEVER, Floats, Ints, seconds
+from physical.ticks import NEVER, seconds
 
 Rule = Literal["each", "in-turn", "sharing"]
 
@@ -130,7 +131,7 @@ class Sharing(Resource):
             getattr(self._columns, self._use.joules)[self._row[vehicle, place]] = spent_j
         self._virtual[vehicle] = self._goal[vehicle, place]
 
-    def _write_left(self, places: NDArray[np.bool_]) -> None:
+    def _write_left(self, places: Mask) -> None:
         super()._write_left(places)
         if self._use.joules:
             spent_j = self._spent_j[:, np.newaxis] - self._joined_j

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints, Mask
 from physical.columns.resource import UPLINK
 from physical.columns.rules import make_resource
 from physical.columns.tasks import TaskColumns
 from physical.params import TaskOrder, UplinkRule
-from physical.ticks import NO_ROWS, Floats, Ints
+from physical.ticks import NO_ROWS
 
 
 class SharedUplink:
@@ -65,7 +65,7 @@ class SharedUplink:
         self._sent = rows[~arrived]
         return rows[arrived]
 
-    def remove(self, vehicles: NDArray[np.bool_], now: int, *, coming: bool) -> Ints:
+    def remove(self, vehicles: Mask, now: int, *, coming: bool) -> Ints:
         """Take out the rows of some vehicles, a mask [N], at `now`: those on their way, and those still `coming`."""
         self.advance(now)
         gone = vehicles[self._columns.vehicle[self._sent]]

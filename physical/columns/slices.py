@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints, Mask
 from physical.columns.flow_queues import FlowQueues, Stage
 from physical.columns.tasks import TaskColumns
-from physical.ticks import Floats, Ints
 
 UNITS_PER_BYTE = float(1 << 20)
 """Waiting work is summed in integers, so that the sum returns exactly to zero."""
@@ -50,7 +49,7 @@ class Slices(FlowQueues):
         total: Floats = self._rate.reshape(-1, self._num_class).sum(axis=0)
         return total
 
-    def backlog(self, now: int, vehicles: NDArray[np.bool_] | None = None) -> tuple[Floats, Floats | None]:
+    def backlog(self, now: int, vehicles: Mask | None = None) -> tuple[Floats, Floats | None]:
         """Return the work that has arrived and is not served at `now`; of some `vehicles` [N] only, if given.
 
         Of each class, [K], bytes; of each flow, [N, K], cycles, or None if there is none.

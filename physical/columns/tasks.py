@@ -7,7 +7,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from physical.ticks import NEVER, Floats, Ints
+from physical.arrays import Floats, Ints, Mask
+from physical.ticks import NEVER
 
 
 class Outcome(IntEnum):
@@ -113,8 +114,8 @@ class TaskColumns:
     next: Ints
     uplink_latency: Ints
     result_latency: Ints
-    uplink_lost: NDArray[np.bool_]
-    result_lost: NDArray[np.bool_]
+    uplink_lost: Mask
+    result_lost: Mask
     local_hz: Floats
     transmit_j: Floats
     edge_j: Floats
@@ -156,11 +157,11 @@ class TaskColumns:
         self.num_row = end
         return begin
 
-    def take(self, rows: NDArray[np.bool_]) -> dict[str, NDArray[np.generic]]:
+    def take(self, rows: Mask) -> dict[str, NDArray[np.generic]]:
         """Return copies of the recorded columns of the rows in the mask, in row order."""
         return {name: getattr(self, name)[: self.num_row][rows] for name in self._recorded}
 
-    def compact(self, keep: NDArray[np.bool_]) -> Ints:
+    def compact(self, keep: Mask) -> Ints:
         """Drop all rows but those in the mask; return the new index of every old row (-1: dropped).
 
         The last entry is -1 and stands for "no row", so that ``renumbered[next]`` works for links of -1.

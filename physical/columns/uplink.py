@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints, Mask
 from physical.columns.tasks import Rows, TaskColumns, as_slice
 from physical.model import rate
 from physical.model.arrays import every
-from physical.ticks import NO_ROWS, Floats, Ints, seconds, ticks_from_s
+from physical.ticks import NO_ROWS, seconds, ticks_from_s
 
 
 class Uplink:
@@ -70,7 +70,7 @@ class Uplink:
         self._rows = rows[~arrived]
         return rows[arrived]
 
-    def remove(self, vehicles: NDArray[np.bool_], now: int, *, coming: bool) -> Ints:
+    def remove(self, vehicles: Mask, now: int, *, coming: bool) -> Ints:
         """Take out the rows of some vehicles, a mask [N], at `now`: those on their way, and those still `coming`."""
         rows = self._rows
         gone = vehicles[self._columns.vehicle[rows]]

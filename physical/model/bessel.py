@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from physical.arrays import Floats
 
 # Cephes, j0.c; highest power first. J0's first two zeros, squared, then numerator and denominator up to 5.
 _ZEROS = (5.78318596294678452118, 3.04712623436620863991e1)

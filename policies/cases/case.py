@@ -7,15 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from physical.system import System
 from policies.optimal import tasks
 from policies.optimal.layers import problem
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
-
-Floats = NDArray[np.float64]
 
 _SPREAD_MIN = 1e-9
 """A feature that varies less than this over a set is constant but for rounding."""

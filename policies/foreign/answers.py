@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from policies.foreign.mistakes import named
 from policies.foreign.strangers import class_name
 
@@ -19,7 +20,7 @@ class InvalidDecisionError(ValueError):
     """A policy returned something that cannot be read as a decision."""
 
 
-def numbers_of(values: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+def numbers_of(values: Any, name: str, shape: tuple[int, ...]) -> Floats:
     """Return an array-like of somebody's as numbers in double precision, for what is not such an array already.
 
     Truth values count as 0 and 1. Nothing is taken for a number that is none: no text, date, complex number, and no
@@ -64,7 +65,7 @@ def numbers_of(values: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.flo
     raise InvalidDecisionError(f"{name} is not an array of numbers, but of {what}")
 
 
-def _of_objects(array: NDArray[Any], name: str) -> NDArray[np.float64]:
+def _of_objects(array: NDArray[Any], name: str) -> Floats:
     found = np.empty(array.shape)
     for index, value in np.ndenumerate(array):
         if isinstance(value, complex | np.complexfloating):

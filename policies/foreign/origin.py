@@ -46,9 +46,10 @@ def contents(policy: str | Callable[..., Any] | object, *, by_path: bool = False
     """Return digests of what a policy's decisions depend on beside scenario and seed, by label.
 
     These are the source files of its code, unless they are this distribution's: its module and, transitively, the
-    modules that it imports from beside it, see `policies.foreign.closure.module_files`; of an installed package all modules.
-    Then the files and folders that its options name, given or by default, with the ``.json`` beside such a file, and
-    a model that is installed as a package. A policy that an option names, a teacher, counts with its own contents.
+    modules that it imports from beside it, see `policies.foreign.closure.module_files`; of an installed package all
+    modules. Then the files and folders that its options name, given or by default, with the ``.json`` beside such a
+    file, and a model that is installed as a package. A policy that an option names, a teacher, counts with its own
+    contents.
     Files that the code opens by names of its own are not known.
 
     Labels are names of modules and options: a folder that moves, unchanged, gives the same.

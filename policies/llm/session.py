@@ -17,6 +17,7 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.arrays import Mask
 from physical.errors import InputError
 from policies.llm.errors import ContextOverflowError, DeadlineExceededError, ModelError
 from policies.llm.header import read_name
@@ -155,7 +156,7 @@ class Session:
         tokens: AnyInts,
         positions: AnyInts,
         sequences: AnyInts,
-        outputs: NDArray[np.bool_],
+        outputs: Mask,
         counts: AnyInts | int = 1,
     ) -> Logits:
         """Append tokens to their sequences and return the logits where they are wanted.

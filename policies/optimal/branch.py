@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from physical.arrays import Mask
 from policies.optimal.dual import ROUNDING, Bracket, Dual, Point, find_price
 from policies.optimal.menu import Hyperbolas, Ints, Menu, chord
 from policies.optimal.options import Options
 from policies.optimal.recover import Candidate, allocate, flips
-from policies.optimal.tasks import Bools, Server, Tasks
+from policies.optimal.tasks import Server, Tasks
 
 _SPLIT_EDGE = 0.05
 _ROUNDING_COST = 1e-12
@@ -109,7 +110,7 @@ class _Search:
         self._heap: list[tuple[float, int, _Node]] = [(root.bound, 0, _Node(menu.without(*dropped), root.high.price))]
         self._num_pushed = 1
 
-    def _kept(self, root: Bracket) -> Bools:
+    def _kept(self, root: Bracket) -> Mask:
         """Tell which options may be part of something better than the best one: their reduced cost is small enough."""
         menu = self._options.menu
         kept = np.isfinite(menu.curve.base)

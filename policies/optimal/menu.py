@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.optimal.tasks import Floats
+from physical.arrays import Floats
 
 Ints = NDArray[np.intp]
 

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from physical.arrays import Floats, Mask
 from policies.optimal.menu import Hyperbolas, Ints, Menu, chord, make_menu
-from policies.optimal.tasks import Bools, Floats, Tasks
+from policies.optimal.tasks import Tasks
 
 
 class Kind(IntEnum):
@@ -46,7 +47,7 @@ class _Row(NamedTuple):
     """
 
     kind: Kind
-    has: Bools
+    has: Mask
     base: Floats
     share: Floats | float
     den0: Floats | float
@@ -55,7 +56,7 @@ class _Row(NamedTuple):
     reciprocal: Floats | float = 0.0
     low_hz: Floats | float = 0.0
     high_hz: Floats | float = _INFINITE
-    is_concave: Bools | bool = False
+    is_concave: Mask | bool = False
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,8 @@ class Options:
     menu: Menu
     truth: Hyperbolas
     share: Floats
-    concave: Bools
-    timely: Bools
+    concave: Mask
+    timely: Mask
 
     def ratio(self, tasks: Tasks, choice: Ints, v_hz: Floats) -> Floats:
         """Return the offloading ratios of chosen options at v, [M]."""
@@ -117,7 +118,7 @@ def list_options(tasks: Tasks) -> Options:
     return _with_chords(rows, menu, missing, share, tasks)
 
 
-def _stack(rows: list[_Row], name: str, tasks: Tasks, missing: Bools | None = None, instead: float = 0.0) -> Floats:
+def _stack(rows: list[_Row], name: str, tasks: Tasks, missing: Mask | None = None, instead: float = 0.0) -> Floats:
     """Lay one property of the rows out as [J, M], with a value for options that a task does not have."""
     values = np.empty((len(rows), tasks.num_task))
     for index, row in enumerate(rows):
@@ -127,7 +128,7 @@ def _stack(rows: list[_Row], name: str, tasks: Tasks, missing: Bools | None = No
     return values
 
 
-def _with_chords(rows: list[_Row], menu: Menu, missing: Bools, share: Floats, tasks: Tasks) -> Options:
+def _with_chords(rows: list[_Row], menu: Menu, missing: Mask, share: Floats, tasks: Tasks) -> Options:
     truth = menu.curve
     concave = np.zeros(missing.shape, dtype=np.bool_)
     for index, row in enumerate(rows):
@@ -157,7 +158,7 @@ def _idle(tasks: Tasks) -> _Row:
     return _Row(Kind.IDLE, np.ones(tasks.num_task, dtype=np.bool_), base, 0.0, 1.0, 0.0, high_hz=high_hz)
 
 
-def _has_least_speed(tasks: Tasks) -> Bools:
+def _has_least_speed(tasks: Tasks) -> Mask:
     """Tell which idle tasks cannot have any small allocation: with the smallest one they run at their bias."""
     return tasks.effective & (tasks.bias_hz > 0.0)
 

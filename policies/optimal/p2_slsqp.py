@@ -11,10 +11,11 @@ import numpy as np
 from scipy.optimize import LinearConstraint, minimize
 from scipy.special import expit
 
+from physical.arrays import Floats
 from physical.system import System
 from policies.feasible import project, rest_hz
 from policies.optimal.p2_exact import certificate, check_margin, lower_bound
-from policies.optimal.tasks import Floats, Tasks, check_p2, evaluate, read_tasks
+from policies.optimal.tasks import Tasks, check_p2, evaluate, read_tasks
 from twin.decision import Decision, Diagnostics
 from twin.snapshot import TwinSnapshot
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from physical.arrays import Floats, Mask
 from physical.closed_form.slot import SlotOutcome
 from policies.optimal.options import Options
 from policies.optimal.recover import Candidate
-from policies.optimal.tasks import Bools, Floats, Tasks, evaluate
+from policies.optimal.tasks import Tasks, evaluate
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
@@ -51,7 +52,7 @@ def realise(
     return decision, outcome, int(np.count_nonzero(binding))
 
 
-def _decision(tasks: Tasks, ratio: Floats, speed_hz: Floats, active: Bools, shape: tuple[int, ...]) -> Decision:
+def _decision(tasks: Tasks, ratio: Floats, speed_hz: Floats, active: Mask, shape: tuple[int, ...]) -> Decision:
     least_hz = np.where(ratio > 0.0, tasks.least_hz, _LEAST_DRAIN_HZ if tasks.effective else 0.0)
     allocation_hz = np.where(active, np.maximum(speed_hz - tasks.bias_hz, least_hz), 0.0)
     return Decision(ratio.reshape(shape), allocation_hz.reshape(shape))
@@ -67,7 +68,7 @@ def _delay_s(tasks: Tasks, ratio: Floats, speed_hz: Floats) -> Floats:
     return np.maximum(local_s, remote_s) if tasks.parallel else local_s + remote_s
 
 
-def _nudged(tasks: Tasks, ratio: Floats, speed_hz: Floats, late: Bools, nudge: float) -> tuple[Floats, Floats]:
+def _nudged(tasks: Tasks, ratio: Floats, speed_hz: Floats, late: Mask, nudge: float) -> tuple[Floats, Floats]:
     """Move late tasks into their deadlines: towards the side with time to spare, and faster."""
     index = np.flatnonzero(late)
     if not index.size:

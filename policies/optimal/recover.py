@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from physical.arrays import Floats
 from policies.optimal.dual import ROUNDING, Bracket, Dual, find_price
 from policies.optimal.menu import Ints, Menu
 from policies.optimal.options import Options
-from policies.optimal.tasks import Floats, Server
+from policies.optimal.tasks import Server
 
 _ALLOCATION_TOLERANCE = 1e-12
 _MAX_FLIP = 64

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats, Mask
 from physical.closed_form.slot import SlotOutcome, slot_step
 from physical.errors import InputError
 from physical.model import computing, energy, qos, rate
@@ -14,9 +14,6 @@ from physical.system import System
 from policies.feasible import least_allocation_hz, rest_hz
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ class Tasks:
     work_cycles: Floats
     local_s: Floats
     upload_s: Floats
-    reachable: Bools
+    reachable: Mask
     deadline_s: Floats
     local_cost: Floats
     backlog_cost: Floats
@@ -100,7 +97,7 @@ class Tasks:
     parallel: bool
     upload_rule: str
     effective: bool
-    idle_late: Bools
+    idle_late: Mask
 
     @property
     def num_task(self) -> int:

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from sim.batch import BatchEnvironment
 from sim.bench.report import Report
 from sim.bench.timing import peak_bytes, raw_timeouts_per_s
+from sim.learn.batch import BatchEnvironment
 from sim.scenario.scenario import Scenario
 
 _SCENARIO, _NUM_VEHICLE = "dtecn-congested", 10

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from policies.baselines import EdgeEqual
 from policies.cases.case import Case, predicted_objective
 from policies.cases.memory import fit
@@ -23,8 +23,6 @@ from policies.optimal.p2_exact import P2Exact
 from sim.bench.report import Report
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
-
-Floats = NDArray[np.float64]
 
 NUM_ENVIRONMENT = 200
 NUM_CASE = 8

@@ -11,8 +11,8 @@ from statistics import median
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Ints
 from physical.system import System
 from policies.baselines import LocalOnly
 from policies.optimal.layers import frequency
@@ -163,7 +163,7 @@ def _share_by_cvxpy(cp: Any, problem: LayersProblem) -> float:
     return scale * float(found.value)
 
 
-def _layers_by_slsqp(problem: LayersProblem) -> NDArray[np.int64]:
+def _layers_by_slsqp(problem: LayersProblem) -> Ints:
     """Return the layers to which SQP goes from half of them local."""
     return solve_layers(problem, start_point(problem), _SLSQP_ITERATION)
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from simpy.events import Event
 
+from physical.arrays import Floats, Ints
 from physical.columns.edge_server import EdgeServer
 from physical.columns.fleet import CommandCohort, Fleet, VehicleStates
 from physical.columns.pipeline import DataPlane, Fate
@@ -40,7 +40,6 @@ from twin.decision import Decision
 from twin.messages import LOST_NS, ReportCohort, ServerReport
 from twin.params import BiasParams, ServerBiasParams
 
-Floats = NDArray[np.float64]
 _SLIP_S = 1e-3
 LEARNING_SLOTS = 8
 """Every so many slots, policies that learn are told what slots have become complete."""
@@ -317,7 +316,7 @@ class World:
         vehicle = None if everyone else np.array(reporting, dtype=np.int64)
         passage, now = self._blocks[slot].report, self.clock.now
         row = slot - self._blocks[slot].first_slot
-        delivered_ns: NDArray[np.int64] | int = np.empty(0, dtype=np.int64)  # nothing is on its way if nobody reports
+        delivered_ns: Ints | int = np.empty(0, dtype=np.int64)  # nothing is on its way if nobody reports
         if reporting:
             delivered_ns = passage.delivered_ns(now, (row, slice(None) if everyone else vehicle, 0))
         self.cloud.expect(ReportCohort(slot, now, vehicle, delivered_ns, states))
@@ -387,7 +386,7 @@ def _settings(decision: Decision) -> Settings:
     return settings
 
 
-def _of_server(node: int) -> NDArray[np.int64] | None:
+def _of_server(node: int) -> Ints | None:
     """Return who sends or gets a message, as the log has it: -1 for the first server, -2 for the second."""
     return None if node == 0 else np.array([-1 - node])
 
@@ -396,5 +395,5 @@ def _fate(passage: Passage) -> Fate:
     return Fate(ticks_from_ns(passage.latency_ns), passage.lost)
 
 
-def _single(delivered_ns: NDArray[np.int64] | int) -> int:
+def _single(delivered_ns: Ints | int) -> int:
     return int(delivered_ns)

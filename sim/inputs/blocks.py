@@ -10,8 +10,8 @@ from functools import cache
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints
 from physical.columns.fleet import AWAY, VehicleStates
 from physical.quantize import freeze
 from physical.system import System
@@ -25,9 +25,6 @@ from sim.inputs.streams import Streams
 from sim.inputs.workload import Workload
 from sim.scenario.files import mobility_of
 from sim.scenario.scenario import Scenario
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 _MAX_SLOT = 512
 _MAX_VEHICLE_SLOT = 1 << 17

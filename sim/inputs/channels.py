@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints, Mask
 from physical.errors import InputError
 from physical.model import channel, mobility, rate, units
 from physical.quantize import quantize
@@ -17,9 +17,6 @@ from sim.inputs.streams import Streams
 from sim.scenario.files import link_of
 from sim.scenario.scenario import Scenario
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 _BITS_PER_HZ_MAX = 500.0  # more needs a gain beyond any double
 
 

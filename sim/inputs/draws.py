@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from physical.arrays import Floats
 
 
 def draw_uniform(generators: Sequence[Generator], num_slot: int, num_draw: int) -> Floats:

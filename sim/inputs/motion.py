@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints, Mask
 from physical.model import mobility
 from physical.params import Mobility
 from physical.quantize import freeze, quantize, quantize_position
@@ -16,10 +16,6 @@ from sim.inputs.streams import Streams
 
 if TYPE_CHECKING:
     from traces.exogenous import MobilityTrace
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

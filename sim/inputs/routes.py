@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints, Mask
 from physical.delay import ConstantDelay, Delay
 from physical.params import Params
 from physical.quantity import Probability, Seconds
@@ -19,8 +19,6 @@ from twin.messages import LOST_NS
 if TYPE_CHECKING:
     from sim.scenario.timeline import LinkChange
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 VEHICLE, BASE_STATION, EDGE_SERVER, CLOUD = "vehicle", "base-station", "edge-server", "cloud"
 
@@ -101,7 +99,7 @@ class Passage:
     """
 
     latency_ns: Ints | int
-    lost: NDArray[np.bool_] | None
+    lost: Mask | None
 
     def delivered_ns(self, sent_ns: int, index: Any = ...) -> Ints | int:
         """Return when messages sent at `sent_ns` are delivered, LOST_NS for lost ones; `index` selects some of them."""
@@ -130,7 +128,7 @@ class Route:
             return Passage(to_ns(min(total_s, HORIZON_S)), None)
         draw = iter(np.moveaxis(uniform, -1, 0))
         latency_s = np.zeros(uniform.shape[:-1])
-        lost: NDArray[np.bool_] | None = None
+        lost: Mask | None = None
         is_random = False
         for link in self.links:
             constant = isinstance(link.latency_s, ConstantDelay)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats, Mask
 from physical.model import workload
 from physical.params import Bursts, TaskClass
 from physical.ticks import NS_PER_S
@@ -18,9 +18,6 @@ from sim.scenario.timeline import Timeline
 
 if TYPE_CHECKING:
     from traces.exogenous import RequestTrace
-
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 
 class Workload:

@@ -14,7 +14,7 @@ from policies.marl import apg, ddpg, maddpg
 from policies.marl.isolation import training_seed
 from policies.marl.training import Factory, Progress, Trained
 from policies.marl.weights import Manifest, write
-from sim.batch import BatchEnvironment
+from sim.learn.batch import BatchEnvironment
 from sim.scenario.scenario import Scenario
 
 VARIANTS: dict[str, tuple[str, ...]] = {

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from physical.arrays import Floats, Mask
 from physical.closed_form import slot, split
 from physical.columns.fleet import AWAY, VehicleStates
 from physical.model import units
@@ -22,8 +23,6 @@ from traces.digest import mix
 from traces.writer import TraceWriter
 from twin.cloud import Deliberation
 from twin.decision import Diagnostics, Ruling
-
-Floats = NDArray[np.float64]
 
 _JOINT = ("local_frequency_hz", "transmit_power_w", "bandwidth_hz")
 _BELIEFS = (
@@ -202,7 +201,7 @@ class DecisionRecorder:
         )
 
 
-def add_present(writer: TraceWriter, table: str, present: NDArray[np.bool_], columns: dict[str, Any]) -> None:
+def add_present(writer: TraceWriter, table: str, present: Mask, columns: dict[str, Any]) -> None:
     """Add the rows of vehicles that are in the scene; `present` is a mask over rows."""
     if not present.all():
         columns = {name: values[present] for name, values in columns.items()}

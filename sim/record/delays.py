@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from physical.arrays import Floats, Ints
 
 STEPS_PER_DEADLINE = 50
 """The deadline itself is the end of a step: who is in time is counted exactly."""

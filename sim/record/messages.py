@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.arrays import Ints
 from traces.writer import TraceWriter
 from twin.messages import LOST_NS
 
-Ints = NDArray[np.int64]
 _Cohort = tuple[str, int, int, "Ints | None", "Ints | int", int]
 
 

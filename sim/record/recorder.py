@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints
 from physical.columns.fleet import AWAY, VehicleStates
 from physical.columns.tasks import Outcome
 from physical.model import computing, energy
@@ -18,8 +18,6 @@ from sim.record.slots import Ledger
 from traces import arrays
 from traces.writer import TraceWriter
 from twin.cloud import Deliberation
-
-Floats = NDArray[np.float64]
 
 _OUTCOMES = (
     *("in flight", "completed", "late"),
@@ -218,5 +216,5 @@ class Recorder:
         self._states.clear()
 
 
-def _nullable(ticks: NDArray[np.int64]) -> np.ma.MaskedArray[Any, Any]:
+def _nullable(ticks: Ints) -> np.ma.MaskedArray[Any, Any]:
     return np.ma.MaskedArray(ns_from_ticks(ticks), mask=ticks >= NEVER)

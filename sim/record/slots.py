@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints, Mask
 from physical.columns.fleet import VehicleStates
 from physical.columns.tasks import Outcome
 from physical.model import energy, objective, qos
@@ -20,9 +21,6 @@ from physical.system import System
 from physical.ticks import NEVER, NS_PER_S, ns_from_ticks
 from sim.record.delays import DelayCounts
 from sim.record.stability import RESOURCES, Waiting
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 _ENERGIES = ("local", "transmit", "edge")
 _COUNTS = (
@@ -182,7 +180,7 @@ class Ledger:
         self._sums["num_split"] += np.bincount(index[split], minlength=len(self._sums["num_split"]))
         _add_runs([self._sums["layers_local"]], index[split], local)
 
-    def _add_uploads(self, rows: dict[str, Any], index: Ints, counted: NDArray[np.bool_]) -> None:
+    def _add_uploads(self, rows: dict[str, Any], index: Ints, counted: Mask) -> None:
         """Count the time that uploads took, of the tasks that count."""
         sent = counted & (rows["arrive"] < NEVER) & (rows["arrive"] <= rows["done"])
         upload_ns = ns_from_ticks(rows["arrive"][sent]) - ns_from_ticks(rows["local_end"][sent])

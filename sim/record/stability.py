@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from physical.columns.fleet import VehicleStates
 from physical.model.computing import execution_delay_s
 from physical.model.units import BITS_PER_BYTE
 from physical.system import System
-
-Floats = NDArray[np.float64]
 
 RESOURCES = ("cpu", "uplink", "server")
 """What work waits for: the columns of `Waiting.weigh`."""

@@ -1,6 +1,7 @@
 """What people are told of an import: how much it holds, from when to when, and whether its rates can be."""
 
 from __future__ import annotations
+from physical.arrays import Floats
 
 from collections.abc import Mapping
 
@@ -36,7 +37,7 @@ def _rates(trace: ExogenousTrace) -> list[str]:
     return [_rate(name, values) for field, name in _RATES.items() if (values := _known(trace, field)).size]
 
 
-def _rate(name: str, values: NDArray[np.float64]) -> str:
+def _rate(name: str, values: Floats) -> str:
     """Spell the range and the median, in the unit that suits the largest."""
     least, median, most = float(values.min()), float(np.median(values)), float(values.max())
     scale, unit = _unit(most)
@@ -47,10 +48,10 @@ def _unit(rate_bps: float) -> tuple[float, str]:
     return next(((scale, unit) for scale, unit in _UNITS if rate_bps >= scale), (1.0, "bit/s"))
 
 
-def _known(trace: ExogenousTrace, field: str) -> NDArray[np.float64]:
+def _known(trace: ExogenousTrace, field: str) -> Floats:
     if not isinstance(trace, LinkTrace):
         return np.zeros(0)
-    values: NDArray[np.float64] = trace.column(field)
+    values: Floats = trace.column(field)
     return values[np.isfinite(values)]
 
 

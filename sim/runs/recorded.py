@@ -1,6 +1,7 @@
 """Who decides in a run: a guarded policy, what was recorded, or one until some time and then another."""
 
 from __future__ import annotations
+from physical.arrays import Floats
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -94,7 +95,7 @@ class RecordedDecisions:
         return self._fallback.close()
 
 
-def _as(values: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
+def _as(values: Floats, shape: tuple[int, int]) -> Floats:
     return values.reshape(shape)
 
 

@@ -1,6 +1,7 @@
 """Runs a scenario: one call from parameters to a summary and a trace."""
 
 from __future__ import annotations
+from physical.arrays import Floats
 
 import gc
 import platform
@@ -52,7 +53,7 @@ class RunResult:
     summary: dict[str, Any]
     directory: Path | None
     status: str
-    slot_penalty: NDArray[np.float64]
+    slot_penalty: Floats
     delays: dict[str, Any]
     _tables: dict[str, list[pa.Table]]
 

@@ -10,16 +10,13 @@ from itertools import accumulate
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from physical.arrays import Floats, Mask
 from physical.delay import Delay
 from physical.params import Params
 from physical.quantity import BiasHertz, Factor, Period, Probability, Seconds, VehicleIndex
 from physical.ticks import to_ns
-
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 
 class TimedEvent(Params):

@@ -46,7 +46,7 @@ class _Layout:
     below: frozenset[str]
 
 
-def groups(output: Console, found: Sequence[tuple[str, Sequence[Row]]], names: Sequence[str]) -> None:
+def print_groups(output: Console, found: Sequence[tuple[str, Sequence[Row]]], names: Sequence[str]) -> None:
     """Print named groups of rows; cells that have no room beside their label stand below it.
 
     names : headings of the cells; no heading if all are empty

@@ -13,7 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from physical import digits
 from physical.printable import printable
-from sim.show import groups, table
+from sim.show import table
+from sim.show.groups import Row, print_groups
 from sim.show.table import Column
 
 if TYPE_CHECKING:
@@ -132,10 +133,10 @@ def _print_summaries(output: Console, runs: Mapping[str, Mapping[str, Any]]) -> 
             label, unit = group[key]
             values = [run.get(key) for run in runs.values()]
             is_text = key == "stable" or any(isinstance(value, str) for value in values)
-            rows.append(groups.Row(label, [spell(key, value) for value in values], unit, is_text))
+            rows.append(Row(label, [spell(key, value) for value in values], unit, is_text))
         if rows:
             groups.append((name, rows))
-    groups.groups(output, groups, list(runs))
+    print_groups(output, groups, list(runs))
 
 
 def spell(key: str, value: object) -> str:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from physical.arrays import Floats
 from sim.studies.jobs import Finished
 from sim.studies.statistics import (
     SEEDS_OF_BOOTSTRAP,
     SKEWNESS_MAX,
-    Floats,
     Interval,
     difference,
     holm,

@@ -10,9 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from physical.arrays import Floats
 from physical.errors import InputError
 from policies.digests import digest
 from sim.runs.run import RunResult, run
@@ -39,7 +37,7 @@ class Finished:
     """
 
     summary: dict[str, Any]
-    slot_penalty: NDArray[np.float64]
+    slot_penalty: Floats
     delays: dict[str, Any] = field(default_factory=dict)
     key: str = ""
     reused: bool = False

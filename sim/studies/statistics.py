@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
 
-Floats = NDArray[np.float64]
+from physical.arrays import Floats
 
 CONFIDENCE = 0.95
 ROUND_OFF = 64 * float(np.finfo(np.float64).eps)

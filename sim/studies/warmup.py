@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from sim.studies.statistics import ROUND_OFF
-
-Floats = NDArray[np.float64]
 
 BATCH = 5
 _BATCHES_MIN = 10

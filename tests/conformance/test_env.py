@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from physical.errors import InputError
 from physical.system import System
 from sim.env import fast_parallel_env, parallel_env
@@ -19,8 +20,6 @@ from sim.runs.run import run
 from sim.scenario.scenario import Scenario
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
-
-Floats = NDArray[np.float64]
 
 testing = pytest.importorskip("pettingzoo.test", reason="reason: needs the extra env")
 

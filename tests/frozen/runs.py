@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,10 +57,26 @@ def kept() -> dict[str, dict[str, str]]:
     return found
 
 
-if __name__ == "__main__":
+def main(arguments: list[str]) -> int:
+    """Write the digests, or with ``--compare N`` compare every N-th run with what was kept."""
+    if arguments[:1] == ["--compare"]:
+        step, before = int(arguments[1]), kept()
+        some = [(group, run) for group, runs in before.items() for run in runs][::step]
+        differ = []
+        for group, run in some:
+            now = digest_of_drawn(int(run)) if group == "drawn" else digest_of(*run.split(" ", 1))
+            if now != before[group][run]:
+                differ.append(f"{group} {run}: {now}, not {before[group][run]}")
+        print("\n".join([*differ, f"{len(differ)} of {len(some)} runs differ"]))
+        return int(bool(differ))
     made = {
         "built-in": {f"{scenario} {policy}": digest_of(scenario, policy) for scenario, policy in built_in()},
         "drawn": {str(seed): digest_of_drawn(seed) for seed in timeless()},
     }
     KEPT.write_text(json.dumps(made, indent=1) + "\n", "utf-8")
     print({group: len(runs) for group, runs in made.items()})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

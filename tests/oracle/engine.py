@@ -1,7 +1,8 @@
 """The plain event engine: one event per hop, everything an object, nothing clever.
 
-It takes the same inputs as `sim.engine.columns.World` (motion, channel, tasks, network and bias are drawn by the same code from
-the same streams) and works out what follows from them on its own. Both must agree on every task to the last bit.
+It takes the same inputs as `sim.engine.columns.World` (motion, channel, tasks, network and bias are drawn by the same
+code from the same streams) and works out what follows from them on its own. Both must agree on every task to the
+last bit.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from simpy.events import Event
 
+from physical.arrays import Floats, Ints
 from physical.columns.fleet import VehicleStates
 from physical.phase import Phase
 from physical.ticks import TICK_BITS, ticks_from_ns, to_ns
@@ -32,9 +33,6 @@ from tests.oracle.vehicle import State, Vehicle
 from twin.decision import Decision, Ruling
 from twin.messages import LOST_NS
 from twin.snapshot import TwinSnapshot
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

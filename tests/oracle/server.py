@@ -8,18 +8,15 @@ from __future__ import annotations
 from collections.abc import Generator
 
 import numpy as np
-from numpy.typing import NDArray
 from simpy.events import Event
 
+from physical.arrays import Floats, Ints
 from physical.columns.slices import UNITS_PER_BYTE
 from physical.model import computing, energy
 from physical.phase import Phase
 from physical.system import System
 from tests.oracle.resource import InTurn
 from tests.oracle.task import Clock, Task
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 EARLY_ADMISSION = Phase.SERVICE_DONE + 0.5
 """Tasks that arrive at T enter their queues together, in row order: after what ended at T, before anything changes."""

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator as RandomGenerator
-from numpy.typing import NDArray
 from simpy.events import Event
 
+from physical.arrays import Floats
 from physical.columns.fleet import VehicleStates
 from physical.model import channel, mobility, units
 from physical.phase import Phase
@@ -25,8 +25,6 @@ from twin.bias import BiasProcess
 from twin.decision import Ruling
 from twin.params import BiasParams
 from twin.snapshot import TwinSnapshot
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

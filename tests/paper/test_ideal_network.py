@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from physical.closed_form.slot import SlotOutcome, slot_step
 from physical.model import queueing
@@ -18,8 +17,6 @@ from sim.runs.run import RunResult, run
 from sim.scenario.scenario import Scenario
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
-
-Floats = NDArray[np.float64]
 
 VEHICLE_SHARE_HZ = 8e9
 NUM_CLASS = 3

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from physical.closed_form.split import SplitOutcome, split_step
 from physical.model.units import linear_to_db
 from physical.params import Mode
@@ -17,8 +17,6 @@ from sim.runs.run import RunResult, run
 from sim.scenario.scenario import Scenario
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
-
-Floats = NDArray[np.float64]
 
 STAGES = ("local_end", "upload_end", "service_end")
 LONG = ["time.slot_duration_s=20000", "time.num_slot=6"]  # even a job at a hundredth of its speed ends in its slot

@@ -7,8 +7,8 @@ from functools import cache
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from physical.system import System
 from policies.optimal.p2_exact import P2Exact
 from policies.optimal.tasks import evaluate
@@ -16,7 +16,6 @@ from sim import RunResult, Scenario, run
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
-Floats = NDArray[np.float64]
 NUM_SLOT = 2000
 UNIT_BYTES = Scenario.load("dtecn-congested").system().backlog_unit_bytes
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from sim import RunResult, Scenario, run
 
-Floats = NDArray[np.float64]
 NUM_SLOT, SLOT_NS, SEEDS = 200, 100_000_000, range(5)
 NEVER_NS = 2**62
 STUDENT_95 = 2.776  # of five seeds, four degrees of freedom

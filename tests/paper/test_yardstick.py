@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from sim.runs.run import RunResult, run
 from sim.scenario.scenario import Scenario
 
 pytestmark = pytest.mark.full
 
-Floats = NDArray[np.float64]
 
 SLOT_S = 0.1
 SHARED = ("vehicles.cpu=sharing", "radio.uplink=sharing")

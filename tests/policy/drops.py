@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from physical.model import transformer
 from physical.model.units import dbm_to_w
 from policies.optimal.layers.problem import LayersProblem, LayersSolution, cost_of
-
-Floats = NDArray[np.float64]
 
 NUM_LAYER, HIDDEN_SIZE, BATCH_SIZE, BITS_PER_VALUE = 32, 4096.0, 1.0, 16.0
 VEHICLE_FLOP_PER_CYCLE, NODE_FLOP_PER_CYCLE = 2048 * 16 * 0.45, 6912 * 32 * 0.45

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from sim.env import fast_parallel_env
 
 torch = pytest.importorskip("torch", reason="reason: needs the extra marl")
 pytest.importorskip("pettingzoo", reason="reason: needs the extra env")
 
-Floats = NDArray[np.float64]
 Numbers = NDArray[np.float32]
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy.stats import chisquare
 
+from physical.arrays import Floats
 from physical.errors import InputError
 from physical.model.rate import fdma_rate_bps
 from physical.system import System
@@ -31,7 +31,6 @@ from twin.snapshot import TwinSnapshot
 
 pytestmark = pytest.mark.full
 
-Floats = NDArray[np.float64]
 
 MODES = pytest.mark.parametrize("literal", [False, True], ids=["corrected", "paper"])
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize_scalar
 
+from physical.arrays import Floats
 from policies.optimal.layers.bound import Pricing
 from policies.optimal.layers.cells import Sets, local_frequency_hz, read_cells
 from policies.optimal.layers.exact import LayersExact, certificate
@@ -18,9 +18,6 @@ from policies.optimal.layers.search import allocate, allocate_layers, solve
 from sim.scenario.scenario import Scenario
 from tests.policy.drops import check_point, gap, make_drop, make_problem
 from twin.snapshot import TwinSnapshot
-
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 MODES = pytest.mark.parametrize("literal", [False, True], ids=["corrected", "paper"])
 

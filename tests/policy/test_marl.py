@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from physical.errors import InputError
 from physical.system import System
@@ -34,7 +33,6 @@ from tests.policy.test_p2_cases import READINGS, make_snapshot, make_system
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
-Floats = NDArray[np.float64]
 SEEDS = range(51_001, 51_005)  # of no training; on the slots of one alone a gap of 1.7 % is anything from 1 to 3 %
 
 

@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from physical.closed_form.slot import slot_step
 from physical.params import Model, Objective, Radio, Server, TaskClass, Time, Vehicles
 from physical.system import System, build_system
 from policies.feasible import capacity_hz, least_allocation_hz
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
-
-Floats = NDArray[np.float64]
 
 CLASSES = (("short", (10e3, 30e3), 2e3, 0.04), ("medium", (20e3, 60e3), 3e3, 0.08), ("long", (50e3, 150e3), 4e3, 0.5))
 CPU_HZ = (1.5e9, 2.5e9, 1.5e9, 4e9)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from policies.optimal.p2_exact import P2Exact
-from tests.policy.test_p2_cases import READINGS, Floats, Oracle, make_snapshot, make_system, score
+from tests.policy.test_p2_cases import READINGS, Oracle, make_snapshot, make_system, score
 from twin.snapshot import TwinSnapshot
 
 # Clarabel is asked for more digits than it can be sure of, so that shares agree to 1e-6; it warns where it is not sure.

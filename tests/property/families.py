@@ -14,8 +14,8 @@ from unittest.mock import patch
 
 import numpy as np
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from physical.columns.pipeline import DataPlane
 from physical.phase import Phase
 from physical.system import System
@@ -32,7 +32,6 @@ from tests.property.dice import Dice, links, twins
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
-Floats = NDArray[np.float64]
 CPU_RULES = ("per-task", "in-turn", "sharing")
 UPLINK_RULES = ("each", "in-turn", "sharing")
 

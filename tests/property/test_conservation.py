@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from physical.model import computing, energy, objective
 from physical.ticks import NS_PER_S, to_ns
 from policies.feasible import FLOOR
@@ -19,7 +20,6 @@ from tests.property.families import Case, case_of, cases
 from tests.property.layer_families import check_capacity_in_force, layer_case_of, layer_cases
 from twin.params import ConstantBias
 
-Floats = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]
 
 

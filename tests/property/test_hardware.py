@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from physical.model import computing, energy
 from physical.system import System
 from physical.ticks import NS_PER_S, TICKS_PER_S, to_ns
@@ -25,7 +25,6 @@ from tests.property.families import Case, case_of
 from tests.property.layer_families import check_capacity_in_force, layer_case_of
 from tests.property.test_conservation import Columns, columns
 
-Floats = NDArray[np.float64]
 ROUNDING_S = 4e-9  # each end of a stage is recorded in whole ns
 
 

@@ -25,7 +25,6 @@ from tests.property.test_timeline import SLOT_NS, TOWN, columns
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
-Floats = NDArray[np.float64]
 NEVER_NS = 2**62
 STAGES = ("generated", "started", "local_end", "upload_end", "arrived", "service_begin", "service_end")
 

@@ -19,7 +19,6 @@ from sim.record.slots import ClosedSlot, Ledger
 from tests.unit.test_ledger import LOSSES, states
 from tests.unit.test_twin import make_scenario
 
-Floats = NDArray[np.float64]
 ROUNDING = 1e-9
 
 

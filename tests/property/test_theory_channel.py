@@ -6,14 +6,12 @@ from functools import cache
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy import special, stats
 
+from physical.arrays import Floats
 from sim.inputs.blocks import Block, Inputs
 from sim.inputs.streams import Streams
 from tests.unit.test_twin import make_scenario
-
-Floats = NDArray[np.float64]
 
 NUM_VEHICLE = 400
 SPEED_MPS = 12.5

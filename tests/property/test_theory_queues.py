@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy import stats
 
+from physical.arrays import Floats
 from physical.ticks import TICKS_PER_S
 from tests.unit.test_queues import CYCLES_PER_BYTE, make_plane, offload
-
-Floats = NDArray[np.float64]
 
 NUM_QUEUE = 20
 NUM_CUSTOMER = 6_000  # of each queue

@@ -11,15 +11,13 @@ from functools import cache
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from physical.columns.resource import CPU, UPLINK, Resource, Use
 from physical.columns.rules import Rule, make_resource
 from physical.columns.tasks import TaskColumns
 from physical.ticks import TICKS_PER_S
 from tests.property.test_theory_queues import assert_mean
-
-Floats = NDArray[np.float64]
 
 NUM_QUEUE = 200
 NUM_CUSTOMER = 1_500  # of each queue

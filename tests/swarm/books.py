@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from physical.arrays import Floats
+
 Columns = dict[str, NDArray[Any]]
 KEYS = {
     "tasks": ("slot", "vehicle", "task_class"),

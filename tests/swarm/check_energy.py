@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tests.swarm.books import Books, Floats, totals
+from physical.arrays import Floats
+from tests.swarm.books import Books, totals
 from tests.swarm.facts import Facts
 
 _NS = 1e-9

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from tests.swarm.books import NO_NODE, Books, Floats
+from physical.arrays import Floats
+from tests.swarm.books import NO_NODE, Books
 from tests.swarm.facts import Facts
 
 _NS = 1e-9

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.swarm.books import NO_NODE, Books, Floats, totals
+from physical.arrays import Floats
+from tests.swarm.books import NO_NODE, Books, totals
 from tests.swarm.facts import Facts
 
 _SCORED = {"qos_mean", "penalty_mean", "objective_mean"}

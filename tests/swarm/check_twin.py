@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.swarm.books import AWAY, Books, Columns, Floats
+from physical.arrays import Floats
+from tests.swarm.books import AWAY, Books, Columns
 from tests.swarm.facts import Facts
 
 _WAYS = {

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tests.swarm.books import AWAY, Books, Floats
+from physical.arrays import Floats
+from tests.swarm.books import AWAY, Books
 
 
 def _burst_share(bursts: dict[str, Any]) -> float:

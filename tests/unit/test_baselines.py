@@ -10,16 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from policies.feasible import project
 from policies.registry import make
 from sim import Scenario
 from tests.unit.test_twin import BASE
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
-
-Floats = NDArray[np.float64]
 
 SERVER_HZ = 60e9
 

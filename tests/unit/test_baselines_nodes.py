@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from physical.errors import InputError
 from policies.baselines import most_offloaded
 from policies.feasible import JOINT_FIELDS, project
@@ -16,8 +17,6 @@ from sim import Scenario, run
 from tests.unit.test_baselines import decide
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
-
-Floats = NDArray[np.float64]
 
 NODE_HZ = np.array([1.41e9, 2e9, 1.41e9, 1.41e9, 1.41e9])
 POOL_HZ = 20e6

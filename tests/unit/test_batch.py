@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from physical.errors import InputError
 from physical.params import Mode, TaskOrder
 from physical.ticks import to_ns
@@ -21,8 +21,6 @@ from sim.scenario.scenario import Scenario
 from tests.paper.test_ideal_network import NUM_CLASS, VEHICLE_SHARE_HZ, Scattered, Tides, column, scenario, server
 from twin.bias import BiasProcess
 from twin.params import RandomWalkBias
-
-Floats = NDArray[np.float64]
 
 
 def decisions(environment: BatchEnvironment, generator: np.random.Generator) -> tuple[Floats, Floats]:

@@ -11,14 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
+from physical.arrays import Ints
 from sim import RunResult, run
 from tests.unit.test_twin import QUANTUM_M, SLOT_NS, Spy, by_slot, column, make_scenario
 from twin.cloud import decision_latency_s
 from twin.decision import Decision
 from twin.params import DecisionTime
 from twin.snapshot import TwinSnapshot
-
-Ints = NDArray[np.int64]
 
 MS = 1_000_000
 RECORD = "trace.messages=true"

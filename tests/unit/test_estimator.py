@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from physical.columns.fleet import VehicleStates
 from physical.system import System
 from sim.scenario.scenario import Scenario
@@ -20,8 +20,6 @@ from twin.bias import BiasProcess
 from twin.messages import LOST_NS, ReportCohort, ServerReport
 from twin.params import BiasParams, ConstantBias, PerVehicleBias
 from twin.snapshot import TwinSnapshot
-
-Floats = NDArray[np.float64]
 
 NUM_VEHICLE, NUM_CLASS = 3, 2
 SLOT_NS = 100_000_000

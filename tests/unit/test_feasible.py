@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from physical.system import System
 from policies.feasible import FLOOR, capacity_hz, least_allocation_hz, project
 from policies.foreign.answers import InvalidDecisionError
 from tests.unit.test_twin import make_scenario
 from twin.decision import Decision
-
-Floats = NDArray[np.float64]
 
 SHAPE = (3, 2)
 SERVER_HZ = 60e9

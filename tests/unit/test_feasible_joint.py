@@ -9,16 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints
 from policies.feasible import FLOOR, JOINT_FIELDS, project
 from policies.foreign.answers import InvalidDecisionError
 from sim import Scenario
 from tests.unit.test_twin import make_scenario
 from twin.decision import Decision
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 NUM_VEHICLE, NUM_NODE, NUM_LAYER = 6, 3, 32
 SETTINGS = (

@@ -12,8 +12,6 @@ from sim.inputs.routes import Passage
 from sim.inputs.streams import Streams
 from tests.unit.test_twin import make_scenario
 
-Floats = NDArray[np.float64]
-
 RANDOM_NETWORK = (
     'network.access.latency_s={kind="exponential", mean_s=0.001}',
     "network.access.loss=0.1",

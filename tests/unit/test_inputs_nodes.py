@@ -10,13 +10,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
+from physical.arrays import Floats
 from sim import Scenario, run
 from sim.inputs.blocks import Block, Inputs
 from sim.inputs.streams import Streams
 from tests.unit.test_inputs import PASSAGES, RANDOM_NETWORK
 from tests.unit.test_twin import QUANTUM_M, column
-
-Floats = NDArray[np.float64]
 
 FADING = ("radio.fading=rayleigh", "mobility.speed_mps=[0.5, 3]", "time.slot_duration_s=0.1")
 

@@ -16,7 +16,7 @@ from physical.docstrings import meanings
 from physical.errors import InputError
 from sim.scenario.keys import Key, keys, tables
 from sim.scenario.scenario import Scenario, names
-from sim.show import table
+from sim.show.table import listing
 from tests.fault.command import twin
 
 
@@ -93,7 +93,7 @@ def test_command_lists_a_line_each() -> None:
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_listing_is_as_wide_as_the_terminal(width: int) -> None:
     written = io.StringIO()
-    table.listing(
+    listing(
         Console(width=width, file=written, highlight=False),
         [(key.name, f"{key.about} ({key.words})") for key in keys()],
     )

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from policies.llm.errors import MalformedAnswerError
 from policies.llm.text.matrix import (
     STEPS,
@@ -22,7 +22,6 @@ from policies.llm.text.matrix import (
     to_decision,
 )
 
-Floats = NDArray[np.float64]
 SIZES = st.tuples(st.integers(1, 12), st.integers(1, 4).map(lambda num_class: 2 * num_class))
 MATRICES = SIZES.flatmap(
     lambda size: st.lists(st.integers(0, STEPS), min_size=size[0] * size[1], max_size=size[0] * size[1]).map(

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from policies.llm.text import matrix, prompt
 from policies.llm.text.prompt import Template
@@ -16,7 +15,6 @@ from tests.unit.test_twin import make_scenario
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
-Floats = NDArray[np.float64]
 PAPER = (
     "You are a mathematical tool to predict some models.",
     "You need to predict actions for a given state.",

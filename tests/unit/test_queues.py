@@ -11,15 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints
 from physical.columns.pipeline import DataPlane
 from physical.ticks import NEVER, TICK_BITS
 from sim import Scenario
 from tests.unit.test_twin import BASE
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 CYCLES_PER_BYTE = 1000.0
 MS = 1_000_000 << TICK_BITS

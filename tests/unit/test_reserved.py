@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from policies.baselines import EdgeEqual
 from policies.feasible import FLOOR, command, project, reserved_hz, rest_hz
 from policies.guarded import GuardedPolicy
@@ -20,8 +20,6 @@ from tests.unit import test_baselines_nodes
 from tests.unit.test_baselines import EXAMPLE, SERVER_HZ, make_snapshot
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
-
-Floats = NDArray[np.float64]
 
 SHAPE = (2, 2)
 SLOT_S = 0.1

@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from physical import digits
-from sim.show import compared, terminal
+from sim.show import compared as comparison_table
+from sim.show import terminal
 from sim.studies.evaluation import HEADLINE, Comparison, evaluate
 from sim.studies.jobs import Finished
 from sim.studies.sweep import Point
@@ -108,7 +109,7 @@ def test_no_number_is_cut(monkeypatch: pytest.MonkeyPatch, of_layers: bool, widt
     """Every number is there, but for the columns that are said to be left out; nothing else looks like a number."""
     num_seed = 8 if num_policy == 30 else 20  # bootstrap intervals from 20 on take time
     found = compared(num_seed, of_layers=of_layers, policies=names(num_policy))
-    text = printed(monkeypatch, width, compared.comparison, found, "rush-hour, 20 seeds", Path("runs/x"))
+    text = printed(monkeypatch, width, comparison_table.comparison, found, "rush-hour, 20 seeds", Path("runs/x"))
     assert all(len(line) <= width for line in text.splitlines())
     assert "…" not in text
     *tables, _ = text.split("\n\n")
@@ -126,7 +127,7 @@ def test_names_stay_whole(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     """Names that differ in one option only can be told apart, and no option's number takes two lines."""
     policies = tuple(f"p2-exact:margin=0.{index:02},max_node=90000,rounds=12" for index in range(1, 31))
     found = compared(8, policies=policies)
-    text = printed(monkeypatch, width, compared.comparison, found, "rush-hour, 20 seeds", Path("runs/x"))
+    text = printed(monkeypatch, width, comparison_table.comparison, found, "rush-hour, 20 seeds", Path("runs/x"))
     table = text.split("\n\n")[0].splitlines()
     rule = next(index for index, line in enumerate(table) if line.startswith("──"))
     room = len(table[rule].split("  ")[0])
@@ -138,7 +139,7 @@ def test_names_stay_whole(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
 def test_left_out_columns_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal of the width that is told shows all columns; one column less does not."""
     found = compared(8, policies=names(30))
-    narrow = printed(monkeypatch, 60, compared.comparison, found, "x", Path("runs/x")).split("\n\n")[1]
+    narrow = printed(monkeypatch, 60, comparison_table.comparison, found, "x", Path("runs/x")).split("\n\n")[1]
     told = re.search(
         r"left out: (.+) \(a terminal of (\d+) columns shows all, and so does --json\)", " ".join(narrow.split())
     )
@@ -146,7 +147,7 @@ def test_left_out_columns_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told.group(1).endswith("backlog / MB")  # the least important goes first
     needed = int(told.group(2))
     for width, is_whole in ((needed, True), (needed - 1, False)):
-        table = printed(monkeypatch, width, compared.comparison, found, "x", Path("runs/x")).split("\n\n")[1]
+        table = printed(monkeypatch, width, comparison_table.comparison, found, "x", Path("runs/x")).split("\n\n")[1]
         assert ("left out" not in table) is is_whole
 
 
@@ -160,12 +161,12 @@ def test_round_off_is_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
         for policy, error in (("first", 0.0), ("second", 1e-15))
     }
     found = evaluate(runs, tuple(range(8)), "first")
-    text = printed(monkeypatch, 80, compared.comparison, found, "x", Path("runs/x"))
+    text = printed(monkeypatch, 80, comparison_table.comparison, found, "x", Path("runs/x"))
     assert [line.split() for line in text.splitlines() if line.startswith("second")][-1] == ["second", "0", "0"]
 
 
 def test_first_columns_are_the_penalty(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = printed(monkeypatch, 100, compared.comparison, compared(), "dtecn, 20 seeds", Path("runs/x"))
+    text = printed(monkeypatch, 100, comparison_table.comparison, compared(), "dtecn, 20 seeds", Path("runs/x"))
     headings = [line for line in text.splitlines() if line.startswith("policy")]
     assert cells(headings[0]) == ["policy", "penalty", "difference", "p (Holm)", "stable"]
     words = "dtecn, 20 seeds. Penalty per slot, no warm-up cut (MSER-5): mean and 95 % interval"
@@ -174,7 +175,7 @@ def test_first_columns_are_the_penalty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_one_seed_prints_no_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     found = compared(1)
-    text = printed(monkeypatch, 80, compared.comparison, found, "dtecn, 1 seed", Path("runs/x"))
+    text = printed(monkeypatch, 80, comparison_table.comparison, found, "dtecn, 1 seed", Path("runs/x"))
     assert "nan" not in text
     assert "±" not in text
     assert f"{found.means['greedy-cost']['penalty_mean'].mean:.4g}" in cells(text)
@@ -185,7 +186,7 @@ def test_one_seed_prints_no_interval(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_sweep(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     """The penalty is there at every point, however narrow the terminal is; a wide one shows all columns."""
     points = [Point({"vehicles.num_vehicle": str(num)}, compared(num)) for num in (6, 7)]
-    text = printed(monkeypatch, width, compared.sweep, points, "dtecn, 6 seeds", Path("runs/x"))
+    text = printed(monkeypatch, width, comparison_table.sweep, points, "dtecn, 6 seeds", Path("runs/x"))
     assert all(len(line) <= width for line in text.splitlines())
     assert "…" not in text
     seen = cells(text)
@@ -200,7 +201,7 @@ def test_sweep(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
 
 def test_sweep_with_a_metric_that_a_point_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     points = [Point({"model.allocation": name}, compared(6, of_layers=name == "joint")) for name in ("joint", "shares")]
-    text = printed(monkeypatch, 250, compared.sweep, points, "x", Path("runs/x"))
+    text = printed(monkeypatch, 250, comparison_table.sweep, points, "x", Path("runs/x"))
     first, second = (line for line in text.splitlines() if "p2-exact:" in line and "note" not in line)
     heading = next(line for line in text.splitlines() if line.startswith("allocation"))
     for label, there, not_there in (("completion / s", first, second), ("backlog / MB", second, first)):
@@ -212,7 +213,7 @@ def test_sweep_with_a_metric_that_a_point_lacks(monkeypatch: pytest.MonkeyPatch)
 def test_sweep_over_keys_that_end_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = ("tasks.0.deadline_s", "tasks.1.deadline_s", "vehicles.num_vehicle")
     points = [Point(dict(zip(keys, (first, "0.2", "5"), strict=True)), compared(6)) for first in ("0.1", "0.3")]
-    text = printed(monkeypatch, 250, compared.sweep, points, "x", Path("runs/x"))
+    text = printed(monkeypatch, 250, comparison_table.sweep, points, "x", Path("runs/x"))
     heading = next(line for line in text.splitlines() if line.startswith("tasks"))
     assert cells(heading)[:4] == [*keys[:2], "num_vehicle", "policy"]
 
@@ -225,5 +226,5 @@ def test_differences_of_unstable_policies_that_the_interval_swallows(monkeypatch
         for policy, energies in {"first": np.zeros(3), "second": 0.5 + spread}.items()
     }
     found = evaluate(runs, (0, 1, 2), "first")
-    text = printed(monkeypatch, 80, compared.comparison, found, "x", Path("runs/x"))
+    text = printed(monkeypatch, 80, comparison_table.comparison, found, "x", Path("runs/x"))
     assert [line.split() for line in text.splitlines() if line.startswith("second")][-1] == ["second", "0.5"]

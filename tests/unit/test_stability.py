@@ -6,15 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from physical.system import System
 from sim import Scenario, run
 from sim.record.stability import Waiting, is_stable
 from tests.unit.test_ledger import states
 from tests.unit.test_twin import BASE, column
 
-Floats = NDArray[np.float64]
 Shape = tuple[int, int]
 Draw = Callable[[np.random.Generator, Shape], Floats]
 """Work that comes in each slot to each of several queues, [slots, runs, queues], of mean 1; takes slots and runs."""

@@ -9,15 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from physical.columns.pipeline import DataPlane, Fate
 from physical.columns.tasks import Outcome
 from physical.ticks import NEVER, TICKS_PER_S
 from tests.unit.test_queues import MS
 from tests.unit.test_twin import make_scenario
-
-Floats = NDArray[np.float64]
 
 CYCLES_PER_BYTE = (2000.0, 3000.0)
 CPU_HZ = (1.5e9, 2.5e9, 1.5e9)

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from physical.errors import InputError
 from sim import RunResult, Scenario, run
 from tests.unit.test_twin import SLOT_NS, Spy, column, make_scenario
 from twin.snapshot import TwinSnapshot
-
-Floats = NDArray[np.float64]
 
 NUM_SLOT, NUM_VEHICLE, NUM_CLASS = 40, 3, 2
 CYCLES_PER_BYTE = np.array([2000.0, 3000.0])

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints
 from physical.errors import InputError
 from traces.exogenous.columns import Columns, cast, decoded_type, is_text, scale_of
 from traces.exogenous.source import shown
@@ -46,7 +47,7 @@ class Times(NamedTuple):
     note : what was recognised and not told; "" if nothing
     """
 
-    t_ns: NDArray[np.int64]
+    t_ns: Ints
     dated: bool
     note: str = ""
 
@@ -99,7 +100,7 @@ def time_name(columns: Columns) -> str:
     return columns.names[time_field(columns)]
 
 
-def to_ns(values: NDArray[np.float64], unit_ns: int) -> NDArray[np.int64]:
+def to_ns(values: Floats, unit_ns: int) -> Ints:
     """Convert times, in units of `unit_ns`, to ns, rounded to 1 us; the whole ones apart, so that dates lose nothing.
 
     >>> to_ns(np.array([0.1, 1700000000.3]), 10**9).tolist(), to_ns(np.array([1.5, 0.25]), 10**6).tolist()
@@ -107,11 +108,11 @@ def to_ns(values: NDArray[np.float64], unit_ns: int) -> NDArray[np.int64]:
     """
     whole = np.floor(values)
     quantum_ns = min(1000, unit_ns)
-    rest: NDArray[np.int64] = np.rint((values - whole) * (unit_ns / quantum_ns)).astype(np.int64)
+    rest: Ints = np.rint((values - whole) * (unit_ns / quantum_ns)).astype(np.int64)
     return whole.astype(np.int64) * unit_ns + rest * quantum_ns
 
 
-def _of_unit(columns: Columns, field: str, unit: str) -> NDArray[np.int64]:
+def _of_unit(columns: Columns, field: str, unit: str) -> Ints:
     """Return numbers of a known unit."""
     unit_ns = int(scale_of("t_s", unit) * 10**9)
     name, rows = columns.names[field], columns.rows
@@ -136,7 +137,7 @@ def _is_whole(column: pa.ChunkedArray) -> bool:
     return bool(pc.all(pc.match_substring_regex(values, r"^[+-]?\d{1,19}$")).as_py())
 
 
-def _since_1970(values: NDArray[np.float64] | NDArray[np.int64]) -> str:
+def _since_1970(values: Floats | Ints) -> str:
     """Return the unit in which all values are times since 1970, from 2001 to 2096; "" if there is none."""
     least, most = float(values.min()), float(values.max())
     for unit, unit_ns in _NS.items():
@@ -173,7 +174,7 @@ def _of_unknown(columns: Columns, field: str) -> Times:
     raise rows.error(0, name, f"{first}: {reason}", f"--map {field}={name}:UNIT, with s, ms, us or ns")
 
 
-def _of_dates(columns: Columns, field: str, first: str) -> NDArray[np.int64]:
+def _of_dates(columns: Columns, field: str, first: str) -> Ints:
     column, name, rows = columns.values[field], columns.names[field], columns.rows
     kind = decoded_type(column.type)
     if first:
@@ -190,7 +191,7 @@ def _of_dates(columns: Columns, field: str, first: str) -> NDArray[np.int64]:
     return t_ns
 
 
-def _refuse_year(t_ns: NDArray[np.int64], columns: Columns, field: str) -> None:
+def _refuse_year(t_ns: Ints, columns: Columns, field: str) -> None:
     bad = (t_ns < 0) | (t_ns > TIME_NS_MAX)
     if bad.any():
         index = int(bad.argmax())
@@ -198,7 +199,7 @@ def _refuse_year(t_ns: NDArray[np.int64], columns: Columns, field: str) -> None:
         raise columns.rows.error(index, columns.names[field], f"{value} is out of range", "years 1970 to 2096")
 
 
-def _of_clock(columns: Columns, field: str) -> NDArray[np.int64]:
+def _of_clock(columns: Columns, field: str) -> Ints:
     """Return clocks, h:m:s or d:h:m:s, as SUMO writes them with --human-readable-time."""
     name, rows = columns.names[field], columns.rows
     found = pc.extract_regex(columns.texts(field), _CLOCK)
@@ -211,7 +212,7 @@ def _of_clock(columns: Columns, field: str) -> NDArray[np.int64]:
     total_s = ((parts["d"] * 24 + parts["h"]) * 60 + parts["m"]) * 60 + parts["s"]
     is_none |= total_s > TIME_S_MAX
     rows.refuse(is_none, name, columns.texts(field).to_pylist(), "is not a clock", "h:m:s or d:h:m:s")
-    nanoseconds: NDArray[np.int64] = total_s * 1_000_000_000 + np.asarray(fraction.cast(pa.int64()))
+    nanoseconds: Ints = total_s * 1_000_000_000 + np.asarray(fraction.cast(pa.int64()))
     return nanoseconds
 
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from physical import quantity
+from physical.arrays import Floats, Ints
 from physical.errors import InputError
 from traces.exogenous.source import Rows, plain, shown, some
 from traces.exogenous.tablefile import TableFile
@@ -53,9 +54,9 @@ class Columns:
         column = self.values.get(name)
         return column is not None and column.null_count < len(column)
 
-    def numbers(self, name: str) -> NDArray[np.float64]:
+    def numbers(self, name: str) -> Floats:
         """Return the finite numbers of a field, in its unit, [num_row]."""
-        values: NDArray[np.float64] = cast(self.values[name], pa.float64(), self.names[name], self.rows, "a number")
+        values: Floats = cast(self.values[name], pa.float64(), self.names[name], self.rows, "a number")
         self.rows.refuse(~np.isfinite(values), self.names[name], values, "is not finite", "a finite number")
         if name not in self.units:
             return values
@@ -63,9 +64,9 @@ class Columns:
         # Divided where the factor is a fraction, because 1/3.6 is no number and 3.6 is one.
         return values * float(factor) if factor >= 1 else values / float(1 / factor)
 
-    def integers(self, name: str) -> NDArray[np.int64]:
+    def integers(self, name: str) -> Ints:
         """Return the whole numbers of a field, [num_row]."""
-        values: NDArray[np.int64] = cast(self.values[name], pa.int64(), self.names[name], self.rows, "a whole number")
+        values: Ints = cast(self.values[name], pa.int64(), self.names[name], self.rows, "a whole number")
         return values
 
     def texts(self, name: str, *, optional: bool = False) -> pa.Array:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from traces.exogenous.source import Rows
 
 WGS84_A_M = 6_378_137.0
@@ -15,8 +15,6 @@ WGS84_E2 = 6.69437999014e-3
 RANGE_M = 200_000.0
 """How far from the origin positions may be: there, lengths are up to 0.05 % too short."""
 _ROUND_DEG = 2
-
-Floats = NDArray[np.float64]
 
 
 class Origin(NamedTuple):

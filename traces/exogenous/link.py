@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from physical.arrays import Ints
 from traces.exogenous.canonical import is_canonical, read_canonical
 from traces.exogenous.clock import times
 from traces.exogenous.columns import Columns, Names, read_columns
@@ -74,9 +75,9 @@ def _rate(columns: Columns, field: str) -> pa.Array:
     return pa.array(values + 0.0)
 
 
-def _last_of_each(codes: NDArray[np.int32], t_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+def _last_of_each(codes: NDArray[np.int32], t_ns: Ints) -> Ints:
     """Return rows in the order of link and time, of equal ones the last in the file."""
     order = np.lexsort((t_ns, codes))
     superseded = (np.diff(codes[order]) == 0) & (np.diff(t_ns[order]) == 0)
-    last: NDArray[np.int64] = order[~np.append(superseded, False)]
+    last: Ints = order[~np.append(superseded, False)]
     return last

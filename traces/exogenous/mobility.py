@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints, Mask
 from physical.errors import InputError
 from traces.exogenous import fcd
 from traces.exogenous.canonical import is_canonical, read_canonical
@@ -34,7 +35,6 @@ POSITION_M_MAX = 1e7
 _MOVES_MPS, _DOUBTFUL = 1.0, 1.5
 _TURN = 62832  # 1e-4 rad: what 2 pi rounds to
 
-Floats = NDArray[np.float64]
 
 # With a prefix in Parquet, and in CSV where SUMO needs it to tell elements apart.
 FCD_NAMES: Names = {
@@ -223,7 +223,7 @@ def _is_fcd(file: TableFile) -> bool:
     return all({name for field in group for name in FCD_NAMES[field]} & set(file.names) for group in needed)
 
 
-def _is_told(column: pa.ChunkedArray) -> NDArray[np.bool_]:
+def _is_told(column: pa.ChunkedArray) -> Mask:
     told = column.is_valid()
     if pa.types.is_string(column.type):
         told = pc.and_(told, pc.not_equal(pc.fill_null(column, ""), ""))
@@ -339,7 +339,7 @@ def _kind(columns: Columns) -> pa.DictionaryArray:
     return sorted_texts(columns.texts("kind", optional=True))
 
 
-def _refuse_repetition(t_ns: NDArray[np.int64], codes: NDArray[np.int32], ids: pa.Array, columns: Columns) -> None:
+def _refuse_repetition(t_ns: Ints, codes: NDArray[np.int32], ids: pa.Array, columns: Columns) -> None:
     """Refuse an entity whose times do not increase from row to row."""
     by_entity = np.argsort(codes, kind="stable")
     gap = np.diff(t_ns[by_entity])

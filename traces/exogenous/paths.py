@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints, Mask
+
 SPEED_MPS_MAX = 150.0
 DEGREE_M = 111_195.0
 """A degree of latitude, on average."""
@@ -16,8 +18,6 @@ _ALIKE = 10.0
 _METRES_MIN = 0.01
 """Distances in metres are at least this part of what speeds say; degrees taken for metres are 1e-5 of it."""
 _MOVES_MPS = 0.5
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class Paths:
     dt_s : [num_row - 1], s, time between them
     """
 
-    order: NDArray[np.int64]
-    joined: NDArray[np.bool_]
+    order: Ints
+    joined: Mask
     dt_s: Floats
 
     @classmethod
-    def of(cls, t_ns: NDArray[np.int64], codes: NDArray[np.int32]) -> Paths:
+    def of(cls, t_ns: Ints, codes: NDArray[np.int32]) -> Paths:
         """Sort rows; their times must differ within an entity."""
         order = np.lexsort((t_ns, codes))
         return cls(order, np.diff(codes[order]) == 0, np.diff(t_ns[order]) / 1e9)

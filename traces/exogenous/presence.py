@@ -17,8 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Ints, Mask
 from traces.arrays import of_numbers
 from traces.exogenous.schema import Cut, MobilityTrace, sorted_texts
 
@@ -26,8 +26,6 @@ JUMP_MPS = 100.0
 """No car drives faster, and no vehicle of a simulator of road traffic does."""
 
 _USUAL_NS_MAX = 1 << 61  # three times as much is still inside int64
-
-Ints = NDArray[np.int64]
 
 
 def absent_after_ns(time_ns: Ints, entity: Ints, num_entity: int) -> Ints:
@@ -103,7 +101,7 @@ class Whereabouts:
         last: Ints = (self.time_ns[self.end] - begin_ns) // slot_ns
         return first, last
 
-    def needed(self, begin_ns: int, slot_ns: int, num_slot: int) -> NDArray[np.bool_]:
+    def needed(self, begin_ns: int, slot_ns: int, num_slot: int) -> Mask:
         """Return the rows, [num_row] in this order, that tell who is where at the starts of some slots.
 
         Of whoever is there at one of them, all rows of that visit between the first and the last slot start, with the
@@ -119,7 +117,7 @@ class Whereabouts:
         kept[:-1] &= ~(within[1:] & (self.time_ns[1:] <= begin_ns))
         return kept
 
-    def cut(self, trace: MobilityTrace, kept: NDArray[np.bool_]) -> MobilityTrace:
+    def cut(self, trace: MobilityTrace, kept: Mask) -> MobilityTrace:
         """Return a trace of some of the rows, [num_row] in this order, that tells the same visits of their entities."""
         mask = np.zeros(len(kept), dtype=np.bool_)
         mask[self.order] = kept

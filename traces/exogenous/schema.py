@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from physical.arrays import Ints
 from traces.digest import TableDigest
 from traces.table import Column, Table
 
@@ -236,7 +237,7 @@ def digest_of(rows: pa.Table, spec: Table) -> str:
     return digest.hex()
 
 
-def step_of(times_ns: NDArray[np.int64]) -> int | None:
+def step_of(times_ns: Ints) -> int | None:
     """Return the step [ns] that divides all gaps between distinct times, [num_row] in any order; None without one.
 
     >>> step_of(np.array([0, 100, 100, 300])), step_of(np.array([0, 100, 250])), step_of(np.array([7]))

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Ints, Mask
 from physical.errors import InputError
 
 _SHOWN = 60
@@ -61,9 +61,9 @@ class Rows:
 
     where: str
     unit: str = "row"
-    numbers: NDArray[np.int64] | None = None
+    numbers: Ints | None = None
 
-    def take(self, kept: NDArray[np.bool_]) -> Rows:
+    def take(self, kept: Mask) -> Rows:
         """Return only some of the rows."""
         return Rows(self.where, self.unit, np.flatnonzero(kept) + 1)
 
@@ -72,13 +72,13 @@ class Rows:
         number = index + 1 if self.numbers is None else int(self.numbers[index])
         return InputError(problem, where=self.where, key=f"{self.unit} {number}: {column}", accepted=accepted)
 
-    def refuse(self, bad: NDArray[np.bool_], column: str, values: Any, problem: str, accepted: str) -> None:
+    def refuse(self, bad: Mask, column: str, values: Any, problem: str, accepted: str) -> None:
         """Complain about the first bad row, if there is one."""
         if bad.any():
             index = int(bad.argmax())
             raise self.error(index, column, f"{shown(values[index])} {problem}", accepted)
 
-    def refuse_return(self, t_ns: NDArray[np.int64], column: str) -> None:
+    def refuse_return(self, t_ns: Ints, column: str) -> None:
         """Complain about the first row that is earlier than the one before it."""
         back = np.diff(t_ns) < 0
         if back.any():

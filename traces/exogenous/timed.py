@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
+from physical.arrays import Ints
 from traces.exogenous.schema import AT_INSTANT, Provenance, step_of
 from traces.exogenous.source import sha256_of
 from traces.exogenous.tablefile import TableFile
@@ -14,7 +12,7 @@ def provenance_of(
     file: TableFile,
     licence: str,
     interpolation: str,
-    t_ns: NDArray[np.int64],
+    t_ns: Ints,
     epoch_ns: int,
     note: str,
     num_left_out: int = 0,

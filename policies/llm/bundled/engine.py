@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.arrays import Floats, Mask
 from physical.errors import InputError
 from physical.system import System
 from policies.feasible import reserved_hz
@@ -43,9 +44,7 @@ from twin.snapshot import TwinSnapshot
 if TYPE_CHECKING:
     from policies.cases.case import Case
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.integer[Any]]
-Bools = NDArray[np.bool_]
 
 LENGTH_CASE = LENGTH_HEADER + LENGTH_ROW
 """Positions that a case takes, whatever the number of vehicles."""
@@ -216,7 +215,7 @@ class BundledEngine:
         found: Logits = logits[0, PRICE_FIRST[0] + 1 : PRICE_FIRST[0] + 1 + PRICE.count]
         return found
 
-    def _ask(self, rows: Ints, worth: Floats, reachable: Bools, first: int, prices: Floats) -> list[Offers]:
+    def _ask(self, rows: Ints, worth: Floats, reachable: Mask, first: int, prices: Floats) -> list[Offers]:
         """Return what the tasks ask for at some prices."""
         answers = self._answers(rows, prices, worth, first)
         return [

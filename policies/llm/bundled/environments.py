@@ -13,8 +13,8 @@ from itertools import islice
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from physical.model import channel, mobility
 from physical.params import BaseStation, Model, Objective, Radio, Server, TaskClass, Time, Vehicles
 from physical.system import System, build_system
@@ -22,7 +22,6 @@ from policies.cases.case import Case, CaseSet, predicted_objective
 from policies.optimal.p2_exact import P2Exact
 from twin.snapshot import TwinSnapshot
 
-Floats = NDArray[np.float64]
 Range = tuple[float, float]
 Group = Literal["capacity", "cycles", "deadlines", "vehicles", "price"]
 

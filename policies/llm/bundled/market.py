@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.arrays import Floats, Mask
 from policies.llm.bundled.reading import Reading, probabilities, quantiles
 from policies.llm.bundled.vocabulary import PRICE, SHARE
 from twin.decision import Decision
@@ -21,8 +22,6 @@ from twin.decision import Decision
 if TYPE_CHECKING:
     from policies.cases.case import Case
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 _REACH = 1.2
 """How far beyond prices that were tried the next one may lie, as a logarithm."""
@@ -57,7 +56,7 @@ class Offers:
     share: Floats
 
     @staticmethod
-    def of(logits: NDArray[np.floating[Any]], price: float, reachable: Bools, reading: Reading) -> Offers:
+    def of(logits: NDArray[np.floating[Any]], price: float, reachable: Mask, reading: Reading) -> Offers:
         """Read answers.
 
         Parameters
@@ -77,7 +76,7 @@ class Offers:
         """Part of the server that the tasks can be expected to ask for."""
         return float((self.sure * self.share).sum())
 
-    def choose(self, there: float, reading: Reading) -> Bools:
+    def choose(self, there: float, reading: Reading) -> Mask:
         """Return which tasks are offloaded, [N, K], so that they take about as much of the server as there is.
 
         While they ask for more, times a slack, the task that is least sure stays on its vehicle; then the surest of

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from physical.arrays import Floats
 
 _TRIES_MAX = 64
 """Prices that are tried for one decision: each is a call of the model."""

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from physical.model import rate
 from policies.optimal.tasks import read_tasks
 from twin.decision import Decision
@@ -29,7 +30,6 @@ from twin.snapshot import TwinSnapshot
 if TYPE_CHECKING:
     from policies.cases.case import Case
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.integer[Any]]
 
 NUM_CLASS = 3

@@ -10,13 +10,11 @@ from __future__ import annotations
 import re
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from policies.llm.errors import MalformedAnswerError
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
-
-Floats = NDArray[np.float64]
 
 STEPS = 1000
 """Steps of a number from 0 to 1."""

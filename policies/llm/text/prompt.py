@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from policies.llm.text import matrix
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
-
-Floats = NDArray[np.float64]
 
 _DATASET = "Here is a dataset you can use for prediction."
 _ARROW = " -> "

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from scipy.optimize import LinearConstraint, minimize
 
+from physical.arrays import Floats, Ints
 from physical.model.rate import fdma_rate_bps
 from physical.system import System
 from policies.optimal.layers.problem import (
-    Floats,
-    Ints,
     LayersProblem,
     LayersSolution,
     check_system,

@@ -12,14 +12,10 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints, Mask
 from physical.model import computing, energy, rate
 from physical.model.objective import weighted_cost
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
 _LN2 = float(np.log(2.0))
 _ITERATION_MAX = 60

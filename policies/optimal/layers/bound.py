@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from physical.arrays import Floats, Ints, Mask
 from policies.optimal.layers import bandwidth, frequency
-from policies.optimal.layers.cells import Cells, Floats, Ints, Mask, Sets
+from policies.optimal.layers.cells import Cells, Sets
 
 _CUTS = 30
 """Ellipsoid steps, each of which leaves 77 % of the area at most, before a new start in a box that is smaller then."""

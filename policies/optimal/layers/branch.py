@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from physical.arrays import Floats, Ints, Mask
 from policies.optimal.layers.bound import Limits, Peak, Pricing
-from policies.optimal.layers.cells import Floats, Ints, Mask, Sets
+from policies.optimal.layers.cells import Sets
 from policies.optimal.layers.flips import dominates, list_flips
 
 _FLIPS_MAX = 256

@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints, Mask
 from physical.model import computing, energy
 from physical.model.objective import weighted_cost
 from policies.optimal.layers.bandwidth import Links
 from policies.optimal.layers.frequency import free_hz
 from policies.optimal.layers.problem import LayersProblem
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

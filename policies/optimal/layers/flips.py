@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from policies.optimal.layers.cells import Cells, Floats, Ints, Mask
+from physical.arrays import Floats, Ints, Mask
+from policies.optimal.layers.cells import Cells
 
 _SLACK = 1.0 + 1e-12
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
+from physical.arrays import Floats, Ints
 
 _NEWTON = 4
 """Steps from the starts used below, at most 8 % off, to 1e-15."""

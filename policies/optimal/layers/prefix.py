@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from physical.arrays import Floats, Ints, Mask
 from policies.optimal.layers.bound import Pricing
 from policies.optimal.layers.branch import Incumbent
-from policies.optimal.layers.cells import Cells, Floats, Ints, Mask, Sets
+from policies.optimal.layers.cells import Cells, Sets
 
 _EQUAL = 1e-14
 """How far rounding may put gain and cycles from one proportion, relative; the bound is lowered by what that costs."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints, Mask
 from physical.closed_form.split import SplitOutcome, literal_upload_s, split_step
 from physical.errors import InputError
 from physical.model import computing, energy, rate, transformer
@@ -16,10 +16,6 @@ from physical.system import System
 from policies.feasible import FLOOR, rest_hz
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
 _GRID, _GRID_HZ = 2.0**20, 2.0**5
 """Steps per W and Hz that decisions are rounded to (squared, of bandwidths): logarithms differ between processors."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from physical.arrays import Floats
 from physical.system import System
 from policies.optimal.layers.problem import (
-    Floats,
     LayersProblem,
     LayersSolution,
     check_system,

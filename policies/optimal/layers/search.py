@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from physical.arrays import Floats, Ints, Mask
 from policies.optimal.layers import bandwidth, frequency, prefix
 from policies.optimal.layers.bound import Peak, Pricing
 from policies.optimal.layers.branch import Branch, Incumbent, Node
-from policies.optimal.layers.cells import Cells, Floats, Ints, Mask, Sets, local_frequency_hz, read_cells, upload_links
+from policies.optimal.layers.cells import Cells, Sets, local_frequency_hz, read_cells, upload_links
 from policies.optimal.layers.problem import LayersProblem, LayersSolution, cost_of
 
 _ROUNDS = 4

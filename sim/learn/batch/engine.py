@@ -6,8 +6,8 @@ from numbers import Integral
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from physical.closed_form.slot import SlotOutcome, slot_step
 from physical.errors import InputError
 from physical.model.arrays import Array
@@ -17,7 +17,6 @@ from sim.learn.batch.library import Dtype, LibraryName, library_of
 from sim.learn.batch.worlds import EventWorlds, FastWorlds, FrequencyBiases, WorldBlock, Worlds
 from sim.scenario.scenario import Scenario
 
-Floats = NDArray[np.float64]
 InputsKind = Literal["fast", "event"]
 
 _LEAST_RATE_BPS = 1.0

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints, Mask
 from physical.model import channel, mobility, workload
 from physical.params import Bursts
 from physical.system import System
@@ -20,9 +20,6 @@ from sim.inputs.motion import GeneratedMotion
 from sim.inputs.streams import Streams
 from sim.scenario.scenario import Scenario
 from twin.bias import BiasProcess
-
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 _MAX_DRAWN = 1 << 16
 """Numbers that are drawn before they are transposed: they fit into the cache."""
@@ -49,7 +46,7 @@ class JointBlock(NamedTuple):
 
     size_bytes: Floats
     channel_gain: Floats
-    serving_node: NDArray[np.int64]
+    serving_node: Ints
 
 
 class Worlds(Protocol):

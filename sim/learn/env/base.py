@@ -10,6 +10,7 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from pettingzoo import ParallelEnv
 
+from physical.arrays import Floats, Ints
 from physical.errors import InputError
 from physical.model import computing, rate
 from physical.seed import whole_seed
@@ -19,7 +20,6 @@ from sim.learn.batch.episodes import EPISODE
 from sim.learn.env.reward import Present
 from twin.decision import Decision
 
-Floats = NDArray[np.float64]
 Numbers = NDArray[np.float32]
 Infos = dict[str, dict[str, Any]]
 Step = tuple[dict[str, Numbers], dict[str, float], dict[str, bool], dict[str, bool], Infos]
@@ -114,7 +114,7 @@ class VehicleEnvironment(ParallelEnv[str, Numbers, Numbers]):
             raise InputError("an action that is not finite", where=agent, accepted=accepted)
         return numbers
 
-    def _decision(self, asked: Floats, serving_node: NDArray[np.int64]) -> Decision:
+    def _decision(self, asked: Floats, serving_node: Ints) -> Decision:
         """Return what actions [N, numbers] ask for, of all together perhaps more than there is."""
         system, num_class = self.system, self.system.num_class
         node = np.maximum(serving_node, 0)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from physical.arrays import Floats
 from physical.errors import InputError
 from physical.phase import Phase
 from physical.system import System
@@ -16,7 +17,7 @@ from policies.guarded import GuardedPolicy
 from policies.registry import make
 from sim.engine.columns import World
 from sim.inputs.streams import Streams
-from sim.learn.env.base import Floats, Infos, Numbers, Step, VehicleEnvironment
+from sim.learn.env.base import Infos, Numbers, Step, VehicleEnvironment
 from sim.learn.env.reward import Present, own_parts
 from sim.scenario.scenario import Scenario
 from traces.writer import TraceWriter

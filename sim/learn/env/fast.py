@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from physical.arrays import Floats
 from policies.feasible import project
-from sim.batch import BatchEnvironment
-from sim.learn.env.base import Floats, Infos, Numbers, Step, VehicleEnvironment
+from sim.learn.batch import BatchEnvironment
+from sim.learn.env.base import Infos, Numbers, Step, VehicleEnvironment
 from sim.learn.env.reward import Present, own_parts
 from sim.scenario.scenario import Scenario
 

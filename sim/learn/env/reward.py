@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints, Mask
 from physical.closed_form import slot, split
 from physical.model import objective, qos
 from physical.system import System
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
-
-Floats = NDArray[np.float64]
 
 
 class Present(NamedTuple):
@@ -36,7 +34,7 @@ class Present(NamedTuple):
     backlog_bytes: Floats
     estimation_bias_hz: Floats
     age_s: Floats
-    serving_node: NDArray[np.int64]
+    serving_node: Ints
     channel_gain: Floats | None = None
     cpu_backlog_cycles: Floats | None = None
     uplink_backlog_bytes: Floats | None = None
@@ -108,7 +106,7 @@ def _parts_of_p2(system: System, present: Present, decision: Decision) -> Floats
     return parts
 
 
-def _own_part_of_mean(values: Floats, is_task: NDArray[np.bool_]) -> Floats:
+def _own_part_of_mean(values: Floats, is_task: Mask) -> Floats:
     """Return what the tasks of each vehicle, [N, K], bring into the mean over all tasks that there are, [N]."""
     parts: Floats = np.where(is_task, values, 0.0).sum(axis=-1) / max(np.count_nonzero(is_task), 1)
     return parts

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from physical.arrays import Floats
 from policies.extras import needs
-from sim.show.figures.measure import FloatArray, Measured, intervals
+from sim.show.figures.measure import Measured, intervals
 from sim.show.figures.plan import FigurePlan, Method, Panel, Series, number
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def _draw_panel(panel: Panel, measured: Measured, mode: str, axes: Axes) -> None
         artist.set_clip_on(False)  # limits hold everything, and an SVG without clipping paths is easier to edit
 
 
-def values_of(panel: Panel, one: Series, measured: Measured, mode: str) -> FloatArray:
+def values_of(panel: Panel, one: Series, measured: Measured, mode: str) -> Floats:
     """Return what a panel shows of a series, [point, seed]."""
     if panel.against is None:
         return measured.values(mode, one, panel.metric)

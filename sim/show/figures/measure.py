@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from physical.arrays import Floats
 from physical.errors import InputError
 from policies.registry import make
 from sim.runs.run import RunResult, run
@@ -20,8 +20,6 @@ from sim.studies.evaluation import write_runs as write_rows
 from sim.studies.jobs import Job, Jobs
 from sim.studies.pool import Pool
 from sim.studies.statistics import Interval, interval
-
-FloatArray = npt.NDArray[np.float64]
 
 _NUM_SLOT_TRIED = 2
 MORE = "sim.show.figures.measure:more"
@@ -75,16 +73,16 @@ class Measured:
         """Tell whether a series was run."""
         return self.plan.method(series.method) is not None
 
-    def values(self, mode: str, series: Series, metric: Metric) -> FloatArray:
+    def values(self, mode: str, series: Series, metric: Metric) -> Floats:
         """Return [point, seed] in the unit in which the metric is shown."""
         rows = []
         for index in range(len(self.plan.world(series.world).points)):
             found = self.summaries[mode, series.world, series.method, index]
             rows.append([np.nan if row[metric.key] is None else row[metric.key] for row in found])
-        shown: FloatArray = np.array(rows, dtype=np.float64) * metric.scale
+        shown: Floats = np.array(rows, dtype=np.float64) * metric.scale
         return shown
 
-    def relative(self, mode: str, series: Series, other: Series, metric: Metric) -> FloatArray:
+    def relative(self, mode: str, series: Series, other: Series, metric: Metric) -> Floats:
         """Return [point, seed]: series minus other with the same seed, in parts of the other's mean magnitude."""
         values, base = self.values(mode, series, metric), self.values(mode, other, metric)
         return relative_difference(values, base)
@@ -144,7 +142,7 @@ class Measured:
         return float(sum(row[key] for row in runs))
 
 
-def relative_difference(values: FloatArray, base: FloatArray) -> FloatArray:
+def relative_difference(values: Floats, base: Floats) -> Floats:
     """Return (values - base) / |mean over seeds of base|, [point, seed]; 0 where both are 0.
 
     >>> relative_difference(np.array([[2.0, 4.0]]), np.array([[1.0, 3.0]]))
@@ -152,11 +150,11 @@ def relative_difference(values: FloatArray, base: FloatArray) -> FloatArray:
     """
     scale = np.abs(base.mean(axis=1, keepdims=True))
     difference = values - base
-    relative: FloatArray = np.divide(difference, scale, out=np.where(difference == 0, 0.0, np.nan), where=scale > 0)
+    relative: Floats = np.divide(difference, scale, out=np.where(difference == 0, 0.0, np.nan), where=scale > 0)
     return relative
 
 
-def intervals(values: FloatArray) -> list[Interval]:
+def intervals(values: Floats) -> list[Interval]:
     """Return mean and 95 % interval over the seeds of every point."""
     return [interval(row) for row in values]
 

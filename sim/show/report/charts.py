@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from sim.show.report.beside import ENERGIES
 from sim.show.report.runs import ReportedRun
 from sim.show.report.series import Chart, Curve
 
-Floats = NDArray[np.float64]
 Runs = Sequence[ReportedRun]
 Points = tuple[Floats, Floats]
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from html import escape
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from sim.record.delays import shares
 from sim.show.report.beside import ENERGIES, Shown, beside
 from sim.show.report.digits import duration, measured
@@ -21,8 +21,6 @@ from sim.show.report.tile import COLOURS
 from sim.show.report.tile import html as tiles_html
 from sim.studies.evaluation import Comparison
 from sim.studies.statistics import Interval
-
-Floats = NDArray[np.float64]
 
 _DELAYS_MAX = 4.0
 

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from sim.show.report.runs import ReportedRun
 from sim.show.report.series import POINTS_MAX, rounded
-
-Floats = NDArray[np.float64]
 
 
 def live_of(run: ReportedRun) -> dict[str, Any]:

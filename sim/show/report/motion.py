@@ -11,12 +11,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints
 from sim.show.export.perfetto.lanes import deal
 from sim.show.report.runs import ReportedRun
 from sim.show.report.series import rounded
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 PLAYER_BYTES = 7_500_000
 """Of a page, for the positions of all its runs; frames are left out until they fit."""

@@ -11,14 +11,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from physical.arrays import Floats, Ints
 from physical.errors import InputError
 from physical.model import qos
 from physical.system import System
 from sim.record.stability import RESOURCES, is_stable
 from sim.runs.replay import RecordedRun
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 class ReportedRun:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from physical.arrays import Floats
 
 POINTS_MAX = 1000
 """Points of a curve; of more, bins are shown by their mean, least and largest value."""

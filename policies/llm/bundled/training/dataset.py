@@ -22,7 +22,6 @@ from policies.llm.bundled.training.labels import Terms, terms
 from policies.llm.bundled.vocabulary import encode_answer, encode_state, with_answers, worth_of_draining
 from policies.optimal.p2_exact import P2Exact
 
-Ints = NDArray[np.int64]
 Words = NDArray[np.int16]
 
 NUM_SLOT = 12

@@ -9,9 +9,9 @@ from functools import cache
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
+from physical.arrays import Floats, Mask
 from policies.llm.bundled.training.dataset import Solved
 from policies.llm.bundled.training.labels import Terms, best_shares, elsewhere
 from policies.llm.bundled.training.network import Network, Plan, Shape
@@ -32,9 +32,6 @@ from policies.llm.bundled.vocabulary import (
     encode_worth,
     with_answers,
 )
-
-Floats = NDArray[np.float64]
-
 
 Progress = Callable[[int, float], None]
 """Is told the number of steps done, and the mean cost above the best answers since the last report."""
@@ -150,7 +147,7 @@ def draw_batch(solved: dict[int, Solved], num_case: int, num_token: int, rng: np
 
 def _elsewhere(
     terms: Terms, price: Floats, worth: Floats, rng: np.random.Generator
-) -> tuple[Terms, Floats, Floats, NDArray[np.bool_]]:
+) -> tuple[Terms, Floats, Floats, Mask]:
     """Return costs, prices and worths as they will be shown, and where they are not those of the slots.
 
     A price moves by a random factor; a worth anywhere below it, often near to it: that is where queues keep it.

@@ -16,8 +16,8 @@ from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from physical.arrays import Ints
 from physical.errors import InputError
 from physical.ticks import to_ns
 from sim.runs.replay import RecordedRun
@@ -27,8 +27,6 @@ from sim.show.export.perfetto.lanes import deal
 from sim.show.export.perfetto.messages import Messages
 from sim.show.export.perfetto.stages import NETWORK, RESULT, STAGE_NAMES, UPLOAD, stages
 from sim.show.export.perfetto.tracks import CLOUD_PID, DECISIONS, EVENTS, NODE_PID, SERVER_PID, VEHICLE_PID, Tracks
-
-Ints = NDArray[np.int64]
 
 _CHUNK_EVENTS = 20_000
 

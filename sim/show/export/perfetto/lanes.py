@@ -5,9 +5,8 @@ from __future__ import annotations
 from heapq import heappop, heappush
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+from physical.arrays import Ints
 
 
 def deal(group: Ints, begin_ns: Ints, end_ns: Ints) -> Ints:

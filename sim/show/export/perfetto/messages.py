@@ -7,13 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from sim.show.export.perfetto.json_text import flow, micros
 from sim.show.export.perfetto.lanes import deal
 from sim.show.export.perfetto.tracks import CLOUD_PID, NODE_PID, VEHICLE_PID, Tracks
-
-Ints = NDArray[np.int64]
 
 _LABELS = ["reports", "commands"]
 _LOST_NS = -1

@@ -9,10 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from physical.arrays import Ints, Mask
 from physical.params import Model
-
-Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
 WAIT, LOCAL, UPLOAD, NETWORK, QUEUE, SERVICE, RESULT = range(7)
 STAGE_NAMES = (

@@ -7,11 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Ints
 from sim.scenario.scenario import Scenario
-
-Ints = NDArray[np.int64]
 
 CLOUD_PID, NODE_PID, SERVER_PID, VEHICLE_PID = 1, 1_000, 100_000, 200_000
 """Numbers of processes; that of a node, a server or a vehicle is the sum with its index."""
