@@ -10,7 +10,7 @@ otherwise, so the mean penalty of the slots before it may change in its last dig
 
 import numpy as np
 
-from sim.runs import replay
+from sim import replay
 from vectwin import Scenario, run
 
 AT_S = 10.0

@@ -8,7 +8,7 @@ is printed here does not.
     python language_model.py
 """
 
-from sim.runs import replay
+from sim import replay
 from vectwin import Scenario, run
 
 scenario = Scenario.load("dtecn-congested", ["time.num_slot=24"])

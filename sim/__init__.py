@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sim.runs import replay
     from sim.runs.run import RunResult, run
     from sim.scenario.scenario import Scenario
     from sim.studies.compare import compare
@@ -18,15 +19,18 @@ _PLACES = {
     "run": "sim.runs.run",
     "sweep": "sim.studies.sweep",
 }
+_MODULES = {"replay": "sim.runs.replay"}
 
-__all__ = ["RunResult", "Scenario", "compare", "run", "sweep"]
+__all__ = ["RunResult", "Scenario", "compare", "replay", "run", "sweep"]
 
 
 def __getattr__(name: str) -> Any:
     """Import the public names when they are asked for, so that ``twin --help`` is quick."""
-    if name not in _PLACES:
+    if name not in {*_PLACES, *_MODULES}:
         raise AttributeError(f"module 'sim' has no attribute {name!r}")
     check_packages()
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     return getattr(importlib.import_module(_PLACES[name]), name)
 
 

@@ -271,7 +271,7 @@ def test_vectwins_own_code_counts(tmp_path: Path) -> None:
 
     before = digest()
     assert before == of_vectwin()
-    with (tmp_path / "sim" / "report" / "page.py").open("a") as file:
+    with (tmp_path / "sim" / "show" / "report" / "page.py").open("a") as file:
         file.write("\n")
     assert digest() == before
     with (tmp_path / "physical" / "model" / "qos.py").open("a") as file:
