@@ -17,7 +17,7 @@ from sim.cli.help import examples
 
 if TYPE_CHECKING:
     from sim.scenario.scenario import Scenario
-    from sim.studies.evaluation import Comparison
+    from sim.studies.comparison import Comparison
 
 _SEEDS_ENOUGH = 10  # for the next step to propose no more
 
@@ -224,7 +224,7 @@ def _after_comparison(
     again : the same comparison, without seeds
     changes : options that change the scenario
     """
-    from sim.studies.evaluation import HEADLINE
+    from sim.studies.comparison import HEADLINE
 
     steady = [policy for policy in compared.policies if compared.stable[policy] is not False] or compared.policies
     best = min(steady, key=lambda policy: compared.means[policy][HEADLINE].mean)

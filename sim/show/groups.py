@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from physical.printable import printable
-from sim.show.table import IN_WORDS, fold, pieces
+from physical.text_table import IN_WORDS, fold, pieces
 
 _GAP = "  "
 

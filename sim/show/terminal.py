@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from physical import digits
+from physical import text_table
 from physical.printable import printable
-from sim.show import table
+from physical.text_table import Column
 from sim.show.groups import Row, print_groups
-from sim.show.table import Column
 
 if TYPE_CHECKING:
     from sim.bench.report import Report
@@ -92,12 +92,12 @@ def console(*, stderr: bool = False) -> Console:
 
 def say(text: str) -> None:
     """Print words, in as many lines as the terminal needs."""
-    table.say(console(), text)
+    text_table.say(console(), text)
 
 
 def listing(rows: Sequence[tuple[str, str]]) -> None:
     """Print names with words beside them."""
-    table.listing(console(), rows)
+    text_table.listing(console(), rows)
 
 
 def summary(values: Mapping[str, Any], title: str, directory: Path, readings: Sequence[str] = ()) -> None:
@@ -106,17 +106,17 @@ def summary(values: Mapping[str, Any], title: str, directory: Path, readings: Se
     readings : how the scenario reads its paper, where it takes more hardware for granted than there is
     """
     output = console()
-    table.say(output, title)
+    text_table.say(output, title)
     _print_summaries(output, {"": values})
     for reading in readings:
-        table.say(output, reading)
+        text_table.say(output, reading)
     output.print(printable(f"trace: {directory}"), markup=False, soft_wrap=True)
 
 
 def side_by_side(runs: Mapping[str, Mapping[str, Any]], title: str, directory: Path | None) -> None:
     """Print the summaries of several runs in columns."""
     output = console()
-    table.say(output, title)
+    text_table.say(output, title)
     _print_summaries(output, runs)
     if directory is not None:
         output.print(printable(f"trace: {directory}"), markup=False, soft_wrap=True)
@@ -158,10 +158,10 @@ def report(measured: Report) -> None:
         cells = [row[index] if isinstance(row[index], str) else number(row[index]) for row in measured.rows]
         columns.append(Column(label, cells, is_text=index == 0))
     output = console()
-    table.say(output, measured.title)
-    table.table(output, columns[:1], columns[1:])
+    text_table.say(output, measured.title)
+    text_table.table(output, columns[:1], columns[1:])
     for note in measured.notes:
-        table.say(output, note)
+        text_table.say(output, note)
 
 
 def cases(rows: Sequence[Mapping[str, Any]], title: str) -> None:
@@ -172,17 +172,17 @@ def cases(rows: Sequence[Mapping[str, Any]], title: str) -> None:
     columns.append(Column("server used", [f"{row['used_share']:.1%}" for row in rows]))
     columns.append(Column("price", [number(row["capacity_price"]) for row in rows]))
     output = console()
-    table.say(output, title)
-    table.table(output, [origins], columns)
+    text_table.say(output, title)
+    text_table.table(output, [origins], columns)
 
 
 def models(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print the language models that have names, with their files."""
     output = console()
     for row in rows:
-        table.say(output, f"{row['name']}: {row['summary']}")
+        text_table.say(output, f"{row['name']}: {row['summary']}")
         if row["file"] is None:
-            table.say(output, f"  not there; {row['missing']}")
+            text_table.say(output, f"  not there; {row['missing']}")
         else:
             output.print(printable(f"  {row['file']}, {row['bytes'] / 1e6:.1f} MB"), markup=False, soft_wrap=True)
             output.print(f"  SHA-256 {row['sha256']}", markup=False, soft_wrap=True)

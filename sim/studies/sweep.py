@@ -17,8 +17,9 @@ from physical.errors import InputError
 from sim.scenario.scenario import Scenario
 from sim.show.export.output import whole_file
 from sim.studies.compare import Rules, check_baseline, seeds_of
+from sim.studies.comparison import Comparison
 from sim.studies.entrants import Policies, entrants
-from sim.studies.evaluation import Comparison, evaluate, write_runs
+from sim.studies.evaluation import evaluate, write_runs
 from sim.studies.jobs import Jobs, told_of
 from sim.studies.pool import Pool
 from sim.studies.store import folder_of_study

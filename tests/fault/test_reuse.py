@@ -20,9 +20,9 @@ from physical.errors import InputError
 from policies import registry
 from sim import Scenario, compare
 from sim.scenario.file_entries import file_entries
+from sim.studies.comparison import Comparison
 from sim.studies.contents import of_scenario, of_vectwin, place_of
 from sim.studies.entrants import entrants
-from sim.studies.evaluation import Comparison
 from sim.studies.jobs import Jobs
 from sim.studies.store import read_row
 from tests.fault.command import environment, twin

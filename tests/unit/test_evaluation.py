@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from sim.studies.evaluation import Comparison, evaluate, is_stable, write_runs
+from sim.studies.comparison import Comparison
+from sim.studies.evaluation import evaluate, is_stable, write_runs
 from sim.studies.jobs import Finished
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from physical.errors import InputError
 from sim.show.figures.comparison import check_plot, draw_comparison
-from sim.studies.evaluation import HEADLINE, Comparison, evaluate
+from sim.studies.comparison import HEADLINE, Comparison
+from sim.studies.evaluation import evaluate
 from sim.studies.jobs import Finished
 
 POLICIES = ("worse", "best", "growing")

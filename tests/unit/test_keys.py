@@ -14,9 +14,9 @@ from rich.console import Console
 
 from physical.docstrings import meanings
 from physical.errors import InputError
+from physical.text_table import listing
 from sim.scenario.keys import Key, keys, tables
 from sim.scenario.scenario import Scenario, names
-from sim.show.table import listing
 from tests.fault.command import twin
 
 

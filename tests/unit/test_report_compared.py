@@ -19,8 +19,8 @@ from sim.show.report import digits, ranking, swept, write_report
 from sim.show.report.beside import Shown, beside
 from sim.show.report.study import on_the_map, open_study, ranked
 from sim.show.report.tile import html as tile_html
+from sim.studies.comparison import HEADLINE, Comparison
 from sim.studies.entrants import entrants
-from sim.studies.evaluation import HEADLINE, Comparison
 from sim.studies.jobs import Finished, Jobs
 from sim.studies.statistics import Interval
 from sim.studies.store import Store

@@ -14,7 +14,8 @@ from rich.console import Console
 from physical import digits
 from sim.show import compared as comparison_table
 from sim.show import terminal
-from sim.studies.evaluation import HEADLINE, Comparison, evaluate
+from sim.studies.comparison import HEADLINE, Comparison
+from sim.studies.evaluation import evaluate
 from sim.studies.jobs import Finished
 from sim.studies.sweep import Point
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from physical.errors import InputError
 from physical.printable import printable
 from sim.show.figures.drawing import COLUMN_INCH, DPI, LOOKS, STYLE, require
-from sim.studies.evaluation import HEADLINE, Comparison
+from sim.studies.comparison import HEADLINE, Comparison
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

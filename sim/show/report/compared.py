@@ -19,7 +19,7 @@ from sim.show.report.series import Chart, Curve
 from sim.show.report.study import StudiedPoint, ranked
 from sim.show.report.tile import COLOURS
 from sim.show.report.tile import html as tiles_html
-from sim.studies.evaluation import Comparison
+from sim.studies.comparison import Comparison
 from sim.studies.statistics import Interval
 
 _DELAYS_MAX = 4.0

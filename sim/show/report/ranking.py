@@ -10,7 +10,7 @@ from sim.show.report.digits import NONE, measured
 from sim.show.report.study import ranked
 from sim.show.report.tile import COLOURS
 from sim.show.terminal import GROUPS
-from sim.studies.evaluation import HEADLINE, Comparison
+from sim.studies.comparison import HEADLINE, Comparison
 from sim.studies.statistics import Interval
 
 _ROOM = 2.5

@@ -16,7 +16,8 @@ from sim.runs.run import run
 from sim.scenario.scenario import Scenario
 from sim.show.report.runs import ReportedRun
 from sim.show.report.studyfile import PointFile, read_points
-from sim.studies.evaluation import HEADLINE, Comparison, evaluate
+from sim.studies.comparison import HEADLINE, Comparison
+from sim.studies.evaluation import evaluate
 from sim.studies.jobs import Finished
 from sim.studies.store import FOLDER, is_begun, read_row
 from traces.jsonfile import is_file

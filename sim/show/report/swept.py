@@ -14,7 +14,7 @@ from sim.show.report.ranking import notes_html, ranking, spell_p
 from sim.show.report.series import Chart, Curve
 from sim.show.report.study import StudiedPoint, Study, ranked
 from sim.show.report.tile import COLOURS
-from sim.studies.evaluation import HEADLINE
+from sim.studies.comparison import HEADLINE
 from sim.studies.statistics import Interval
 
 _CHARTS_MAX = 12

@@ -8,7 +8,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from sim.show.table import Column, table
+from physical.text_table import Column, table
 
 NAMES = Column("policy", ["greedy-cost", "local-only"], is_text=True)
 

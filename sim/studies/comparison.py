@@ -1,0 +1,331 @@
+"""What a comparison of policies says: means, differences, notes for the reader, and the text that prints it."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from physical import digits
+from physical.arrays import Floats
+from physical.text_table import Column, say, table
+from sim.studies.jobs import Finished
+from sim.studies.statistics import SEEDS_OF_BOOTSTRAP, SKEWNESS_MAX, Interval, difference, skewness
+
+HEADLINE = "penalty_mean"
+SEEDS_FEW = 5
+"""Below this many seeds, intervals are so wide and so uncertain that they deserve a warning."""
+
+# Metric -> heading and the number of its units in one of the heading's; what matters most stands first.
+_COMPARED = {
+    "deadline_miss_ratio": ("missed", 1.0),
+    "delay_s_mean": ("delay / ms", 1e-3),
+    "energy_j_mean": ("energy / J", 1.0),
+    "qos_mean": ("QoS", 1.0),
+    "objective_mean": ("objective", 1.0),
+    "backlog_bytes_mean": ("backlog / MB", 1e6),
+}
+_COMPARED_OF_LAYERS = {
+    "completion_s_mean": ("completion / s", 1.0),
+    "energy_j_mean": ("energy / J", 1.0),
+    "deadline_miss_ratio": ("missed", 1.0),
+    "layers_local_mean": ("local layers", 1.0),
+    "completion_compute_s_mean": ("without upload / s", 1.0),
+}
+_STABLE = {True: "yes", False: "no", None: "unknown"}
+_LEAST_P = 0.001
+_TEXT_WIDTH = 120
+
+Statistics = dict[str, dict[str, Interval]]
+"""Policy -> metric -> mean over seeds with its interval."""
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison:
+    """What a comparison gives; printed, it is the table that `twin compare` shows.
+
+    `penalty_mean` is the mean over the slots after the warm-up; every other metric is of whole runs.
+
+    Parameters
+    ----------
+    policies, seeds : what was run, in order
+    baseline : policy that the differences refer to
+    runs : policy -> what is kept of each seed's run
+    means : policy -> metric -> mean over seeds, with Student's interval
+    differences : policy -> metric -> mean over seeds of (policy minus baseline) with the same seed
+    p_values : policy -> p-value of its difference in `penalty_mean`, after Holm; NaN where it cannot be known
+    stable : policy -> whether more than half of its runs are stable; None where no run can tell
+    warmup : slots cut from every run for `penalty_mean`
+    warmup_rule : "auto" (MSER-5), or "given"
+    precision : asked for, see `sim.compare`; None if it was not
+    """
+
+    policies: tuple[str, ...]
+    seeds: tuple[int, ...]
+    baseline: str
+    runs: dict[str, list[Finished]]
+    means: Statistics
+    differences: Statistics
+    p_values: dict[str, float]
+    stable: dict[str, bool | None]
+    warmup: int
+    warmup_rule: str
+    precision: float | None = None
+
+    def __repr__(self) -> str:
+        """Return the table."""
+        return _text(self)
+
+    @property
+    def num_reused(self) -> int:
+        """How many runs an earlier command had made."""
+        return sum(run.reused for row in self.runs.values() for run in row)
+
+    def is_unstable(self, policy: str, *, with_baseline: bool = False) -> bool:
+        """Tell whether a mean (a difference: of the policy or the baseline) is a function of the run's length."""
+        concerned = (policy, self.baseline) if with_baseline else (policy,)
+        return any(self.stable[one] is False for one in concerned)
+
+    @property
+    def precision_reached(self) -> float:
+        """Largest half-width of a difference in `penalty_mean`, in parts of |baseline's penalty| + 1.
+
+        Unstable policies take no part; NaN if nobody is left, or with one seed.
+        """
+        scale = abs(self.means[self.baseline][HEADLINE].mean) + 1.0
+        widths = [
+            row[HEADLINE].half_width
+            for policy, row in self.differences.items()
+            if not self.is_unstable(policy, with_baseline=True)
+        ]
+        return max(widths, default=math.nan) / scale if not any(map(math.isnan, widths)) else math.nan
+
+    def penalties(self, policy: str) -> Floats:
+        """Return the mean penalty after the warm-up, [seeds]."""
+        return np.array([mean_of_known(run.slot_penalty[self.warmup :]) for run in self.runs[policy]])
+
+    def notes(self) -> list[str]:
+        """Return what a reader should know before he trusts the numbers."""
+        found = []
+        if len(self.seeds) < SEEDS_FEW:
+            count = f"{len(self.seeds)} seed{'s' if len(self.seeds) > 1 else ''}"
+            found.append(f"{count}: fewer than {SEEDS_FEW} say little about how far results spread.")
+        if unstable := [policy for policy in self.policies if self.is_unstable(policy)]:
+            found.append(
+                f"unstable, at least half of the runs: {', '.join(unstable)}. What waits keeps growing, and every mean "
+                "is a function of the run's length."
+            )
+        for policy, rows in self.runs.items():
+            found += _note_of_fallbacks(policy, [run.summary for run in rows], self.seeds)
+            if labels := sorted({label for run in rows for label in run.changed}):
+                which = ", ".join(labels)
+                found.append(f"files of {policy} changed while it ran ({which}): its runs may differ for that reason.")
+        length = min((len(run.slot_penalty) for rows in self.runs.values() for run in rows), default=0)
+        if self.warmup_rule == "auto" and self.warmup > 0 and self.warmup + 5 > length // 2:
+            found.append("the warm-up is as long as it may be, half of a run: longer runs would tell whether it ends.")
+        for policy, row in self.differences.items():
+            is_shown = not self.is_unstable(policy, with_baseline=True)
+            if is_shown and len(self.seeds) < SEEDS_OF_BOOTSTRAP and row[HEADLINE].method == "t":
+                found += self._note_of_skewness(policy)
+        if self.precision is not None and not self.precision_reached <= self.precision:
+            reached = "unknown" if math.isnan(self.precision_reached) else f"{self.precision_reached:.2%}"
+            found.append(f"the precision of {self.precision:.2%} is not reached: {reached}, {len(self.seeds)} seeds.")
+        return found
+
+    def _note_of_skewness(self, policy: str) -> list[str]:
+        skewed = skewness(difference(self.penalties(policy), self.penalties(self.baseline)))
+        if abs(skewed) <= SKEWNESS_MAX:
+            return []
+        return [
+            f"the penalty of {policy} less that of {self.baseline} is skewed ({skewed:.1f}): Student's interval may be "
+            f"wrong; from {SEEDS_OF_BOOTSTRAP} seeds on it is a bootstrap interval."
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the statistics as plain data; None: what cannot be known, and the intervals of unstable policies."""
+
+        def plain(statistics: Statistics, *, with_baseline: bool) -> dict[str, Any]:
+            return {
+                policy: {
+                    metric: entry.to_dict(unstable=self.is_unstable(policy, with_baseline=with_baseline))
+                    for metric, entry in row.items()
+                }
+                for policy, row in statistics.items()
+            }
+
+        reached = _finite(self.precision_reached)
+        return {
+            "policies": list(self.policies),
+            "seeds": list(self.seeds),
+            "baseline": self.baseline,
+            "warmup_slots": self.warmup,
+            "warmup_rule": self.warmup_rule,
+            "precision": {"asked": self.precision, "reached": reached},
+            "stable": self.stable,
+            "unstable_runs": {
+                policy: num_unstable([run.summary for run in runs]) for policy, runs in self.runs.items()
+            },
+            "mean": plain(self.means, with_baseline=False),
+            "difference": plain(self.differences, with_baseline=True),
+            "p_value_holm": {policy: _finite(p) for policy, p in self.p_values.items()},
+            "notes": self.notes(),
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row per run; `penalty_mean` is after the warm-up, `penalty_mean_whole` that of the whole run."""
+        return [
+            {
+                "policy": policy,
+                "seed": seed,
+                **run.summary,
+                HEADLINE: _finite(mean_of_known(run.slot_penalty[self.warmup :])),
+                f"{HEADLINE}_whole": _finite(mean_of_known(run.slot_penalty)),
+                "warmup_slots": self.warmup,
+            }
+            for policy, runs in self.runs.items()
+            for seed, run in zip(self.seeds, runs, strict=True)
+        ]
+
+
+def num_unstable(summaries: Sequence[Mapping[str, Any]]) -> int:
+    """Return how many runs are not stable."""
+    return sum(summary.get("stable") is False for summary in summaries)
+
+
+def mean_of_known(values: Floats) -> float:
+    """Return the mean of the finite values; NaN if there is none."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else math.nan
+
+
+def _text(compared: Comparison) -> str:
+    """Return the tables and the notes as a text."""
+    output = Console(file=io.StringIO(), width=_TEXT_WIDTH, color_system=None, force_jupyter=False)
+    print_tables(compared, "", output)
+    for note in compared.notes():
+        say(output, f"note: {note}")
+    if told := reused_text([compared]):
+        say(output, f"{told} (fresh=True runs them again)")
+    text: str = output.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO from above
+    return text.rstrip("\n")
+
+
+def print_tables(compared: Comparison, title: str, output: Console) -> None:
+    """Print the penalty with its differences from the baseline, then the other metrics and their differences."""
+    say(output, f"{title}. {_about(compared)}" if title else _about(compared))
+    names = Column("policy", list(compared.means), is_text=True)
+    table(output, [names], [*headline_columns(compared)])
+    if compared.means:
+        output.print()
+        say(output, f"Other metrics, of whole runs{interval_text(compared, ': mean')}")
+        table(output, [names], [*metric_columns(compared)])
+    if compared.differences:
+        output.print()
+        say(output, f"Differences from {compared.baseline} with the same seed{interval_text(compared)}")
+        others = Column("policy", list(compared.differences), is_text=True)
+        table(output, [others], [*metric_columns(compared, differences=True)])
+    output.print()
+
+
+def _about(compared: Comparison) -> str:
+    rule = "MSER-5" if compared.warmup_rule == "auto" else "as given"
+    cut = f"after a warm-up of {compared.warmup} slots ({rule})" if compared.warmup else f"no warm-up cut ({rule})"
+    return f"Penalty per slot, {cut}{interval_text(compared, ': mean')}"
+
+
+def interval_text(compared: Comparison, before: str = ",") -> str:
+    """Say that there are intervals, if there are."""
+    return f"{before} and 95 % interval" if len(compared.seeds) > 1 else ""
+
+
+def headline_columns(compared: Comparison) -> Iterator[Column]:
+    """Yield penalty, difference from the baseline, its p-value, and whether the policy is stable."""
+    names = list(compared.means)
+    unstable = compared.is_unstable
+    yield Column("penalty", [_spell(compared.means[one][HEADLINE], word=unstable(one)) for one in names])
+    if compared.differences:
+        cells = [
+            _spell(compared.differences[one][HEADLINE], word=unstable(one, with_baseline=True))
+            if one in compared.differences
+            else "baseline"
+            for one in names
+        ]
+        yield Column("difference", cells)
+        spelled = [_spell_p(compared.p_values.get(one, math.nan)) for one in names]
+        if any(spelled):  # with one seed nothing is known
+            yield Column("p (Holm)", spelled)
+    yield Column("stable", [_STABLE[compared.stable[one]] for one in names])
+
+
+def metric_columns(compared: Comparison, *, differences: bool = False) -> Iterator[Column]:
+    """Yield the metrics that are shown beside the penalty, without intervals for unstable policies."""
+    of_layers = all("completion_s_mean" in row for row in compared.means.values())
+    rows = compared.differences if differences else compared.means
+    for metric, (label, unit) in (_COMPARED_OF_LAYERS if of_layers else _COMPARED).items():
+        known = compared.means[compared.baseline].get(metric)
+        scale = abs(known.mean) if differences and known is not None else 0.0
+        cells = [
+            _spell(row[metric], unit, scale=scale, bare=compared.is_unstable(policy, with_baseline=differences))
+            for policy, row in rows.items()
+            if metric in row
+        ]
+        if cells:
+            yield Column(label, cells)
+
+
+def _spell(found: Interval, unit: float = 1.0, *, scale: float = 0.0, word: bool = False, bare: bool = False) -> str:
+    """Spell a mean with its interval, if it has one.
+
+    scale : of the numbers that the mean is a difference of
+    word : the mean is that of an unstable policy, and said to be
+    bare : the same, and it stands elsewhere in the row
+    """
+    if not math.isfinite(found.mean):
+        return "none"
+    if word or bare or found.method is None:
+        text = digits.alone(found.mean, found.half_width, unit=unit, scale=scale)
+        return f"{text} unstable" if word else text
+    return digits.with_interval(found.mean, found.half_width, found.bounds, unit=unit, scale=scale)
+
+
+def _spell_p(p: float) -> str:
+    if math.isnan(p):
+        return ""
+    return f"< {_LEAST_P:g}" if p < _LEAST_P else f"{p:.3f}"
+
+
+def reused_text(compared: Sequence[Comparison]) -> str:
+    """Say how many runs an earlier command had made, if any."""
+    reused = sum(one.num_reused for one in compared)
+    total = sum(len(row) for one in compared for row in one.runs.values())
+    return f"{reused} of {total} runs reused: nothing that they depend on has changed" if reused else ""
+
+
+def _note_of_fallbacks(policy: str, summaries: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[str]:
+    """Say how many decisions of a policy were not its own, or not feasible in any slot."""
+    total, taken, repaired = (
+        sum(summary.get(key) or 0 for summary in summaries) for key in ("decisions", "fallbacks", "decisions_repaired")
+    )
+    found = []
+    if taken:
+        seed, first = next(
+            (s, one.get("fallback_first", "for a reason not kept"))
+            for s, one in zip(seeds, summaries, strict=True)
+            if one.get("fallbacks")
+        )
+        did = "did not decide" if taken == total else "did not always decide"
+        found.append(
+            f"{policy} {did}: the fallback took {taken} of {total} decisions; the first with seed {seed}, {first}."
+        )
+    elif total and repaired == total:
+        found.append(f"none of the {total} decisions of {policy} was feasible: all were projected on the feasible set.")
+    return found
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
