@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from physical import digits
-from physical import text_table
+from physical import digits, text_table
 from physical.printable import printable
 from physical.text_table import Column
 from sim.show.groups import Row, print_groups

@@ -16,9 +16,9 @@ from scipy import stats
 from physical.errors import InputError
 from sim.show import figures
 from sim.show.figures import dtecn, llm6g, page
-from sim.show.figures.claims import LESS, MORE, SIMILAR, Claim, Finding, Level, Trend, Verdict, Versus, judge, verdict
+from sim.show.figures.judging import Finding, Verdict, findings, findings_of, judge, verdict
 from sim.show.figures.measure import Measured, runnable, scenario_at
-from sim.show.figures.plan import PENALTY, Plan, Series, World
+from sim.show.figures.plan import LESS, MORE, PENALTY, SIMILAR, Claim, Level, Plan, Series, Trend, Versus, World
 from sim.studies.statistics import Interval
 
 pytestmark = pytest.mark.full  # the quick loop is for what changes every day
@@ -155,13 +155,13 @@ def test_verdicts_on_known_numbers(
     means = {("square", "ao-sqp-fp"): proposed, ("square", "rlor"): rlor}
     measured = synthetic(SMALL, means, noise)
     metric = llm6g.COMPLETION
-    for question, expected in (
+    for statement, expected in (
         (Versus(metric, PROPOSED, RLOR, *LESS), less),
         (Trend(metric, PROPOSED, rises=False), falls),
         (Level(metric, PROPOSED, float("-inf"), 0.0), level),
     ):
-        findings = Claim("fig1", "", "", (question,)).findings(measured, "paper")
-        assert verdict([finding.outcome for finding in findings]) == expected, question
+        found = findings_of(Claim("fig1", "", "", (statement,)), measured, "paper")
+        assert verdict([finding.outcome for finding in found]) == expected, statement
 
 
 def test_what_cannot_differ_is_not_testable() -> None:
@@ -181,12 +181,12 @@ def test_what_cannot_differ_is_not_testable() -> None:
         (bound, more, Versus(metric, PROPOSED, RLOR, *MORE), "in part"),
         (bound, equal, Versus(metric, PROPOSED, RLOR, *SIMILAR), "reproduces"),
     )
-    for plan, level, question, expected in cases:
+    for plan, level, statement, expected in cases:
         measured = synthetic(plan, {("square", "ao-sqp-fp"): level, ("square", "rlor"): equal}, noise=0.0)
-        findings = question.findings(measured, "paper")
-        assert verdict([finding.outcome for finding in findings]) == expected, (level, question)
+        found = findings(statement, measured, "paper")
+        assert verdict([finding.outcome for finding in found]) == expected, (level, statement)
     flat = synthetic(bound, {("square", "rlor"): equal}, noise=0.0)
-    assert {one.outcome for one in Trend(metric, RLOR, rises=True).findings(flat, "paper")} == {"alike"}
+    assert {one.outcome for one in findings(Trend(metric, RLOR, rises=True), flat, "paper")} == {"alike"}
 
 
 def test_wide_intervals_are_not_alike() -> None:
@@ -201,18 +201,18 @@ def test_claims_of_the_bias_follow_the_true_speeds() -> None:
     """
     plan = dtecn.plan()
     across = [
-        (claim, question)
+        (claim, statement)
         for claim in plan.claims
-        for question in claim.questions
-        if isinstance(question, Versus) and question.series.world != question.other.world
+        for statement in claim.statements
+        if isinstance(statement, Versus) and statement.series.world != statement.other.world
     ]
-    for _, question in across:
-        assert (question.series.world[:-1], question.other.world[:-1]) in (("", ""), ("congested", "congested"))
-        assert question.alike_in == (() if question.metric == dtecn.RESOURCES else ("corrected",))
-    (invested,) = {claim.quote: claim for claim, question in across if question.metric == dtecn.RESOURCES}.values()
+    for _, statement in across:
+        assert (statement.series.world[:-1], statement.other.world[:-1]) in (("", ""), ("congested", "congested"))
+        assert statement.alike_in == (() if statement.metric == dtecn.RESOURCES else ("corrected",))
+    (invested,) = {claim.quote: claim for claim, statement in across if statement.metric == dtecn.RESOURCES}.values()
     assert invested.figure == "fig3"
     assert "less resources will be subsequently invested" in invested.quote
-    assert len(invested.questions) == 2
+    assert len(invested.statements) == 2
 
 
 def test_penalty_stands_first_and_unstable_means_have_no_interval(tmp_path: Path) -> None:
@@ -249,9 +249,9 @@ def test_unpaired_noise_leaves_it_open() -> None:
         for row in rows:
             assert isinstance(row, dict)
             row["completion_s_mean"] = float(generator.normal(10.0, 5.0))
-    findings = Versus(llm6g.COMPLETION, PROPOSED, RLOR, *LESS, points=(0.1, 0.2)).findings(measured, "paper")
-    assert len(findings) == 2
-    assert verdict([finding.outcome for finding in findings]) == "cannot be told"
+    found = findings(Versus(llm6g.COMPLETION, PROPOSED, RLOR, *LESS, points=(0.1, 0.2)), measured, "paper")
+    assert len(found) == 2
+    assert verdict([finding.outcome for finding in found]) == "cannot be told"
 
 
 def test_differences_are_paired_and_relative() -> None:
@@ -263,7 +263,7 @@ def test_differences_are_paired_and_relative() -> None:
         assert isinstance(row, dict)
         assert isinstance(base, dict)
         row["completion_s_mean"], base["completion_s_mean"] = a, b
-    found = Versus(llm6g.COMPLETION, PROPOSED, RLOR, *LESS).findings(measured, "paper")[0].found
+    found = findings(Versus(llm6g.COMPLETION, PROPOSED, RLOR, *LESS), measured, "paper")[0].found
     expected = (own - other) / other.mean()
     low, high = stats.t.interval(0.95, 4, expected.mean(), stats.sem(expected))
     np.testing.assert_allclose([found.mean - found.half_width, found.mean + found.half_width], [low, high])

@@ -1,7 +1,7 @@
 """The figures of both papers, measured anew, and what is left of their claims.
 
-A plan (`dtecn`, `llm6g`) says which runs there are, what is drawn and what is claimed; `measure` runs them, `drawing`
-draws, `claims` judges, `page` writes. Every number comes from the simulator.
+Read `plan` first: it says what a plan consists of. `dtecn` and `llm6g` are the plans of the two papers. `measure` runs
+them, `drawing` draws, `judging` tests the claims, and `page` writes. Every number comes from the simulator.
 """
 
 from __future__ import annotations

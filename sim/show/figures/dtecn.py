@@ -4,8 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 
-from sim.show.figures.claims import LESS, MORE, SIMILAR, Claim, Level, Question, Trend, Versus
-from sim.show.figures.plan import PENALTY, Axis, FigurePlan, Method, Metric, Panel, Plan, Series, World
+from sim.show.figures.plan import (
+    LESS,
+    MORE,
+    PENALTY,
+    SIMILAR,
+    Axis,
+    Claim,
+    FigurePlan,
+    Level,
+    Method,
+    Metric,
+    Panel,
+    Plan,
+    Series,
+    Statement,
+    Trend,
+    Versus,
+    World,
+)
 
 ENERGY = Metric("energy_j_mean", "energy per slot", "mJ", 1e3)
 DELAY = Metric("delay_s_mean", "delay of a task", "ms", 1e3)
@@ -264,7 +281,7 @@ def _by_sign(metric: Metric, name: str, place: str, *, alike: bool = False) -> V
     return Versus(metric, Series(name, f"{place}+"), Series(name, f"{place}-"), *LESS, alike_in=modes)
 
 
-def _over(metric: Metric, name: str, *others: str, less: bool = False) -> tuple[Question, ...]:
+def _over(metric: Metric, name: str, *others: str, less: bool = False) -> tuple[Statement, ...]:
     """Return whether a method has more (or less) than others, everywhere."""
     low, high = LESS if less else MORE
     return tuple(

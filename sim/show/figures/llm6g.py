@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from sim.show.figures.claims import LESS, Claim, Trend, Versus
-from sim.show.figures.plan import Axis, FigurePlan, Method, Metric, Panel, Plan, Series, World
+from sim.show.figures.plan import (
+    LESS,
+    Axis,
+    Claim,
+    FigurePlan,
+    Method,
+    Metric,
+    Panel,
+    Plan,
+    Series,
+    Trend,
+    Versus,
+    World,
+)
 
 COMPLETION = Metric("completion_s_mean", "completion time", "s")
 COMPUTING = Metric("completion_compute_s_mean", "computing time", "s")

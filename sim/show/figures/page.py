@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sim.show.figures.claims import Claim, Finding, Outcome, Verdict, verdict
+from sim.show.figures.judging import Finding, Outcome, Verdict, findings_of, verdict
 from sim.show.figures.measure import Measured, intervals
-from sim.show.figures.plan import PENALTY, FigurePlan, Metric, Plan, Series, World, number
+from sim.show.figures.plan import PENALTY, Claim, FigurePlan, Metric, Plan, Series, World, number
 from sim.studies.statistics import Interval, difference
 
 _MINUS = "\N{MINUS SIGN}"
@@ -36,7 +36,7 @@ def judge_all(measured: Measured) -> list[Judged]:
     judged = []
     for claim in measured.plan.claims:
         for mode in measured.modes:
-            findings = claim.findings(measured, mode)
+            findings = findings_of(claim, measured, mode)
             for group in dict.fromkeys(finding.group for finding in findings) or [""]:
                 own = tuple(finding for finding in findings if finding.group == group)
                 judged.append(Judged(claim, mode, group, own, verdict([finding.outcome for finding in own])))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from sim.show.figures.claims import Claim
+MARGIN = 0.001
+"""Relative differences up to this are none: with paired runs even 1e-9 can be significant."""
+LESS, MORE = (-math.inf, -MARGIN), (MARGIN, math.inf)
+SIMILAR = (-0.05, 0.05)
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,65 @@ class FigurePlan:
     def worlds(self) -> tuple[str, ...]:
         """Names of the worlds in the figure, in order."""
         return tuple(dict.fromkeys(world for panel in self.panels for world in panel.worlds))
+
+
+@dataclass(frozen=True)
+class Versus:
+    """States that the relative difference of two series, paired by seed, lies in [low, high].
+
+    points : at which it does; None: at all of them
+    alike_in : modes in which both series solve the same problem, so that nothing can differ
+    """
+
+    metric: Metric
+    series: Series
+    other: Series
+    low: float
+    high: float
+    points: tuple[float, ...] | None = None
+    alike_in: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trend:
+    """States that a metric rises (or falls) from each point to the next, and from the first to the last."""
+
+    metric: Metric
+    series: Series
+    rises: bool
+
+
+@dataclass(frozen=True)
+class Level:
+    """States that a metric itself lies in [low, high], in its unit.
+
+    points : at which it does; None: at all of them
+    """
+
+    metric: Metric
+    series: Series
+    low: float
+    high: float
+    points: tuple[float, ...] | None = None
+
+
+Statement = Versus | Trend | Level
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Something that the paper claims about its figures.
+
+    figure : name of the figure that it belongs to
+    quote : the paper's words
+    reading : what is tested
+    statements : tests that all have to hold
+    """
+
+    figure: str
+    quote: str
+    reading: str
+    statements: tuple[Statement, ...]
 
 
 @dataclass(frozen=True)
