@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ import pyarrow.parquet as pq
 
 from physical.errors import InputError
 from traces import arrays
-from traces.atomic import whole
+from traces.atomic import replacing, writing
 from traces.digest import TableDigest, digest_of_run
 from traces.folder import folder_for
 from traces.schema import SCHEMA_VERSION, TABLES, Column, Table
@@ -71,7 +69,7 @@ class TraceWriter:
         if (self.directory / MANIFEST).exists():
             raise InputError("holds a run already", where=str(self.directory), accepted="a new or empty directory")
         folder_for(self.directory)
-        with _told(self.directory):
+        with writing(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
         self._write_manifest()
 
@@ -109,7 +107,7 @@ class TraceWriter:
             return
         for name in _CAUSES_FIRST:
             if chunks := self.tables[name]:
-                with _told(self.directory):
+                with writing(self.directory):
                     _write_part(self.directory / name, self._part, pa.concat_tables(chunks), TABLES[name])
                 chunks.clear()
         self._part += 1
@@ -137,18 +135,17 @@ class TraceWriter:
     def _write_manifest(self) -> None:
         assert self.directory is not None
         text = json.dumps(self._manifest, indent=2, allow_nan=False)
-        with _told(self.directory), whole(self.directory / MANIFEST, self.directory / f"{MANIFEST}.tmp") as file:
+        with writing(self.directory), replacing(self.directory / MANIFEST) as file:
             file.write(f"{text}\n".encode())
 
 
 def _write_part(directory: Path, part: int, rows: pa.Table, table: Table) -> None:
     directory.mkdir(exist_ok=True)
-    path = directory / f"part-{part:05d}.parquet"
     numbers = [_leaf(column) for column in table.columns if _is_number(column)]
     fields = [field.with_nullable(_may_be_null(table, field.name)) for field in rows.schema]
     # Numbers split into their bytes shrink about as well as in a dictionary, in a fraction of the time; the system's
     # allocator keeps the pages that Arrow's gives back between parts.
-    with whole(path, path.with_suffix(".tmp")) as file:
+    with replacing(directory / f"part-{part:05d}.parquet") as file:
         pq.write_table(
             pa.Table.from_arrays(rows.columns, schema=pa.schema(fields, rows.schema.metadata)),
             file,
@@ -159,16 +156,6 @@ def _write_part(directory: Path, part: int, rows: pa.Table, table: Table) -> Non
             write_batch_size=_BATCH_ROWS,
             memory_pool=pa.system_memory_pool(),
         )
-
-
-@contextmanager
-def _told(directory: Path) -> Iterator[None]:
-    """Say what cannot be written; what was written before stays readable."""
-    try:
-        yield
-    except OSError as error:
-        why = os.strerror(error.errno) if error.errno else str(error)
-        raise InputError(f"cannot be written: {why}", where=str(directory)) from error
 
 
 def _leaf(column: Column) -> str:

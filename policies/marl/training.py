@@ -18,6 +18,7 @@ from physical.reading import check_regular
 from physical.system import System
 from policies.marl.environment import Environment
 from policies.marl.isolation import training_seed
+from traces.atomic import replacing, writing
 
 Tensor = torch.Tensor
 Tensors = dict[str, Tensor]
@@ -165,13 +166,10 @@ def write_checkpoint(path: Path, learner: Learner, text: dict[str, Any]) -> None
     ------
     InputError : the file cannot be written
     """
-    part = path.with_suffix(".part")
-    try:
-        # By way of bytes: the library's own writer calls a full disk something else.
-        part.write_bytes(save({k: v.contiguous() for k, v in learner.state().items()}, {"training": json.dumps(text)}))
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror or error}", where=str(path)) from None
+    # By way of bytes: the library's own writer calls a full disk something else.
+    packed = save({k: v.contiguous() for k, v in learner.state().items()}, {"training": json.dumps(text)})
+    with writing(path), replacing(path) as file:
+        file.write(packed)
 
 
 def read_checkpoint(path: Path, learner: Learner, arguments: dict[str, Any]) -> dict[str, Any]:

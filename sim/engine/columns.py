@@ -32,7 +32,7 @@ from sim.record.slots import ClosedSlot
 from sim.runs.recorded import Decider
 from sim.scenario.scenario import Scenario
 from sim.scenario.timeline import Happening, NodeDown, NodeUp, VehicleEnters, VehicleLeaves
-from traces.writer import TraceWriter
+from traces.sink import Sink
 from twin.belief import Belief, Biases
 from twin.bias import BiasProcess
 from twin.cloud import Cloud, Deliberation
@@ -82,7 +82,7 @@ class World:
         scenario: Scenario,
         policy: Decider,
         streams: Streams,
-        writer: TraceWriter,
+        writer: Sink,
         progress: Callable[[int], None],
         *,
         num_slot: int | None = None,

@@ -20,7 +20,7 @@ from physical.system import System
 from sim.record.prompts import rows_of
 from traces.arrays import of_numbers
 from traces.digest import mix
-from traces.writer import TraceWriter
+from traces.sink import Sink
 from twin.cloud import Deliberation
 from twin.decision import Diagnostics, Ruling
 
@@ -60,7 +60,7 @@ class DecisionRecorder:
     wall_s : s, wall time that each decision took
     """
 
-    def __init__(self, system: System, writer: TraceWriter) -> None:
+    def __init__(self, system: System, writer: Sink) -> None:
         self.totals = DecisionTotals()
         self.wall_s: list[float] = []
         self._system = system
@@ -201,7 +201,7 @@ class DecisionRecorder:
         )
 
 
-def add_present(writer: TraceWriter, table: str, present: Mask, columns: dict[str, Any]) -> None:
+def add_present(writer: Sink, table: str, present: Mask, columns: dict[str, Any]) -> None:
     """Add the rows of vehicles that are in the scene; `present` is a mask over rows."""
     if not present.all():
         columns = {name: values[present] for name, values in columns.items()}

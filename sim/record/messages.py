@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physical.arrays import Ints
-from traces.writer import TraceWriter
+from traces.sink import Sink
 from twin.messages import LOST_NS
 
 _Cohort = tuple[str, int, int, "Ints | None", "Ints | int", int]
@@ -18,7 +18,7 @@ _Cohort = tuple[str, int, int, "Ints | None", "Ints | int", int]
 class MessageLog:
     """Every message sent is delivered, lost or in flight."""
 
-    def __init__(self, writer: TraceWriter | None) -> None:
+    def __init__(self, writer: Sink | None) -> None:
         self.num_sent: Counter[str] = Counter()
         self.num_delivered: Counter[str] = Counter()
         self.num_lost: Counter[str] = Counter()

@@ -16,7 +16,7 @@ from physical.ticks import NEVER, ns_from_ticks, ticks_from_ns
 from sim.record.decisions import DecisionRecorder, add_present
 from sim.record.slots import Ledger
 from traces import arrays
-from traces.writer import TraceWriter
+from traces.sink import Sink
 from twin.cloud import Deliberation
 
 _OUTCOMES = (
@@ -46,7 +46,7 @@ class Recorder:
         self,
         system: System,
         node_names: list[str],
-        writer: TraceWriter,
+        writer: Sink,
         slot_duration_ns: int,
         *,
         keep_outcomes: bool = False,

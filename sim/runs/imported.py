@@ -1,13 +1,12 @@
 """What people are told of an import: how much it holds, from when to when, and whether its rates can be."""
 
 from __future__ import annotations
-from physical.arrays import Floats
 
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from physical.digits import counted, seconds, span
 from traces.exogenous import ExogenousTrace, LinkTrace
 

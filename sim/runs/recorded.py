@@ -1,16 +1,13 @@
 """Who decides in a run: a guarded policy, what was recorded, or one until some time and then another."""
 
 from __future__ import annotations
-from physical.arrays import Floats
 
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from physical.arrays import Floats
 from physical.errors import InputError
 from physical.system import System
 from twin.cloud import DecisionMaker

@@ -16,12 +16,12 @@ from physical.ticks import NS_PER_S, to_ns
 from policies.api import Policy
 from policies.guarded import GuardedPolicy
 from policies.registry import make
-from sim.runs.recorded import RecordedDecisions, Swap, SwitchedDecisions
 from sim.record.prompts import prompts_of
+from sim.runs.recorded import RecordedDecisions, Swap, SwitchedDecisions
+from sim.runs.run import Options, RunResult, contents_of, run, simulate
 from sim.scenario.files import with_stored
 from sim.scenario.scenario import Scenario
 from sim.scenario.timeline import PolicySwap
-from sim.runs.run import Options, RunResult, contents_of, run, simulate
 from traces.diff import Difference, first_difference
 from traces.digest import TableDigest
 from traces.limits import Extent

@@ -1,7 +1,6 @@
 """Runs a scenario: one call from parameters to a summary and a trace."""
 
 from __future__ import annotations
-from physical.arrays import Floats
 
 import gc
 import platform
@@ -13,24 +12,23 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from physical.arrays import Floats
 from physical.errors import InputError
 from policies.api import Policy
 from policies.foreign.strangers import class_name
 from policies.foreign.surroundings import undisturbed
 from policies.guarded import GuardedPolicy
 from policies.registry import make
-from sim.runs import stopping
-from sim.runs.recorded import Decider, Swap, SwitchedDecisions
 from sim.engine.columns import World
 from sim.inputs.streams import Streams
+from sim.runs import stopping
+from sim.runs.recorded import Decider, Swap, SwitchedDecisions
+from sim.runs.summary import summary_of
 from sim.scenario.files import store
 from sim.scenario.scenario import Scenario
 from sim.scenario.timeline import PolicySwap
-from sim.runs.summary import summary_of
 from traces.folder import folder_for
 from traces.reader import Trace, in_key_order
 from traces.schema import TABLES

@@ -13,7 +13,6 @@ from pathlib import Path
 from physical.errors import InputError
 from physical.seed import NUM_SEED_MAX, STORED_MAX, whole_seeds
 from sim.scenario.scenario import Scenario
-from sim.show.export.output import whole_file
 from sim.studies.comparison import Comparison
 from sim.studies.contents import place_of
 from sim.studies.entrants import Entrant, Policies, entrants
@@ -21,6 +20,7 @@ from sim.studies.evaluation import evaluate, write_runs
 from sim.studies.jobs import Finished, Job, Jobs, told_of
 from sim.studies.pool import Pool
 from sim.studies.store import folder_of_study
+from traces.atomic import whole_file
 
 SEEDS_CHECKED = 10
 """Seeds from which on a precision is checked: of fewer, the interval's own length is chance."""

@@ -15,7 +15,6 @@ from typing import Any
 
 from physical.errors import InputError
 from sim.scenario.scenario import Scenario
-from sim.show.export.output import whole_file
 from sim.studies.compare import Rules, check_baseline, seeds_of
 from sim.studies.comparison import Comparison
 from sim.studies.entrants import Policies, entrants
@@ -23,6 +22,7 @@ from sim.studies.evaluation import evaluate, write_runs
 from sim.studies.jobs import Jobs, told_of
 from sim.studies.pool import Pool
 from sim.studies.store import folder_of_study
+from traces.atomic import whole_file
 
 Grid = dict[str, tuple[str, ...]]
 AnyScenario = Scenario | str | Path | Callable[[Sequence[str]], Scenario]

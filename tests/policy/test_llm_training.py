@@ -51,7 +51,8 @@ def test_environments_depend_on_their_number_alone() -> None:
 
 def test_solved_slots_come_back_from_a_file(tmp_path: Path) -> None:
     solved = dataset.generate(4, seed=8)
-    dataset.save(solved, tmp_path / "solved.npz")
+    with (tmp_path / "solved.npz").open("wb") as file:
+        dataset.save(solved, file)
     back = dataset.load(tmp_path / "solved.npz")
     assert list(back) == list(solved)
     for count, part in solved.items():

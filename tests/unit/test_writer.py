@@ -145,7 +145,7 @@ def test_parts_and_manifest_appear_under_their_name_only_when_complete(
         renamed.append(Path(target).name)
         replace(source, target)
 
-    monkeypatch.setattr("traces.writer.os.replace", checked)
+    monkeypatch.setattr("traces.atomic.os.replace", checked)
     recorded(tmp_path / "run")
     files = [path.name for path in (tmp_path / "run").rglob("*") if path.is_file()]
     assert set(files) == set(renamed)
@@ -164,7 +164,7 @@ def test_a_killed_run_keeps_its_closed_parts(tmp_path: Path) -> None:
     writer.add("events", row)
     writer.close_part()
     writer.add("events", row)
-    (tmp_path / "events" / "part-00001.tmp").write_bytes(b"half")
+    (tmp_path / "events" / "part-00001.parquet.7.tmp").write_bytes(b"half")
     trace = Trace(tmp_path)
     assert trace.manifest["status"] == "running"
     assert pq.read_table(tmp_path / "events" / "part-00000.parquet").num_rows == 1

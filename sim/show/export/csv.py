@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from physical.errors import InputError
-from sim.show.export.output import whole_file
+from traces.atomic import whole_file
 from traces.folder import folder_for
 from traces.reader import Trace
 from traces.schema import TABLES

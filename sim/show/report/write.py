@@ -9,11 +9,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from physical.errors import InputError
-from sim.show.export.output import whole_file
 from sim.show.report import compared, swept
 from sim.show.report.page import page
 from sim.show.report.runs import ReportedRun, open_runs
 from sim.show.report.study import MAPS, Study, is_study, is_unfinished, on_the_map, open_study, ranked, simulate_again
+from traces.atomic import whole_file
 
 
 def write_report(directories: Sequence[Path], out: Path, maps: int = MAPS) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -115,13 +115,13 @@ def _joined(parts: list[Solved]) -> Solved:
     )
 
 
-def save(solved: dict[int, Solved], path: Path) -> None:
-    """Write environments to an uncompressed .npz file."""
+def save(solved: dict[int, Solved], file: IO[bytes]) -> None:
+    """Write environments as an uncompressed .npz file."""
     arrays: dict[str, NDArray[Any]] = {}
     for count, part in solved.items():
         arrays |= {f"{name}-{count}": getattr(part, name) for name in _ARRAYS}
         arrays |= {f"{name}-{count}": values for name, values in part.terms._asdict().items()}
-    np.savez(path, allow_pickle=False, **arrays)
+    np.savez(file, allow_pickle=False, **arrays)
 
 
 def load(path: Path) -> dict[int, Solved]:

@@ -25,6 +25,7 @@ from policies.llm.bundled.training.network import Shape
 from policies.llm.models import manifest_path, sha256
 from policies.marl.isolation import num_threads, training_seed
 from policies.marl.training import Learner, count_of, read_checkpoint, write_checkpoint
+from traces.atomic import replacing, writing
 from twin.decision import Decision
 
 Progress = Callable[[str, int, int, float], None]
@@ -127,12 +128,10 @@ def _solve(arguments: DatasetArguments, path: Path, workers: int, progress: Prog
         if count % _REPORT == 0 or count == total:
             progress("solving", count, total, 0.0)
 
-    part = path.with_suffix(".part.npz")
-    try:
-        dataset.save(dataset.generate(total, arguments.seed, done, workers), part)
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror or error}", where=str(path)) from None
+    with writing(path):
+        solved = dataset.generate(total, arguments.seed, done, workers)
+        with replacing(path) as file:
+            dataset.save(solved, file)
 
 
 def write_model(weights: dict[str, torch.Tensor], recipe: Recipe, out: Path) -> ModelManifest:

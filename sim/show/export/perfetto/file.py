@@ -7,12 +7,14 @@ of a thread to nest. Flows ("s", "t", "f") lead from stage to stage of a task, a
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -21,12 +23,12 @@ from physical.arrays import Ints
 from physical.errors import InputError
 from physical.ticks import to_ns
 from sim.runs.replay import RecordedRun
-from sim.show.export.output import compressed, whole_file
 from sim.show.export.perfetto.json_text import compact, flow, micros
 from sim.show.export.perfetto.lanes import deal
 from sim.show.export.perfetto.messages import Messages
 from sim.show.export.perfetto.stages import NETWORK, RESULT, STAGE_NAMES, UPLOAD, stages
 from sim.show.export.perfetto.tracks import CLOUD_PID, DECISIONS, EVENTS, NODE_PID, SERVER_PID, VEHICLE_PID, Tracks
+from traces.atomic import whole_file
 
 _CHUNK_EVENTS = 20_000
 
@@ -56,8 +58,15 @@ def write_perfetto(export: TraceEvents, out: Path, progress: Callable[[int], Non
     with whole_file(out) as file:
         if not out.name.endswith(".gz"):
             return _write(file, export, progress)
-        with compressed(file) as packed:
+        with _compressed(file) as packed:
             return _write(packed, export, progress)
+
+
+@contextmanager
+def _compressed(file: IO[bytes]) -> Iterator[IO[bytes]]:
+    """Compress what is written to a file; neither name nor time goes into it, equal contents give equal bytes."""
+    with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0, compresslevel=6) as packed:
+        yield cast(IO[bytes], packed)
 
 
 def _write(file: IO[bytes], export: TraceEvents, progress: Callable[[int], None]) -> int:
