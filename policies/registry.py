@@ -4,56 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
-import importlib
-import importlib.util
 import inspect
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from physical.errors import InputError, expected
+from physical.nearest import did_you_mean
 from physical.printable import one_line
+from physical.registry import KindSpec, Registry
 from policies.api import Policy
-from policies.extras import needs
 from policies.foreign.by_path import Reference, load_reference, reference, with_comma
 from policies.foreign.closure import is_own_code
 from policies.foreign.mistakes import is_plain, named, offers, said, told
 from policies.foreign.strangers import class_name
 from policies.foreign.surroundings import executed
 
-ENTRY_POINT_GROUP = "vectwin.policies"
 _METHODS = "reset(system, seed) and decide(snapshot)"
-_EXTRA_MODULES = {"marl": ("torch", "safetensors"), "llm": ("llama_cpp",)}
 
 
-@dataclass(frozen=True)
-class PolicySpec:
-    """Where a policy is, what it does, and which extra it needs.
-
-    target : ``module:attr``, imported when the policy is made; or the class itself, or the file where it is
-    """
-
-    name: str
-    target: str | Reference | Callable[..., Any]
-    summary: str
-    extra: str = ""
-
-    @property
-    def installed(self) -> bool:
-        """Whether the libraries of the extra are there."""
-        return not self.not_installed()
-
-    def not_installed(self) -> list[str]:
-        """Return the libraries of the extra that are not there."""
-        return [name for name in _EXTRA_MODULES.get(self.extra, ()) if importlib.util.find_spec(name) is None]
-
+PolicySpec = KindSpec
+"""Where a policy is, what it does, and which extra it needs; one by path has a `Reference` as its target."""
 
 _BUILT_IN = (
     PolicySpec("local-only", "policies.baselines:LocalOnly", "every task runs on its vehicle"),
@@ -78,68 +51,15 @@ _BUILT_IN = (
     PolicySpec("ddpg", "policies.marl.ddpg:Ddpg", "dtecn: one actor on local information", "marl"),
     PolicySpec("llm", "policies.llm.policy:Llm", "dtecn: a quantised Llama decides in context", "llm"),
 )
-_registered: dict[str, PolicySpec] = {spec.name: spec for spec in _BUILT_IN}
-
-
-def register(name: str, target: str | Callable[..., Any], summary: str = "", extra: str = "") -> None:
-    """Add a policy under a name of its own: a class, or ``module:attr``.
-
-    The same target may be registered again, by the same file under another module's name, too: a script is imported
-    once more by its workers. Packages do the same with the entry-point group ``vectwin.policies``.
-
-    Raises
-    ------
-    InputError : the name is another target's, or has other characters than ``a-z 0-9 - _``
-    """
-    known = specs().get(name)
-    if known is not None and not _is_same(known.target, target):
-        raise InputError(f"there is a policy {name!r} already", where="register")
-    if not name or not set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_"):
-        accepted = "lower-case letters, digits, - and _"
-        raise InputError(f"{name!r} is not a policy name", where="register", accepted=accepted)
-    _registered[name] = PolicySpec(name, target, summary, extra)
-
-
-def _is_same(known: str | Reference | Callable[..., Any], target: str | Reference | Callable[..., Any]) -> bool:
-    """Whether two targets are the same: in the same file, or module without one, with the same qualified name."""
-    if known is target or known == target:
-        return True
-    place = _place_of(known)
-    return place is not None and place == _place_of(target)
-
-
-def _place_of(target: str | Reference | Callable[..., Any]) -> tuple[str, str] | None:
-    """Return file, or else module, and qualified name of a target; None for what a function made."""
-    if isinstance(target, str):
-        name, _, qualified = target.partition(":")
-    else:
-        name, qualified = getattr(target, "__module__", ""), getattr(target, "__qualname__", "<")
-    if "<" in qualified:
-        return None
-    file = getattr(sys.modules.get(name), "__file__", None)
-    if file is None and isinstance(target, str) and name.isidentifier():  # of a package's module, finding is importing
-        with contextlib.suppress(ImportError, ValueError):
-            file = getattr(importlib.util.find_spec(name), "origin", None)
-    return (str(Path(file).resolve()) if file else name), qualified
-
-
-@cache
-def _installed_specs() -> tuple[PolicySpec, ...]:
-    """List what installed packages offer; nothing is imported, so that a broken one shows when it is used."""
-    found = []
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
-        package = entry.dist.name if entry.dist else "an installed package"
-        target = entry.value.partition("[")[0].strip()  # a value may end with extras
-        found.append(PolicySpec(entry.name, target, f"from {package}"))
-    return tuple(found)
+POLICIES = Registry("policies", "policy", _BUILT_IN, named)
+"""Every policy that has a name."""
+register = POLICIES.register
+"""Add a policy under a name of its own; packages do the same with the entry-point group ``vectwin.policies``."""
 
 
 def specs() -> dict[str, PolicySpec]:
     """Return all known policies by name: built in, registered, and from installed packages."""
-    found = dict(_registered)
-    for spec in _installed_specs():
-        found.setdefault(spec.name, spec)
-    return found
+    return POLICIES.kinds()
 
 
 def names() -> list[str]:
@@ -148,7 +68,7 @@ def names() -> list[str]:
     >>> "edge-equal" in names()
     True
     """
-    return list(specs())
+    return POLICIES.names()
 
 
 def make(text: str, *, where: str = "--policy", by_path: bool = False) -> Policy:
@@ -171,8 +91,8 @@ def make(text: str, *, where: str = "--policy", by_path: bool = False) -> Policy
     physical.errors.InputError: --policy: random: there is no option 'ratio' (accepted: no options)
     """
     try:
-        named = look_up(text, by_path=by_path)
-        return _construct(load(named.spec), named.spec.name, named.options)
+        found = look_up(text, by_path=by_path)
+        return _construct(load(found.spec), found.spec.name, found.options)
     except InputError as error:
         error.where = error.where or where
         raise
@@ -198,9 +118,9 @@ def look_up(text: str, *, by_path: bool = False) -> Named:
     """
     name, _, option_text = text.partition(":")
     name = name.strip()
-    known = _known(name)
-    if name in known:
-        return Named(known[name], _parse_options(option_text, name))
+    spec = POLICIES.get(name)
+    if spec is not None:
+        return Named(spec, _parse_options(option_text, name))
     found = reference(text)
     if found is None and (near_text := with_comma(text)):
         raise InputError(f"{text!r} names no class; did you mean {near_text}?", accepted="a comma before the options")
@@ -212,16 +132,8 @@ def look_up(text: str, *, by_path: bool = False) -> Named:
     if found is not None and found.has_file():
         accepted = "the name of a policy, see twin policies; one by path goes with --policy, or with run() in Python"
         raise InputError(f"{found.name!r} is a policy by path", accepted=accepted)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
     is_class = by_path and name.isidentifier() and not name.islower()
-    of_file = f"; of a file of yours: ./policy.py:{name}" if is_class else ""
-    raise InputError(f"there is no policy {name!r}{hint}", accepted=f"{', '.join(known)}{of_file}")
-
-
-def _known(name: str) -> dict[str, PolicySpec]:
-    """Return policies by name; all of them only if need be: looking through packages takes as long as a short run."""
-    return _registered if name in _registered else specs()
+    raise POLICIES.unknown(name, more=f"; of a file of yours: ./policy.py:{name}" if is_class else "")
 
 
 def resolved(text: str) -> str:
@@ -244,28 +156,8 @@ def load(spec: PolicySpec) -> Callable[..., Any]:
     """
     if isinstance(spec.target, Reference):
         return load_reference(spec.target)
-    if not isinstance(spec.target, str):
-        return spec.target
-    module_name, _, attribute = spec.target.partition(":")
-    for library in spec.not_installed():  # the module itself may import its library only when it decides
-        raise needs(spec.extra, f"No module named {library!r}", key=spec.name)
-    try:
-        loaded = importlib.import_module(module_name)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a third party's module may raise anything
-        reason = named(error)
-        if spec.extra and isinstance(error, ImportError):
-            raise needs(spec.extra, error, key=spec.name) from error
-        raise InputError(f"{module_name} cannot be imported: {reason}", key=spec.name) from error
-    for part in attribute.split("."):
-        if not hasattr(loaded, part):
-            raise InputError(f"{module_name} has no {attribute or 'attribute, the target names none'}", key=spec.name)
-        loaded = getattr(loaded, part)
-    if not callable(loaded):
-        raise InputError(f"{spec.target} is not a class", key=spec.name)
-    made: Callable[..., Any] = loaded
-    return made
+    loaded: Callable[..., Any] = POLICIES.load(spec)
+    return loaded
 
 
 def _parse_options(text: str, name: str) -> dict[str, str]:
@@ -279,15 +171,6 @@ def _parse_options(text: str, name: str) -> dict[str, str]:
             raise InputError(f"option {option!r} is given twice", key=name)
         options[option] = value.strip()
     return options
-
-
-def option_names(policy_type: Callable[..., Any]) -> list[str]:
-    """Return the options of a policy: the arguments of its constructor.
-
-    >>> option_names(lambda ratio=0.5, *, num_case=16: None)
-    ['ratio', 'num_case']
-    """
-    return list(parameters_of(policy_type))
 
 
 def parameters_of(policy_type: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -304,9 +187,7 @@ def _construct(policy_type: Callable[..., Any], name: str, options: dict[str, st
     parameters = parameters_of(policy_type)
     for key in options:
         if key not in parameters:
-            near = difflib.get_close_matches(key, parameters, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            problem = f"there is no option {key!r}{hint}"
+            problem = f"there is no option {key!r}{did_you_mean(key, parameters)}"
             raise InputError(problem, key=name, accepted=", ".join(parameters) or "no options")
     for key, parameter in parameters.items():
         if parameter.default is parameter.empty and key not in options:
@@ -380,14 +261,3 @@ def construct(policy_type: Callable[..., Any], name: str) -> Policy:
             accepted = f"an object: {class_name(policy_type)}({option}=...)"
             raise InputError(f"option {option!r} is missing", key=name, accepted=accepted)
     return _construct(policy_type, name, {})
-
-
-def registered() -> tuple[PolicySpec, ...]:
-    """Return the policies that were registered by hand in this process."""
-    built_in = {spec.name for spec in _BUILT_IN}
-    return tuple(spec for name, spec in _registered.items() if name not in built_in)
-
-
-def add(spec: PolicySpec) -> None:
-    """Register what another process of ours has registered."""
-    _registered[spec.name] = spec

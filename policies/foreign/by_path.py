@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -17,6 +16,7 @@ from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
 from physical.errors import InputError
+from physical.nearest import did_you_mean
 from policies.digests import digest
 from policies.foreign.beside import OWN_PACKAGES, add_folder
 from policies.foreign.closure import imports_late, module_files, module_name, root_of
@@ -116,10 +116,8 @@ def load_reference(found: Reference) -> Callable[..., Any]:
     made: Any = module
     for part in found.attribute.split("."):
         if not hasattr(made, part):
-            hint, classes = "", _classes(module)
-            if near := difflib.get_close_matches(found.attribute, classes, n=1, cutoff=0.5):
-                hint = f"; did you mean {near[0]}?"
-            problem = f"there is no {found.attribute} in it{hint}"
+            classes = _classes(module)
+            problem = f"there is no {found.attribute} in it{did_you_mean(found.attribute, classes, cutoff=0.5)}"
             raise InputError(problem, key=found.place, accepted=", ".join(classes) or "no class with decide is there")
         made = getattr(made, part)
     if not callable(made):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from physical.errors import InputError
+from physical.nearest import did_you_mean
 from sim.bench.report import Report
 
 
@@ -54,7 +54,6 @@ def select(names: Iterable[str]) -> list[BenchSpec]:
     chosen = list(names)
     for name in chosen:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise InputError(f"there is no bench {name!r}{hint}", where="NAME", accepted=", ".join(known))
+            problem = f"there is no bench {name!r}{did_you_mean(name, known)}"
+            raise InputError(problem, where="NAME", accepted=", ".join(known))
     return [known[name] for name in chosen or known]

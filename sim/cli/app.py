@@ -10,7 +10,6 @@ short runs are quick.
 from __future__ import annotations
 
 import atexit
-import difflib
 import errno
 import gc
 import importlib
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from physical.errors import InputError, expected
+from physical.nearest import nearest
 from physical.printable import printable
 from sim.cli import hints, output
 from sim.cli.commands import COMMANDS, PANELS
@@ -68,7 +68,7 @@ class Commands(Group):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that is called; of one that does not exist say what it is like."""
         if args[0] not in COMMANDS and not ctx.resilient_parsing:
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            near = nearest(args[0], COMMANDS)
             ctx.fail(f"No such command {args[0]!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
         return super().resolve_command(ctx, args)
 
@@ -206,7 +206,7 @@ def _not_imported(error: ImportError) -> int:
     """Say which extra is missing, or what takes the place of one of our packages."""
     try:
         importlib.import_module("sim").check_packages()
-        told = importlib.import_module("policies.extras").missing(error, "twin")
+        told = importlib.import_module("physical.extras").missing(error, "twin")
     except ImportError as shadowed:
         told = shadowed
     if told is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 
 from physical.errors import InputError
+from physical.nearest import did_you_mean
 from sim.cli.app import Json, Settings, app, load, print_json
 from sim.cli.help import examples
 
@@ -117,8 +117,7 @@ def _check_known(name: str) -> None:
     known = [*names(), *specs()]
     if name in known or Path(name).suffix or os.sep in name or Path(name).exists():
         return
-    near = difflib.get_close_matches(name, known, n=1)
-    problem = f"there is no scenario or policy {name!r}" + (f"; did you mean {near[0]}?" if near else "")
+    problem = f"there is no scenario or policy {name!r}{did_you_mean(name, known)}"
     accepted = f"{', '.join(names())}, a TOML file, or a name that `twin policies` lists"
     raise InputError(problem, where="SCENARIO|POLICY", accepted=accepted)
 

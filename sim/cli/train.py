@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from physical.errors import InputError
-from policies.extras import needs
+from physical.extras import needs
 from sim.cli import output
 from sim.cli.app import Json, Settings, app, interrupted, load, print_json
 from sim.cli.help import examples

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from physical.errors import InputError
+from physical.nearest import did_you_mean
 from physical.quantity import Range
 
 _INTEGER_MAX = 2**53
@@ -177,7 +177,7 @@ def _words(error: Any, model: type[BaseModel], value: Any) -> tuple[str, str, Lo
     keys = sorted({name for m in models for name in m.model_fields})
     if kind == "extra_forbidden":
         name = str(error["loc"][-1])
-        hint = _nearest(name, keys, _TYPO) or _elsewhere(name) or _nearest(name, keys)
+        hint = did_you_mean(name, keys, cutoff=_TYPO) or _elsewhere(name) or did_you_mean(name, keys)
         return f"unknown key{hint}", ", ".join(keys), ()
     if kind == "missing":
         return "is missing", "", ()
@@ -185,10 +185,10 @@ def _words(error: Any, model: type[BaseModel], value: Any) -> tuple[str, str, Lo
         return _own_words(context["error"], error["msg"].removeprefix("Value error, "), keys, value)
     if kind in {"literal_error", "enum"}:
         choices = _plain(context["expected"])
-        return f"{shown(value)} is not one of the choices{_nearest(str(value), choices.split(', '))}", choices, ()
+        return f"{shown(value)} is not one of the choices{did_you_mean(str(value), choices.split(', '))}", choices, ()
     if kind == "union_tag_invalid":
         tag, tags = context["tag"], _plain(context["expected_tags"])
-        return f"{tag!r} is not one of the kinds{_nearest(tag, tags.split(', '))}", tags, ("kind",)
+        return f"{tag!r} is not one of the kinds{did_you_mean(tag, tags.split(', '))}", tags, ("kind",)
     if kind == "union_tag_not_found":
         tags = ", ".join(sorted(str(_tag(m)) for m in models))
         return ("is missing", tags, ("kind",)) if isinstance(value, Mapping) else _not_a("a table with a kind", value)
@@ -246,11 +246,6 @@ def _leaf_named(problem: str, value: Any) -> Loc:
 def _plain(choices: str) -> str:
     """Turn pydantic's ``'a', 'b' or 'c'`` into ``a, b, c``."""
     return choices.replace("'", "").replace(" or ", ", ")
-
-
-def _nearest(text: str, known: list[str], cutoff: float = 0.6) -> str:
-    near = difflib.get_close_matches(text, known, n=1, cutoff=cutoff)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _elsewhere(name: str) -> str:

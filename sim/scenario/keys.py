@@ -5,13 +5,13 @@ Meanings are those of the docstrings of the parameter classes, which are read wh
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from physical import docstrings
 from physical.errors import InputError
+from physical.nearest import did_you_mean
 
 _FORMS = {"number": "number", "integer": "integer", "string": "text", "boolean": "true or false"}
 _LIMITS = ("unit", "minimum", "maximum")
@@ -114,8 +114,7 @@ def keys(prefix: str = "") -> list[Key]:
     if chosen:
         return chosen
     tables = {key.name.rsplit(".", depth)[0] for key in found for depth in range(key.name.count(".") + 1)}
-    near = difflib.get_close_matches(wanted, sorted(tables), n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    hint = did_you_mean(wanted, sorted(tables))
     accepted = f"a table or a key, such as {', '.join(sorted({key.name.split('.')[0] for key in found}))}"
     raise InputError(f"there is no key {prefix[:60]!r}{hint}", where="PREFIX", accepted=accepted)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -14,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from physical import params as physical
 from physical.errors import InputError
 from physical.model import mobility
+from physical.nearest import did_you_mean
 from physical.params import Params
 from physical.quantity import NumRow, Period
 from physical.reading import read_bytes
@@ -287,10 +287,8 @@ def _read(source: str | Path) -> tuple[str, str]:
             raise InputError("there is no such file", where=name) from None
     except (OSError, ValueError) as error:  # also a path with a NUL, and a text in another encoding
         raise InputError(f"cannot be read: {getattr(error, 'strerror', None) or error}", where=name) from None
-    near = difflib.get_close_matches(name, names(), n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
     accepted = f"{', '.join(names())}, or a TOML file"
-    raise InputError(f"there is no scenario {name!r}{hint}", where="SCENARIO", accepted=accepted)
+    raise InputError(f"there is no scenario {name!r}{did_you_mean(name, names())}", where="SCENARIO", accepted=accepted)
 
 
 def _resolve_files(data: dict[str, Any], folder: Path) -> None:

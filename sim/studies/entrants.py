@@ -165,7 +165,7 @@ def entrant_of(text: str) -> Entrant:
 
 
 def _of_text(name: str, text: str, known: bytes, *, by_path: bool) -> Entrant:
-    by_hand = text.partition(":")[0].strip() in {spec.name for spec in registry.registered()}
+    by_hand = text.partition(":")[0].strip() in {spec.name for spec in registry.POLICIES.registered()}
     try:
         found, value = contents(text, by_path=by_path), portable(text)
     except NoSourceError as error:  # it was registered in a notebook
@@ -190,7 +190,7 @@ def _entrant(name: str, policy: AnyPolicy, known: bytes) -> Entrant:
 
 def _known_by_hand() -> bytes:
     """Pickle the policies that were registered by hand: scenarios may name them, too."""
-    specs = registry.registered()
+    specs = registry.POLICIES.registered()
     return pickled(specs, "register").data if specs else b""
 
 
@@ -198,4 +198,4 @@ def _known_by_hand() -> bytes:
 def _register(known: bytes) -> None:
     """Register, once per process, what the process that made the jobs knows."""
     for spec in unpickled(known):
-        registry.add(spec)
+        registry.POLICIES.add(spec)

@@ -31,7 +31,7 @@ def clean() -> Iterator[None]:
     modules, path = set(sys.modules), list(sys.path)
     folder = Path.cwd()
     try:
-        with mock.patch.dict(registry._registered):
+        with mock.patch.dict(registry.POLICIES._by_hand):
             yield
     finally:
         sys.path[:] = path

@@ -65,7 +65,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Let the current folder hold a policy."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(beside, "_folders", [])
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    monkeypatch.setattr(registry.POLICIES, "_by_hand", dict(registry.POLICIES._by_hand))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "policy.py").write_text(POLICY, "utf-8")
     before = set(sys.modules)

@@ -17,8 +17,7 @@ from tests.fault.command import twin
 
 @pytest.fixture(autouse=True)
 def clean_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    built_in = {spec.name: spec for spec in registry._BUILT_IN}  # what other tests have registered is no matter here
-    monkeypatch.setattr(registry, "_registered", built_in)
+    monkeypatch.setattr(registry.POLICIES, "_by_hand", {})
 
 
 @pytest.mark.full
@@ -76,8 +75,8 @@ def test_a_stranger_s_policy_may_refuse_as_it_likes_and_is_closed(monkeypatch: p
 
 
 def test_the_command_lists_each_policy_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    offered = {name: spec for name, spec in registry._registered.items() if name in {"random", "layers-exact"}}
-    monkeypatch.setattr(registry, "_registered", offered)
+    offered = {name: spec for name, spec in registry.specs().items() if name in {"random", "layers-exact"}}
+    monkeypatch.setattr(registry.POLICIES, "_built_in", offered)
     first, second = twin("policies", "dtecn").out.splitlines()[:2]
     assert first.split() == ["random", "fits"]
     assert second.split("  ", 1)[1].strip().startswith("no: decides layers, power and bandwidth (accepted: a scenario")

@@ -71,7 +71,7 @@ def expected(path: Path) -> str:
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    monkeypatch.setattr(registry.POLICIES, "_by_hand", dict(registry.POLICIES._by_hand))
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(beside, "_folders", [])
     before = set(sys.modules)
@@ -194,8 +194,8 @@ def test_of_an_installed_package_all_modules_count(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(site, "getsitepackages", lambda: [str(site_packages)])
     closure._installed_places.cache_clear()
     monkeypatch.syspath_prepend(site_packages)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [EntryPoint("plugged", "plug.policy:P", group)])
-    registry._installed_specs.cache_clear()
+    monkeypatch.setattr("physical.registry.entry_points", lambda group: [EntryPoint("plugged", "plug.policy:P", group)])
+    registry.POLICIES.forget_packages()
     try:
         before = contents("plugged")
         assert set(before) == {"module plug", "module plug.by_name", "module plug.policy"}
@@ -203,7 +203,7 @@ def test_of_an_installed_package_all_modules_count(tmp_path: Path, monkeypatch: 
         assert contents("plugged") != before
     finally:
         closure._installed_places.cache_clear()
-        registry._installed_specs.cache_clear()
+        registry.POLICIES.forget_packages()
 
 
 def test_imports_form_a_circle_and_own_packages_and_libraries_do_not_count(tmp_path: Path) -> None:

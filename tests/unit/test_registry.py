@@ -56,10 +56,10 @@ def build(scale: int = 1) -> Tuned:
 
 @pytest.fixture(autouse=True)
 def clean_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
-    registry._installed_specs.cache_clear()
+    monkeypatch.setattr(registry.POLICIES, "_by_hand", dict(registry.POLICIES._by_hand))
+    registry.POLICIES.forget_packages()
     yield
-    registry._installed_specs.cache_clear()
+    registry.POLICIES.forget_packages()
 
 
 def offer(monkeypatch: pytest.MonkeyPatch, **targets: str) -> list[str]:
@@ -70,8 +70,8 @@ def offer(monkeypatch: pytest.MonkeyPatch, **targets: str) -> list[str]:
         looks.append(group)
         return [EntryPoint(name, target, group) for name, target in targets.items()]
 
-    monkeypatch.setattr(registry, "entry_points", entry_points)
-    registry._installed_specs.cache_clear()
+    monkeypatch.setattr("physical.registry.entry_points", entry_points)
+    registry.POLICIES.forget_packages()
     return looks
 
 
@@ -143,7 +143,7 @@ def test_missing_extra_gives_the_command() -> None:
 
 def test_installed_follows_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(spec.installed for spec in registry._BUILT_IN if not spec.extra)
-    monkeypatch.setattr(registry, "_EXTRA_MODULES", {"marl": ("no_such_library",), "llm": ("json",)})
+    monkeypatch.setattr("physical.extras.MODULES", {"marl": ("no_such_library",), "llm": ("json",)})
     assert not registry.PolicySpec("x", Tuned, "", "marl").installed
     assert registry.PolicySpec("x", Tuned, "", "llm").installed
 
@@ -159,7 +159,7 @@ def test_installed_follows_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
         ("policies.baselines", "policies.baselines has no attribute, the target names none"),
         ("policies.feasible:FLOOR", "policies.feasible:FLOOR is not a class"),
         ("builtins:dict", "is not a policy: it needs reset(system, seed) and decide(snapshot)"),
-        ("policies.registry:PolicySpec", "option 'name' is missing"),
+        ("physical.registry:KindSpec", "option 'name' is missing"),
         ("", "cannot be imported: ValueError"),
         (":", "cannot be imported: ValueError"),
         ("..x:Y", "cannot be imported"),

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from physical.errors import InputError
-from policies.extras import needs
+from physical.extras import needs
 from policies.llm import errors
 from policies.llm.errors import DeadlineExceededError, ModelError, WorkerDiedError
 from policies.llm.header import ACCEPTED

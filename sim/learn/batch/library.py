@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physical.errors import InputError
+from physical.extras import needs
 from physical.model.arrays import Array
 from physical.quantize import freeze
-from policies.extras import needs
 
 LibraryName = Literal["numpy", "torch"]
 Dtype = Literal["float64", "float32"]

@@ -6,7 +6,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Literal
 
 from physical.errors import InputError
-from policies.extras import needs
+from physical.extras import needs
 from sim.scenario.files import length_of_inputs
 from sim.scenario.ranges import check_num_slot
 from sim.scenario.scenario import Scenario

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from physical.arrays import Floats
-from policies.extras import needs
+from physical.extras import needs
 from sim.show.figures.measure import Measured, intervals
 from sim.show.figures.plan import FigurePlan, Method, Panel, Series, number
 

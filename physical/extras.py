@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 from physical.errors import InputError
 
 _EXTRAS = {
@@ -15,6 +17,18 @@ _EXTRAS = {
     "cvxpy": "dev",
     "clarabel": "dev",
 }
+
+MODULES = {"marl": ("torch", "safetensors"), "llm": ("llama_cpp",)}
+"""The libraries without which what an extra brings cannot run."""
+
+
+def not_installed(extra: str) -> list[str]:
+    """Return the libraries of an extra that are not there; nothing without an extra.
+
+    >>> not_installed("")
+    []
+    """
+    return [name for name in MODULES.get(extra, ()) if importlib.util.find_spec(name) is None]
 
 
 def needs(extra: str, why: object, *, where: str = "", key: str = "") -> InputError:
