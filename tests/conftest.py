@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+pytest.register_assert_rewrite("tests.support")  # so that a failure there shows its values, too
+
 settings.register_profile("vectwin", derandomize=True, deadline=None, database=None)
 settings.load_profile("vectwin")
 

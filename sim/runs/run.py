@@ -112,7 +112,7 @@ def run(
 
 
 def contents_of(policy: str | Policy, *, by_path: bool) -> dict[str, Any]:
-    """Return what the manifest says about a policy's code and files, see `policies.foreign.origin`: digests, if there are any.
+    """Return what the manifest says about a policy's code and files: digests, see `policies.foreign.origin`.
 
     A policy that is in no file has the digests of the modules that it uses.
     """

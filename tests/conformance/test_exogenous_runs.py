@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from sim import RunResult, Scenario, run
 from sim.runs.replay import branch, counterfactual, verify
-from tests.data import data_file
-from tests.property.test_presence import check_books
-from tests.property.test_timeline import TOWN
+from tests.support.data import data_file
+from tests.support.town import TOWN, check_books
 from traces.exogenous import import_file, read_link, read_requests
 
 pytestmark = pytest.mark.full

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.command import twin
+from tests.support.command import twin
 
 ENDS = ("tasks_completed", "tasks_late", "tasks_dropped", "tasks_in_flight")
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
-
 import numpy as np
 import pytest
 
 from physical.errors import InputError
-from policies import Policy, make, registry
+from policies import make, registry
 from policies.feasible import project
 from sim import Scenario, run
-from twin.decision import Decision
-from twin.snapshot import TwinSnapshot
+from tests.support.observers import Watched, assert_equal
 
 # Which system a policy is for; those that are in neither are for both.
 LEARNED = {"apg", "maddpg", "ddpg", "llm"}  # for three classes; maddpg for 4 to 10 vehicles
@@ -53,45 +49,6 @@ def scenario(num_vehicle: int, num_class: int, *settings: str) -> Scenario:
 def layers_scenario(*settings: str) -> Scenario:
     """Return the scenario of the llm6g paper with 4 vehicles."""
     return Scenario.load("llm6g", ["vehicles.num_vehicle=4", f"time.num_slot={NUM_SLOT}", *settings])
-
-
-def assert_equal(one: Decision, other: Decision) -> None:
-    """Compare two decisions bit for bit."""
-    for field in dataclasses.fields(Decision):
-        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name), err_msg=field.name)
-
-
-class Watched:
-    """Keeps what a policy saw and answered."""
-
-    def __init__(self, policy: Policy) -> None:
-        self.policy = policy
-        self.seen: list[TwinSnapshot] = []
-        self.answers: list[Decision] = []
-
-    def reset(self, system: Any, seed: int) -> None:
-        self.policy.reset(system, seed)
-
-    def decide(self, snapshot: TwinSnapshot) -> Decision:
-        before = arrays(snapshot)
-        answer = self.policy.decide(snapshot)
-        after = arrays(snapshot)
-        assert all(np.array_equal(before[name], after[name]) for name in before)
-        self.seen.append(snapshot)
-        given = ((field.name, getattr(answer, field.name)) for field in dataclasses.fields(Decision))
-        copies: dict[str, Any] = {name: None if values is None else np.array(values) for name, values in given}
-        self.answers.append(Decision(**copies))
-        return answer
-
-
-def arrays(snapshot: TwinSnapshot) -> dict[str, Any]:
-    """Copy every array of a snapshot and of its system."""
-    return {
-        f"{type(part).__name__}.{field.name}": np.array(value)
-        for part in (snapshot, snapshot.system)
-        for field in dataclasses.fields(part)
-        if isinstance(value := getattr(part, field.name), np.ndarray)
-    }
 
 
 @pytest.mark.parametrize("bias", BIASES)

@@ -14,7 +14,7 @@ import pytest
 from docs.figures.system import svg
 from sim import Scenario, compare
 from sim.cli.commands import COMMANDS
-from tests.fault.command import twin
+from tests.support.command import twin
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

@@ -22,7 +22,7 @@ from sim import RunResult, Scenario, run
 from sim.engine.columns import World
 from sim.runs.replay import branch, counterfactual, verify
 from sim.scenario.scenario import names
-from tests.fault.command import twin
+from tests.support.command import twin
 from traces.digest import TableDigest
 from traces.reader import Trace
 from traces.schema import TABLES

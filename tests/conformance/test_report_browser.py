@@ -11,7 +11,7 @@ import pytest
 from sim import Scenario, run
 from sim.show.report import write_report
 from tests.conformance.browser import CHROMIUM, Browser
-from tests.unit.test_report import EVIL
+from tests.support.reports import EVIL
 
 pytestmark = [
     pytest.mark.full,

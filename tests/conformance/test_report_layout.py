@@ -11,7 +11,7 @@ import pytest
 from sim import Scenario, run, sweep
 from sim.show.report import write_report
 from tests.conformance.browser import CHROMIUM, Browser
-from tests.unit.test_report_compared import stored
+from tests.support.reports import stored
 
 pytestmark = [
     pytest.mark.full,

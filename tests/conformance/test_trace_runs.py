@@ -17,7 +17,8 @@ from sim.runs.replay import RecordedRun
 from sim.scenario.files import length_of_inputs
 from sim.show.report.motion import Blobs, motion_of
 from sim.show.report.runs import ReportedRun
-from tests.fault.command import twin
+from tests.support.command import twin
+from tests.support.scenarios import write_scenario
 from traces.exogenous import read_mobility
 from traces.reader import Trace
 
@@ -34,23 +35,6 @@ def write_csv(path: Path, samples: Samples) -> Path:
     rows = sorted((t, name) for name, times in samples.items() for t in times)
     lines = [f"{name},{t},{SPEED_MPS * t},0,{SPEED_MPS}" for t, name in rows]
     path.write_text("\n".join(["entity_id,t_s,x_m,y_m,speed_mps", *lines]), "utf-8")
-    return path
-
-
-def write_scenario(path: Path, file: Path, slot_s: float, num_slot: int | None = None) -> Path:
-    """Write a scenario with one task of each vehicle in each slot."""
-    length = "" if num_slot is None else f", num_slot = {num_slot}"
-    path.write_text(
-        f"""
-time = {{ slot_duration_s = {slot_s}{length} }}
-vehicles = {{ cpu_hz = 1e9, kappa = 1e-27, transmit_power_w = 0.2 }}
-mobility = {{ kind = "trace", file = "{file.name}" }}
-radio = {{ bandwidth_hz = 1e7 }}
-server = {{ frequency_hz = 1e10, num_core = 10, kappa = 1e-28 }}
-tasks = [{{ name = "t", size_bytes = 1000, cycles_per_byte = 1000, deadline_s = 0.1 }}]
-""",
-        "utf-8",
-    )
     return path
 
 

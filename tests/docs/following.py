@@ -20,7 +20,7 @@ from unittest import mock
 from policies import registry
 from tests.docs.commands import NOT_RUN, CommandError, check, check_spoken, split
 from tests.docs.pages import Block, Command, Page, PageError, commands
-from tests.fault.command import Done, twin
+from tests.support.command import Done, twin
 
 _COMPARED = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from sim import Scenario, run
-from tests.data import data_file
 from tests.docs.commands import CommandError, check, check_spoken, split
 from tests.docs.following import follow, run_python
 from tests.docs.pages import PageError, read
+from tests.support.data import data_file
 
 ROOT = Path(__file__).resolve().parents[2]
 SLOW = frozenset(

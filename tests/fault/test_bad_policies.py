@@ -11,7 +11,7 @@ import pytest
 
 from physical.system import System
 from policies import register
-from tests.fault.command import Done, twin
+from tests.support.command import Done, twin
 from traces.reader import Trace
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot

@@ -19,7 +19,7 @@ from physical.errors import InputError
 from physical.reading import read_bytes
 from sim import Scenario
 from sim.scenario import nesting
-from tests.fault.command import twin
+from tests.support.command import twin
 from traces.exogenous import read_fcd, read_link, read_mobility, source
 from traces.exogenous.fcd import CHUNK_BYTES, DEPTH, TOKEN_BYTES
 

@@ -22,7 +22,7 @@ from sim.studies.compare import SEEDS_CHECKED, parse_policies, parse_precision, 
 from sim.studies.evaluation import MEASURED
 from sim.studies.jobs import Finished, Job
 from sim.studies.pool import Pool
-from tests.fault.command import HEARING_TWIN, twin
+from tests.support.command import HEARING_TWIN, twin
 
 POLICIES = ("local-only", "edge-equal", "random")
 SEEDS = (0, 1, 2, 3)

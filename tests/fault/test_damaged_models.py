@@ -16,7 +16,7 @@ from physical.errors import InputError
 from policies.llm import models
 from policies.llm.bundled.manifest import check_manifest
 from policies.llm.header import read_name
-from tests.fault.command import twin
+from tests.support.command import twin
 
 BUNDLED = models.resolve("bundled").path
 WHOLE = BUNDLED.read_bytes()

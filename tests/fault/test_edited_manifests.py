@@ -14,8 +14,8 @@ from physical.errors import InputError
 from sim import run
 from sim.runs.check import check
 from sim.scenario.scenario import Scenario
-from tests.fault.command import twin
-from tests.fault.edited import COMMANDS, READERS, Change, call, edit_manifest, manifest_of
+from tests.support.command import twin
+from tests.support.edited import COMMANDS, READERS, Change, call, edit_manifest, manifest_of
 from traces.jsonfile import BYTES_MAX, DEPTH_MAX, read_json
 from traces.reader import Trace
 

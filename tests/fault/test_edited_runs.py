@@ -19,8 +19,8 @@ from physical.errors import InputError
 from sim import run
 from sim.runs.replay import RecordedRun, verify
 from sim.scenario.scenario import Scenario
-from tests.fault.command import twin
-from tests.fault.edited import COMMANDS, READERS, call, edit_column, part_of, set_value
+from tests.support.command import twin
+from tests.support.edited import COMMANDS, READERS, call, edit_column, part_of, set_value
 from traces.limits import Extent
 from traces.reader import Trace
 from traces.schema import TABLES

@@ -16,7 +16,7 @@ import pytest
 from sim import compare, sweep
 from sim.scenario.scenario import Scenario
 from sim.studies.store import Store, read_row
-from tests.fault.command import Done, twin
+from tests.support.command import Done, twin
 
 _SHORT = Scenario.load("dtecn", ["time.num_slot=4", "vehicles.num_vehicle=2"])
 _POLICIES = ["local-only", "edge-equal"]

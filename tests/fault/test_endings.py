@@ -14,8 +14,7 @@ import pytest
 
 from sim.cli.app import Commands
 from sim.runs import stopping
-from tests.fault.command import HEARING_TWIN, TWIN, Done, environment, twin
-from tests.fault.test_stopped_runs import LONG, wait_until
+from tests.support.command import HEARING_TWIN, LONG, TWIN, Done, environment, twin, wait_until
 from traces.reader import Trace
 
 pytestmark = pytest.mark.full

@@ -14,7 +14,7 @@ from physical.errors import InputError
 from physical.seed import NUM_SEED_MAX, STORED_MAX
 from sim import Scenario, compare, sweep
 from sim.studies.compare import NUM_RUN_MAX, parse_seeds
-from tests.fault.command import twin
+from tests.support.command import twin
 
 NINES = "9" * 5_000
 RANGES = (

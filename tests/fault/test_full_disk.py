@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sim.show import terminal
-from tests.fault.command import TWIN, Done, environment, twin
+from tests.support.command import TWIN, Done, environment, twin
 from traces.reader import Trace
 
 LIMIT_BYTES = 20_000

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sim.scenario.scenario import Scenario
-from tests.fault.command import twin
+from tests.support.command import twin
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "sim" / "scenario" / "builtin"
 GOOD = {name: (SCENARIOS / f"{name}.toml").read_text("utf-8") for name in ("llm6g", "dtecn")}

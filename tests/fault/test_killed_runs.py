@@ -21,8 +21,7 @@ import pytest
 from physical.ticks import to_ns
 from sim import Scenario, run
 from sim.runs.replay import RecordedRun, verify
-from tests.fault.command import HEARING_TWIN, environment, twin
-from tests.fault.test_stopped_runs import wait_until
+from tests.support.command import HEARING_TWIN, environment, twin, wait_until
 from traces.diff import first_difference
 from traces.reader import Trace
 from traces.schema import TABLES

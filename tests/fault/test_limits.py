@@ -11,7 +11,7 @@ from physical.errors import InputError
 from sim.record.slots import _joined, _sum
 from sim.runs.run import run
 from sim.scenario.scenario import Scenario
-from tests.fault.command import twin
+from tests.support.command import twin
 
 LIMITS = [
     (

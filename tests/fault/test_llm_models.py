@@ -23,7 +23,7 @@ from policies.llm.errors import (
 from policies.llm.text import matrix, prompt
 from policies.llm.text.completion import Method, Question
 from policies.llm.text.worker import Worker
-from tests.unit.test_llm_prompt import make_case, make_snapshot
+from tests.support.prompts import make_case, make_snapshot
 
 llama_cpp = pytest.importorskip("llama_cpp", reason="needs the extra llm")
 

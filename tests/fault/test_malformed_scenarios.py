@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.command import twin, twin_process
+from tests.support.command import twin, twin_process
 
 GOOD = (Path(__file__).resolve().parents[2] / "sim" / "scenario" / "builtin" / "dtecn.toml").read_text("utf-8")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from policies import registry
-from tests.fault.command import environment
+from tests.support.command import environment
 
 HIDDEN = {
     "marl": ["torch", "safetensors"],

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sim.runs import notices
-from tests.fault.command import twin, twin_process
+from tests.support.command import twin, twin_process
 
 POLICY = """
 import threading

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sim.cli import main
-from tests.fault.command import TWIN, Done, environment, twin
+from tests.support.command import TWIN, Done, environment, twin
 from traces.reader import Trace
 
 FULL = Path("/dev/full")

@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tests.fault.command import environment, twin
+from tests.support.command import environment, twin
 
 POLICY = """
 class Mine:

@@ -9,7 +9,7 @@ import pytest
 from physical.errors import InputError
 from sim.runs.run import run
 from sim.scenario.scenario import Scenario
-from tests.fault.command import twin
+from tests.support.command import twin
 from traces.folder import folder_for
 
 _SHORT = Scenario.load("dtecn", ["time.num_slot=2", "vehicles.num_vehicle=2"])

@@ -18,7 +18,7 @@ from physical.system import System
 from policies.baselines import EdgeEqual
 from sim import Scenario, compare, sweep
 from sim.studies.entrants import AnyPolicy
-from tests.fault.command import environment
+from tests.support.command import environment
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 

@@ -12,7 +12,7 @@ import sim.engine.clock
 from physical.system import System
 from policies import make
 from sim import RunResult, Scenario, run
-from tests.fault.command import twin
+from tests.support.command import twin
 from traces.reader import Trace
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot

@@ -25,7 +25,7 @@ from sim.studies.contents import of_scenario, of_vectwin, place_of
 from sim.studies.entrants import entrants
 from sim.studies.jobs import Jobs
 from sim.studies.store import read_row
-from tests.fault.command import environment, twin
+from tests.support.command import environment, twin
 
 POLICY = """
 import numpy as np

@@ -20,7 +20,7 @@ from policies import register
 from policies.api import Policy
 from sim import Scenario, run
 from sim.runs.run import RunResult
-from tests.fault.command import twin
+from tests.support.command import twin
 from traces.reader import Trace
 from twin.decision import Decision, Diagnostics, Prompt
 from twin.snapshot import TwinSnapshot

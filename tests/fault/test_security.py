@@ -24,8 +24,8 @@ from physical.printable import printable
 from sim import compare, run
 from sim.scenario.scenario import Scenario
 from sim.show.figures.comparison import draw_comparison
-from tests.fault.command import twin
-from tests.fault.edited import COMMANDS, READERS, call, edit_column, edit_manifest, manifest_of, part_of
+from tests.support.command import twin
+from tests.support.edited import COMMANDS, READERS, call, edit_column, edit_manifest, manifest_of, part_of
 from traces.schema import TABLES
 
 NASTY = "</script><script>alert(1)</script><!-- \"><img src=x onerror=alert(1)> '$x_1$ \u2028\u202e\x1b[31m\x07&amp;"

@@ -5,25 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.fault.command import HEARING_TWIN, Done, environment, twin, twin_process
+from tests.support.command import HEARING_TWIN, LONG, Done, environment, twin, twin_process, wait_until
 from traces.reader import Trace
-
-LONG = ("run", "dtecn", "--slots", "1000000", "--set", "trace.part_seconds=0.05", "--json")
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Poll for at most a minute."""
-    for _ in range(6000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("nothing happened for a minute")
 
 
 def stop(out: Path, sign: signal.Signals) -> Done:

@@ -17,7 +17,7 @@ from physical.system import System
 from policies.registry import construct
 from sim import Scenario, run
 from sim.runs.run import RunResult
-from tests.fault.command import twin
+from tests.support.command import twin
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from physical.system import System
 from sim import Scenario, compare, run
-from tests.fault.command import twin
+from tests.support.command import twin
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,64 +9,12 @@ import pytest
 
 from physical.closed_form.slot import SlotOutcome, slot_step
 from physical.model import queueing
-from physical.params import Discipline, Mode, TaskOrder
+from physical.params import Mode, TaskOrder
 from physical.system import System
-from policies.feasible import capacity_hz
 from sim.runs.run import RunResult, run
 from sim.scenario.scenario import Scenario
-from twin.decision import Decision
-from twin.snapshot import TwinSnapshot
-
-VEHICLE_SHARE_HZ = 8e9
-NUM_CLASS = 3
-
-
-def server(num_vehicle: int, discipline: Discipline) -> dict[str, Any]:
-    server_hz = num_vehicle * VEHICLE_SHARE_HZ
-    return {"frequency_hz": server_hz, "num_core": 10, "kappa": 1 / server_hz**3, "discipline": discipline}
-
-
-def scenario(num_vehicle: int, **tables: Any) -> Scenario:
-    """Return slots so long that every task ends in its own; 1 ns is less than 1e-9 of every deadline."""
-    task = {"size_bytes": [1000, 1500], "cycles_per_byte": 1e6}
-    deadlines_s = (1.0, 1.3, 2.0)
-    data: dict[str, Any] = {
-        "time": {"slot_duration_s": 4.0, "num_slot": 6},
-        "vehicles": {
-            "num_vehicle": num_vehicle,
-            "cpu_hz": [5e9, 3e9],
-            "cpu": "per-task",  # eqs. 7 and 9 know of no waiting at the vehicle
-            "kappa": 1e-28,
-            "transmit_power_w": 0.2,
-        },
-        "radio": {"bandwidth_hz": 20e6, "noise_w": 1e-14, "uplink": "each"},
-        "server": server(num_vehicle, "slices"),
-        "tasks": [task | {"name": f"k{k}", "deadline_s": deadline_s} for k, deadline_s in enumerate(deadlines_s)],
-        "objective": {"deadline_price": 3.0},
-    }
-    return Scenario.from_dict(data | tables)
-
-
-@dataclass
-class Scattered:
-    """Random ratios, some of them exactly 0 or 1, and random parts of 0.8 of the server, none much below the mean."""
-
-    def reset(self, system: System, seed: int) -> None:
-        self._generator = np.random.default_rng(seed)
-        self._shape = (system.num_vehicle, system.num_class)
-
-    def decide(self, snapshot: TwinSnapshot) -> Decision:
-        ratio = np.clip(1.5 * self._generator.random(self._shape) - 0.25, 0.0, 1.0)
-        part = self._generator.uniform(0.5, 1.5, size=self._shape)
-        bias_hz = snapshot.estimation_bias_hz
-        spare_hz = 0.8 * capacity_hz(snapshot.system, bias_hz)
-        if snapshot.system.model.capacity_rule == "effective":
-            spare_hz -= float(bias_hz.sum())
-        return Decision(ratio, spare_hz * part / part.sum())
-
-
-def column(result: RunResult, table: str, name: str, *shape: int) -> Any:
-    return np.array(result.table(table)[name].to_pylist()).reshape(-1, *shape)
+from tests.support.ideal_network import NUM_CLASS, VEHICLE_SHARE_HZ, Scattered, Tides, scenario, server
+from tests.support.tables import shaped
 
 
 def closed_form(result: RunResult, system: System, bias_hz: float) -> SlotOutcome:
@@ -75,11 +22,11 @@ def closed_form(result: RunResult, system: System, bias_hz: float) -> SlotOutcom
     count = system.num_vehicle
     return slot_step(
         system,
-        column(result, "tasks", "size_bytes", count, NUM_CLASS),
-        column(result, "vehicles", "uplink_rate_bps", count),
-        column(result, "decisions", "offloading_ratio", count, NUM_CLASS),
-        column(result, "decisions", "compute_allocation_hz", count, NUM_CLASS),
-        column(result, "slots", "backlog_bytes", NUM_CLASS),
+        shaped(result, "tasks", "size_bytes", count, NUM_CLASS),
+        shaped(result, "vehicles", "uplink_rate_bps", count),
+        shaped(result, "decisions", "offloading_ratio", count, NUM_CLASS),
+        shaped(result, "decisions", "compute_allocation_hz", count, NUM_CLASS),
+        shaped(result, "slots", "backlog_bytes", NUM_CLASS),
         bias_hz,
     )
 
@@ -95,11 +42,11 @@ def test_events_equal_the_closed_form(mode: Mode, order: TaskOrder, bias_sign: i
     result = run(chosen, policy=Scattered(), seed=num_vehicle)
     expected = closed_form(result, chosen.system(), bias_hz)
 
-    assert set(column(result, "tasks", "outcome").tolist()) <= {"completed", "late"}
-    assert not column(result, "decisions", "repaired").any()
-    assert not column(result, "slots", "backlog_bytes").any()
+    assert set(shaped(result, "tasks", "outcome").tolist()) <= {"completed", "late"}
+    assert not shaped(result, "decisions", "repaired").any()
+    assert not shaped(result, "slots", "backlog_bytes").any()
     assert not expected.backlog_next_bytes.any()
-    begin_ns, done_ns = column(result, "tasks", "generated_ns"), column(result, "tasks", "done_ns")
+    begin_ns, done_ns = shaped(result, "tasks", "generated_ns"), shaped(result, "tasks", "done_ns")
     delay_ns = (done_ns - begin_ns).reshape(expected.delay_s.shape)
     assert np.abs(delay_ns - expected.delay_s * 1e9).max() <= 1.0
     for name, values in (
@@ -109,23 +56,9 @@ def test_events_equal_the_closed_form(mode: Mode, order: TaskOrder, bias_sign: i
         ("objective", expected.objective),
         ("deadline_miss_ratio", expected.missed.mean(axis=(1, 2))),
     ):
-        np.testing.assert_allclose(column(result, "slots", name), values, rtol=1e-9, err_msg=name)
-    np.testing.assert_allclose(column(result, "slots", "arrived_bytes", NUM_CLASS), expected.arrivals_bytes, rtol=1e-9)
+        np.testing.assert_allclose(shaped(result, "slots", name), values, rtol=1e-9, err_msg=name)
+    np.testing.assert_allclose(shaped(result, "slots", "arrived_bytes", NUM_CLASS), expected.arrivals_bytes, rtol=1e-9)
     assert result.summary["objective_mean"] == pytest.approx(result.summary["objective_predicted_mean"], rel=1e-9)
-
-
-@dataclass
-class Tides:
-    """Offloads everything to a server that is scarce for some slots and plentiful for some."""
-
-    def reset(self, system: System, seed: int) -> None:
-        self._generator = np.random.default_rng(seed)
-        self._shape = (system.num_vehicle, system.num_class)
-
-    def decide(self, snapshot: TwinSnapshot) -> Decision:
-        part = self._generator.exponential(size=self._shape)
-        load = 0.1 if snapshot.slot % 20 < 8 else 0.9
-        return Decision(np.ones(self._shape), load * snapshot.system.server.frequency_hz * part / part.sum())
 
 
 @pytest.mark.parametrize("num_vehicle", [1, 10, 50])
@@ -142,7 +75,7 @@ def test_fifo_backlog_is_eq_5(num_vehicle: int) -> None:
     )
     result = run(chosen, policy=Tides(), seed=3)
     expected = closed_form(result, chosen.system(), 0.0)
-    backlog = column(result, "slots", "backlog_bytes", NUM_CLASS)
+    backlog = shaped(result, "slots", "backlog_bytes", NUM_CLASS)
     scale = expected.arrivals_bytes.mean()
     np.testing.assert_allclose(backlog[1:], expected.backlog_next_bytes[:-1], rtol=1e-9, atol=1e-9 * scale)
     from_the_start = np.zeros(NUM_CLASS)
@@ -160,8 +93,8 @@ def world_of(result: RunResult, num_vehicle: int) -> list[list[Any]]:
         ("vehicles", ("x_m", "y_m", "speed_mps", "channel_gain", "uplink_rate_bps")),
         ("tasks", ("slot", "vehicle", "task_class", "size_bytes")),
     ):
-        first = column(result, table, "vehicle") < num_vehicle
-        columns += [column(result, table, name)[first].tolist() for name in names]
+        first = shaped(result, table, "vehicle") < num_vehicle
+        columns += [shaped(result, table, name)[first].tolist() for name in names]
     return columns
 
 

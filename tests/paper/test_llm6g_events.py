@@ -15,15 +15,12 @@ from physical.params import Mode
 from physical.system import System
 from sim.runs.run import RunResult, run
 from sim.scenario.scenario import Scenario
+from tests.support.tables import shaped
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
 STAGES = ("local_end", "upload_end", "service_end")
 LONG = ["time.slot_duration_s=20000", "time.num_slot=6"]  # even a job at a hundredth of its speed ends in its slot
-
-
-def column(result: RunResult, table: str, name: str, *shape: int) -> Any:
-    return np.array(result.table(table)[name].to_pylist()).reshape(-1, *shape)
 
 
 def closed_form(result: RunResult, scenario: Scenario) -> SplitOutcome:
@@ -32,17 +29,17 @@ def closed_form(result: RunResult, scenario: Scenario) -> SplitOutcome:
     count, num_class = system.num_vehicle, system.num_class
     names = {node.name: index for index, node in enumerate(scenario.nodes)}
     node = [names[name] for name in result.table("vehicles")["serving_node"].to_pylist()]
-    power_w, bandwidth_hz = (column(result, "decisions", name, count) for name in ("transmit_power_w", "bandwidth_hz"))
-    gain = column(result, "vehicles", "channel_gain", count)
+    power_w, bandwidth_hz = (shaped(result, "decisions", name, count) for name in ("transmit_power_w", "bandwidth_hz"))
+    gain = shaped(result, "vehicles", "channel_gain", count)
     return split_step(
         system,
-        column(result, "tasks", "size_bytes", count, num_class),
+        shaped(result, "tasks", "size_bytes", count, num_class),
         system.decided_rate_bps(bandwidth_hz, power_w, gain),
         np.array(node).reshape(-1, count),
-        column(result, "decisions", "offloading_ratio", count, num_class),
-        column(result, "decisions", "compute_allocation_hz", count, num_class),
+        shaped(result, "decisions", "offloading_ratio", count, num_class),
+        shaped(result, "decisions", "compute_allocation_hz", count, num_class),
         power_w,
-        column(result, "decisions", "local_frequency_hz", count),
+        shaped(result, "decisions", "local_frequency_hz", count),
     )
 
 
@@ -64,10 +61,10 @@ def test_a_job_alone_is_the_closed_form(mode: Mode, policy: str, seed: int) -> N
 
     assert result.summary["tasks_in_flight"] == result.summary["tasks_dropped"] == 0
     assert result.summary["decisions_repaired"] == 0
-    assert not column(result, "slots", "backlog_bytes").any()
+    assert not shaped(result, "slots", "backlog_bytes").any()
     assert since_ns(result, "done").max() < 20000e9
     stages_s = (expected.local_delay_s, expected.upload_delay_s, expected.edge_delay_s)
-    offloaded = column(result, "decisions", "offloading_ratio").ravel() > 0
+    offloaded = shaped(result, "decisions", "offloading_ratio").ravel() > 0
     for name, until_s in zip(STAGES, np.cumsum(stages_s, axis=0), strict=True):
         took_place = offloaded | (name == "local_end")
         found_ns = since_ns(result, name)
@@ -76,11 +73,11 @@ def test_a_job_alone_is_the_closed_form(mode: Mode, policy: str, seed: int) -> N
     assert np.abs(since_ns(result, "done") - expected.completion_s.ravel() * 1e9).max() <= 1.0
     for kind in ("local", "transmit", "edge"):
         joules = getattr(expected, f"energy_{kind}_j").ravel()
-        np.testing.assert_allclose(column(result, "jobs", f"energy_{kind}_j").ravel(), joules, rtol=1e-9, err_msg=kind)
+        np.testing.assert_allclose(shaped(result, "jobs", f"energy_{kind}_j").ravel(), joules, rtol=1e-9, err_msg=kind)
     # Mode "paper" takes the uploads out of the delays: two times that are rounded to 1 ns, for each of 20 jobs.
     rounding = 20 * 1e-9 * scenario.system().cost_weights[0]
     np.testing.assert_allclose(
-        column(result, "slots", "objective").ravel(), expected.objective, rtol=1e-9, atol=rounding
+        shaped(result, "slots", "objective").ravel(), expected.objective, rtol=1e-9, atol=rounding
     )
     assert result.summary["objective_mean"] == pytest.approx(result.summary["objective_predicted_mean"], abs=rounding)
 
@@ -123,7 +120,7 @@ def test_jobs_of_short_slots_wait(mode: Mode) -> None:
     check_tasks_are_conserved(result, 40 * 8)
     check_turns(result, expected, 8)
 
-    share_hz = column(result, "decisions", "compute_allocation_hz", 8)
+    share_hz = shaped(result, "decisions", "compute_allocation_hz", 8)
     fastest_s = expected.edge_delay_s[:, :, 0] * share_hz / share_hz.max(axis=0)
     alone_s = expected.completion_s[:, :, 0] - expected.edge_delay_s[:, :, 0] + fastest_s
     waits_ns = {
@@ -252,5 +249,5 @@ def test_two_jobs_of_one_vehicle_by_hand(mode: Mode) -> None:
         assert found_ns == pytest.approx([time_s * 1e9 for time_s in times_s], rel=0, abs=0.51), name
     local_j = (1e-27 * 0.5e9**2 * 3e8, 1e-27 * 1e9**2 * 1e8)
     for kind, expected_j in (("local", local_j), ("transmit", transmit_j), ("edge", edge_j)):
-        assert column(result, "jobs", f"energy_{kind}_j").ravel()[:2] == pytest.approx(expected_j, rel=1e-9), kind
+        assert shaped(result, "jobs", f"energy_{kind}_j").ravel()[:2] == pytest.approx(expected_j, rel=1e-9), kind
     assert result.table("jobs")["layers_local"].to_pylist() == [3, 1, 4, 4, 4, 4, 4]

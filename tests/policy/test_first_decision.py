@@ -15,7 +15,7 @@ from policies.cases.file import read_cases
 from policies.cases.policies import MeanCase, NearestCase
 from sim import Scenario, run
 from sim.learn.build_cases import build
-from tests.fault.command import environment
+from tests.support.command import environment
 
 # Lets every policy decide some slots of a scenario; prints what its decisions opened and imported, or why there are
 # none. The teacher's slots are among them, and so is the first one after those.

@@ -26,7 +26,7 @@ from policies.optimal.layers.schemes import Rlor, Rrlo, random_layers, random_re
 from policies.optimal.layers.search import allocate_layers, solve
 from sim.scenario.scenario import Scenario
 from tests.policy.drops import BANDWIDTH_HZ, NODE_HZ, NUM_LAYER, make_drop, make_problem
-from tests.policy.test_p2_cases import make_system
+from tests.support.p2 import make_system
 from twin.snapshot import TwinSnapshot
 
 pytestmark = pytest.mark.full

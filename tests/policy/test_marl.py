@@ -29,7 +29,7 @@ from policies.marl.weights import Manifest, write
 from sim.bench.training import OptimalSlots, cost
 from sim.runs.run import run
 from sim.scenario.scenario import Scenario
-from tests.policy.test_p2_cases import READINGS, make_snapshot, make_system
+from tests.support.p2 import READINGS, make_snapshot, make_system
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from physical.arrays import Floats
 from policies.optimal.p2_exact import P2Exact
-from tests.policy.test_p2_cases import READINGS, Oracle, make_snapshot, make_system, score
+from tests.support.p2 import READINGS, Oracle, make_snapshot, make_system, score
 from twin.snapshot import TwinSnapshot
 
 # Clarabel is asked for more digits than it can be sure of, so that shares agree to 1e-6; it warns where it is not sure.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,16 +19,19 @@ from policies.optimal.options import list_options
 from policies.optimal.p2_exact import P2Exact
 from policies.optimal.realise import realise
 from policies.optimal.tasks import read_tasks
-from tests.policy.test_p2_cases import (
+from tests.support.p2 import (
     READINGS,
     Oracle,
+    check,
     identical,
     make_snapshot,
     make_system,
     random_decision,
+    random_slot,
+    run,
     score,
 )
-from twin.decision import Decision, Diagnostics
+from twin.decision import Diagnostics
 from twin.snapshot import TwinSnapshot
 
 BIASES_HZ = (0.0, -2e8, 2e8)
@@ -38,26 +40,6 @@ GRID = np.linspace(0.0, 1.0, 9)
 
 def reading_name(reading: dict[str, str]) -> str:
     return "-".join(reading.values())
-
-
-def run(snapshot: TwinSnapshot, **options: Any) -> tuple[Decision, Diagnostics]:
-    policy = P2Exact(**options)
-    policy.reset(snapshot.system, 0)
-    return policy.decide(snapshot), policy.diagnostics()
-
-
-def check(snapshot: TwinSnapshot, **options: Any) -> Diagnostics:
-    """Check what must hold for every decision, and return the diagnostics."""
-    decision, found = run(snapshot, **options)
-    feasible, repaired = project(snapshot.system, decision, snapshot.estimation_bias_hz, snapshot.serving_node)
-    assert not repaired
-    np.testing.assert_array_equal(feasible.compute_allocation_hz, decision.compute_allocation_hz)
-    assert found.objective == score(snapshot, decision.offloading_ratio, decision.compute_allocation_hz)
-    assert found.feasible
-    assert found.gap >= 0
-    assert found.lower_bound <= found.objective
-    assert found.gap == (found.objective - found.lower_bound) / max(abs(found.objective), 1.0)
-    return found
 
 
 def beaten_by(found: Diagnostics, value: float) -> float:
@@ -151,31 +133,6 @@ def test_brute_force_over_all_offloading_sets_never_wins(order: str) -> None:
         snapshot = make_snapshot(priced, rng, backlog=0.5)
         least = Oracle(snapshot).search(np.array([0.0, 1.0]), deadlines=True)
         assert beaten_by(check(snapshot), least) <= 1e-9
-
-
-def random_slot(rng: np.random.Generator) -> TwinSnapshot:
-    """Draw a system and a slot from everything that can be configured."""
-    reading: dict[str, Any] = {
-        "mode": str(rng.choice(["paper", "corrected"])),
-        "order": str(rng.choice(["sequential", "parallel"])),
-        "upload": (None, "proportional", "whole", "always")[rng.integers(4)],
-        "capacity": (None, "alloc", "effective")[rng.integers(3)],
-    }
-    num_vehicle, num_class = int(rng.integers(1, 13)), int(rng.integers(1, 4))
-    weights = {
-        "deadline_price": float(rng.choice([0.0, 1.0, 10.0])),
-        "energy_weight": float(rng.choice([0.0, 0.2 / num_vehicle, 0.2, 1.0])),
-        "qos_weight": float(rng.choice([0.0, 1.0, 1.0, 1.0])),
-        "beta": float(rng.choice([0.0, 0.1, 1.0])),
-    }
-    server_hz = num_vehicle * float(rng.choice([1e9, 6e9, 30e9]))
-    system = make_system(num_vehicle, num_class, reading, weights=weights, server_hz=server_hz)
-    bias_hz = min(float(rng.choice([0.0, -2e8, 2e8])), 0.5 * server_hz / (num_vehicle * num_class))
-    snapshot = make_snapshot(system, rng, bias_hz, backlog=float(rng.choice([0.0, 0.3, 3.0])))
-    if rng.random() < 0.3:
-        spread = rng.uniform(0.0, 1.5, snapshot.size_bytes.shape)
-        snapshot = replace(snapshot, estimation_bias_hz=snapshot.estimation_bias_hz * spread)
-    return snapshot
 
 
 def certify(seeds: range) -> float:

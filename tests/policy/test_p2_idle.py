@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.policy.test_p2_cases import make_snapshot, make_system, random_decision, score
-from tests.policy.test_p2_exact import check, random_slot, run
+from tests.support.p2 import check, make_snapshot, make_system, random_decision, random_slot, run, score
 
 
 @pytest.mark.parametrize("bias_hz", [0.0, -3e8, 3e8, 1.2e9])

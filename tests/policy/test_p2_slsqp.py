@@ -9,7 +9,7 @@ from policies.feasible import project
 from policies.optimal.p2_exact import P2Exact
 from policies.optimal.p2_slsqp import P2Slsqp, _Smooth
 from policies.optimal.tasks import read_tasks
-from tests.policy.test_p2_cases import READINGS, make_snapshot, make_system, score
+from tests.support.p2 import READINGS, make_snapshot, make_system, score
 
 
 @pytest.mark.parametrize("reading", READINGS, ids=lambda reading: "-".join(reading.values()))

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from numpy.typing import NDArray
@@ -18,19 +17,8 @@ from policies.feasible import FLOOR
 from sim.runs.run import RunResult
 from tests.property.families import Case, case_of, cases
 from tests.property.layer_families import check_capacity_in_force, layer_case_of, layer_cases
+from tests.support.tables import Columns, columns
 from twin.params import ConstantBias
-
-Columns = dict[str, NDArray[Any]]
-
-
-def columns(table: pa.Table) -> Columns:
-    """Return a table as arrays; lists of one length become [rows, length], a null time becomes NaN."""
-    arrays = {}
-    for name in table.column_names:
-        values = table[name].to_pylist()
-        is_matrix = table.num_rows and isinstance(values[0], list) and len(set(map(len, values))) == 1
-        arrays[name] = np.array(values) if is_matrix else table[name].to_numpy()
-    return arrays
 
 
 def check_tasks_are_conserved(summary: dict[str, Any], tasks: Columns, slots: Columns, case: Case) -> None:

@@ -23,7 +23,7 @@ from sim.runs.run import RunResult
 from tests.property.dice import Dice
 from tests.property.families import Case, case_of
 from tests.property.layer_families import check_capacity_in_force, layer_case_of
-from tests.property.test_conservation import Columns, columns
+from tests.support.tables import Columns, columns
 
 ROUNDING_S = 4e-9  # each end of a stage is recorded in whole ns
 

@@ -14,7 +14,7 @@ from sim.runs.run import RunResult
 from tests.oracle.engine import OracleResult
 from tests.property.families import Case, coverage
 from tests.property.layer_families import check_capacity_in_force, layer_case_of, layer_cases, layer_coverage
-from tests.property.test_oracle import compare
+from tests.support.engines import compare
 
 JOINT = ("local_frequency_hz", "transmit_power_w", "bandwidth_hz")
 

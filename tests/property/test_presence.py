@@ -12,21 +12,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from physical.columns.pipeline import DataPlane
 from physical.system import System
-from physical.ticks import to_ns
 from policies import make
-from sim import RunResult, Scenario, run
+from sim import Scenario, run
 from sim.runs.replay import verify
 from tests.property.dice import Dice, delays
-from tests.property.test_timeline import SLOT_NS, TOWN, columns
+from tests.support.town import NEVER_NS, SLOT_NS, TOWN, check_books, columns
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
-
-NEVER_NS = 2**62
-STAGES = ("generated", "started", "local_end", "upload_end", "arrived", "service_begin", "service_end")
 
 
 @dataclass
@@ -45,52 +40,6 @@ class Watched:
         self.seen.append(snapshot)
         self.decided.append(self._policy.decide(snapshot))
         return self.decided[-1]
-
-
-def check_books(result: RunResult, scenario: Scenario) -> None:
-    """Check conservation of tasks and messages, energies, the order of stages, and the list of events."""
-    tasks, slots, summary = columns(result, "tasks"), columns(result, "slots"), result.summary
-    num_slot = scenario.time.num_slot
-    there = columns(result, "vehicles")
-    present = set(zip(there["slot"].tolist(), there["vehicle"].tolist(), strict=True))
-    owners = list(zip(tasks["slot"].tolist(), tasks["vehicle"].tolist(), strict=True))
-    if all(task.requests is None for task in scenario.tasks):
-        assert Counter(owners) == Counter({owner: len(scenario.tasks) for owner in present})
-    ends = {"completed": "completed", "late": "late", "dropped": "dropped", "in flight": "in_flight"}
-    outcome = tasks["outcome"].astype(str)
-    total = 0
-    for word, name in ends.items():
-        is_so = np.char.startswith(outcome, word)
-        assert slots[f"num_{name}"].tolist() == np.bincount(tasks["slot"][is_so], minlength=num_slot).tolist(), name
-        assert summary[f"tasks_{name}"] == int(is_so.sum())
-        total += int(is_so.sum())
-    assert total == len(outcome) == summary["tasks_generated"]
-    fates = [summary[f"messages_{fate}"] for fate in ("delivered", "lost", "in_flight")]
-    assert summary["messages_sent"] == sum(fates)
-    assert min(fates) >= 0
-    for name in ("energy_local_j", "energy_transmit_j", "energy_edge_j"):
-        assert (slots[name] >= 0).all(), name
-    check_stages(tasks, scenario)
-    happenings = [(h.time_ns, h.event.kind, h.describe()) for h in scenario.timeline_of_run().happenings]
-    listed = [(row["time_ns"], row["kind"], row["detail"]) for row in result.table("events").to_pylist()]
-    assert Counter(row for row in listed if row[1] != "fallback") == Counter(happenings)
-
-
-def check_stages(tasks: dict[str, NDArray[Any]], scenario: Scenario) -> None:
-    """Check that stages that took place follow each other, and that none comes after the end."""
-    end_ns = scenario.time.num_slot * to_ns(scenario.time.slot_duration_s)
-    latest = tasks["generated_ns"]
-    for name in STAGES[1:]:
-        at = tasks[f"{name}_ns"]
-        took_place = at < NEVER_NS
-        assert (at[took_place] >= latest[took_place]).all(), name
-        assert (at[took_place] <= np.minimum(tasks["done_ns"], end_ns)[took_place]).all(), name
-        if name != "local_end" or scenario.model.order == "sequential":
-            latest = np.where(took_place, at, latest)
-    outcome = tasks["outcome"].astype(str)
-    assert ((tasks["done_ns"] == NEVER_NS) == (outcome == "in flight")).all()
-    left = outcome == "dropped: vehicle left"
-    assert (tasks["done_ns"][left] % to_ns(scenario.time.slot_duration_s) == 0).all()
 
 
 def of_town(*events: dict[str, Any], more: tuple[str, ...] = ()) -> Scenario:

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from sim import RunResult, Scenario, run
 from sim.inputs.blocks import Inputs, motion_of
 from sim.inputs.streams import Streams
-from tests.property.test_presence import check_books
-from tests.property.test_timeline import columns
+from tests.support.town import check_books, columns
 
 SLOT_S = 0.1
 QUANTUM_M = 1e-3  # of positions in single precision, on roads of a few kilometres

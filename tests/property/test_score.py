@@ -16,8 +16,8 @@ from physical.system import System
 from physical.ticks import NEVER, TICK_BITS
 from sim import RunResult, Scenario, run
 from sim.record.slots import ClosedSlot, Ledger
-from tests.unit.test_ledger import LOSSES, states
-from tests.unit.test_twin import make_scenario
+from tests.support.scenarios import make_scenario
+from tests.support.states import LOSSES, states
 
 ROUNDING = 1e-9
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from sim import run
-from tests.unit.test_estimator import cohort, make_belief
-from tests.unit.test_twin import SLOT_NS, by_slot, column, make_scenario
+from tests.support.beliefs import cohort, make_belief
+from tests.support.scenarios import SLOT_NS, make_scenario
+from tests.support.tables import by_slot, column
 
 MS = 1_000_000
 

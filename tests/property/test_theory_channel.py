@@ -11,7 +11,7 @@ from scipy import special, stats
 from physical.arrays import Floats
 from sim.inputs.blocks import Block, Inputs
 from sim.inputs.streams import Streams
-from tests.unit.test_twin import make_scenario
+from tests.support.scenarios import make_scenario
 
 NUM_VEHICLE = 400
 SPEED_MPS = 12.5

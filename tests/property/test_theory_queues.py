@@ -12,7 +12,8 @@ from scipy import stats
 
 from physical.arrays import Floats
 from physical.ticks import TICKS_PER_S
-from tests.unit.test_queues import CYCLES_PER_BYTE, make_plane, offload
+from tests.support.queues import CYCLES_PER_BYTE, make_plane, offload
+from tests.support.theory import assert_mean
 
 NUM_QUEUE = 20
 NUM_CUSTOMER = 6_000  # of each queue
@@ -80,13 +81,6 @@ def waiting_s(law: str, load: float) -> float:
     """Pollaczek-Khinchine: W = lambda E[S^2] / (2 (1 - rho))."""
     second_moment = SERVICE_S**2 * (2.0 if law == "M" else 1.0)
     return load / SERVICE_S * second_moment / (2.0 * (1.0 - load))
-
-
-def assert_mean(batches: Floats, expected: float, width_max: float) -> None:
-    """Check that a mean over independent batches is as expected, at 99.99 %, and that the interval is narrow."""
-    half_width = stats.t.ppf(1 - 5e-5, len(batches) - 1) * batches.std(ddof=1) / np.sqrt(len(batches))
-    assert half_width < width_max * expected
-    assert abs(batches.mean() - expected) < half_width
 
 
 @pytest.mark.full

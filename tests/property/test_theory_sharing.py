@@ -17,7 +17,7 @@ from physical.columns.resource import CPU, UPLINK, Resource, Use
 from physical.columns.rules import Rule, make_resource
 from physical.columns.tasks import TaskColumns
 from physical.ticks import TICKS_PER_S
-from tests.property.test_theory_queues import assert_mean
+from tests.support.theory import assert_mean
 
 NUM_QUEUE = 200
 NUM_CUSTOMER = 1_500  # of each queue

@@ -5,52 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 import pytest
 from numpy.typing import NDArray
 
 from physical.ticks import to_ns
 from sim import RunResult, Scenario, run
+from tests.support.town import NUM_SLOT, SLOT_NS, TOWN, Columns, columns
 
-SLOT_NS = 100_000_000
-NUM_SLOT = 14
 NODES = ["base-station", "west", "east"]
-Columns = dict[str, NDArray[Any]]
-
-# Eight vehicles at rest between three nodes; an upload takes some 5 ms, and its service some 70 ms.
-TOWN: dict[str, Any] = {
-    "time": {"slot_duration_s": 0.1, "num_slot": NUM_SLOT},
-    "vehicles": {"num_vehicle": 8, "cpu_hz": 1e9, "kappa": 1e-27, "transmit_power_w": 0.2},
-    "mobility": {"kind": "stationary", "length_m": 1200.0},
-    "radio": {"bandwidth_hz": 10e6, "noise_w": 1e-14, "fading": "none", "shadowing_std_db": 0.0},
-    "base_station": {"position_m": [0, 40]},
-    "server": {"frequency_hz": 10e9, "num_core": 20, "kappa": 1e-30},
-    "rsus": [{"name": "west", "position_m": [-500, 12]}, {"name": "east", "position_m": [500, 12]}],
-    "tasks": [
-        {"name": "a", "size_bytes": [20_000, 30_000], "cycles_per_byte": 3000, "deadline_s": 0.1},
-        {"name": "b", "size_bytes": [5_000, 9_000], "cycles_per_byte": 3000, "deadline_s": 0.1},
-    ],
-    "trace": {"messages": True},
-}
 
 
 def town(*events: dict[str, Any], settings: tuple[str, ...] = (), policy: str = "edge-equal") -> RunResult:
     return run(Scenario.from_dict(TOWN | {"timeline": list(events)}, settings=settings), policy=policy, seed=3)
-
-
-RAGGED = ("serving_node", "estimated_flow_backlog_cycles")
-
-
-def columns(result: RunResult, name: str) -> Columns:
-    """Return a table as arrays; null times are far in the future."""
-    table = result.table(name)
-    found = {}
-    for column in table.column_names:
-        values = table[column]
-        if column.endswith("_ns"):
-            values = pc.fill_null(values, 2**62)
-        found[column] = np.array(values.to_pylist(), dtype=object if column in RAGGED else None)
-    return found
 
 
 def node_of(result: RunResult) -> NDArray[Any]:

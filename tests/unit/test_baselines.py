@@ -14,42 +14,9 @@ from hypothesis import strategies as st
 from physical.arrays import Floats
 from policies.feasible import project
 from policies.registry import make
-from sim import Scenario
-from tests.unit.test_twin import BASE
+from tests.support.snapshots import EXAMPLE, SERVER_HZ, decide, make_snapshot
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
-
-SERVER_HZ = 60e9
-
-
-def make_snapshot(size: Any, gain: Any, bias_hz: float, *settings_: str, backlog: float = 0.0) -> TwinSnapshot:
-    """Two vehicles, two classes."""
-    system = Scenario.from_dict(BASE, settings=["vehicles.num_vehicle=2", *settings_]).system()
-    zeros = np.zeros(2)
-    return TwinSnapshot(
-        slot=0,
-        time_ns=0,
-        system=system,
-        size_bytes=np.asarray(size, dtype=float).reshape(2, 2),
-        x_m=zeros,
-        y_m=zeros,
-        speed_mps=zeros,
-        heading_rad=zeros,
-        serving_node=np.zeros(2, dtype=np.int64),
-        channel_gain=np.asarray(gain, dtype=float),
-        age_of_information_s=zeros,
-        backlog_bytes=np.full(2, backlog),
-        estimation_bias_hz=np.full((2, 2), bias_hz),
-    )
-
-
-def decide(name: str, snapshot: TwinSnapshot, seed: int = 0) -> Decision:
-    policy = make(name)
-    policy.reset(snapshot.system, seed)
-    return policy.decide(snapshot)
-
-
-EXAMPLE: tuple[Any, Any] = ([[20e3, 40e3], [20e3, 40e3]], [1e-10, 1e-14])
 
 
 def true_hz(decision: Decision, bias_hz: float) -> Floats:

@@ -18,7 +18,8 @@ from sim.inputs.streams import Streams
 from sim.learn.batch.engine import InputsKind
 from sim.runs.run import run
 from sim.scenario.scenario import Scenario
-from tests.paper.test_ideal_network import NUM_CLASS, VEHICLE_SHARE_HZ, Scattered, Tides, column, scenario, server
+from tests.support.ideal_network import NUM_CLASS, VEHICLE_SHARE_HZ, Scattered, Tides, scenario, server
+from tests.support.tables import shaped
 from twin.bias import BiasProcess
 from twin.params import RandomWalkBias
 
@@ -44,7 +45,7 @@ def test_environments_are_runs_on_an_ideal_network(mode: Mode, order: TaskOrder)
     runs = [run(chosen, policy=Scattered(), seed=seed + index) for index in range(3)]
 
     def of_runs(table: str, name: str, *shape: int) -> Any:
-        return np.stack([column(result, table, name, *shape) for result in runs], axis=1)
+        return np.stack([shaped(result, table, name, *shape) for result in runs], axis=1)
 
     ratio = of_runs("decisions", "offloading_ratio", count, NUM_CLASS)
     allocation_hz = of_runs("decisions", "compute_allocation_hz", count, NUM_CLASS)
@@ -74,9 +75,9 @@ def test_backlog_is_carried_over_as_in_the_event_simulator() -> None:
         server=server(5, "fifo"),
     )
     result = run(chosen, policy=Tides(), seed=3)
-    ratio = column(result, "decisions", "offloading_ratio", 1, 5, NUM_CLASS)
-    allocation_hz = column(result, "decisions", "compute_allocation_hz", 1, 5, NUM_CLASS)
-    backlog_bytes = column(result, "slots", "backlog_bytes", 1, NUM_CLASS)
+    ratio = shaped(result, "decisions", "offloading_ratio", 1, 5, NUM_CLASS)
+    allocation_hz = shaped(result, "decisions", "compute_allocation_hz", 1, 5, NUM_CLASS)
+    backlog_bytes = shaped(result, "slots", "backlog_bytes", 1, NUM_CLASS)
     environment = BatchEnvironment(chosen, 1, 3, inputs="event")
     for slot in range(len(ratio)):
         known = environment.observe().backlog_bytes

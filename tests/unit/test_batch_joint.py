@@ -10,7 +10,7 @@ import pytest
 from sim.batch import JointBatchEnvironment
 from sim.runs.run import run
 from sim.scenario.scenario import Scenario
-from tests.paper.test_llm6g_events import column
+from tests.support.tables import shaped
 
 JOINT = ("offloading_ratio", "compute_allocation_hz", "transmit_power_w", "bandwidth_hz", "local_frequency_hz")
 
@@ -24,10 +24,10 @@ def test_joint_environments_are_runs_and_torch_is_numpy(mode: str) -> None:
     runs = [run(chosen, policy="random", seed=seed) for seed in (4, 5)]
     shapes = [(5, 1), (5, 1), (5,), (5,), (5,)]
     decided = [
-        np.stack([column(result, "decisions", name, *shape) for result in runs], axis=1)
+        np.stack([shaped(result, "decisions", name, *shape) for result in runs], axis=1)
         for name, shape in zip(JOINT, shapes, strict=True)
     ]
-    objective = np.stack([column(result, "slots", "objective") for result in runs], axis=1)
+    objective = np.stack([shaped(result, "slots", "objective") for result in runs], axis=1)
     one, other = (JointBatchEnvironment(chosen, 2, 4, library=library) for library in ("numpy", "torch"))
     for slot in range(18):  # more than one block of inputs
         values = [part[slot] for part in decided]

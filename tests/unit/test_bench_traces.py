@@ -9,7 +9,7 @@ import pytest
 
 from sim import Scenario, run
 from sim.bench import traces
-from tests.fault.command import twin
+from tests.support.command import twin
 from traces import digest
 from traces.reader import Trace
 from traces.schema import TABLES

@@ -20,7 +20,7 @@ from policies.registry import resolved
 from sim import Scenario, run
 from sim.runs.replay import branch, counterfactual, verify
 from sim.studies.compare import parse_policies
-from tests.fault.command import twin
+from tests.support.command import twin
 from traces.reader import Trace
 
 POLICY = """

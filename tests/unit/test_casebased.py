@@ -22,10 +22,11 @@ from policies.optimal.p2_exact import P2Exact
 from sim import Scenario, run
 from sim.learn.build_cases import build
 from sim.runs.replay import verify
-from tests.conformance.test_policies import Watched, assert_equal
-from tests.fault.command import twin
-from tests.unit.test_cases import JOINT, SYSTEM, make_case, make_set
-from tests.unit.test_twin import column, make_scenario
+from tests.support.cases import JOINT, SYSTEM, make_case, make_set
+from tests.support.command import twin
+from tests.support.observers import Watched, assert_equal
+from tests.support.scenarios import make_scenario
+from tests.support.tables import column
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 

@@ -15,7 +15,7 @@ from sim.bench import kernel, optimal, timing
 from sim.cli import app
 from sim.cli.commands import COMMANDS, PANELS
 from sim.show import terminal
-from tests.fault.command import TWIN, environment, twin, twin_process
+from tests.support.command import TWIN, environment, twin, twin_process
 
 # Scripts rely on these keys.
 SUMMARY_KEYS = {

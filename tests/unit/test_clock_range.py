@@ -19,7 +19,7 @@ from sim.record.delays import DelayCounts
 from sim.runs.run import run
 from sim.scenario.explain import _models_in
 from sim.scenario.scenario import Scenario
-from tests.fault.command import twin
+from tests.support.command import twin
 
 _BEYOND_S = 1e10
 _AT_MOST = f"at most {int(HORIZON_S)} s, the range of the clock"

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from physical.arrays import Ints
 from sim import RunResult, run
-from tests.unit.test_twin import QUANTUM_M, SLOT_NS, Spy, by_slot, column, make_scenario
+from tests.support.observers import Spy
+from tests.support.scenarios import QUANTUM_M, SLOT_NS, make_scenario
+from tests.support.tables import by_slot, column
 from twin.cloud import decision_latency_s
 from twin.decision import Decision
 from twin.params import DecisionTime

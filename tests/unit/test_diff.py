@@ -14,8 +14,8 @@ import pytest
 
 from sim import run
 from sim.runs.replay import verify
-from tests.fault.command import twin
-from tests.unit.test_twin import make_scenario
+from tests.support.command import twin
+from tests.support.scenarios import make_scenario
 from traces.diff import Difference, first_difference
 from traces.reader import Trace
 from traces.schema import TABLES

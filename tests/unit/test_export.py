@@ -6,7 +6,6 @@ import csv
 import gzip
 import io
 import json
-import shutil
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -27,7 +26,8 @@ from sim.show.export.csv import write_csv
 from sim.show.export.perfetto.file import TraceEvents, write_perfetto
 from sim.show.export.perfetto.lanes import deal
 from sim.show.export.perfetto.stages import STAGE_NAMES
-from tests.fault.command import twin
+from tests.support.command import twin
+from tests.support.reports import killed
 from traces.reader import Trace
 
 pytestmark = pytest.mark.full  # the quick loop is for what changes every day
@@ -230,17 +230,6 @@ def test_equal_runs_give_equal_files(directories: dict[str, Path], tmp_path: Pat
         write_csv(Trace(directories["blackout"]), tmp_path / name)
     assert (tmp_path / "d.zip").read_bytes() == (tmp_path / "e.zip").read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"a.json", "b.json.gz", "c.json.gz", "d.zip", "e.zip"}
-
-
-def killed(directory: Path, to: Path) -> Path:
-    """Copy a run as a kill leaves it: no summary, and the last part of some tables is missing."""
-    shutil.copytree(directory, to)
-    manifest = json.loads((to / "manifest.json").read_text("utf-8"))
-    left = {key: value for key, value in manifest.items() if key not in ("summary", "digest", "digests")}
-    (to / "manifest.json").write_text(json.dumps(left | {"status": "running"}), "utf-8")
-    for name in ("tasks", "slots", "events"):
-        shutil.rmtree(to / name, ignore_errors=True)
-    return to
 
 
 def test_killed_run(directories: dict[str, Path], tmp_path: Path) -> None:

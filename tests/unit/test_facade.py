@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import vectwin
-from tests.fault.command import environment
+from tests.support.command import environment
 
 ROOT = Path(vectwin.__file__).resolve().parents[1]
 RUN = "run(Scenario.load('dtecn', ['time.num_slot=2']))\n"

@@ -13,30 +13,12 @@ from policies.api import Policy
 from policies.baselines import EdgeEqual
 from policies.guarded import GuardedPolicy
 from sim import run
-from tests.unit.test_baselines import EXAMPLE, make_snapshot
-from tests.unit.test_twin import column, make_scenario
+from tests.support.observers import Returns
+from tests.support.scenarios import make_scenario
+from tests.support.snapshots import SHAPE, SHARE_HZ, SNAPSHOT, feasible
+from tests.support.tables import column
 from twin.decision import Decision, Diagnostics
 from twin.snapshot import TwinSnapshot
-
-SNAPSHOT = make_snapshot(*EXAMPLE, 0.0)
-SHAPE = SNAPSHOT.size_bytes.shape
-SHARE_HZ = 60e9 / 4
-
-
-class Returns:
-    """Returns what it is given; an exception is raised."""
-
-    def __init__(self, what: Any) -> None:
-        self.what = what
-        self.resets: list[tuple[System, int]] = []
-
-    def reset(self, system: System, seed: int) -> None:
-        self.resets.append((system, seed))
-
-    def decide(self, snapshot: TwinSnapshot) -> Any:
-        if isinstance(self.what, BaseException):
-            raise self.what
-        return self.what
 
 
 class Explaining(Returns):
@@ -48,10 +30,6 @@ def guard(policy: Policy) -> GuardedPolicy:
     guarded = GuardedPolicy(policy, EdgeEqual())
     guarded.reset(SNAPSHOT.system, 11)
     return guarded
-
-
-def feasible() -> Decision:
-    return Decision(np.full(SHAPE, 0.5), np.full(SHAPE, SHARE_HZ))
 
 
 def test_a_feasible_decision_passes_untouched() -> None:
@@ -96,7 +74,7 @@ def test_the_reason_names_error_and_place_in_one_short_line() -> None:
     ruling = guard(Returns(ValueError("x" * 1000))).rule(SNAPSHOT)
     assert len(ruling.fallback) <= 300
     reason = guard(Returns(ValueError("short"))).rule(SNAPSHOT).fallback
-    assert reason.startswith("ValueError: short at test_fallback.py:")
+    assert reason.startswith("ValueError: short at observers.py:")
 
 
 def test_an_infeasible_decision_is_repaired() -> None:

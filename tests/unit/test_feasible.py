@@ -13,7 +13,7 @@ from physical.arrays import Floats
 from physical.system import System
 from policies.feasible import FLOOR, capacity_hz, least_allocation_hz, project
 from policies.foreign.answers import InvalidDecisionError
-from tests.unit.test_twin import make_scenario
+from tests.support.scenarios import make_scenario
 from twin.decision import Decision
 
 SHAPE = (3, 2)

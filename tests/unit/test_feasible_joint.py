@@ -14,7 +14,7 @@ from physical.arrays import Floats, Ints
 from policies.feasible import FLOOR, JOINT_FIELDS, project
 from policies.foreign.answers import InvalidDecisionError
 from sim import Scenario
-from tests.unit.test_twin import make_scenario
+from tests.support.scenarios import make_scenario
 from twin.decision import Decision
 
 NUM_VEHICLE, NUM_NODE, NUM_LAYER = 6, 3, 32

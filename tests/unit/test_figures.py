@@ -5,9 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,35 +17,15 @@ from sim.show import figures
 from sim.show.figures import dtecn, llm6g, page
 from sim.show.figures.judging import Finding, Verdict, findings, findings_of, judge, verdict
 from sim.show.figures.measure import Measured, runnable, scenario_at
-from sim.show.figures.plan import LESS, MORE, PENALTY, SIMILAR, Claim, Level, Plan, Series, Trend, Versus, World
+from sim.show.figures.plan import LESS, MORE, SIMILAR, Claim, Level, Plan, Series, Trend, Versus
 from sim.studies.statistics import Interval
+from tests.support.figures import SMALL, synthetic
 
 pytestmark = pytest.mark.full  # the quick loop is for what changes every day
-
-SEEDS = tuple(range(5))
-NOISE = np.array([-0.2, -0.1, 0.0, 0.1, 0.2])
-Means = Mapping[tuple[str, str], Sequence[float]]
-"""World and policy -> mean at each point."""
 
 
 def plans() -> list[Plan]:
     return [figures.load(paper, quick=quick) for paper in figures.PAPERS for quick in (False, True)]
-
-
-def synthetic(plan: Plan, means: Means, noise: float = 1.0, gap: float | None = 1e-12) -> Measured:
-    """Make up runs: every metric of a policy has the given means, and the same noise for all policies."""
-    keys = {panel.metric.key for figure in plan.figures for panel in figure.panels}
-    keys |= {plan.objective.key, PENALTY.key, "objective_predicted_mean"}
-    counts = {"gap_max": gap, "decisions": 10, "fallbacks": 0, "decisions_repaired": 0, "stable": True}
-    summaries: dict[Any, list[dict[str, Any]]] = {}
-    for mode in plan.modes:
-        for world, index, _ in plan.points():
-            for number, method in enumerate(plan.methods):
-                level = means.get((world.name, method.policy), [10.0 + number] * len(world.points))[index]
-                summaries[mode, world.name, method.policy, index] = [
-                    {**dict.fromkeys(keys, level + noise * float(error)), **counts} for error in NOISE
-                ]
-    return Measured(plan, tuple(plan.modes), SEEDS, summaries)
 
 
 # ---------------------------------------------------------------------------------------------------------------- plans
@@ -133,7 +112,6 @@ def test_judge_is_the_position_of_the_interval() -> None:
         assert judge(Interval(mean, half), low, high) == expected, (mean, half)
 
 
-SMALL = dataclasses.replace(llm6g.plan(), worlds=(World("square", "", "llm6g", ("time.num_slot=1",), (0.1, 0.2, 0.3)),))
 PROPOSED, RLOR = Series("ao-sqp-fp", "square"), Series("rlor", "square")
 
 

@@ -18,8 +18,8 @@ from sim.show import figures
 from sim.show.figures import drawing, dtecn, llm6g, page
 from sim.show.figures.measure import measure, scenario_at
 from sim.show.figures.plan import PENALTY, Plan, Series
-from tests.fault.command import twin
-from tests.unit.test_figures import NOISE, SMALL, synthetic
+from tests.support.command import twin
+from tests.support.figures import NOISE, SMALL, synthetic
 
 pytestmark = pytest.mark.full  # the quick loop is for what changes every day
 

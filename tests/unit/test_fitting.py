@@ -12,7 +12,7 @@ from policies import register, registry
 from policies.baselines import Random
 from sim import Scenario, run
 from sim.runs.fitting import fits
-from tests.fault.command import twin
+from tests.support.command import twin
 
 
 @pytest.fixture(autouse=True)

@@ -15,8 +15,10 @@ from physical.columns.fleet import CommandCohort, Fleet, VehicleStates
 from physical.columns.pipeline import DataPlane, Fate
 from physical.ticks import NEVER
 from sim import run
-from tests.unit.test_queues import MS
-from tests.unit.test_twin import Spy, column, make_scenario
+from tests.support.observers import Spy
+from tests.support.queues import MS
+from tests.support.scenarios import make_scenario
+from tests.support.tables import column
 
 Missing = Literal["previous", "local", "wait"]
 

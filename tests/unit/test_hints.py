@@ -19,7 +19,7 @@ import pytest
 import typer
 
 from sim.cli import app, hints, main
-from tests.fault.command import TWIN, environment, twin
+from tests.support.command import TWIN, environment, twin
 
 pytestmark = pytest.mark.full
 

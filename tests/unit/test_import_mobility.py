@@ -16,7 +16,7 @@ import pytest
 
 from physical.errors import InputError
 from sim.cli import imports
-from tests.data import data_file
+from tests.support.data import data_file
 from traces.exogenous import import_file, read_fcd, read_mobility
 from traces.exogenous.mobility import heading_from_angle, quantise_heading, quantise_mm
 from traces.exogenous.schema import MOBILITY

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sim.cli import imports
-from tests.data import data_file
+from tests.support.data import data_file
 from traces.exogenous import import_file, read_link, read_requests
 
 AZURE = """TIMESTAMP,ContextTokens,GeneratedTokens

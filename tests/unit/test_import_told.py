@@ -13,8 +13,8 @@ import pytest
 from physical.errors import InputError
 from sim import Scenario
 from sim.runs.check import check
-from tests.conformance.test_trace_runs import write_scenario
-from tests.fault.command import twin
+from tests.support.command import twin
+from tests.support.scenarios import write_scenario
 from traces.exogenous import read_link
 
 EPOCH_S = 1_575_000_000  # what this is as a date, the standard library says below

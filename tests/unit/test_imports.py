@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sim.cli.commands import COMMANDS
-from tests.fault.command import environment
+from tests.support.command import environment
 
 pytestmark = pytest.mark.full
 

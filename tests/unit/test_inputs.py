@@ -10,15 +10,8 @@ from scipy import stats
 from sim.inputs.blocks import Block, Inputs
 from sim.inputs.routes import Passage
 from sim.inputs.streams import Streams
-from tests.unit.test_twin import make_scenario
+from tests.support.scenarios import PASSAGES, RANDOM_NETWORK, make_scenario
 
-RANDOM_NETWORK = (
-    'network.access.latency_s={kind="exponential", mean_s=0.001}',
-    "network.access.loss=0.1",
-    "network.backhaul.jitter_s=0.002",
-    "network.lan.loss=0.05",
-)
-PASSAGES = ("report", "command", "upload", "result", "server_report", "server_command")
 BY_SLOT = ("x_m", "y_m", "large_scale_gain", "channel_gain", "uplink_rate_bps", "size_bytes")
 
 

@@ -14,8 +14,8 @@ from physical.arrays import Floats
 from sim import Scenario, run
 from sim.inputs.blocks import Block, Inputs
 from sim.inputs.streams import Streams
-from tests.unit.test_inputs import PASSAGES, RANDOM_NETWORK
-from tests.unit.test_twin import QUANTUM_M, column
+from tests.support.scenarios import PASSAGES, QUANTUM_M, RANDOM_NETWORK
+from tests.support.tables import column
 
 FADING = ("radio.fading=rayleigh", "mobility.speed_mps=[0.5, 3]", "time.slot_duration_s=0.1")
 

@@ -17,7 +17,7 @@ from physical.errors import InputError
 from physical.text_table import listing
 from sim.scenario.keys import Key, keys, tables
 from sim.scenario.scenario import Scenario, names
-from tests.fault.command import twin
+from tests.support.command import twin
 
 
 def leaves(value: Any, prefix: str = "") -> Iterator[str]:

@@ -17,9 +17,10 @@ from policies.guarded import GuardedPolicy
 from sim import RunResult, Scenario, run
 from sim.engine.columns import LEARNING_SLOTS
 from sim.runs.replay import branch, verify
-from tests.conformance.test_policies import Watched
-from tests.unit.test_fallback import SNAPSHOT, Returns, feasible
-from tests.unit.test_twin import column, make_scenario
+from tests.support.observers import Returns, Watched
+from tests.support.scenarios import make_scenario
+from tests.support.snapshots import SNAPSHOT, feasible
+from tests.support.tables import column
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from physical.columns.fleet import VehicleStates
 from physical.columns.tasks import Outcome
 from physical.system import System
 from physical.ticks import NEVER, TICK_BITS
 from sim import Scenario, run
 from sim.record.slots import ClosedSlot, Ledger
-from tests.unit.test_twin import BASE, column, make_scenario
+from tests.support.scenarios import BASE, make_scenario
+from tests.support.states import LOSSES, states
+from tests.support.tables import column
 
 MS = 1_000_000
 # Two vehicles with two classes: deadlines 40 and 500 ms.
@@ -30,15 +31,6 @@ def rows(*tasks: tuple[int, int, Outcome]) -> dict[str, Any]:
         "task_class": task_class.astype(np.int32),
         "outcome": outcome.astype(np.int8),
     }
-
-
-def states(system: System) -> VehicleStates:
-    """Return vehicles for which nothing waits, and which can send at 8 Mbit/s."""
-    count = system.num_vehicle
-    nothing, rate_bps = np.zeros(count), np.full(count, 8e6)
-    node, size_bytes = np.zeros(count, dtype=np.int64), np.zeros((count, system.num_class))
-    seen = (nothing, nothing, nothing, nothing, node, nothing, nothing, rate_bps, size_bytes, nothing, nothing)
-    return VehicleStates(*seen)
 
 
 def close(ledger: Ledger, num: int = 1, joules: float = 0.0) -> None:
@@ -98,9 +90,6 @@ def test_one_slot_by_hand() -> None:
     assert ledger.slot_penalty.tolist() == emitted["penalty"].tolist()
     assert emitted["objective"].tolist() == pytest.approx([0.25 * drift + penalty], rel=1e-12)
     np.testing.assert_array_equal(emitted["backlog_bytes"], [[1e4, 0.0]])
-
-
-LOSSES = (Outcome.DROPPED_UPLINK, Outcome.DROPPED_RESULT, Outcome.DROPPED_HANDOVER, Outcome.DROPPED_LEFT)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from sim.runs.run import RunResult, run
 from sim.runs.summary import ENTRIES
 from sim.scenario.scenario import Scenario, names
 from sim.show.terminal import GROUPS
-from tests.fault.command import twin
+from tests.support.command import twin
 from traces.exogenous import schema as exogenous
 from traces.schema import TABLES, Table
 from twin.decision import Decision, Diagnostics, Prompt

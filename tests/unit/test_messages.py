@@ -11,7 +11,7 @@ import pytest
 
 from sim import run
 from sim.record.messages import MessageLog
-from tests.unit.test_twin import SLOT_NS, make_scenario
+from tests.support.scenarios import SLOT_NS, make_scenario
 from traces.writer import TraceWriter
 from twin.messages import LOST_NS
 

@@ -10,7 +10,7 @@ import pytest
 
 from physical.errors import InputError
 from sim import Scenario, run
-from tests.fault.command import twin
+from tests.support.command import twin
 from traces.reader import Trace
 
 POLICY = """

@@ -18,7 +18,7 @@ from policies.feasible import project
 from policies.foreign.answers import InvalidDecisionError, numbers_of
 from policies.guarded import GuardedPolicy
 from sim import Scenario
-from tests.unit.test_baselines import EXAMPLE, make_snapshot
+from tests.support.snapshots import EXAMPLE, make_snapshot
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 

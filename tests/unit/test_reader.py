@@ -15,7 +15,7 @@ from physical.errors import InputError
 from sim import run
 from sim.runs.check import check
 from sim.runs.replay import verify
-from tests.unit.test_twin import make_scenario
+from tests.support.scenarios import make_scenario
 from traces.reader import Trace
 from traces.schema import SCHEMA_VERSION, TABLES
 

@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from sim import RunResult, Scenario, run
-from tests.unit.test_twin import Spy, make_scenario
+from tests.support.observers import Spy
+from tests.support.scenarios import make_scenario
 from twin.decision import Decision, Diagnostics
 from twin.snapshot import TwinSnapshot
 

@@ -6,7 +6,6 @@ import base64
 import json
 import re
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -17,60 +16,13 @@ import pytest
 from sim import Scenario, run
 from sim.show import terminal
 from sim.show.report import charts, motion, page, write_report
-from sim.show.report.runs import ReportedRun, open_runs
+from sim.show.report.runs import ReportedRun
 from sim.show.report.series import Chart, Curve, bins
-from tests.fault.command import twin
-from tests.unit.test_export import killed
+from tests.support.command import twin
+from tests.support.reports import EVIL, RUNS, Page, killed, page_of
 from traces.schema import TABLES
 
 pytestmark = pytest.mark.full  # the quick loop is for what changes every day
-
-EVIL = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
-SLOW = ("network.backhaul.loss=0.2", 'twin.decision.latency={kind="exponential", mean_s=0.05}')
-RUNS: dict[str, tuple[str, str, int, tuple[str, ...]]] = {
-    "blackout": ("blackout", "greedy-cost", 70, SLOW),
-    "equal": ("dtecn-congested", "edge-equal", 30, ()),
-    "random": ("dtecn-congested", "random", 30, ()),
-    "layers": ("llm6g", "layers-exact", 4, ()),
-}
-
-
-@pytest.fixture(scope="module")
-def directories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    made = {}
-    for name, (scenario, policy, num_slot, settings) in RUNS.items():
-        made[name] = tmp_path_factory.mktemp("runs") / name
-        run(Scenario.load(scenario, [*settings, f"time.num_slot={num_slot}"]), policy=policy, seed=2, out=made[name])
-    return made
-
-
-class Page(HTMLParser):
-    """Takes a page apart: its elements with attributes, the texts outside of scripts, and the data."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.scripts: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        if self.elements and self.elements[-1][0] == "script" and self.cdata_elem == "script":
-            self.scripts.append(data)
-        elif data.strip():
-            self.texts.append(data.strip())
-
-    @property
-    def data(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.scripts[0])
-        return found
-
-
-def page_of(*directories: Path) -> Page:
-    return Page(page.page(open_runs(directories)))
 
 
 def test_summary_is_on_the_page(directories: dict[str, Path]) -> None:

@@ -20,13 +20,10 @@ from sim.show.report.beside import Shown, beside
 from sim.show.report.study import on_the_map, open_study, ranked
 from sim.show.report.tile import html as tile_html
 from sim.studies.comparison import HEADLINE, Comparison
-from sim.studies.entrants import entrants
-from sim.studies.jobs import Finished, Jobs
 from sim.studies.statistics import Interval
-from sim.studies.store import Store
 from sim.studies.sweep import to_dict
-from tests.fault.command import twin
-from tests.unit.test_report import EVIL, Page
+from tests.support.command import twin
+from tests.support.reports import EVIL, Page, stored
 
 pytestmark = pytest.mark.full  # the quick loop is for what changes every day
 
@@ -38,22 +35,6 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Comparison
     folder = tmp_path_factory.mktemp("compared")
     scenario = Scenario.load("rush-hour", ["time.num_slot=120"])
     return folder, compare(scenario, POLICIES, range(3), folder, warmup=20)
-
-
-def stored(folder: Path, level: dict[str, float], num_seed: int, num_slot: int, **more: Any) -> Comparison:
-    """Make a comparison of runs that somebody else has made, as far as its folder tells."""
-    scenario = Scenario.load("rush-hour", [f"time.num_slot={num_slot}"])
-    generator = np.random.default_rng(1)
-    jobs = Jobs(scenario, entrants(list(level)))(range(num_seed))
-    store = Store(folder)
-    delays = {"counts": [generator.integers(0, 99, 200).tolist() for _ in scenario.tasks], "ended": [10**5] * 3}
-    for policy, mean in level.items():
-        for seed in range(num_seed):
-            energies = dict(zip(("energy_local_j", "energy_transmit_j", "energy_edge_j"), (2e3, 5e2, 1e3), strict=True))
-            summary = {"stable": mean < 10, "energy_j_mean": 3.5, **energies, "deadline_miss_ratio": 0.01, **more}
-            made = Finished(summary, mean + generator.normal(scale=0.2, size=num_slot), delays, jobs[policy][seed].key)
-            store.put(jobs[policy][seed], made)
-    return compare(scenario, list(level), range(num_seed), folder)
 
 
 def report(folder: Path, maps: int = 0) -> Page:

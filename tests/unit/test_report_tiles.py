@@ -11,7 +11,7 @@ import pytest
 from sim import Scenario, run
 from sim.show.report import digits, page
 from sim.show.report.runs import ReportedRun, open_runs
-from tests.unit.test_report import directories, page_of
+from tests.support.reports import directories, page_of
 
 __all__ = ["directories"]  # the fixture
 pytestmark = pytest.mark.full  # the quick loop is for what changes every day

@@ -16,8 +16,8 @@ from policies.feasible import FLOOR, command, project, reserved_hz, rest_hz
 from policies.guarded import GuardedPolicy
 from policies.registry import make
 from sim import Scenario, run
-from tests.unit import test_baselines_nodes
-from tests.unit.test_baselines import EXAMPLE, SERVER_HZ, make_snapshot
+from tests.support import nodes
+from tests.support.snapshots import EXAMPLE, SERVER_HZ, make_snapshot
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
@@ -124,7 +124,7 @@ def test_policies_see_the_rest_as_the_capacity(name: str, mode: str) -> None:
 @pytest.mark.parametrize("mode", ["paper", "corrected"])
 @pytest.mark.parametrize("name", ["edge-equal", "random", "layers-exact", "ao-sqp-fp", "rlor", "rrlo"])
 def test_policies_of_several_nodes_see_the_rest_of_each(name: str, mode: str) -> None:
-    full = test_baselines_nodes.make_snapshot(mode, away=False)
+    full = nodes.make_snapshot(mode, away=False)
     cycles = np.zeros((20, 1))
     cycles[full.serving_node == 1] = 1e8
     snapshot = dataclasses.replace(full, flow_backlog_cycles=cycles)

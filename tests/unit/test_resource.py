@@ -15,7 +15,7 @@ from physical.columns.resource import UPLINK, Resource
 from physical.columns.rules import Rule, make_resource
 from physical.columns.tasks import TaskColumns
 from physical.ticks import TICKS_PER_S
-from tests.unit.test_queues import MS
+from tests.support.queues import MS
 
 NUM_VEHICLE, NUM_CLASS = 3, 4
 NUM_ROW = NUM_VEHICLE * NUM_CLASS

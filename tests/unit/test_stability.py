@@ -11,8 +11,9 @@ from physical.arrays import Floats
 from physical.system import System
 from sim import Scenario, run
 from sim.record.stability import Waiting, is_stable
-from tests.unit.test_ledger import states
-from tests.unit.test_twin import BASE, column
+from tests.support.scenarios import BASE
+from tests.support.states import states
+from tests.support.tables import column
 
 Shape = tuple[int, int]
 Draw = Callable[[np.random.Generator, Shape], Floats]

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from sim import Scenario
 from sim.scenario.timeline import BiasJump, Event, LinkChange, NodeDown, PolicySwap, Timeline
-from tests.fault.command import twin
+from tests.support.command import twin
 
 MS = 1_000_000
 SLOT_NS = 100 * MS

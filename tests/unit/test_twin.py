@@ -8,72 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 import sim.engine.columns
-from physical.system import System
-from sim import RunResult, Scenario, run
+from sim import RunResult, run
 from sim.inputs.blocks import Block, Inputs
+from tests.support.observers import Spy
+from tests.support.scenarios import QUANTUM_M, make_scenario
+from tests.support.tables import Array, by_slot, column
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
-Array = NDArray[Any]
-
-SLOT_NS = 100_000_000
-# What the quantisation of inputs and estimates to 24 bits allows (physical.quantize), on roads up to 1 km.
-QUANTUM_M = 1e-4
 QUANTUM_DB = 1e-6
-BASE: dict[str, Any] = {
-    "time": {"slot_duration_s": 0.1, "num_slot": 12},
-    "vehicles": {
-        "num_vehicle": 3,
-        "cpu_hz": [1.5e9, 2.5e9],
-        "kappa": 1e-27,
-        "transmit_power_w": 0.2,
-        "cpu": "per-task",
-    },
-    "radio": {"bandwidth_hz": 20e6, "noise_w": 1e-14, "uplink": "each"},
-    "server": {"frequency_hz": 60e9, "num_core": 20, "kappa": 1.85e-28},
-    "tasks": [
-        {"name": "a", "size_bytes": [10_000, 30_000], "cycles_per_byte": 2000, "deadline_s": 0.04},
-        {"name": "b", "size_bytes": [20_000, 60_000], "cycles_per_byte": 3000, "deadline_s": 0.5},
-    ],
-}
-
-
-def make_scenario(*settings: str) -> Scenario:
-    """Three vehicles, two classes, an ideal network; `settings` as on the command line."""
-    return Scenario.from_dict(BASE, settings=settings)
-
-
-def column(result: RunResult, table: str, name: str) -> Array:
-    """Return a column of a trace as an array; null times are -1."""
-    values = result.table(table).column(name)
-    if values.null_count:
-        values = values.fill_null(-1)
-    array: Array = values.to_numpy()
-    return array
-
-
-def by_slot(result: RunResult, table: str, name: str) -> Array:
-    """Return a column of a table with one row per slot and vehicle, [slots, N]."""
-    return column(result, table, name).reshape(-1, 3)
-
-
-class Spy:
-    """Offloads everything at equal shares and keeps what it saw."""
-
-    def __init__(self) -> None:
-        self.seen: list[TwinSnapshot] = []
-
-    def reset(self, system: System, seed: int) -> None:
-        self.seen.clear()
-
-    def decide(self, snapshot: TwinSnapshot) -> Decision:
-        self.seen.append(snapshot)
-        shape = snapshot.size_bytes.shape
-        share_hz = snapshot.system.server.frequency_hz / snapshot.size_bytes.size
-        return Decision(np.ones(shape), np.full(shape, share_hz))
 
 
 def arrays_in(value: Any) -> Iterator[tuple[str, Array]]:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from physical.columns.pipeline import DataPlane, Fate
 from physical.columns.tasks import Outcome
 from physical.ticks import NEVER, TICKS_PER_S
-from tests.unit.test_queues import MS
-from tests.unit.test_twin import make_scenario
+from tests.support.queues import MS
+from tests.support.scenarios import make_scenario
 
 CYCLES_PER_BYTE = (2000.0, 3000.0)
 CPU_HZ = (1.5e9, 2.5e9, 1.5e9)

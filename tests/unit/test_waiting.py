@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from physical.arrays import Floats
 from physical.errors import InputError
 from sim import RunResult, Scenario, run
-from tests.unit.test_twin import SLOT_NS, Spy, column, make_scenario
+from tests.support.observers import Spy
+from tests.support.scenarios import SLOT_NS, make_scenario
+from tests.support.tables import column
 from twin.snapshot import TwinSnapshot
 
 NUM_SLOT, NUM_VEHICLE, NUM_CLASS = 40, 3, 2

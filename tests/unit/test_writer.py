@@ -14,7 +14,7 @@ import pytest
 
 from physical.errors import InputError
 from sim import RunResult, run
-from tests.unit.test_twin import make_scenario
+from tests.support.scenarios import make_scenario
 from traces.reader import Trace
 from traces.schema import SCHEMA_VERSION, TABLES
 from traces.writer import TraceWriter

@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +21,8 @@ _HEARING = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from sim.cli import main; main()"
 )
 HEARING_TWIN = (sys.executable, "-c", _HEARING)
+LONG = ("run", "dtecn", "--slots", "1000000", "--set", "trace.part_seconds=0.05", "--json")
+"""A run of a day; somebody has to end it."""
 
 
 @dataclass(frozen=True)
@@ -67,3 +71,12 @@ def twin_process(*arguments: object, **variables: str) -> Done:
         command, capture_output=True, text=True, check=False, env=environment(**variables), timeout=120
     )
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Poll for at most a minute."""
+    for _ in range(6000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("nothing happened for a minute")

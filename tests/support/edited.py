@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.fault.command import Done, twin
+from tests.support.command import Done, twin
 
 Change = Callable[[dict[str, Any]], object]
 
