@@ -8,7 +8,8 @@ from docs.tools.markdown import anchored, cell, code, prose, sentence, table
 from policies.meanings import about, options
 from policies.registry import PolicySpec, specs
 from sim.runs.fitting import fits
-from sim.scenario.scenario import Scenario, names
+from sim.scenario.scenario import Scenario
+from sim.scenario.sources import names
 
 INTRODUCTION = """\
 # Policies

@@ -323,10 +323,10 @@ def load(
 
     What its files hold that cannot be is told on stderr.
     """
-    from sim.scenario.files import warnings
+    from sim.scenario.files import InputFiles
 
     scenario = _load(source, settings, slots, duration)
-    for warning in warnings(scenario):
+    for warning in InputFiles(scenario).warnings():
         warn(warning)
     return scenario
 

@@ -27,7 +27,8 @@ def _scenarios(
     as_json: Json = False,
 ) -> None:
     """List the built-in scenarios, and which readings of a paper they keep that no hardware has; or print one."""
-    from sim.scenario.scenario import Scenario, names, text_of
+    from sim.scenario.scenario import Scenario
+    from sim.scenario.sources import names, text_of
     from sim.show import terminal
 
     if scenario is not None:
@@ -99,7 +100,7 @@ def _policies(
 def _is_policy(name: str) -> bool:
     """Tell whether a name is that of a policy; what is a scenario, too, is a scenario."""
     from policies.registry import specs
-    from sim.scenario.scenario import names
+    from sim.scenario.sources import names
 
     return name in specs() and name not in names()
 
@@ -112,7 +113,7 @@ def _check_known(name: str) -> None:
     InputError : neither a scenario nor a policy; the nearest of both
     """
     from policies.registry import specs
-    from sim.scenario.scenario import names
+    from sim.scenario.sources import names
 
     known = [*names(), *specs()]
     if name in known or Path(name).suffix or os.sep in name or Path(name).exists():

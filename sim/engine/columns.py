@@ -89,8 +89,8 @@ class World:
         speed: float | None = None,
     ) -> None:
         self.clock = Clock(speed)
-        self.system = scenario.system()
-        self.slot_duration_ns = to_ns(scenario.time.slot_duration_s)
+        self.resolved = scenario.resolve()
+        self.system, self.slot_duration_ns = self.resolved.system, self.resolved.slot_ns
         node_names = [node.name for node in scenario.nodes]
         self._learner = policy if policy.wants_outcomes else None
         self.recorder = Recorder(
@@ -106,7 +106,7 @@ class World:
         self._scenario = scenario
         self._writer = writer
         self._progress = progress
-        self._inputs = Inputs(scenario, self.system, streams)
+        self._inputs = Inputs(self.resolved, streams)
         self._blocks: dict[int, Block] = {}
         self._end = Event(self.clock.env)
         self.slots = Slots(self.clock, self.slot_duration_ns)

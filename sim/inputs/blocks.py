@@ -14,17 +14,15 @@ from numpy.random import Generator
 from physical.arrays import Floats, Ints
 from physical.columns.fleet import AWAY, VehicleStates
 from physical.quantize import freeze
-from physical.system import System
-from physical.ticks import to_ns
 from sim.inputs.association import Association
 from sim.inputs.channels import Channels
 from sim.inputs.draws import draw_uniform
 from sim.inputs.motion import Course, GeneratedMotion, Motion, RenewedMotion, TraceMotion
-from sim.inputs.routes import CLOUD, EDGE_SERVER, VEHICLE, Graph, Passage, Route, build_graph
+from sim.inputs.routes import Graph, Passage, Route, build_graph
 from sim.inputs.streams import Streams
 from sim.inputs.workload import Workload
-from sim.scenario.files import mobility_of
-from sim.scenario.scenario import Scenario
+from sim.scenario.links import CLOUD, EDGE_SERVER, VEHICLE
+from sim.scenario.resolved import Resolved
 
 _MAX_SLOT = 512
 _MAX_VEHICLE_SLOT = 1 << 17
@@ -70,16 +68,25 @@ class Block:
 
 
 class Inputs:
-    """Makes the blocks of a run, one after the other."""
+    """Makes the blocks of a run, one after the other.
 
-    def __init__(self, scenario: Scenario, system: System, streams: Streams) -> None:
-        self._scenario = scenario
+    Parameters
+    ----------
+    resolved : what the run is made of
+    streams : its random streams
+    """
+
+    def __init__(self, resolved: Resolved, streams: Streams) -> None:
+        tables, files, system = resolved.tables, resolved.files, resolved.system
+        self._radio, self._network = tables.radio, tables.network
+        self._node_names = [node.name for node in resolved.nodes]
         self._system = system
         self._count = system.num_vehicle
-        self.timeline = scenario.timeline_of_run()
-        self.motion = motion_of(scenario, streams)
-        self._channels = Channels(scenario, system, streams, self.motion.typical_speed_mps)
-        self._workload = Workload(scenario.tasks, scenario.bursts, self.timeline, streams, self._count)
+        self.timeline = resolved.timeline
+        self.motion = motion_of(resolved, streams)
+        speed_mps = self.motion.typical_speed_mps
+        self._channels = Channels(tables.radio, resolved.nodes, system, streams, speed_mps, files.link)
+        self._workload = Workload(tables.tasks, tables.bursts, files.requests, self.timeline, streams, self._count)
         self.fading_correlation = self._channels.fading_correlation
         num_class, num_node = system.num_class, system.num_node
         self._ways = {
@@ -100,14 +107,14 @@ class Inputs:
     def block(self, first_slot: int, num_slot: int) -> Block:
         """Make the next `num_slot` slots; blocks must be asked for in order."""
         course = self._course(first_slot, num_slot)
-        down = self.timeline.down([node.name for node in self._scenario.nodes], first_slot, num_slot)
+        down = self.timeline.down(self._node_names, first_slot, num_slot)
         serving_node, large_scale_gain, channel_gain = self._channels.gains(course, first_slot, down)
         uplink_rate_bps = self._uplink_rate_bps(channel_gain, serving_node)
         size_bytes = self._workload.size_bytes(first_slot, num_slot, course.present)
         position_m = course.position_m
         x_m, y_m = np.ascontiguousarray(position_m[..., 0]), np.ascontiguousarray(position_m[..., 1])
         freeze(x_m, y_m, serving_node, large_scale_gain, channel_gain, uplink_rate_bps, size_bytes)
-        graph = build_graph(self._scenario.network.changed(self.timeline.link_changes(first_slot)))
+        graph = build_graph(self._network.changed(self.timeline.link_changes(first_slot)))
         passages = {name: way.passage(graph, num_slot) for name, way in self._ways.items()}
         return Block(
             first_slot,
@@ -138,7 +145,7 @@ class Inputs:
         course = self.motion.course(0, 1)
         position_m = course.position_m[0]
         gains = self._channels.large_scale_gain(position_m, 0.0)
-        association = Association(self._scenario.radio, self._channels.node_m, self._count)
+        association = Association(self._radio, self._channels.node_m, self._count)
         node = association.attach(course.position_m, gains[np.newaxis], None, course.present)[0]
         gain = np.take_along_axis(gains, np.maximum(node, 0)[:, np.newaxis], axis=-1)[:, 0]
         size_bytes = np.where((node == AWAY)[:, np.newaxis], 0.0, self._system.size_bytes_mean)
@@ -166,11 +173,12 @@ def nothing_waits(num_vehicle: int) -> tuple[Floats, Floats]:
     return nothing, nothing
 
 
-def motion_of(scenario: Scenario, streams: Streams) -> Motion:
+def motion_of(resolved: Resolved, streams: Streams) -> Motion:
     """Return the source of motion that a scenario names."""
-    if scenario.mobility.file is not None:
-        return TraceMotion(*mobility_of(scenario), to_ns(scenario.time.slot_duration_s))
-    params, slot_s, crowd = scenario.mobility, scenario.time.slot_duration_s, scenario.crowd()
+    tables, files, crowd = resolved.tables, resolved.files, resolved.crowd
+    if files.mobility is not None:
+        return TraceMotion(files.mobility, files.begin_ns, resolved.slot_ns)
+    params, slot_s = tables.mobility, tables.time.slot_duration_s
     if params.ends == "renew":
         return RenewedMotion(params, streams, crowd.most, crowd.num_vehicle, slot_s)
     return GeneratedMotion(params, streams, crowd.num_vehicle, slot_s)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from physical.arrays import Floats, Ints, Mask
 from physical.errors import InputError
 from physical.model import channel, mobility, rate, units
+from physical.params import Radio
 from physical.quantize import quantize
 from physical.system import System
 from physical.ticks import NS_PER_S
@@ -14,29 +18,49 @@ from sim.inputs.association import Association
 from sim.inputs.draws import draw_normal
 from sim.inputs.motion import Course
 from sim.inputs.streams import Streams
-from sim.scenario.files import link_of
-from sim.scenario.scenario import Scenario
+from sim.scenario.tables import ServingNode
+
+if TYPE_CHECKING:
+    from traces.exogenous import LinkTrace
 
 _BITS_PER_HZ_MAX = 500.0  # more needs a gain beyond any double
 
 
 class Channels:
-    """Makes the gains of a run, slot after slot."""
+    """Makes the gains of a run, slot after slot.
 
-    def __init__(self, scenario: Scenario, system: System, streams: Streams, typical_speed_mps: Floats) -> None:
-        self._radio = scenario.radio
+    Parameters
+    ----------
+    radio : channel, and how vehicles choose a node
+    nodes : the serving nodes
+    system : constants
+    streams : random streams
+    typical_speed_mps : [N], m/s, of the vehicles over the run
+    rates : trace of uplink rates that takes the place of fading; None without one
+    """
+
+    def __init__(
+        self,
+        radio: Radio,
+        nodes: Sequence[ServingNode],
+        system: System,
+        streams: Streams,
+        typical_speed_mps: Floats,
+        rates: LinkTrace | None,
+    ) -> None:
+        self._radio = radio
         self._system = system
-        self.node_m = np.array([node.position_m for node in scenario.nodes])
+        self.node_m = np.array([node.position_m for node in nodes])
         self._count = system.num_vehicle
         # A stream for every link: another node changes none of the others.
-        names = ["channel", *(f"channel-{node.name}" for node in scenario.nodes[1:])]
+        names = ["channel", *(f"channel-{node.name}" for node in nodes[1:])]
         self._generators = [streams.of_vehicles(name, self._count) for name in names]
         self._state: Floats | None = None
         self._speed_mps: Floats = np.empty(0)
         self._correlation: Floats = np.empty(0)
-        self.association = Association(scenario.radio, self.node_m, self._count)
+        self.association = Association(radio, self.node_m, self._count)
         self.fading_correlation = self._correlations(typical_speed_mps)[:, 1]
-        self._rates = None if scenario.radio.rate_file is None else _Rates(scenario, system, streams)
+        self._rates = None if rates is None else _Rates(rates, system, streams)
 
     def _correlations(self, speed_mps: Floats) -> Floats:
         """Return the correlations from slot to slot of shadowing and both parts of the fading, [..., N, 3]."""
@@ -105,10 +129,9 @@ class Channels:
 class _Rates:
     """Rates of a link trace as gains that give them: each vehicle drives along some link, round and round."""
 
-    def __init__(self, scenario: Scenario, system: System, streams: Streams) -> None:
-        trace = link_of(scenario)
+    def __init__(self, trace: LinkTrace, system: System, streams: Streams) -> None:
         self._system = system
-        self._slot_duration_s = scenario.time.slot_duration_s
+        self._slot_duration_s = system.slot_duration_s
         link = trace.column("link_id").astype(np.int64)
         names = trace.names("link_id")
         time_s = trace.column("t_ns") / NS_PER_S

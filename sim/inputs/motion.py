@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from physical.arrays import Floats, Ints, Mask
+from physical.arrays import Floats, Mask
 from physical.model import mobility
 from physical.params import Mobility
 from physical.quantize import freeze, quantize, quantize_position
@@ -197,14 +197,6 @@ class TraceMotion:
     def rounded(self, position_m: Floats) -> Floats:
         """Round positions to 61 um, wherever the origin of coordinates lies."""
         return quantize_position(position_m)
-
-    def num_present(self, num_slot: int) -> Ints:
-        """Return how many vehicles are there at the starts of the first slots, [B]."""
-        first, last = self._visits.slots(self._begin_ns, self._slot_ns)
-        there = (first <= last) & (last >= 0) & (first < num_slot)
-        change = np.bincount(np.maximum(first[there], 0), minlength=num_slot + 1)
-        change -= np.bincount(np.minimum(last[there] + 1, num_slot), minlength=num_slot + 1)
-        return np.cumsum(change)[:num_slot]
 
     def course(self, first_slot: int, num_slot: int) -> Course:
         """Return the motion during some slots."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,6 @@ from physical.params import Bursts, TaskClass
 from physical.ticks import NS_PER_S
 from sim.inputs.draws import draw_uniform
 from sim.inputs.streams import Streams
-from sim.scenario.files import requests_of
 from sim.scenario.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -21,10 +20,26 @@ if TYPE_CHECKING:
 
 
 class Workload:
-    """Makes the tasks of a run, slot after slot."""
+    """Makes the tasks of a run, slot after slot.
+
+    Parameters
+    ----------
+    tasks : the task classes
+    bursts : when tasks are larger; None: never
+    requests : class index -> requests that its tasks are, for classes that have a trace of them
+    timeline : timed events, bursts among them
+    streams : random streams
+    num_vehicle : N
+    """
 
     def __init__(
-        self, tasks: Sequence[TaskClass], bursts: Bursts | None, timeline: Timeline, streams: Streams, num_vehicle: int
+        self,
+        tasks: Sequence[TaskClass],
+        bursts: Bursts | None,
+        requests: Mapping[int, RequestTrace],
+        timeline: Timeline,
+        streams: Streams,
+        num_vehicle: int,
     ) -> None:
         self._tasks = tasks
         self._timeline = timeline
@@ -33,7 +48,7 @@ class Workload:
         self._range = np.array([task.units for task in tasks], dtype=float).T
         self._bytes_per_unit = np.array([task.bytes_per_unit for task in tasks])
         self._requests = {
-            index: _Requests(requests_of(task), task.requests.speed, task.requests.begin_s, index, streams)
+            index: _Requests(requests[index], task.requests.speed, task.requests.begin_s, index, streams)
             for index, task in enumerate(tasks)
             if task.requests is not None
         }

@@ -67,7 +67,7 @@ def with_vehicles(scenario: Scenario, num_vehicle: int) -> Scenario:
 
 def scaled(scenario: Scenario, num_vehicle: int) -> Scenario:
     """Return the scenario with another number of vehicles, and per vehicle the same server, spectrum and weights."""
-    factor = num_vehicle / scenario.crowd().mean
+    factor = num_vehicle / scenario.resolve().crowd.mean
     server, radio, objective = scenario.server, scenario.radio, scenario.objective
     bandwidth_hz = radio.bandwidth_hz * (factor if radio.bandwidth_sharing == "equal" else 1.0)
     return with_vehicles(scenario, num_vehicle).model_copy(

@@ -11,9 +11,9 @@ from physical.digits import counted
 from physical.errors import InputError
 from policies.cases.file import open_cases
 from policies.registry import make
-from sim.scenario.files import notes
 from sim.scenario.readings import warnings
-from sim.scenario.scenario import Scenario, names
+from sim.scenario.scenario import Scenario
+from sim.scenario.sources import names
 from sim.scenario.timeline import PolicySwap
 from traces.digest import digest_of_run
 from traces.part import check_own
@@ -68,14 +68,15 @@ def _check_scenario(source: str) -> Verdict:
         if isinstance(event, PolicySwap):
             make(event.name, where=f"{source}: timeline.{index}.name")
     time = scenario.time
-    crowd, num_class = scenario.crowd(), len(scenario.tasks)
+    resolved, num_class = scenario.resolve(), len(scenario.tasks)
+    crowd = resolved.crowd
     at_once = "" if scenario.everybody_stays else f" (at most {crowd.most} at once)"
     slots = f"{counted(time.num_slot, 'slot')} of {time.slot_duration_s:g} s"
     text = (
         f"{counted(crowd.num_vehicle, 'vehicle')}{at_once}, {counted(num_class, 'task class', 'task classes')}, {slots}"
     )
-    told = [f"{source}: warning: {warning}" for warning in warnings(scenario)]
-    told += [f"{source}: {note}" for note in notes(scenario)]
+    told = [f"{source}: warning: {warning}" for warning in warnings(resolved)]
+    told += [f"{source}: {note}" for note in resolved.files.notes()]
     told += [f"{source}: keeps {reading}" for reading in scenario.readings()]
     return Verdict(True, f"{source}: is a valid scenario: {text}", tuple(told))
 

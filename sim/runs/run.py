@@ -26,7 +26,6 @@ from sim.inputs.streams import Streams
 from sim.runs import stopping
 from sim.runs.recorded import Decider, Swap, SwitchedDecisions
 from sim.runs.summary import summary_of
-from sim.scenario.files import store
 from sim.scenario.scenario import Scenario
 from sim.scenario.timeline import PolicySwap
 from traces.folder import folder_for
@@ -174,7 +173,7 @@ def _simulate(scenario: Scenario, decider: Decider, name: str, seed: int, option
         with stopping.after_slot(world.stop, keeps=directory is not None):
             with _quiet_collector():
                 writer.open(_manifest(scenario, name, seed) | decider.describe() | dict(options.extra))
-                if directory is not None and (inputs := store(scenario, directory)):
+                if directory is not None and (inputs := world.resolved.files.store(directory)):
                     writer.note(inputs=inputs)
                 begin = time.perf_counter()
                 _run(world)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ValidationError
 from physical.errors import InputError
 from physical.nearest import did_you_mean
 from physical.quantity import Range
+from sim.scenario.keys import keys as keys_of
 
 _INTEGER_MAX = 2**53
 _NUMBERS = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
@@ -250,9 +251,7 @@ def _plain(choices: str) -> str:
 
 def _elsewhere(name: str) -> str:
     """Return a hint at the keys of that name in other tables; of a name that many tables have, none."""
-    from sim.scenario.keys import keys
-
-    full = sorted({key.name for key in keys() if key.name.rpartition(".")[2] == name})
+    full = sorted({key.name for key in keys_of() if key.name.rpartition(".")[2] == name})
     return f"; did you mean {' or '.join(full)}?" if 0 < len(full) <= 3 else ""
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 import copy
 import math
 import stat
-from collections.abc import Callable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,49 +17,144 @@ import numpy as np
 from physical.digits import seconds, span
 from physical.errors import InputError
 from physical.params import Mobility, TaskClass
+from physical.system import Crowd
 from physical.ticks import NS_PER_S, to_ns
+from sim.scenario.crowd import traced_crowd
+from sim.scenario.tables import ScenarioTables
 from traces.part import check_own
 from traces.writer import MANIFEST
 
 if TYPE_CHECKING:
-    from sim.scenario.scenario import Scenario
+    from collections.abc import Callable
+
+    from physical.arrays import Floats
     from traces.exogenous import ExogenousTrace, LinkTrace, MobilityTrace, RequestTrace
 
 FOLDER = "inputs"
 
 
-def mobility_of(scenario: Scenario) -> tuple[MobilityTrace, int]:
-    """Return the mobility trace during the run, and the time of the trace at which the run begins, ns.
+class InputFiles:
+    """The files that a scenario names: each is read when it is first asked for, once, and cut to the run.
 
-    Who is not there at any slot start is no vehicle of the run.
-
-    Raises
-    ------
-    InputError : the file cannot be read, or nobody is on the road during the run
+    Parameters
+    ----------
+    tables : the scenario
     """
-    file, slot_ns = scenario.mobility.file, to_ns(scenario.time.slot_duration_s)
-    assert file is not None
-    begin_ns = None if scenario.mobility.begin_s is None else to_ns(scenario.mobility.begin_s)
-    return _cut(file, _version(file), begin_ns, slot_ns, scenario.time.num_slot)
+
+    def __init__(self, tables: ScenarioTables) -> None:
+        self._tables = tables
+
+    @cached_property
+    def mobility(self) -> MobilityTrace | None:
+        """Where vehicles are during the run; who is not there at any slot start is no vehicle of the run.
+
+        Raises
+        ------
+        InputError : the file cannot be read, or nobody is on the road during the run
+        """
+        return None if self._tables.mobility.file is None else _during_run(self._tables)
+
+    @cached_property
+    def begin_ns(self) -> int:
+        """Time of the mobility trace at which the run begins, ns; 0 without one."""
+        return 0 if self._tables.mobility.file is None else _begin_ns(self._tables.mobility)
+
+    @cached_property
+    def link(self) -> LinkTrace | None:
+        """Rates of uplinks.
+
+        Raises
+        ------
+        InputError : the file cannot be read
+        """
+        return None if self._tables.radio.rate_file is None else _link(self._tables.radio.rate_file)
+
+    @cached_property
+    def requests(self) -> dict[int, RequestTrace]:
+        """Index of a task class -> its requests, of classes that have a file of them.
+
+        Raises
+        ------
+        InputError : a file cannot be read
+        """
+        tasks = enumerate(self._tables.tasks)
+        return {index: _requests(task.requests.file) for index, task in tasks if task.requests is not None}
+
+    def crowd(self) -> Crowd | None:
+        """Return how many vehicles the mobility trace has; None without one."""
+        if self.mobility is None:
+            return None
+        from traces.exogenous.presence import Whereabouts
+
+        time = self._tables.time
+        return traced_crowd(Whereabouts.of(self.mobility), self.begin_ns, to_ns(time.slot_duration_s), time.num_slot)
+
+    def sizes(self) -> dict[int, Floats]:
+        """Return equally likely sizes of the classes with requests, in their units: class index -> [requests]."""
+        return {index: trace.column("num_input_token").astype(np.float64) for index, trace in self.requests.items()}
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return a sentence for what cannot be in the files: a vehicle that jumps."""
+        if self.mobility is None:
+            return ()
+        from traces.exogenous.presence import jump_of
+
+        jump = jump_of(self.mobility)
+        return (f"{self._tables.mobility.file}: {jump}",) if jump else ()
+
+    def notes(self) -> tuple[str, ...]:
+        """Return a sentence for what was recognised in the files, or derived from them."""
+        tables, requests = self._tables, self.requests
+        named: list[tuple[str | None, ExogenousTrace | None]] = [
+            (tables.mobility.file, self.mobility),
+            (tables.radio.rate_file, self.link),
+            *((task.requests.file, requests[index]) for index, task in enumerate(tables.tasks) if task.requests),
+        ]
+        return tuple(f"{file}: {note}" for file, trace in named if trace for note in trace.provenance.notes)
+
+    def store(self, directory: Path) -> dict[str, Any]:
+        """Write the inputs below the directory of a run; return what the manifest says of them."""
+        listed: dict[str, Any] = {}
+        of_classes = {f"requests-{index}": trace for index, trace in self.requests.items()}
+        for name, trace in {"mobility": self.mobility, **of_classes, "link": self.link}.items():
+            if trace is None:
+                continue
+            from traces.exogenous.canonical import write_canonical
+
+            path = directory / FOLDER / f"{name}.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_canonical(trace, path)
+            origin = trace.provenance.source
+            listed[name] = {"file": f"{FOLDER}/{path.name}", "digest": trace.digest, "origin": origin}
+        if self.mobility is not None:
+            told = {"begin_s": self.begin_ns / NS_PER_S, "entities": "entities", "warnings": list(self.warnings())}
+            listed["mobility"] |= told
+        return listed
 
 
-@lru_cache(maxsize=4)
-def _cut(
-    file: str, version: tuple[int, int], begin_ns: int | None, slot_ns: int, num_slot: int
-) -> tuple[MobilityTrace, int]:
-    from traces.exogenous import MobilityTrace, read_mobility
+def _during_run(scenario: ScenarioTables) -> MobilityTrace:
+    """Return the rows of the mobility trace that tell where vehicles are during the run."""
     from traces.exogenous.presence import Whereabouts, span_ns
 
-    trace = _read(read_mobility, file, version)
-    assert isinstance(trace, MobilityTrace)
-    first_ns, last_ns = span_ns(trace)
-    begin_ns = first_ns if begin_ns is None else begin_ns
+    road, time = scenario.mobility, scenario.time
+    assert road.file is not None
+    trace = _mobility(road.file)
     found = Whereabouts.of(trace)
-    kept = found.needed(begin_ns, slot_ns, num_slot)
+    kept = found.needed(_begin_ns(road), to_ns(time.slot_duration_s), time.num_slot)
     if not kept.any():
-        accepted = _begins(first_ns, last_ns)
-        raise InputError("nobody is on the road during the run", where=file, key="begin_s", accepted=accepted)
-    return found.cut(trace, kept), begin_ns
+        accepted = _begins(*span_ns(trace))
+        raise InputError("nobody is on the road during the run", where=road.file, key="begin_s", accepted=accepted)
+    return found.cut(trace, kept)
+
+
+def _begin_ns(road: Mobility) -> int:
+    """Return the time of the mobility trace at which the run begins, ns: as the scenario says, or the earliest."""
+    if road.begin_s is not None:
+        return to_ns(road.begin_s)
+    from traces.exogenous.presence import span_ns
+
+    assert road.file is not None
+    return span_ns(_mobility(road.file))[0]
 
 
 class Length(NamedTuple):
@@ -74,7 +168,7 @@ class Length(NamedTuple):
     told: str
 
 
-def length_of_inputs(scenario: Scenario) -> Length | None:
+def length_of_inputs(scenario: ScenarioTables) -> Length | None:
     """Return how long the shortest input from a file is; None if there is none that ends.
 
     Rates of a link trace do not end: they come round and round.
@@ -94,14 +188,12 @@ def length_of_inputs(scenario: Scenario) -> Length | None:
 
 
 def _length_of_mobility(mobility: Mobility, slot_ns: int) -> Length:
-    from traces.exogenous import MobilityTrace, read_mobility
     from traces.exogenous.presence import span_ns
 
     assert mobility.file is not None
-    trace = _read(read_mobility, mobility.file, _version(mobility.file))
-    assert isinstance(trace, MobilityTrace)
+    trace = _mobility(mobility.file)
     first_ns, last_ns = span_ns(trace)
-    begin_ns = first_ns if mobility.begin_s is None else to_ns(mobility.begin_s)
+    begin_ns = _begin_ns(mobility)
     if not first_ns <= begin_ns <= last_ns:
         when = "during the run" if begin_ns > last_ns else "when it begins"
         raise InputError(
@@ -120,7 +212,7 @@ def _begins(first_ns: int, last_ns: int) -> str:
 
 def _length_of_requests(task: TaskClass, slot_ns: int, key: str) -> Length:
     assert task.requests is not None
-    file, end_ns = task.requests.file, requests_of(task).end_ns
+    file, end_ns = task.requests.file, _requests(task.requests.file).end_ns
     begin_ns = to_ns(task.requests.begin_s)
     if begin_ns > end_ns:
         problem = f"{seconds(begin_ns)} s is after the last request of {file}"
@@ -131,45 +223,27 @@ def _length_of_requests(task: TaskClass, slot_ns: int, key: str) -> Length:
     return Length(math.ceil((end_ns - begin_ns) / (task.requests.speed * slot_ns)) + 1, told)
 
 
-def warnings(scenario: Scenario) -> tuple[str, ...]:
-    """Return a sentence for what cannot be in the files that a run takes: a vehicle that jumps."""
-    if scenario.mobility.file is None:
-        return ()
-    from traces.exogenous.presence import jump_of
+def _mobility(file: str) -> MobilityTrace:
+    from traces.exogenous import MobilityTrace, read_mobility
 
-    jump = jump_of(mobility_of(scenario)[0])
-    return (f"{scenario.mobility.file}: {jump}",) if jump else ()
-
-
-def notes(scenario: Scenario) -> tuple[str, ...]:
-    """Return a sentence for what was recognised in the files that a run takes, or derived from them."""
-    named: list[tuple[str, ExogenousTrace]] = []
-    if scenario.mobility.file is not None:
-        named.append((scenario.mobility.file, mobility_of(scenario)[0]))
-    if scenario.radio.rate_file is not None:
-        named.append((scenario.radio.rate_file, link_of(scenario)))
-    named += [(task.requests.file, requests_of(task)) for task in scenario.tasks if task.requests is not None]
-    return tuple(f"{file}: {note}" for file, trace in named for note in trace.provenance.notes)
-
-
-def requests_of(task: TaskClass) -> RequestTrace:
-    """Return the request trace of a task class."""
-    from traces.exogenous import RequestTrace, read_requests
-
-    assert task.requests is not None
-    trace = _read(read_requests, task.requests.file, _version(task.requests.file))
-    assert isinstance(trace, RequestTrace)
+    trace = _read(read_mobility, file, _version(file))
+    assert isinstance(trace, MobilityTrace)
     return trace
 
 
-def link_of(scenario: Scenario) -> LinkTrace:
-    """Return the trace of uplink rates."""
+def _link(file: str) -> LinkTrace:
     from traces.exogenous import LinkTrace, read_link
 
-    file = scenario.radio.rate_file
-    assert file is not None
     trace = _read(read_link, file, _version(file))
     assert isinstance(trace, LinkTrace)
+    return trace
+
+
+def _requests(file: str) -> RequestTrace:
+    from traces.exogenous import RequestTrace, read_requests
+
+    trace = _read(read_requests, file, _version(file))
+    assert isinstance(trace, RequestTrace)
     return trace
 
 
@@ -184,37 +258,11 @@ def _version(file: str) -> tuple[int, int]:
     return found.st_mtime_ns, found.st_size
 
 
+# A scenario is as long as its traces, so they are read when it is loaded, and again by each run that it gives: a study
+# makes hundreds of runs of one scenario in a process.
 @lru_cache(maxsize=8)
 def _read(reader: Callable[[str], ExogenousTrace], file: str, version: tuple[int, int]) -> ExogenousTrace:  # noqa: ARG001 - part of the key of the cache
     return reader(file)
-
-
-def store(scenario: Scenario, directory: Path) -> dict[str, Any]:
-    """Write the inputs that a run takes from files below its directory; return what the manifest says of them."""
-    found: dict[str, tuple[ExogenousTrace, dict[str, Any]]] = {}
-    if scenario.mobility.file is not None:
-        mobility, begin_ns = mobility_of(scenario)
-        more: dict[str, Any] = {"begin_s": begin_ns / NS_PER_S, "entities": "entities"}
-        found["mobility"] = (mobility, {**more, "warnings": list(warnings(scenario))})
-    for index, task in enumerate(scenario.tasks):
-        if task.requests is not None:
-            found[f"requests-{index}"] = (requests_of(task), {})
-    if scenario.radio.rate_file is not None:
-        found["link"] = (link_of(scenario), {})
-    listed = {}
-    for name, (trace, more) in found.items():
-        path = directory / FOLDER / f"{name}.parquet"
-        from traces.exogenous.canonical import write_canonical
-
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_canonical(trace, path)
-        listed[name] = {
-            "file": f"{FOLDER}/{path.name}",
-            "digest": trace.digest,
-            "origin": trace.provenance.source,
-            **more,
-        }
-    return listed
 
 
 def with_stored(scenario: dict[str, Any], directory: Path, listed: dict[str, Any]) -> dict[str, Any]:
@@ -255,11 +303,3 @@ def _places(data: dict[str, Any]) -> dict[str, tuple[dict[str, Any], str]]:
         for name, (table, key) in found.items()
         if isinstance(table, dict) and isinstance(table.get(key), str)
     }
-
-
-def mean_units(task: TaskClass) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return equally likely sizes of a class's tasks, in its units."""
-    if task.requests is not None:
-        return requests_of(task).column("num_input_token").astype(np.float64)
-    low, high = task.units
-    return np.arange(low, high + 1.0)

@@ -12,6 +12,8 @@ from typing import Any
 from physical import docstrings
 from physical.errors import InputError
 from physical.nearest import did_you_mean
+from physical.quantity import spelled
+from sim.scenario.tables import ScenarioTables
 
 _FORMS = {"number": "number", "integer": "integer", "string": "text", "boolean": "true or false"}
 _LIMITS = ("unit", "minimum", "maximum")
@@ -56,8 +58,6 @@ class Key:
         >>> keys("mobility.speed_mps")[0].accepted
         '2 of 0 to 299792458 m/s'
         """
-        from physical.quantity import spelled
-
         told = " | ".join(self.choices)
         if self.low is not None and self.high is not None:
             span = f"{spelled(self.low)} to {spelled(self.high)}"
@@ -89,8 +89,6 @@ class Key:
 
 def _written(default: Any) -> str:
     """Spell a default as TOML would."""
-    from physical.quantity import spelled
-
     if isinstance(default, list):
         return f"[{', '.join(_written(item) for item in default)}]"
     if isinstance(default, bool):
@@ -135,9 +133,7 @@ def _walk() -> Iterator[Key]:
 
 
 def _walker() -> _Walk:
-    from sim.scenario.scenario import Scenario
-
-    return _Walk(Scenario.model_json_schema())
+    return _Walk(ScenarioTables.model_json_schema())
 
 
 class _Walk:

@@ -6,18 +6,16 @@ What single numbers may be is in `physical.quantity`.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from physical.columns.slices import UNITS_PER_BYTE
 from physical.errors import InputError
 from physical.model import qos, transformer
+from physical.params import TaskClass
 from physical.quantity import NUM_SLOT_MAX, SIZE_BYTES_MAX
 from physical.ticks import HORIZON_NS, HORIZON_S, NS_PER_S, to_ns
+from sim.scenario.crowd import generated_crowd
+from sim.scenario.tables import ScenarioTables
 from sim.scenario.timeline import TaskBurst
-
-if TYPE_CHECKING:
-    from physical.params import TaskClass
-    from sim.scenario.scenario import Scenario
 
 _NUM_ENTERING_MAX = 100_000
 _NUM_OCCURRENCE_MAX = 100_000
@@ -26,7 +24,7 @@ _SUM_MAX = 2**62
 _KAPPA_MIN = 1e-60
 
 
-def check_ranges(scenario: Scenario) -> None:
+def check_ranges(scenario: ScenarioTables) -> None:
     """Refuse numbers that together go beyond the clock, or beyond what a run can count.
 
     Raises
@@ -34,9 +32,7 @@ def check_ranges(scenario: Scenario) -> None:
     InputError : names the key to change, and what it takes
     """
     check_num_slot(scenario.time.num_slot, scenario.time.slot_duration_s, "time.num_slot")
-    if scenario.mobility.ends == "renew" and scenario.num_vehicle > _NUM_ENTERING_MAX:
-        problem = f"lets {scenario.num_vehicle} vehicles enter, which is too many"
-        raise InputError(problem, key="mobility.ends", accepted=f"at most {_NUM_ENTERING_MAX} in a run")
+    _check_entering(scenario)
     _check_periods(scenario)
     _check_sizes(scenario)
     _check_delays(scenario)
@@ -59,7 +55,17 @@ def check_num_slot(num_slot: int, slot_duration_s: float, key: str, *, where: st
         raise InputError(f"{num_slot} slots are too many", where=where, key=key, accepted=accepted)
 
 
-def _check_periods(scenario: Scenario) -> None:
+def _check_entering(scenario: ScenarioTables) -> None:
+    """Refuse a road so short, or a run so long, that more vehicles enter than a run can hold."""
+    if scenario.mobility.ends == "wrap":
+        return
+    num_vehicle = generated_crowd(scenario.mobility, scenario.time, scenario.vehicles.num_vehicle or 0).num_vehicle
+    if num_vehicle > _NUM_ENTERING_MAX:
+        problem = f"lets {num_vehicle} vehicles enter, which is too many"
+        raise InputError(problem, key="mobility.ends", accepted=f"at most {_NUM_ENTERING_MAX} in a run")
+
+
+def _check_periods(scenario: ScenarioTables) -> None:
     """Refuse periodic events that happen so often, one or all together, that a run would do nothing else."""
     end_s = scenario.time.num_slot * scenario.time.slot_duration_s
     total, most_often = 0.0, (0.0, 0, 0.0)
@@ -78,7 +84,7 @@ def _check_periods(scenario: Scenario) -> None:
         raise InputError(problem, key=f"timeline.{index}.every_s", accepted=accepted)
 
 
-def _check_sizes(scenario: Scenario) -> None:
+def _check_sizes(scenario: ScenarioTables) -> None:
     """Refuse tasks that may have more bytes than can be counted, however many bursts meet."""
     for index, task in enumerate(scenario.tasks):
         size_bytes = _units_max(task) * task.bytes_per_unit
@@ -93,7 +99,7 @@ def _check_sizes(scenario: Scenario) -> None:
         _check_waiting(scenario, index, 2.0 ** sum(logs.values()))
 
 
-def _burst_logs(scenario: Scenario, task: TaskClass) -> dict[str, float]:
+def _burst_logs(scenario: ScenarioTables, task: TaskClass) -> dict[str, float]:
     """Return by how many powers of two each kind of burst makes a task larger at most."""
     logs = {} if scenario.bursts is None else {"bursts.size_factor": math.log2(max(scenario.bursts.size_factor, 1.0))}
     for number, event in enumerate(scenario.timeline):
@@ -104,7 +110,7 @@ def _burst_logs(scenario: Scenario, task: TaskClass) -> dict[str, float]:
     return logs
 
 
-def _check_waiting(scenario: Scenario, index: int, factor: float) -> None:
+def _check_waiting(scenario: ScenarioTables, index: int, factor: float) -> None:
     """Refuse tasks of which a flow cannot count as many as may wait: one of each slot, in parts of a byte."""
     if all(node.server.discipline != "slices" for node in scenario.nodes):
         return
@@ -119,7 +125,7 @@ def _check_waiting(scenario: Scenario, index: int, factor: float) -> None:
         raise InputError(problem, key=key, accepted=f"at most {most:g} B with so many slots, bursts included")
 
 
-def _work_ratio(scenario: Scenario, task: TaskClass, factor: float) -> float:
+def _work_ratio(scenario: ScenarioTables, task: TaskClass, factor: float) -> float:
     """Return how much more work a byte of the longest prompt is, at the slowest node, than of the mean at the first."""
     assert task.transformer is not None
     low, high = task.units
@@ -138,7 +144,7 @@ def _units_max(task: TaskClass) -> float:
     return NUM_TOKEN_MAX
 
 
-def _check_delays(scenario: Scenario) -> None:
+def _check_delays(scenario: ScenarioTables) -> None:
     """Refuse so many tasks in a slot that their delays, as long as the run, could not be added up."""
     run_ns = scenario.time.num_slot * to_ns(scenario.time.slot_duration_s)
     num_task = (scenario.vehicles.num_vehicle or 1) * len(scenario.tasks)
@@ -148,7 +154,7 @@ def _check_delays(scenario: Scenario) -> None:
         raise InputError(problem, key="vehicles.num_vehicle", accepted=accepted)
 
 
-def _check_normalised(scenario: Scenario) -> None:
+def _check_normalised(scenario: ScenarioTables) -> None:
     """Refuse a cost in units of the mean local task where that costs no energy, or takes too long to find."""
     if scenario.cost is None or not scenario.cost.is_normalised(scenario.model.mode):
         return
@@ -165,7 +171,7 @@ def _check_normalised(scenario: Scenario) -> None:
             raise InputError(problem, key=f"tasks.{index}.num_token", accepted=accepted)
 
 
-def _check_floor(scenario: Scenario) -> None:
+def _check_floor(scenario: ScenarioTables) -> None:
     """Refuse a floor of the QoS at which lost tasks count with times that the clock does not know."""
     num_task = (scenario.vehicles.num_vehicle or 1) * len(scenario.tasks)
     limit_s = min(HORIZON_S, _SUM_MAX / num_task / NS_PER_S)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from physical.model import energy, rate, units
-from sim.scenario import files
-
-if TYPE_CHECKING:
-    from sim.scenario.scenario import Scenario
+from sim.scenario.resolved import Resolved
+from sim.scenario.tables import ScenarioTables
 
 _ROUNDING_DB = 1e-6
 _CORE_W_MAX = 1000.0
 
 
-def readings(scenario: Scenario) -> tuple[str, ...]:
+def readings(scenario: ScenarioTables) -> tuple[str, ...]:
     """Return a sentence for each reading of a paper that no hardware has."""
     model, joint = scenario.model, scenario.model.allocation == "joint"
     literal, prompts = model.mode == "paper", any(task.transformer is not None for task in scenario.tasks)
@@ -33,15 +29,15 @@ def readings(scenario: Scenario) -> tuple[str, ...]:
     return tuple(sentence for sentence, holds in kept.items() if holds)
 
 
-def warnings(scenario: Scenario) -> tuple[str, ...]:
+def warnings(resolved: Resolved) -> tuple[str, ...]:
     """Return a sentence for each number that physics forbids: little noise, cores that melt, vehicles that jump."""
-    return (*_noise_warnings(scenario), *_core_warnings(scenario), *files.warnings(scenario))
+    return (*_noise_warnings(resolved), *_core_warnings(resolved), *resolved.files.warnings())
 
 
-def _core_warnings(scenario: Scenario) -> tuple[str, ...]:
+def _core_warnings(resolved: Resolved) -> tuple[str, ...]:
     """Find servers whose cores draw, at full speed, more than any chip can be cooled for."""
     told = {}
-    for node in scenario.nodes:
+    for node in resolved.nodes:
         server = node.server
         if server.gpu is not None:
             continue
@@ -55,9 +51,9 @@ def _core_warnings(scenario: Scenario) -> tuple[str, ...]:
     return tuple(told.values())
 
 
-def _noise_warnings(scenario: Scenario) -> tuple[str, ...]:
+def _noise_warnings(resolved: Resolved) -> tuple[str, ...]:
     """Find noise below that of a resistor at 290 K (kTB); rates of a link trace have none."""
-    radio, system = scenario.radio, scenario.system()
+    radio, system = resolved.tables.radio, resolved.system
     if radio.rate_file is not None:
         return ()
     bandwidth_hz = 1.0 if system.joint else float(system.bandwidth_hz[0])

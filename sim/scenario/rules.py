@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from physical.errors import InputError
 from physical.params import Objective
-
-if TYPE_CHECKING:
-    from sim.scenario.scenario import Scenario
+from sim.scenario.tables import ScenarioTables
 
 
-def check_consistency(scenario: Scenario) -> None:
+def check_consistency(scenario: ScenarioTables) -> None:
     """Refuse tables that contradict each other.
 
     Raises
@@ -29,14 +25,14 @@ def check_consistency(scenario: Scenario) -> None:
         raise InputError("does not go with the weights of P2", key="cost", accepted=accepted)
 
 
-def _check_capacity(scenario: Scenario) -> None:
+def _check_capacity(scenario: ScenarioTables) -> None:
     if scenario.model.mode == "corrected" and scenario.model.capacity_rule == "alloc":
         accepted = '"effective", or model.mode = "paper"'
         problem = "'alloc' lets a server run faster than it can (eqs. 15 and 24c count allocations, whatever the bias)"
         raise InputError(problem, key="model.capacity", accepted=accepted)
 
 
-def _check_disciplines(scenario: Scenario) -> None:
+def _check_disciplines(scenario: ScenarioTables) -> None:
     own = {f"rsus.{index}.server": rsu.server for index, rsu in enumerate(scenario.rsus) if rsu.server is not None}
     for key, server in {"server": scenario.server, **own}.items():
         if server.discipline != "fifo":
@@ -52,7 +48,7 @@ def _check_disciplines(scenario: Scenario) -> None:
             raise InputError("'fifo' pools the queues of one node only", key=f"{key}.discipline", accepted=accepted)
 
 
-def _check_transformers(scenario: Scenario) -> None:
+def _check_transformers(scenario: ScenarioTables) -> None:
     if all(task.transformer is None for task in scenario.tasks):
         return
     if scenario.vehicles.gpu is None:
@@ -67,7 +63,7 @@ def _check_transformers(scenario: Scenario) -> None:
         raise InputError("the edge needs the activations of the local layers", key="model.order", accepted=accepted)
 
 
-def _check_joint(scenario: Scenario) -> None:
+def _check_joint(scenario: ScenarioTables) -> None:
     model = scenario.model
     if model.allocation != "joint":
         if scenario.cost is not None:
@@ -86,7 +82,7 @@ def _check_joint(scenario: Scenario) -> None:
         raise InputError("the weighted cost counts joules job by job", key="model.edge_energy", accepted=accepted)
 
 
-def _check_vehicles(scenario: Scenario) -> None:
+def _check_vehicles(scenario: ScenarioTables) -> None:
     count, from_file = scenario.vehicles.num_vehicle, scenario.mobility.file is not None
     if count is None and not from_file:
         raise InputError("is missing", key="vehicles.num_vehicle")
@@ -98,7 +94,7 @@ def _check_vehicles(scenario: Scenario) -> None:
         raise InputError("gives rates that policies are to decide", key="radio.rate_file", accepted=accepted)
 
 
-def _check_timeline(scenario: Scenario) -> None:
+def _check_timeline(scenario: ScenarioTables) -> None:
     nodes = [node.name for node in scenario.nodes]
     tasks = [task.name for task in scenario.tasks]
     for index, event in enumerate(scenario.timeline):

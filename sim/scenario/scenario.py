@@ -3,99 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
-from physical import params as physical
 from physical.errors import InputError
-from physical.model import mobility
-from physical.nearest import did_you_mean
-from physical.params import Params
-from physical.quantity import NumRow, Period
-from physical.reading import read_bytes
-from physical.system import Crowd, System, build_system
-from physical.ticks import to_ns
-from sim.inputs.motion import TraceMotion
-from sim.inputs.routes import BASE_STATION, CLOUD, EDGE_SERVER, VEHICLE, NetworkParams
+from physical.system import System
 from sim.scenario import nesting
 from sim.scenario.explain import check_plain, explain, place_of
-from sim.scenario.file_entries import file_entries
-from sim.scenario.files import length_of_inputs, mean_units, mobility_of
+from sim.scenario.files import InputFiles, length_of_inputs
+from sim.scenario.links import BASE_STATION, CLOUD, EDGE_SERVER, VEHICLE
 from sim.scenario.ranges import check_ranges
 from sim.scenario.readings import readings
+from sim.scenario.resolved import Resolved, crowd_of, resolve, system_of
 from sim.scenario.rules import check_consistency
-from sim.scenario.timeline import Event, Timeline
-from twin.params import Twin
-
-_BUILT_IN = files("sim.scenario") / "builtin"
-
-
-class PolicyChoice(Params):
-    """Which policy decides, and which one stands in where it fails.
-
-    name : policy that decides, with its options: ``name:option=value``
-    fallback : policy that decides where the other one fails, returns nonsense or takes too long
-    """
-
-    name: Annotated[str, Field(min_length=1)] = "edge-equal"
-    fallback: Annotated[str, Field(min_length=1)] = "local-only"
+from sim.scenario.settings import with_settings
+from sim.scenario.sources import plain_data
+from sim.scenario.tables import ScenarioTables
 
 
-class TraceParams(Params):
-    """What is written besides the standard tables, and how often.
-
-    messages : write one row per control message, the table `messages`
-    part_rows : task rows after which a part of the trace is closed
-    part_seconds : wall time after which a part is closed, so that a killed run keeps almost everything
-    """
-
-    messages: bool = False
-    part_rows: NumRow = 300_000
-    part_seconds: Period = 5.0
-
-
-@dataclass(frozen=True)
-class ServingNode:
-    """A node that vehicles attach to: the base station, or an RSU."""
-
-    name: str
-    position_m: tuple[float, float]
-    server: physical.Server
-    is_rsu: bool
-
-
-class Scenario(Params):
+class Scenario(ScenarioTables):
     """Everything that a run needs but the seed.
 
     The serving nodes are the base station, if it is given or if there are no RSUs, then the RSUs.
-
-    title : one line that says what the scenario is, for lists and reports
-    server : the server of the base station, and of every RSU without one of its own
-    timeline : timed events, in any order: what happens to the scenario while it runs
     """
-
-    title: str = ""
-    time: physical.Time = physical.Time()
-    model: physical.Model = physical.Model()
-    vehicles: physical.Vehicles
-    mobility: physical.Mobility = physical.Mobility()
-    radio: physical.Radio
-    base_station: physical.BaseStation | None = None
-    rsus: tuple[physical.Rsu, ...] = ()
-    server: physical.Server
-    tasks: Annotated[tuple[physical.TaskClass, ...], Field(min_length=1)]
-    bursts: physical.Bursts | None = None
-    objective: physical.Objective = physical.Objective()
-    cost: physical.Cost | None = None
-    network: NetworkParams = NetworkParams()
-    timeline: tuple[Event, ...] = ()
-    twin: Twin = Twin()
-    policy: PolicyChoice = PolicyChoice()
-    trace: TraceParams = TraceParams()
 
     @model_validator(mode="after")
     def _check(self) -> Scenario:
@@ -113,44 +45,7 @@ class Scenario(Params):
         ------
         InputError : the mobility trace cannot be read
         """
-        return len(mobility_of(self)[0].names("entity_id")) if self.mobility.file else self.crowd().num_vehicle
-
-    @property
-    def everybody_stays(self) -> bool:
-        """Whether all vehicles are there all the time, as far as the motion goes."""
-        return self.mobility.file is None and self.mobility.ends == "wrap"
-
-    def crowd(self) -> Crowd:
-        """Return how many vehicles there are, in the run and at once.
-
-        Raises
-        ------
-        InputError : the mobility trace cannot be read
-        """
-        time, road = self.time, self.mobility
-        if road.file is not None:
-            motion = TraceMotion(*mobility_of(self), to_ns(time.slot_duration_s))
-            present = motion.num_present(time.num_slot)
-            return Crowd(motion.num_vehicle, float(present.mean()) or 1.0, int(present.max()) or 1)
-        count = self.vehicles.num_vehicle or 0
-        if road.ends == "wrap":
-            return Crowd.steady(count)
-        run_s = time.num_slot * time.slot_duration_s
-        num_generation = mobility.num_generation(run_s, road.speed_mps[1], road.length_m)
-        return Crowd(count * num_generation, float(count), count)
-
-    def timeline_of_run(self) -> Timeline:
-        """Return all timed events of a run, periodic ones spelled out."""
-        return Timeline.of(self.timeline, to_ns(self.time.slot_duration_s), self.time.num_slot)
-
-    @property
-    def nodes(self) -> tuple[ServingNode, ...]:
-        """Serving nodes, in the order of their indices."""
-        rsus = tuple(ServingNode(rsu.name, rsu.position_m, rsu.server or self.server, True) for rsu in self.rsus)
-        if self.base_station is None and rsus:
-            return rsus
-        station = self.base_station or physical.BaseStation()
-        return (ServingNode(BASE_STATION, station.position_m, self.server, False), *rsus)
+        return crowd_of(self, InputFiles(self)).num_vehicle
 
     @classmethod
     def load(
@@ -167,10 +62,7 @@ class Scenario(Params):
         >>> Scenario.load("dtecn", ["vehicles.num_vehicle=4"]).vehicles.num_vehicle
         4
         """
-        where, text = _read(source)
-        data = nesting.parsed(text, where)
-        if Path(source).suffix:
-            _resolve_files(data, Path(source).parent)
+        where, data = plain_data(source)
         return cls.from_dict(data, where=where, settings=settings, origin=origin)
 
     @classmethod
@@ -190,8 +82,7 @@ class Scenario(Params):
         recorded : of a run that has been made, which may have been longer than its trace in version 2
         """
         nesting.check_depth(data, where)
-        merged = _copy(data)
-        keys = [_apply_setting(merged, setting) for setting in settings]
+        merged, keys = with_settings(data, settings)
         origin = {**dict.fromkeys(keys, "--set"), **(origin or {})}
         check_plain(merged, cls, where, origin)
         scenario = cls._validated(merged, where, origin)
@@ -224,21 +115,27 @@ class Scenario(Params):
         """
         return readings(self)
 
+    def resolve(self) -> Resolved:
+        """Read the files that the scenario names, and return what a run is made of.
+
+        Raises
+        ------
+        InputError : a file cannot be read, or nobody is on the road during the run
+
+        >>> Scenario.load("dtecn").resolve().crowd.num_vehicle
+        10
+        """
+        return resolve(self)
+
     def system(self) -> System:
-        """Return the static description as arrays."""
-        return build_system(
-            self.time,
-            self.model,
-            self.vehicles,
-            self.radio,
-            tuple(node.server for node in self.nodes),
-            self.tasks,
-            self.objective,
-            self.bursts,
-            self.cost,
-            crowd=self.crowd(),
-            sizes={index: mean_units(task) for index, task in enumerate(self.tasks) if task.requests is not None},
-        )
+        """Return the static description as arrays; who needs more than that calls `resolve`.
+
+        Raises
+        ------
+        InputError : a trace of mobility or of requests cannot be read
+        """
+        files = InputFiles(self)
+        return system_of(self, files, crowd_of(self, files))
 
 
 def _check_names(key: str, names_: list[str], taken: tuple[str, ...]) -> None:
@@ -247,101 +144,3 @@ def _check_names(key: str, names_: list[str], taken: tuple[str, ...]) -> None:
         if name in seen:
             raise InputError(f"{name!r} is taken", key=f"{key}.{index}.name", accepted="a name of its own")
         seen.add(name)
-
-
-def text_of(name: str) -> str:
-    """Return the TOML of a scenario, as it stands in its file.
-
-    Raises
-    ------
-    InputError : there is no such scenario, or the file cannot be read
-
-    >>> text_of("dtecn").partition(" = ")[0]
-    'title'
-    """
-    return _read(name)[1]
-
-
-def names() -> list[str]:
-    """Return the names of the built-in scenarios.
-
-    >>> "dtecn" in names()
-    True
-    """
-    return sorted(entry.name.removesuffix(".toml") for entry in _BUILT_IN.iterdir() if entry.name.endswith(".toml"))
-
-
-def _read(source: str | Path) -> tuple[str, str]:
-    """Return how to call the source in errors, and its text."""
-    name = str(source)
-    if name in names():
-        return name, (_BUILT_IN / f"{name}.toml").read_text("utf-8")
-    try:
-        # "utf-8-sig" also reads files that begin with a byte order mark.
-        text = read_bytes(source, nesting.BYTES_MAX).decode("utf-8-sig")
-        return name, "\n".join(text.splitlines())
-    except InputError:
-        raise
-    except FileNotFoundError:
-        if Path(source).suffix:
-            raise InputError("there is no such file", where=name) from None
-    except (OSError, ValueError) as error:  # also a path with a NUL, and a text in another encoding
-        raise InputError(f"cannot be read: {getattr(error, 'strerror', None) or error}", where=name) from None
-    accepted = f"{', '.join(names())}, or a TOML file"
-    raise InputError(f"there is no scenario {name!r}{did_you_mean(name, names())}", where="SCENARIO", accepted=accepted)
-
-
-def _resolve_files(data: dict[str, Any], folder: Path) -> None:
-    """Let the files that a scenario file names be relative to its own folder."""
-    for table, key in file_entries(data):
-        table[key] = str(folder / table[key])
-
-
-def _copy(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _copy(item) for key, item in value.items()}
-    return [_copy(item) for item in value] if isinstance(value, list) else value
-
-
-def _apply_setting(data: dict[str, Any], setting: str) -> str:
-    """Set ``a.b.0.c=value`` in nested tables; return the dotted key. The value is TOML, or else a text."""
-    key, equals, text = setting.partition("=")
-    key = key.strip()
-    if not equals or not all(key.split(".")):
-        raise InputError(f"{setting!r} is not a setting", where="--set", accepted="KEY=VALUE")
-    value = _setting_value(text)
-    *parents, last = key.split(".")
-    nesting.check_depth(value, "--set", key)
-    if len(parents) > nesting.DEPTH_MAX:
-        raise InputError(f"has {len(parents) + 1} parts", where="--set", key=f"{key[:40]}...", accepted="KEY=VALUE")
-    table: Any = data
-    for parent in parents:
-        if isinstance(table, list):
-            table = _item(table, parent, key)
-        elif isinstance(table, dict):
-            table = table.setdefault(parent, {})
-    if isinstance(table, list):
-        _item(table, last, key)
-        table[int(last)] = value
-    elif isinstance(table, dict):
-        table[last] = value
-    else:
-        raise InputError("is not a table", where="--set", key=".".join(parents))
-    return key
-
-
-def _setting_value(text: str) -> Any:
-    try:
-        table = nesting.parsed(f"value = {text}", "--set")
-    except InputError as error:
-        if "TOML" in error.problem:
-            return text.strip()
-        raise
-    return table["value"] if len(table) == 1 else text.strip()
-
-
-def _item(items: list[Any], text: str, key: str) -> Any:
-    if not text.isdecimal() or int(text) >= len(items):
-        accepted = f"0 to {len(items) - 1}" if items else "none: the list is empty"
-        raise InputError(f"{text!r} is not an index", where="--set", key=key, accepted=accepted)
-    return items[int(text)]

@@ -21,7 +21,7 @@ from policies import make, registry
 from sim import RunResult, Scenario, run
 from sim.engine.columns import World
 from sim.runs.replay import branch, counterfactual, verify
-from sim.scenario.scenario import names
+from sim.scenario.sources import names
 from tests.support.command import twin
 from traces.digest import TableDigest
 from traces.reader import Trace

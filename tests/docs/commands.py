@@ -16,7 +16,7 @@ from sim.cli import app
 from sim.cli.app import load as load_scenario
 from sim.cli.commands import COMMANDS
 from sim.scenario import keys
-from sim.scenario.scenario import names
+from sim.scenario.sources import names
 from sim.studies import compare
 from sim.studies.sweep import parse_grid
 from tests.docs.pages import EXTRAS

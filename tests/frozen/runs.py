@@ -10,7 +10,7 @@ from pathlib import Path
 from physical.errors import InputError
 from policies import registry
 from sim import Scenario, run
-from sim.scenario.scenario import names
+from sim.scenario.sources import names
 from tests.swarm.campaign import digests
 from tests.swarm.draw import case_of
 from tests.swarm.play import is_timeless

@@ -40,7 +40,7 @@ def test_every_place_is_taken_by_one_after_the_other(seed: int) -> None:
         num_vehicle=num_place,
     )
     assert scenario.num_vehicle == num_place * (1 + math.ceil(num_slot * SLOT_S * high / length_m))
-    course = motion_of(scenario, Streams(seed)).course(0, num_slot)
+    course = motion_of(scenario.resolve(), Streams(seed)).course(0, num_slot)
     assert course.present is not None
     there, x_m, y_m = course.present, course.position_m[..., 0], course.position_m[..., 1]
     assert (np.abs(x_m[there]) <= 0.5 * length_m + QUANTUM_M).all()
@@ -68,7 +68,7 @@ def test_every_place_is_taken_by_one_after_the_other(seed: int) -> None:
 def test_who_enters_is_another_vehicle() -> None:
     """Speeds, channels and tasks are its own: none of them repeats that of the vehicle before."""
     scenario = road("mobility.length_m=200", *FAST)
-    block = Inputs(scenario, scenario.system(), Streams(4)).block(0, 150)
+    block = Inputs(scenario.resolve(), Streams(4)).block(0, 150)
     there = block.serving_node >= 0
     assert (there.sum(axis=1) == 10).all()
     seen = [n for n in range(scenario.num_vehicle) if there[:, n].any()]

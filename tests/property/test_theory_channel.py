@@ -30,7 +30,7 @@ def block(slot_s: float, num_slot: int, fading: str = "rayleigh") -> Block:
         f"radio.shadowing_decorrelation_m={DECORRELATION_M}",
         f"radio.fading={fading}",
     )
-    return Inputs(scenario, scenario.system(), Streams(7)).block(0, num_slot)
+    return Inputs(scenario.resolve(), Streams(7)).block(0, num_slot)
 
 
 def fading_power(slot_s: float, num_slot: int) -> Floats:

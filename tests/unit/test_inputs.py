@@ -17,7 +17,7 @@ BY_SLOT = ("x_m", "y_m", "large_scale_gain", "channel_gain", "uplink_rate_bps", 
 
 def make_inputs(*settings: str, seed: int = 1) -> Inputs:
     scenario = make_scenario(*settings)
-    return Inputs(scenario, scenario.system(), Streams(seed))
+    return Inputs(scenario.resolve(), Streams(seed))
 
 
 def joined(inputs: Inputs, lengths: list[int]) -> dict[str, NDArray[np.generic]]:

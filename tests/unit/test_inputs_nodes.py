@@ -25,7 +25,7 @@ def make_inputs(*settings: str, num_rsu: int = 5, seed: int = 1) -> Inputs:
     extra = [{"name": f"rsu-{index + 1}", "position_m": [100.0 * index, 430.0]} for index in range(5, num_rsu)]
     data["rsus"] = [*data["rsus"], *extra][:num_rsu]
     scenario = Scenario.from_dict(data, settings=settings)
-    return Inputs(scenario, scenario.system(), Streams(seed))
+    return Inputs(scenario.resolve(), Streams(seed))
 
 
 def fields(block: Block) -> dict[str, Any]:
@@ -200,7 +200,7 @@ GOLDEN = {"dtecn": "a93ff28d63674349", "dtecn-congested": "8571276fd707cf47"}
 @pytest.mark.parametrize("name", GOLDEN)
 def test_inputs_of_a_single_node_are_what_they_were(name: str) -> None:
     scenario = Scenario.load(name)
-    inputs = Inputs(scenario, scenario.system(), Streams(7))
+    inputs = Inputs(scenario.resolve(), Streams(7))
     registered = inputs.registration()
     digest = hashlib.blake2b(digest_size=8)
     for source in (inputs.block(0, 5), inputs.block(5, 20), registered):

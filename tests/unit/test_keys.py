@@ -16,7 +16,9 @@ from physical.docstrings import meanings
 from physical.errors import InputError
 from physical.text_table import listing
 from sim.scenario.keys import Key, keys, tables
-from sim.scenario.scenario import Scenario, names
+from sim.scenario.scenario import Scenario
+from sim.scenario.sources import names
+from sim.scenario.tables import ScenarioTables
 from tests.support.command import twin
 
 
@@ -104,8 +106,8 @@ def test_the_listing_is_as_wide_as_the_terminal(width: int) -> None:
 
 def told_of_tables() -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the name of each table class and its part of the JSON schema."""
-    schema = Scenario.model_json_schema()
-    yield "Scenario", schema
+    schema = ScenarioTables.model_json_schema()
+    yield "ScenarioTables", schema
     yield from schema["$defs"].items()
 
 

@@ -17,7 +17,8 @@ from policies.optimal.p2_exact import P2Exact
 from policies.registry import PolicySpec, specs
 from sim.runs.run import RunResult, run
 from sim.runs.summary import ENTRIES
-from sim.scenario.scenario import Scenario, names
+from sim.scenario.scenario import Scenario
+from sim.scenario.sources import names
 from sim.show.terminal import GROUPS
 from tests.support.command import twin
 from traces.exogenous import schema as exogenous

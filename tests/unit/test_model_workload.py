@@ -50,6 +50,6 @@ def test_bursts_scale_sizes() -> None:
     always = "{event_begin=1, event_end=0, burst_begin=1, burst_begin_in_event=1, burst_end=1e-9, size_factor=3}"
     plain = Scenario.load("dtecn-congested", ["time.num_slot=5"]).model_copy(update={"bursts": None})
     bursting = Scenario.load("dtecn-congested", ["time.num_slot=5", f"bursts={always}"])
-    sizes = [Inputs(scenario, scenario.system(), Streams(4)).block(0, 5).size_bytes for scenario in (plain, bursting)]
+    sizes = [Inputs(scenario.resolve(), Streams(4)).block(0, 5).size_bytes for scenario in (plain, bursting)]
     np.testing.assert_array_equal(3 * sizes[0], sizes[1])
     assert bursting.system().backlog_unit_bytes == pytest.approx(3 * plain.system().backlog_unit_bytes)

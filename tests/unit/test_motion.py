@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from physical.errors import InputError
 from sim import Scenario
 from sim.inputs.motion import TraceMotion
-from sim.scenario.files import mobility_of
+from sim.scenario.crowd import num_present
+from sim.scenario.files import InputFiles
 from traces.exogenous import MobilityTrace, read_mobility
 from traces.exogenous.presence import Whereabouts
 
@@ -132,7 +133,8 @@ def test_courses_agree_with_a_plain_reference(data: st.DataObject, tmp_path_fact
             samples += [(name, t, a, b, float(generator.uniform(0, 30)), 0.0) for t, a, b in rows]
     samples += [("w", 0.0, 0.0, 0.0, 1.0, 0.0), ("w", 0.5, 1.0, 0.0, 1.0, 0.0)]  # which tells the step
     begin_s, slot_ms = float(generator.uniform(-1, 3)), int(generator.integers(20, 900))
-    motion = motion_of(tmp_path_factory.mktemp("trace") / "a.csv", samples, begin_s, slot_ms)
+    path = tmp_path_factory.mktemp("trace") / "a.csv"
+    motion = motion_of(path, samples, begin_s, slot_ms)
     course = motion.course(0, 25)
     assert course.present is not None
     for index, name in enumerate(sorted({sample[0] for sample in samples})):
@@ -149,7 +151,8 @@ def test_courses_agree_with_a_plain_reference(data: st.DataObject, tmp_path_fact
                 weight = (now_s - before[-1][0]) / (after[0][0] - before[-1][0])
                 expected = [(1 - weight) * before[-1][axis] + weight * after[0][axis] for axis in (1, 2)]
                 assert np.abs(course.position_m[slot, index] - expected).max() < 2 * QUANTUM_M
-    assert motion.num_present(25).tolist() == course.present.sum(axis=1).tolist()
+    num_there = num_present(Whereabouts.of(read_mobility(path)), round(begin_s * SECOND_NS), slot_ms * MS, 25)
+    assert num_there.tolist() == course.present.sum(axis=1).tolist()
     blocks = [motion.course(first, 5) for first in range(0, 25, 5)]
     assert np.array_equal(np.concatenate([block.position_m for block in blocks]), course.position_m)
     present = [block.present for block in blocks if block.present is not None]
@@ -201,6 +204,12 @@ def scenario_of(path: Path, *settings_: str) -> Scenario:
     return Scenario.from_dict(data, settings=settings_)
 
 
+def mobility_of(scenario: Scenario) -> tuple[MobilityTrace, int]:
+    files = InputFiles(scenario)
+    assert files.mobility is not None
+    return files.mobility, files.begin_ns
+
+
 def test_only_who_is_near_the_run_counts(tmp_path: Path) -> None:
     """A trace is cut to the run; who is there at a slot start is a vehicle of it, numbered by name."""
     path = tmp_path / "a.csv"
@@ -223,12 +232,12 @@ def test_units_and_shares_are_of_who_is_there_at_once(tmp_path: Path) -> None:
     trace_of(path, [*CAR, *BUS])
     more = ("time.num_slot=20", "time.slot_duration_s=0.25", 'radio.bandwidth_hz="20 MHz"')
     scenario = scenario_of(path, *more, "radio.bandwidth_sharing=equal")
-    assert scenario.crowd() == (2, 29 / 20, 2)
+    assert scenario.resolve().crowd == (2, 29 / 20, 2)
     system = scenario.system()
     assert system.backlog_unit_bytes == pytest.approx(29 / 20 * 1250)
     assert system.bandwidth_hz.tolist() == [10e6, 10e6]
     alone = scenario_of(path, *more, "radio.bandwidth_sharing=equal", "mobility.begin_s=3.5", "time.num_slot=4")
-    assert alone.crowd()[1:] == (1.0, 1)
+    assert alone.resolve().crowd[1:] == (1.0, 1)
     assert (alone.system().bandwidth_hz == 20e6).all()
 
 

@@ -10,17 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 from scipy import stats
 
 from physical.delay import ConstantDelay, Delay, ExponentialDelay, LognormalDelay, UniformDelay
-from sim.inputs.routes import (
-    BASE_STATION,
-    CLOUD,
-    EDGE_SERVER,
-    VEHICLE,
-    Link,
-    NetworkParams,
-    Passage,
-    Route,
-    build_graph,
-)
+from sim.inputs.routes import Passage, Route, build_graph
+from sim.scenario.links import BASE_STATION, CLOUD, EDGE_SERVER, VEHICLE, Link, NetworkParams
 from twin.messages import LOST_NS
 
 UNIFORM = np.random.default_rng(2).random(20_000)

@@ -16,7 +16,8 @@ from sim.inputs.blocks import Inputs
 from sim.inputs.streams import Streams
 from sim.runs.check import check
 from sim.scenario.readings import warnings
-from sim.scenario.scenario import Scenario, names, text_of
+from sim.scenario.scenario import Scenario
+from sim.scenario.sources import names, text_of
 
 MINIMAL: dict[str, Any] = {
     "vehicles": {"num_vehicle": 2, "cpu_hz": ["5 GHz", 4e9], "kappa": 1e-28, "transmit_power_w": "23 dBm"},
@@ -218,7 +219,7 @@ def test_gains_of_the_corridor_are_those_of_its_carrier(carrier: str, intercept_
     """Without shadowing the gain at a distance d is 10^-(L + 37.6 log10(d / 1 km)) / 10, by the nearest node."""
     more = ["radio.association=nearest", "radio.shadowing_std_db=0", f'radio.carrier_hz="{carrier}"']
     scenario = Scenario.load("corridor", more)
-    block = Inputs(scenario, scenario.system(), Streams(0)).block(0, 5)
+    block = Inputs(scenario.resolve(), Streams(0)).block(0, 5)
     away_m = [np.hypot(block.x_m - node.position_m[0], block.y_m - node.position_m[1]) for node in scenario.nodes]
     loss_db = intercept_db + 37.6 * np.log10(np.min(away_m, axis=0) / 1000)
     here = block.serving_node >= 0
@@ -267,7 +268,7 @@ NOISE: list[tuple[str, list[str], str]] = [
 @pytest.mark.parametrize(("name", "settings", "line"), NOISE)
 def test_noise_below_that_of_a_resistor(name: str, settings: list[str], line: str) -> None:
     """kT at 290 K is -174 dBm/Hz: on 20 MHz 73.0 dB more."""
-    found = warnings(Scenario.load(name, settings))
+    found = warnings(Scenario.load(name, settings).resolve())
     assert len(found) == (line != "")
     assert all(warning.startswith(line) for warning in found)
 
@@ -289,9 +290,9 @@ def test_a_slot_lasts_as_long_as_the_clock_counts() -> None:
 def test_cores_that_nothing_can_cool_are_told() -> None:
     """One core at 30 GHz: 1.85e-28 (30e9)^3 W = 5 kW; ten at 3 GHz: 5 W each."""
     settings = ["server.frequency_hz=30e9", "server.kappa=1.85e-28"]
-    (told,) = warnings(Scenario.load("rush-hour", [*settings, "server.num_core=1"]))
+    (told,) = warnings(Scenario.load("rush-hour", [*settings, "server.num_core=1"]).resolve())
     assert told.startswith("server.frequency_hz: each core has 30 GHz and draws 5e+03 W")
-    assert warnings(Scenario.load("rush-hour", [*settings, "server.num_core=10"])) == ()
+    assert warnings(Scenario.load("rush-hour", [*settings, "server.num_core=10"]).resolve()) == ()
 
 
 def test_a_key_of_another_table_is_named_in_full() -> None:

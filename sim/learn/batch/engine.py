@@ -76,8 +76,8 @@ class BatchEnvironment(Episodes):
         self.scenario = with_num_vehicle(scenario, num_vehicle)
         self.num_environment = num_environment
         self._library = library_of(library, dtype)
-        self._numpy_system = self.scenario.system()
-        self.system = self._numpy_system.map_arrays(self._library.constant)
+        self._resolved = self.scenario.resolve()
+        self.system = self._resolved.system.map_arrays(self._library.constant)
         self._spread_hz = bias_spread_hz
         self._world_type = FastWorlds if inputs == "fast" else EventWorlds
         self._known = scenario.twin.bias.known
@@ -87,8 +87,9 @@ class BatchEnvironment(Episodes):
 
     def _start(self, seeds: range) -> None:
         """Begin an episode."""
-        self._worlds: Worlds = self._world_type(self.scenario, self._numpy_system, seeds)
-        self._biases = FrequencyBiases(self.scenario, self._numpy_system, seeds, self._spread_hz)
+        self._worlds: Worlds = self._world_type(self._resolved, seeds)
+        bias = self.scenario.twin.bias.cpu_frequency_hz
+        self._biases = FrequencyBiases(bias, self._resolved.system, seeds, self._spread_hz)
         self._bias_hz: Floats | None = None
         self._slot, self._first_slot = 0, 0
         self._block: WorldBlock | None = None

@@ -70,12 +70,12 @@ class JointBatchEnvironment(Episodes):
         self.scenario = with_num_vehicle(scenario, num_vehicle)
         self.num_environment = num_environment
         self._library = library_of(library, dtype)
-        self._numpy_system = self.scenario.system()
-        self.system = self._numpy_system.map_arrays(self._library.constant)
+        self._resolved = self.scenario.resolve()
+        self.system = self._resolved.system.map_arrays(self._library.constant)
         self._begin(seed, 0)
 
     def _start(self, seeds: range) -> None:
-        self._worlds = EventWorlds(self.scenario, self._numpy_system, seeds)
+        self._worlds = EventWorlds(self._resolved, seeds)
         self._slot = 0
         self._observe()
 

@@ -18,8 +18,10 @@ from physical.system import System
 from sim.inputs.blocks import Block, Inputs
 from sim.inputs.motion import GeneratedMotion
 from sim.inputs.streams import Streams
-from sim.scenario.scenario import Scenario
+from sim.scenario.resolved import Resolved
+from sim.scenario.tables import ScenarioTables
 from twin.bias import BiasProcess
+from twin.params import BiasParams
 
 _MAX_DRAWN = 1 << 16
 """Numbers that are drawn before they are transposed: they fit into the cache."""
@@ -59,8 +61,8 @@ class Worlds(Protocol):
 class EventWorlds:
     """The very inputs of the event simulator, number by number: environment b is a run with seed ``seeds[b]``."""
 
-    def __init__(self, scenario: Scenario, system: System, seeds: Sequence[int]) -> None:
-        self._inputs = [Inputs(scenario, system, Streams(seed)) for seed in seeds]
+    def __init__(self, resolved: Resolved, seeds: Sequence[int]) -> None:
+        self._inputs = [Inputs(resolved, Streams(seed)) for seed in seeds]
 
     def block(self, first_slot: int, num_slot: int) -> WorldBlock:
         """Make the next slots."""
@@ -84,10 +86,11 @@ class FastWorlds:
     Numbers are drawn for all vehicles of an environment at once, and all formulas run over all environments at once.
     """
 
-    def __init__(self, scenario: Scenario, system: System, seeds: Sequence[int]) -> None:
+    def __init__(self, resolved: Resolved, seeds: Sequence[int]) -> None:
+        scenario, system = resolved.tables, resolved.system
         self._system = system
         self._radio = scenario.radio
-        self._station_m = scenario.nodes[0].position_m
+        self._station_m = resolved.nodes[0].position_m
         streams = [Streams(seed) for seed in seeds]
         self._shape = (system.num_vehicle, len(seeds))
         self._motion = self._spread(scenario, streams)
@@ -99,7 +102,7 @@ class FastWorlds:
         self._bytes_per_unit = np.array([float(task.bytes_per_unit) for task in scenario.tasks])[:, np.newaxis]
         self._bursts = None if scenario.bursts is None else _BurstChains(scenario.bursts, *self._shape)
 
-    def _spread(self, scenario: Scenario, streams: Sequence[Streams]) -> GeneratedMotion:
+    def _spread(self, scenario: ScenarioTables, streams: Sequence[Streams]) -> GeneratedMotion:
         """Return the motion of all vehicles as one fleet: vehicle n of environment b is number ``n B + b``."""
         num_vehicle, num_environment = self._shape
         drawn = [stream.generator("batch-mobility", "environment").random((num_vehicle, 5)) for stream in streams]
@@ -188,13 +191,13 @@ class FrequencyBiases:
 
     Parameters
     ----------
-    scenario : whose twin.bias.cpu_frequency_hz is meant
+    params : law of the bias
     system : constants
     seeds : [B], one per environment
     spread_hz : Hz, each vehicle adds a uniform number between minus and plus this to its bias
     """
 
-    def __init__(self, scenario: Scenario, system: System, seeds: Sequence[int], spread_hz: float) -> None:
+    def __init__(self, params: BiasParams, system: System, seeds: Sequence[int], spread_hz: float) -> None:
         num_vehicle, num_environment = system.num_vehicle, len(seeds)
         self._shape = (num_vehicle, num_environment)
 
@@ -202,7 +205,6 @@ class FrequencyBiases:
             of_each = [Streams(seed).of_vehicles("bias-cpu-frequency", num_vehicle) for seed in seeds]
             return [generator for vehicles in zip(*of_each, strict=True) for generator in vehicles]
 
-        params = scenario.twin.bias.cpu_frequency_hz
         self._process = BiasProcess(params, num_vehicle * num_environment, system.slot_duration_s, generators)
         self._values = params.values if params.kind == "per-vehicle" else ()
         self._spread_hz: Floats = np.zeros(self._shape)

@@ -39,7 +39,7 @@ def more(scenario: Scenario, result: RunResult) -> dict[str, Any]:
     summary = result.summary
     return {
         "energy_edge_j_mean": summary["energy_edge_j"] / summary["slots"],
-        "energy_vehicle_j_mean": summary["energy_j_mean"] / scenario.crowd().mean,
+        "energy_vehicle_j_mean": summary["energy_j_mean"] / scenario.resolve().crowd.mean,
         "resource_ratio_mean": float(np.mean(allocated_hz)) / capacity_hz if allocated_hz else None,
     }
 
