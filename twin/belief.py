@@ -82,7 +82,9 @@ class Belief:
         freeze(self._backlog_bytes, self._nothing)
 
     def expect(self, cohort: ReportCohort) -> None:
-        """Take note of reports on their way."""
+        """Take note of reports on their way; those of one slot are one cohort, whichever stations send them."""
+        if self._reports and self._reports[-1].slot == cohort.slot:
+            cohort = self._reports.pop().with_those(cohort)
         self._reports.append(cohort)
 
     def expect_server(self, report: ServerReport) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 from numpy.random import Generator as RandomGenerator
-from simpy.core import Environment
 from simpy.events import Event
 
+from physical.columns.slots import EventClock
 from physical.phase import Phase
+from physical.system import System
 from physical.ticks import HORIZON_S, to_ns
 from twin.belief import Belief
 from twin.decision import Ruling
@@ -18,32 +20,30 @@ from twin.params import DecisionTime, Twin
 from twin.snapshot import TwinSnapshot
 
 
-class Clock(Protocol):
-    """What the cloud needs of the event clock."""
+class Decider(Protocol):
+    """Who decides in a run: a policy behind its guard, what was recorded, or one after the other."""
 
-    @property
-    def now(self) -> int:
-        """Current time, ns."""
-
-    @property
-    def env(self) -> Environment:
-        """SimPy's environment."""
-
-    def at(self, time_ns: int, phase: Phase, value: object = None) -> Event:
-        """Return an event of `time_ns`, ordered by `phase` among those of the same instant."""
-
-    def trigger(self, event: Event, time_ns: int, phase: Phase, value: object = None) -> None:
-        """Let an event that somebody already waits for happen at `time_ns`."""
-
-
-class DecisionMaker(Protocol):
-    """A policy behind its guard."""
+    def reset(self, system: System, seed: int) -> None:
+        """Get ready for a run."""
 
     def rule(self, snapshot: TwinSnapshot) -> Ruling:
         """Return a feasible decision, the fallback's if the policy fails."""
 
     def rule_by_fallback(self, snapshot: TwinSnapshot, reason: str, wall_s: float) -> Ruling:
         """Return the fallback's decision, and record why."""
+
+    @property
+    def wants_outcomes(self) -> bool:
+        """Whether it wants to be told what slots realised."""
+
+    def learn(self, outcomes: Sequence[tuple[int, float]]) -> None:
+        """Be told what slots realised, (slot, objective), once all their tasks have ended."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the manifest says about who decides, beside the name."""
+
+    def close(self) -> str:
+        """Let go of processes and models, as the run has ended; return what went wrong, if anything did."""
 
 
 class Deliberation(NamedTuple):
@@ -54,6 +54,21 @@ class Deliberation(NamedTuple):
     latency_ns: int
 
 
+@dataclass
+class _Due:
+    """A slot that is to be decided, and when: as late as the last of its reports, or when the window closes."""
+
+    slot: int
+    time_ns: int
+
+
+class Observer(Protocol):
+    """Somebody who is told of every decision."""
+
+    def decided(self, deliberation: Deliberation) -> None:
+        """Take note of a decision that leaves the cloud now."""
+
+
 class Cloud:
     """The twin's process.
 
@@ -62,22 +77,33 @@ class Cloud:
     clock : event clock
     belief : what the twin knows
     params : sync window and decision latency
-    policy : who decides
+    decider : who decides
     send : called with each decision when it leaves the cloud
+    observers : told of each decision just before it is sent, in this order
     generator : random numbers of the decision latency
+
+    Attributes
+    ----------
+    asked : happens when the twin is about to decide, if anybody waits for it; its value is the snapshot. Simulate until
+        then, look, and call `answer`
+    answered : happens when the twin has decided after that
     """
 
     def __init__(
         self,
-        clock: Clock,
+        clock: EventClock,
         belief: Belief,
         params: Twin,
-        policy: DecisionMaker,
+        decider: Decider,
         send: Callable[[Deliberation], None],
+        observers: Sequence[Observer],
         generator: RandomGenerator,
     ) -> None:
         self.belief = belief
-        self.policy = policy
+        self.asked = Event(clock.env)
+        self.answered = Event(clock.env)
+        self._decider = decider
+        self._observers = observers
         self._clock = clock
         self._window_ns = to_ns(params.sync_window_s)
         self._time = params.decision
@@ -85,40 +111,67 @@ class Cloud:
         self._generator = generator
         self._wake = Event(clock.env)
         self._deciding = False
-        self._newest: ReportCohort | None = None
+        self._newest = _Due(-1, 0)
+        self._next = self._newest
 
     def expect(self, cohort: ReportCohort) -> None:
-        """Learn that reports have been sent: the twin will decide when they are in, or when the window closes."""
+        """Learn that reports have been sent: the twin will decide when they are in, or when the window closes.
+
+        Every station sends a cohort in every slot, an empty one too.
+        """
         self.belief.expect(cohort)
-        self._newest = cohort
-        if not self._deciding:
-            self._schedule(cohort)
+        due_ns = min(cohort.last_ns(), cohort.sent_ns + self._window_ns)
+        if cohort.slot > self._newest.slot:
+            self._newest = _Due(cohort.slot, due_ns)
+            if not self._deciding:
+                self._go_on_with_newest()
+        else:
+            self._newest.time_ns = max(self._newest.time_ns, due_ns)
 
-    def _schedule(self, cohort: ReportCohort) -> None:
-        last_ns = cohort.delivered_ns
-        if not isinstance(last_ns, int):
-            last_ns = int(last_ns.max(initial=cohort.sent_ns))
-        wake_ns = min(last_ns, cohort.sent_ns + self._window_ns)
+    def _go_on_with_newest(self) -> None:
         self._deciding = True
-        self._clock.trigger(self._wake, max(wake_ns, self._clock.now), Phase.DECIDE, cohort.slot)
+        self._next = self._newest
+        self._wake_up()
 
-    def run(self) -> Generator[Event, int, None]:
+    def _wake_up(self) -> None:
+        """Wake up when the next decision is due, as far as that is known by now."""
+        self._clock.trigger(self._wake, max(self._next.time_ns, self._clock.now), Phase.DECIDE)
+
+    def answer(self) -> None:
+        """Let the twin decide, after `asked` has happened."""
+        self._clock.trigger(self.answered, self._clock.now, Phase.DECIDE)
+
+    def run(self) -> Generator[Event, Any, None]:
         """Decide slot after slot; a decision that takes longer than a slot makes the twin skip to the newest one."""
         while True:
-            slot = yield self._wake
+            yield self._wake
             self._wake = Event(self._clock.env)
-            self.belief.update(self._clock.now)
-            snapshot = self.belief.snapshot(slot, self._clock.now)
+            slot, now_ns = self._next.slot, self._clock.now
+            if now_ns < self._next.time_ns:  # another station's reports take longer
+                self._wake_up()
+                continue
+            self.belief.update(now_ns)
+            snapshot = self.belief.snapshot(slot, now_ns)
+            if self.asked.callbacks:
+                yield self._ask(snapshot)
             deliberation = self._deliberate(snapshot)
             if deliberation.latency_ns:
-                yield self._clock.at(self._clock.now + deliberation.latency_ns, Phase.SEND_COMMAND)
+                yield self._clock.at(now_ns + deliberation.latency_ns, Phase.SEND_COMMAND)
+            for observer in self._observers:
+                observer.decided(deliberation)
             self._send(deliberation)
             self._deciding = False
-            if self._newest is not None and self._newest.slot > slot:
-                self._schedule(self._newest)
+            if self._newest.slot > slot:
+                self._go_on_with_newest()
+
+    def _ask(self, snapshot: TwinSnapshot) -> Event:
+        """Show the snapshot to whoever waits for it; return the event of the answer."""
+        asked, self.asked, self.answered = self.asked, Event(self._clock.env), Event(self._clock.env)
+        self._clock.trigger(asked, self._clock.now, Phase.DECIDE, snapshot)
+        return self.answered
 
     def _deliberate(self, snapshot: TwinSnapshot) -> Deliberation:
-        ruling = self.policy.rule(snapshot)
+        ruling = self._decider.rule(snapshot)
         # Drawn in any case: who decides later, after a replayed beginning, takes the time that it always would.
         # A distribution may give any number, infinity too; beyond the clock, all are alike.
         latency_ns = to_ns(min(decision_latency_s(self._time, ruling.wall_s, self._generator), HORIZON_S))
@@ -127,7 +180,7 @@ class Cloud:
         deadline_s = self._time.deadline_s
         if deadline_s is not None and latency_ns > to_ns(deadline_s):
             reason = f"decision took {latency_ns / 1e6:.3g} ms of {deadline_s * 1e3:.3g} ms"
-            ruling = self.policy.rule_by_fallback(snapshot, reason, ruling.wall_s)
+            ruling = self._decider.rule_by_fallback(snapshot, reason, ruling.wall_s)
             latency_ns = to_ns(deadline_s)
         return Deliberation(snapshot, ruling, min(latency_ns, LOST_NS))
 

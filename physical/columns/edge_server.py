@@ -9,9 +9,9 @@ from simpy.events import Event
 
 from physical.arrays import Floats, Ints, Mask
 from physical.columns.fleet import Fleet
-from physical.entities.slots import Clock, Slots
+from physical.columns.slots import EventClock, Slots
 from physical.model import computing, energy
-from physical.model.arrays import some
+from physical.model.arrays import every, some
 from physical.system import System
 from physical.ticks import NS_PER_S, ticks_from_ns
 
@@ -27,7 +27,6 @@ class EdgeServer:
     fleet : task stages; the server's queues are among them
     bias_hz : slot -> estimation bias of every flow, [N, K], Hz: what a core would run above its allocation (eq. 8);
         all flows together never run faster than the server can, unless the literal capacity rule "alloc" holds
-    all_here : all vehicles are attached to this node at all times
     report : called at every slot start with the node, the slot and the node's backlog: of classes [K], bytes, and of
         flows [N, K], cycles; None if its queues tell of none
     """
@@ -35,26 +34,25 @@ class EdgeServer:
     def __init__(
         self,
         node: int,
-        clock: Clock,
+        clock: EventClock,
         slots: Slots,
         system: System,
         fleet: Fleet,
         bias_hz: Callable[[int], Floats],
         report: Callable[[int, int, Floats, Floats | None], None],
-        *,
-        all_here: bool,
     ) -> None:
         self.node = node
         self.meter = PowerMeter(system, node)
+        self.report = report
         self._clock = clock
         self._slots = slots
         self._fleet = fleet
         self._bias_hz = bias_hz
-        self._report = report
         self._capacity_hz = float(system.node_hz[node])
         self._is_literal = system.model.capacity_rule == "alloc"
-        self._all_here = all_here
         self._attached: Mask = np.zeros(system.num_vehicle, dtype=np.bool_)
+        self._serving_node: Ints | None = None
+        self._present: Mask | None = None
         self._left_behind_hz = 0.0
         self._allocation_hz = np.zeros((system.num_vehicle, system.num_class))
         self._command_slot = -1
@@ -69,9 +67,9 @@ class EdgeServer:
             if bias_hz is not self._bias_in_force:
                 self._bias_in_force = bias_hz
                 self._serve_at_allocation()
-            elif not self._all_here:
+            else:
                 self.refresh()
-            self._report(self.node, slot, *self.backlog(now))
+            self.report(self.node, slot, *self.backlog(now))
 
     def obey(self, slot: int, compute_allocation_hz: Floats, serving_node: Ints) -> None:
         """Take over the allocation [N, K] of a command, unless a newer one is in force.
@@ -81,44 +79,50 @@ class EdgeServer:
         if slot > self._command_slot:
             self._command_slot = slot
             self._allocation_hz = compute_allocation_hz
-            if not self._all_here:
-                self._attached = serving_node == self.node
+            self._attached = serving_node == self.node
             self._serve_at_allocation()
 
     def refresh(self) -> None:
         """Take note of vehicles that have left, and of work that they have left behind or that is finished."""
-        plane = self._fleet.plane
-        left_behind_hz = plane.leaving.rate_at_hz(self.node)
-        if some(self._attached & ~self._serves()) or left_behind_hz != self._left_behind_hz:
+        left_behind_hz = self._fleet.plane.leaving.rate_at_hz(self.node)
+        here = self._here()
+        has_left = here is not None and some(self._attached & ~here)
+        if has_left or left_behind_hz != self._left_behind_hz:
             self._serve_at_allocation()
 
-    def _serves(self) -> Mask:
-        """Return which vehicles are here at present, [N]."""
-        here: Mask = self._fleet.plane.serving_node == self.node
-        return here
+    def _here(self) -> Mask | None:
+        """Return which vehicles are attached to this node at present, [N]; None: all are."""
+        serving_node = self._fleet.plane.serving_node
+        if serving_node is not self._serving_node:
+            here: Mask = serving_node == self.node
+            self._serving_node, self._present = serving_node, None if every(here) else here
+        return self._present
 
     def backlog(self, now: int) -> tuple[Floats, Floats | None]:
         """Return what waits here or is being served at `now` (ticks), to which the plane is up to date.
 
         The work of each class, [K], bytes, and of each flow, [N, K], cycles; None where flows are not told apart.
         """
-        return self._fleet.plane.queues.backlog(now, None if self._all_here else self._serves())
+        return self._fleet.plane.queues.backlog(now, self._here())
 
     def _serve_at_allocation(self) -> None:
         now = ticks_from_ns(self._clock.now)
         self._fleet.advance(now)
-        plane = self._fleet.plane
-        if not self._all_here:
-            # Who has left does not get its share back on its return, and who has come has none before a command.
-            self._attached = self._attached & self._serves()
+        plane, here = self._fleet.plane, self._here()
+        # Who has left does not get its share back on its return, and who has come has none before a command.
+        if here is not None:
+            self._attached = self._attached & here
+        if not every(self._attached):
             self._allocation_hz = np.where(self._attached[:, np.newaxis], self._allocation_hz, 0.0)
         rate_hz = computing.edge_frequency_hz(self._allocation_hz, self._bias_in_force)
-        here = None if self._all_here else self._serves()[:, np.newaxis]
         self._left_behind_hz = plane.leaving.rate_at_hz(self.node)
         if self._left_behind_hz or not self._is_literal:
             rate_hz = computing.within_capacity_hz(rate_hz, max(self._capacity_hz - self._left_behind_hz, 0.0))
-        plane.set_service_rate(now, rate_hz if here is None else np.where(here, rate_hz, plane.service_hz))
-        class_rate_hz = plane.queues.class_rate_hz() if here is None else rate_hz.sum(axis=0)
+        if here is None:
+            plane.set_service_rate(now, rate_hz)
+        else:
+            plane.set_service_rate(now, np.where(here[:, np.newaxis], rate_hz, plane.service_hz))
+        class_rate_hz = rate_hz.sum(axis=0)
         billed_hz = self._allocation_hz.sum() if self._is_literal else rate_hz.sum()
         self.meter.change(self._clock.now, float(billed_hz) + self._left_behind_hz, class_rate_hz)
 

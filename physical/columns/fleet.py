@@ -15,7 +15,7 @@ from physical.arrays import Floats, Ints, Mask
 from physical.columns.pipeline import DataPlane
 from physical.columns.radio import Settings
 from physical.columns.tasks import Outcome
-from physical.model.arrays import some
+from physical.model.arrays import every, some
 from physical.ticks import NEVER, NO_ROWS
 
 NO_NODE, AWAY = -1, -2
@@ -86,9 +86,6 @@ class Fleet:
         shape = (plane.system.num_vehicle, plane.system.num_class)
         self.plane = plane
         self.states: VehicleStates
-        self._reporting: list[int] = []
-        self.report = self._reporting.append
-        """Let a vehicle's state be part of the reports of this instant; takes the vehicle's index."""
         self._missing_command = missing_command
         self._patience = patience
         self._lost: Ints = NO_ROWS
@@ -128,21 +125,21 @@ class Fleet:
             self._held = [held for held in self._held if some(held.waiting)]
             self.plane.drop(now, left, Outcome.DROPPED_LEFT, num_begun=self._next_row)
 
-    def take_reporting(self, node: int) -> list[int]:
-        """Return the vehicles that have reported to a serving node in this slot, in order.
+    def known_to(self, node: int, *, has_heard: bool) -> Ints | None:
+        """Return the vehicles of which a serving node can tell in this slot, ascending; None: all.
 
-        Beside those that are attached to it, it tells of those that it has lost.
+        has_heard : the vehicles that are attached to the node have reported to it
+
+        Even if they have not, the node tells of the vehicles that it has lost with the start of this slot.
         """
-        reporting, serving_node = self._reporting, self.states.serving_node
-        if self.plane.static:
-            taken = reporting.copy()
-            reporting.clear()
-            return taken
-        mine = [index for index in reporting if serving_node[index] == node]
-        mine += self._lost[self._lost_by == node].tolist()
-        if node == self.plane.system.num_node - 1:
-            reporting.clear()  # who has no node has told nobody
-        return sorted(mine)
+        lost = self._lost[self._lost_by == node] if self._lost.size else self._lost
+        if not has_heard:
+            return lost
+        here = self.states.serving_node == node
+        if every(here):
+            return None
+        attached = np.flatnonzero(here)
+        return np.sort(np.concatenate([attached, lost])) if lost.size else attached
 
     def command(self, cohort: CommandCohort) -> None:
         """Send commands on their way; they take effect when they arrive."""

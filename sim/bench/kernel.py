@@ -71,7 +71,7 @@ _MEMORY_VEHICLES, _MEMORY_SINCE, _MEMORY_SLOTS = 1_000, (200, 1_000), 2_000
 
 
 @dataclass
-class _Series:
+class _KernelSeries:
     """The repeats of one family and one number of vehicles."""
 
     family: str
@@ -120,12 +120,12 @@ def measure() -> Report:
     return _report([one.values() for one in series], median(raw), growth_bytes)
 
 
-def _trials() -> Iterator[_Series]:
+def _trials() -> Iterator[_KernelSeries]:
     """Find how many slots take about `_RUN_S` on this machine."""
     for name, family in _FAMILIES.items():
         for num_vehicle, num_slot in _TRIAL_SLOTS.items():
             cost = run_cost(scenario(name, num_vehicle, num_slot), family.policy, _SEED)
-            yield _Series(name, num_vehicle, max(num_slot, round(num_slot * _RUN_S / cost.simulation_s)))
+            yield _KernelSeries(name, num_vehicle, max(num_slot, round(num_slot * _RUN_S / cost.simulation_s)))
 
 
 def _memory_growth_bytes() -> list[int]:

@@ -15,7 +15,7 @@ from policies.guarded import GuardedPolicy
 from policies.registry import make
 from sim.bench import kernel
 from sim.bench.report import Report
-from sim.engine.columns import World
+from sim.engine.columns import begin
 from sim.inputs.streams import Streams
 from sim.scenario.scenario import Scenario
 from traces.reader import Trace
@@ -30,27 +30,38 @@ _SEED = 1
 _NUM_REPEAT = 5
 
 
-class _Dropping(TraceWriter):
-    """Takes the rows as a trace's writer does, and drops them."""
+class _Dropping:
+    """Takes the rows in place of a trace's writer, and drops them."""
+
+    overdue = False
+
+    def open(self, manifest: Mapping[str, Any]) -> None:
+        """Make nothing."""
 
     def add(self, name: str, columns: Mapping[str, Any]) -> None:
-        pass
+        """Drop the rows."""
+
+    def close_part_if_due(self) -> None:
+        """Have no part."""
+
+    def close(self, status: str, summary: Mapping[str, Any]) -> None:
+        """Complete nothing."""
 
 
 @dataclass(frozen=True)
-class _Cost:
+class _BenchCost:
     """Seconds from the first slot until the trace is closed: of the processor, and by the clock on the wall."""
 
     cpu_s: float
     wall_s: float
 
-    def share(self, of: _Cost) -> _Cost:
+    def share(self, of: _BenchCost) -> _BenchCost:
         """Return what this costs beyond another, in parts of this."""
-        return _Cost(1.0 - of.cpu_s / self.cpu_s, 1.0 - of.wall_s / self.wall_s)
+        return _BenchCost(1.0 - of.cpu_s / self.cpu_s, 1.0 - of.wall_s / self.wall_s)
 
 
 @dataclass(frozen=True)
-class _Trace:
+class _TraceOnDisk:
     """What is on disk after a run."""
 
     num_row: int
@@ -61,15 +72,15 @@ class _Trace:
 
 
 @dataclass
-class _Series:
+class _TraceSeries:
     """The repeats of one number of vehicles."""
 
     num_vehicle: int
     num_slot: int
-    writing: list[_Cost] = field(default_factory=list)
-    digesting: list[_Cost] = field(default_factory=list)
+    writing: list[_BenchCost] = field(default_factory=list)
+    digesting: list[_BenchCost] = field(default_factory=list)
     write_s: list[float] = field(default_factory=list)
-    traces: list[_Trace] = field(default_factory=list)
+    traces: list[_TraceOnDisk] = field(default_factory=list)
 
     def add(self) -> None:
         """Run with the trace on disk, with digests only, and with neither."""
@@ -81,7 +92,7 @@ class _Series:
         in_digest = _cost(
             scenario, TraceWriter(None, scenario.trace.part_rows, scenario.trace.part_seconds, keep=False)
         )
-        dropped = _cost(scenario, _Dropping(None, scenario.trace.part_rows, scenario.trace.part_seconds, keep=False))
+        dropped = _cost(scenario, _Dropping())
         self.writing.append(on_disk.share(dropped))
         self.digesting.append(in_digest.share(dropped))
         self.write_s.append(on_disk.cpu_s - dropped.cpu_s)
@@ -109,37 +120,35 @@ class _Series:
 
 def measure() -> Report:
     """Measure all sizes in turn, repeat by repeat."""
-    series = [_Series(num_vehicle, num_slot) for num_vehicle, num_slot in _NUM_SLOT.items()]
+    series = [_TraceSeries(num_vehicle, num_slot) for num_vehicle, num_slot in _NUM_SLOT.items()]
     for _ in range(_NUM_REPEAT):
         for one in series:
             one.add()
     return _report([one.values() for one in series])
 
 
-def _cost(scenario: Scenario, writer: TraceWriter) -> _Cost:
-    streams = Streams(_SEED)
+def _cost(scenario: Scenario, writer: TraceWriter | _Dropping) -> _BenchCost:
     policy = GuardedPolicy(make(_POLICY), make(scenario.policy.fallback))
-    world = World(scenario, policy, streams, writer, lambda _: None)
-    policy.reset(world.system, streams.policy_seed())
+    engine = begin(scenario, policy, Streams(_SEED), writer)
     writer.open({"scenario": scenario.model_dump(mode="json"), "policy": _POLICY, "seed": _SEED})
     gc.collect()
     gc.disable()  # as good as off in `run`, too
     try:
         begin_s = time.process_time(), time.perf_counter()
-        world.run()
+        engine.run()
         writer.close("complete", {})
-        return _Cost(time.process_time() - begin_s[0], time.perf_counter() - begin_s[1])
+        return _BenchCost(time.process_time() - begin_s[0], time.perf_counter() - begin_s[1])
     finally:
         gc.enable()
 
 
-def _weigh(directory: Path) -> _Trace:
+def _weigh(directory: Path) -> _TraceOnDisk:
     begin_s = time.process_time()
     tables = {name: Trace(directory).table(name) for name in TABLES}
     read_s = time.process_time() - begin_s
     size = {name: sum(path.stat().st_size for path in (directory / name).glob("*")) for name in TABLES}
     num_row = sum(table.num_rows for table in tables.values())
-    return _Trace(num_row, tables["tasks"].num_rows, size["tasks"], sum(size.values()), read_s)
+    return _TraceOnDisk(num_row, tables["tasks"].num_rows, size["tasks"], sum(size.values()), read_s)
 
 
 def _report(values: list[dict[str, Any]]) -> Report:

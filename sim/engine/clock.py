@@ -4,17 +4,41 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from simpy.core import Environment
-from simpy.events import Event
+from simpy.events import Event, ProcessGenerator
 from simpy.rt import RealtimeEnvironment
 
 from physical.errors import InputError
 from physical.phase import Phase
 
+_SLIP_S = 1e-3
+
+
+@dataclass
+class Pace:
+    """How well a paced run keeps up with the wall clock.
+
+    num_slip : slots that began more than a millisecond late
+    slip_s_max : s, the latest
+    """
+
+    num_slip: int = 0
+    slip_s_max: float = 0.0
+
+    def note(self, late_s: float) -> None:
+        """Take note of how late a slot begins."""
+        if late_s > _SLIP_S:
+            self.num_slip += 1
+            self.slip_s_max = max(self.slip_s_max, late_s)
+
 
 class Clock:
     """Schedules events at absolute times; `Phase` orders those of the same instant.
+
+    This is the only place that touches what SimPy keeps to itself.
 
     speed : simulated seconds per second of wall time, at most; None: as fast as possible
 
@@ -28,6 +52,11 @@ class Clock:
             raise InputError(f"{speed:g} is no speed", where="run", key="speed", accepted="> 0; 1 is real time")
         self._realtime = None if speed is None else RealtimeEnvironment(0, factor=1e-9 / speed, strict=False)
         self.env = Environment(initial_time=0) if self._realtime is None else self._realtime
+
+    def begin(self, processes: Iterable[ProcessGenerator]) -> None:
+        """Start processes; their order must not matter."""
+        for process in processes:
+            self.env.process(process)
 
     def start(self) -> None:
         """Let the wall clock begin now."""
@@ -49,6 +78,12 @@ class Clock:
         event = Event(self.env)
         self.trigger(event, time_ns, phase, value)
         return event
+
+    def call_at(self, time_ns: int, phase: Phase, function: Callable[[], None]) -> None:
+        """Call `function` at `time_ns`, ordered by `phase` among the events of the same instant."""
+        event = Event(self.env)
+        event.callbacks = [lambda _: function()]
+        self.trigger(event, time_ns, phase)
 
     def trigger(self, event: Event, time_ns: int, phase: Phase, value: object = None) -> None:
         """Let an event that somebody already waits for happen at `time_ns`."""

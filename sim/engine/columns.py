@@ -1,27 +1,25 @@
-"""Wires a scenario to running processes: vehicles, base station, edge server and cloud twin on one clock."""
+"""The engine of the columns: wires a scenario to running processes on one clock, and begins slot after slot."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
 
 import numpy as np
 from simpy.events import Event
 
-from physical.arrays import Floats, Ints
 from physical.columns.edge_server import EdgeServer
-from physical.columns.fleet import CommandCohort, Fleet, VehicleStates
+from physical.columns.fleet import Fleet
 from physical.columns.pipeline import DataPlane, Fate
-from physical.columns.radio import Settings
-from physical.entities.base_station import BaseStation
-from physical.entities.rsu import RoadsideUnit
-from physical.entities.slots import Slots
-from physical.entities.vehicle import Vehicle
-from physical.model.arrays import some
+from physical.columns.processes import Reporting, Station
+from physical.columns.slots import Slots
 from physical.phase import Phase
 from physical.quantize import freeze
+from physical.system import System
 from physical.ticks import ticks_from_ns, to_ns
-from sim.engine.clock import Clock
+from sim.engine.clock import Clock, Pace
+from sim.engine.sending import Commands, Reports, Sending
+from sim.inputs.biases import FrequencyBias, biases_of
 from sim.inputs.blocks import Block, Inputs
 from sim.inputs.motion import TraceMotion
 from sim.inputs.routes import Passage
@@ -29,190 +27,152 @@ from sim.inputs.streams import Streams
 from sim.record.messages import MessageLog
 from sim.record.recorder import Recorder
 from sim.record.slots import ClosedSlot
-from sim.runs.recorded import Decider
 from sim.scenario.scenario import Scenario
 from sim.scenario.timeline import Happening, NodeDown, NodeUp, VehicleEnters, VehicleLeaves
 from traces.sink import Sink
-from twin.belief import Belief, Biases
-from twin.bias import BiasProcess
-from twin.cloud import Cloud, Deliberation
-from twin.decision import Decision
-from twin.messages import LOST_NS, ReportCohort, ServerReport
-from twin.params import BiasParams, ServerBiasParams
+from twin.belief import Belief
+from twin.cloud import Cloud, Decider, Deliberation, Observer
 
-_SLIP_S = 1e-3
 LEARNING_SLOTS = 8
 """Every so many slots, policies that learn are told what slots have become complete."""
 
 
-@dataclass
-class Pace:
-    """How well a paced run keeps up with the wall clock.
+def begin(
+    scenario: Scenario,
+    decider: Decider,
+    streams: Streams,
+    writer: Sink,
+    *,
+    progress: Callable[[int], None] = lambda _: None,
+    num_slot: int | None = None,
+    clock: Clock | None = None,
+    observers: Sequence[Observer] = (),
+) -> ColumnsEngine:
+    """Make an engine, and get who decides ready; see `ColumnsEngine` for the parameters.
 
-    num_slip : slots that began more than a millisecond late
-    slip_s_max : s, the latest
+    Raises
+    ------
+    InputError : who decides refuses the scenario; it has been closed then
     """
+    engine = ColumnsEngine(
+        scenario,
+        decider,
+        streams,
+        writer,
+        progress=progress,
+        num_slot=scenario.time.num_slot if num_slot is None else num_slot,
+        clock=Clock() if clock is None else clock,
+        observers=observers,
+    )
+    try:
+        decider.reset(engine.system, streams.policy_seed())
+    except BaseException:
+        decider.close()
+        raise
+    return engine
 
-    num_slip: int = 0
-    slip_s_max: float = 0.0
 
-    def note(self, late_s: float) -> None:
-        """Take note of how late a slot begins."""
-        if late_s > _SLIP_S:
-            self.num_slip += 1
-            self.slip_s_max = max(self.slip_s_max, late_s)
-
-
-class World:
-    """One run.
+class ColumnsEngine:
+    """One run of a scenario.
 
     Parameters
     ----------
     scenario : what to simulate
-    policy : who decides, behind its guard
+    decider : who decides
     streams : random streams
     writer : the open trace
     progress : called with the number of slots simulated, after each slot and before the first
-    num_slot : slots after which to stop, if before the end
-    speed : simulated seconds per second of wall time; None: as fast as possible
+    num_slot : slots after which to stop
+    clock : the event clock
+    observers : told of every decision
+
+    Attributes
+    ----------
+    end : event of the end of the run
+    failure : why the fallback failed, if it did; the run then ends with the slot
     """
 
     def __init__(
         self,
         scenario: Scenario,
-        policy: Decider,
+        decider: Decider,
         streams: Streams,
         writer: Sink,
-        progress: Callable[[int], None],
         *,
-        num_slot: int | None = None,
-        speed: float | None = None,
+        progress: Callable[[int], None],
+        num_slot: int,
+        clock: Clock,
+        observers: Sequence[Observer],
     ) -> None:
-        self.clock = Clock(speed)
-        self.resolved = scenario.resolve()
-        self.system, self.slot_duration_ns = self.resolved.system, self.resolved.slot_ns
-        node_names = [node.name for node in scenario.nodes]
-        self._learner = policy if policy.wants_outcomes else None
-        self.recorder = Recorder(
-            self.system, node_names, writer, self.slot_duration_ns, keep_outcomes=policy.wants_outcomes
-        )
-        self.messages = MessageLog(writer if scenario.trace.messages else None)
-        self.pace = Pace()
+        self.clock = clock
+        self.resolved = resolved = scenario.resolve()
+        self.system = system = resolved.system
+        self.slot_duration_ns = resolved.slot_ns
         self.num_slot_done = 0
         self.failure = ""
+        self.pace = Pace()
+        self.end = Event(clock.env)
+        self._node_names = [node.name for node in scenario.nodes]
+        self._learner = decider if decider.wants_outcomes else None
+        self.recorder = Recorder(
+            system, self._node_names, writer, self.slot_duration_ns, keep_outcomes=decider.wants_outcomes
+        )
+        self.messages = MessageLog(writer if scenario.trace.messages else None)
         self._stopping = False
         self._num_task = 0
-        self._num_slot = scenario.time.num_slot if num_slot is None else num_slot
-        self._scenario = scenario
+        self._num_slot = num_slot
         self._writer = writer
         self._progress = progress
-        self._inputs = Inputs(self.resolved, streams)
-        self._blocks: dict[int, Block] = {}
-        self._end = Event(self.clock.env)
-        self.slots = Slots(self.clock, self.slot_duration_ns)
-        self.plane = DataPlane(self.system, static=_is_static(scenario))
+        self._inputs = Inputs(resolved, streams)
+        self._block: Block | None = None
+        self._sending = Sending(clock, self.messages)
+        self.slots = Slots(clock, self.slot_duration_ns)
+        self.plane = DataPlane(system, static=_is_static(scenario))
         command = scenario.twin.command
         self.fleet = Fleet(self.plane, command.missing, ticks_from_ns(to_ns(command.patience_s)))
-        self._reporting: list[int] = []
-        biases = self._make_biases(streams)
-        # Processes of their own: the twin may still decide a slot that the servers have left behind.
-        self.servers = [
-            EdgeServer(
-                node,
-                self.clock,
-                self.slots,
-                self.system,
-                self.fleet,
-                self._make_biases(streams).cpu_frequency_hz,
-                self._report_backlog,
-                all_here=self.plane.static,
-            )
-            for node in range(self.system.num_node)
-        ]
+        self.servers: list[EdgeServer] = []
         self.cloud = Cloud(
-            self.clock,
-            self._make_belief(biases),
+            clock,
+            _belief(scenario, system, self._inputs, streams),
             scenario.twin,
-            policy,
-            self._send_commands,
+            decider,
+            Commands(self._sending, self.fleet, self.servers).send,
+            (self.recorder, self, *observers),
             streams.generator("decision-latency", "cloud"),
         )
-        self._start_processes()
+        self._start(scenario, streams)
 
-    def _start_processes(self) -> None:
-        env = self.clock.env
-        interval = self._scenario.vehicles.report_interval
-        vehicles = [Vehicle(index, self.fleet, self.slots, interval) for index in range(self.system.num_vehicle)]
-        for happening in self._inputs.timeline.happenings:
-            self._schedule(happening)
-        env.process(self._live())
-        for node, server in zip(self._scenario.nodes, self.servers, strict=True):
-            common = (self.slots, self.fleet, self._relay)
-            station = RoadsideUnit(node.name, server, *common) if node.is_rsu else BaseStation(server.node, *common)
-            env.process(station.run())
-            env.process(server.run())
-        for vehicle in vehicles:
-            env.process(vehicle.run())
-        env.process(self.cloud.run())
-
-    def _make_biases(self, streams: Streams) -> Biases:
-        params = self._scenario.twin.bias
-        count, num_class = self.system.num_vehicle, self.system.num_class
-
-        def process(name: str, kind: BiasParams) -> BiasProcess:
-            generators = lambda: streams.of_vehicles(f"bias-{name}", count)  # noqa: E731 - made only if needed
-            return BiasProcess(kind, count, self.system.slot_duration_s, generators)
-
-        def of_classes(name: str, kind: ServerBiasParams) -> BiasProcess:
-            generators = lambda: streams.of_classes(f"bias-{name}", num_class)  # noqa: E731 - made only if needed
-            return BiasProcess(kind, num_class, self.system.slot_duration_s, generators)
-
-        frequency = process("cpu-frequency", params.cpu_frequency_hz)
-        timeline = self._inputs.timeline
-        known: list[tuple[Floats, float]] = []
-        by_flow: list[Floats] = []
-
-        def of_flows(slot: int) -> Floats:
-            per_vehicle, jump_hz = frequency.at(slot), timeline.bias_jump_hz(slot)
-            if not known or known[0][0] is not per_vehicle or known[0][1] != jump_hz:
-                expanded = np.repeat((per_vehicle + jump_hz)[:, np.newaxis], num_class, axis=1)
-                freeze(expanded)
-                known[:], by_flow[:] = [(per_vehicle, jump_hz)], [expanded]
-            return by_flow[0]
-
-        return Biases(
-            of_flows,
-            process("task-size", params.task_size_bytes),
-            process("position", params.position_m),
-            process("channel-gain", params.channel_gain_db),
-            process("cpu-backlog", params.cpu_backlog_cycles),
-            process("uplink-backlog", params.uplink_backlog_bytes),
-            of_classes("server-backlog", params.server_backlog_bytes),
-            params.known,
-        )
-
-    def _make_belief(self, biases: Biases) -> Belief:
-        return Belief(
-            self.system,
-            self._inputs.registration(),
-            self._scenario.twin.estimator,
-            biases,
-            self._inputs.fading_correlation,
-            self._inputs.motion.wraps_at_m,
-            self._inputs.motion.rounded,
-        )
+    def _start(self, scenario: Scenario, streams: Streams) -> None:
+        """Start the processes of servers, stations and vehicles, and the twin's."""
+        clock, timeline = self.clock, self._inputs.timeline
+        reports = Reports(self._sending, self.cloud, self.recorder.ledger)
+        for node in range(self.system.num_node):
+            bias = FrequencyBias(scenario.twin.bias, self.system, timeline, streams)
+            self.servers.append(
+                EdgeServer(node, clock, self.slots, self.system, self.fleet, bias.at, reports.of_server)
+            )
+        stations = [Station(server.node, self.slots, self.fleet, reports.of_vehicles) for server in self.servers]
+        vehicles = Reporting(self.slots, stations, scenario.vehicles.report_interval)
+        for happening in timeline.happenings:
+            clock.call_at(happening.time_ns, Phase.FAULT, partial(self._happen, happening))
+        processes = [self._live(), vehicles.run(), self.cloud.run()]
+        clock.begin([*processes, *(one.run() for one in stations), *(one.run() for one in self.servers)])
 
     def run(self) -> None:
         """Simulate all slots."""
         if isinstance(motion := self._inputs.motion, TraceMotion):
             self.recorder.name_vehicles(motion.names, motion.kinds)
         self.clock.start()
-        self.clock.env.run(until=self._end)
+        self.clock.env.run(until=self.end)
         self.close()
 
     def stop(self) -> None:
         """End the run when the present slot is over, as a `failure` of the fallback does."""
         self._stopping = True
+
+    def decided(self, deliberation: Deliberation) -> None:
+        """Take note of a fallback that fails, as an observer of the cloud."""
+        self.failure = self.failure or deliberation.ruling.failure
 
     def close(self) -> None:
         """Record what is still in flight at the present time."""
@@ -236,23 +196,17 @@ class World:
                 self._close_slot(slot - 1)
                 self._progress(slot)
             if slot == self._num_slot or self._stopping or self.failure:
-                self._end.succeed()
+                self.end.succeed()
                 return
             self.slots.schedule(slot + 1)
             self._begin_slot(slot)
-
-    def _schedule(self, happening: Happening) -> None:
-        """Let a timed event be recorded when it happens; failures of nodes take effect at that very moment."""
-        arrival = self.clock.at(happening.time_ns, Phase.FAULT)
-        assert arrival.callbacks is not None
-        arrival.callbacks.append(lambda _: self._happen(happening))
 
     def _happen(self, happening: Happening) -> None:
         event = happening.event
         slot = happening.time_ns // self.slot_duration_ns
         self.recorder.event(happening.time_ns, event.kind, slot, happening.describe())
         if isinstance(event, NodeDown):
-            node = [known.name for known in self._scenario.nodes].index(event.node)
+            node = self._node_names.index(event.node)
             now = ticks_from_ns(self.clock.now)
             self.fleet.advance(now)
             self.plane.fail(now, self.plane.serving_node == node)
@@ -265,13 +219,12 @@ class World:
             self._flush()
             if outcomes := self.recorder.take_outcomes():
                 self._learner.learn(outcomes)
-        block = self._blocks.get(slot - 1)
+        block = self._block
         if block is None or slot == block.first_slot + block.num_slot:
             self._flush()
             block = self._open_block(slot)
         elif self._writer.overdue:
             self._flush()
-        self._blocks[slot] = block
         now, states = ticks_from_ns(self.clock.now), block.states(slot)
         self.fleet.begin_slot(slot, now, states)
         # Only now: what is left of vehicles that go, or that lose their node, has been dropped.
@@ -286,6 +239,8 @@ class World:
         length = min(self._inputs.block_length(slot), self._num_slot - slot)
         block = self._inputs.block(slot, length)
         self.plane.append_slots(slot, block.size_bytes, block.serving_node, _fate(block.upload), _fate(block.result))
+        self._sending.open_block(block)
+        self._block = block
         return block
 
     def _flush(self) -> None:
@@ -293,6 +248,11 @@ class World:
         self.messages.flush(now_ns)  # first: the other one closes the part
         self.recorder.flush(self.fleet.take_finished(ticks_from_ns(now_ns)), now_ns)
         self._progress(self.num_slot_done)
+
+    def settle_before_slot(self) -> None:
+        """Record the tasks that had ended at the start of the present slot, to which all stages are up to date."""
+        begin_ns = self.num_slot_done * self.slot_duration_ns
+        self.recorder.flush(self.fleet.take_finished(ticks_from_ns(begin_ns)), begin_ns)
 
     def _close_slot(self, slot: int) -> None:
         taken = [server.meter.take(self.clock.now) for server in self.servers]
@@ -305,71 +265,6 @@ class World:
         self.recorder.ledger.close_slot(closed, self.fleet.states)
         self.num_slot_done = slot + 1
 
-    def _relay(self, node: int, slot: int, reporting: list[int], states: VehicleStates) -> None:
-        """Send the reports of a slot to the cloud, once all nodes have passed on theirs."""
-        if self.system.num_node > 1:
-            self._reporting += reporting
-            if node < self.system.num_node - 1:
-                return
-            reporting, self._reporting = sorted(self._reporting), []
-        everyone = len(reporting) == self.system.num_vehicle
-        vehicle = None if everyone else np.array(reporting, dtype=np.int64)
-        passage, now = self._blocks[slot].report, self.clock.now
-        row = slot - self._blocks[slot].first_slot
-        delivered_ns: Ints | int = np.empty(0, dtype=np.int64)  # nothing is on its way if nobody reports
-        if reporting:
-            delivered_ns = passage.delivered_ns(now, (row, slice(None) if everyone else vehicle, 0))
-        self.cloud.expect(ReportCohort(slot, now, vehicle, delivered_ns, states))
-        self.messages.sent("report", slot, now, vehicle, delivered_ns, len(reporting))
-
-    def _report_backlog(self, node: int, slot: int, backlog_bytes: Floats, flow_cycles: Floats | None) -> None:
-        """Send a server's state to the cloud."""
-        freeze(backlog_bytes)
-        self.recorder.ledger.report_backlog(node, backlog_bytes)
-        block = self._blocks[slot]
-        delivered_ns = _single(block.server_report.delivered_ns(self.clock.now, (slot - block.first_slot, node, 0)))
-        self.cloud.belief.expect_server(ServerReport(node, slot, delivered_ns, backlog_bytes, flow_cycles))
-        self.messages.sent("server-report", slot, self.clock.now, _of_server(node), delivered_ns, 1)
-
-    def _send_commands(self, deliberation: Deliberation) -> None:
-        """Send a decision to the server and to the vehicles."""
-        slot, now = deliberation.snapshot.slot, self.clock.now
-        decided_in = deliberation.snapshot.time_ns // self.slot_duration_ns
-        is_present = now < (decided_in + 1) * self.slot_duration_ns
-        truth = self.fleet.states if is_present else self._blocks[decided_in].states(decided_in)
-        self.recorder.decided(deliberation, truth)
-        self.failure = self.failure or deliberation.ruling.failure
-        block = self._blocks[slot]
-        for older in [known for known in self._blocks if known < slot]:
-            del self._blocks[older]
-        row = slot - block.first_slot
-        decision, serving_node = deliberation.ruling.decision, deliberation.snapshot.serving_node
-        for server in self.servers:
-            to_server_ns = _single(block.server_command.delivered_ns(now, (row, server.node, 0)))
-            if to_server_ns < LOST_NS:
-                self._deliver_to_server(server, to_server_ns, slot, deliberation)
-            self.messages.sent("server-command", slot, now, _of_server(server.node), to_server_ns, 1)
-        to_vehicles_ns = block.command.delivered_ns(now, (row, slice(None), 0))
-        addressed = None
-        if not self.plane.static and (some(serving_node < 0) or some(self.plane.serving_node < 0)):
-            # Who is out of reach gets no command; whom the twin believes to be, it sends none.
-            out_of_reach = (serving_node < 0) | (self.plane.serving_node < 0)
-            to_vehicles_ns = np.where(out_of_reach, LOST_NS, to_vehicles_ns)
-            addressed = np.flatnonzero(serving_node >= 0)
-        cohort = CommandCohort(slot, ticks_from_ns(to_vehicles_ns), _settings(decision), serving_node)
-        self.fleet.command(cohort)
-        if addressed is None:
-            self.messages.sent("command", slot, now, None, to_vehicles_ns, self.system.num_vehicle)
-        elif addressed.size:
-            self.messages.sent("command", slot, now, addressed, np.asarray(to_vehicles_ns)[addressed], addressed.size)
-
-    def _deliver_to_server(self, server: EdgeServer, time_ns: int, slot: int, deliberation: Deliberation) -> None:
-        allocation_hz = deliberation.ruling.decision.compute_allocation_hz
-        serving_node = deliberation.snapshot.serving_node
-        arrival = self.clock.at(time_ns, Phase.SERVER_COMMAND)
-        assert arrival.callbacks is not None
-        arrival.callbacks.append(lambda _: server.obey(slot, allocation_hz, serving_node))
-
 
 def _is_static(scenario: Scenario) -> bool:
     """Return whether all vehicles are attached to the only node all the time."""
@@ -377,23 +272,18 @@ def _is_static(scenario: Scenario) -> bool:
     return len(scenario.nodes) == 1 and scenario.everybody_stays and scenario.radio.range_m is None and not moves
 
 
-def _settings(decision: Decision) -> Settings:
-    """Return what vehicles are told."""
-    settings: Settings = {"offloading_ratio": decision.offloading_ratio}
-    for name in ("local_frequency_hz", "transmit_power_w", "bandwidth_hz"):
-        if (values := getattr(decision, name)) is not None:
-            settings[name] = values
-    return settings
-
-
-def _of_server(node: int) -> Ints | None:
-    """Return who sends or gets a message, as the log has it: -1 for the first server, -2 for the second."""
-    return None if node == 0 else np.array([-1 - node])
+def _belief(scenario: Scenario, system: System, inputs: Inputs, streams: Streams) -> Belief:
+    """Return what the twin believes before the first report."""
+    return Belief(
+        system,
+        inputs.registration(),
+        scenario.twin.estimator,
+        biases_of(scenario.twin.bias, system, inputs.timeline, streams),
+        inputs.fading_correlation,
+        inputs.motion.wraps_at_m,
+        inputs.motion.rounded,
+    )
 
 
 def _fate(passage: Passage) -> Fate:
     return Fate(ticks_from_ns(passage.latency_ns), passage.lost)
-
-
-def _single(delivered_ns: Ints | int) -> int:
-    return int(delivered_ns)

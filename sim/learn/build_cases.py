@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from physical.errors import InputError
 from physical.seed import whole_seed
-from physical.system import System
 from policies.cases.case import Case, CaseSet, predicted_objective
 from policies.cases.file import check_target, write_cases
 from policies.guarded import GuardedPolicy
 from policies.registry import make
-from sim.runs.recorded import Decider
-from sim.runs.run import Options, RunResult, simulate
+from sim.runs.run import RunOptions, RunResult, simulate
 from sim.scenario.scenario import Scenario
-from twin.decision import Decision, Ruling
+from twin.cloud import Deliberation
+from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
 _TAIL_SLOTS = 16
@@ -33,53 +32,21 @@ class Decided(NamedTuple):
     capacity_price: float
 
 
-class Watched:
-    """Passes on to a decider, and keeps some of its decisions.
+class Keeper:
+    """Observes a run, and keeps some of its decisions; the fallback's are nothing to learn from.
 
-    Parameters
-    ----------
-    decider : who decides
     every : keep those of slots 0, `every`, 2 `every`, ..
     """
 
-    def __init__(self, decider: Decider, every: int) -> None:
-        self.kept: dict[int, Decided] = {}
-        self._decider = decider
+    def __init__(self, every: int) -> None:
+        self.kept: list[Decided] = []
         self._every = every
 
-    def reset(self, system: System, seed: int) -> None:
-        """Get the decider ready."""
-        self.kept.clear()
-        self._decider.reset(system, seed)
-
-    def rule(self, snapshot: TwinSnapshot) -> Ruling:
-        """Return the decider's ruling; the fallback's are nothing to learn from."""
-        ruling = self._decider.rule(snapshot)
+    def decided(self, deliberation: Deliberation) -> None:
+        """Keep a decision if it is one of those."""
+        snapshot, ruling, _ = deliberation
         if not ruling.fallback and snapshot.slot % self._every == 0:
-            self.kept[snapshot.slot] = Decided(snapshot, ruling.decision, ruling.diagnostics.capacity_price)
-        return ruling
-
-    def describe(self) -> dict[str, Any]:
-        """Return what the decider says about itself."""
-        return self._decider.describe()
-
-    def close(self) -> str:
-        """Close the decider."""
-        return self._decider.close()
-
-    def rule_by_fallback(self, snapshot: TwinSnapshot, reason: str, wall_s: float) -> Ruling:
-        """Return the fallback's decision."""
-        self.kept.pop(snapshot.slot, None)
-        return self._decider.rule_by_fallback(snapshot, reason, wall_s)
-
-    @property
-    def wants_outcomes(self) -> bool:
-        """Whether the decider learns."""
-        return self._decider.wants_outcomes
-
-    def learn(self, outcomes: Sequence[tuple[int, float]]) -> None:
-        """Pass on what slots realised."""
-        self._decider.learn(outcomes)
+            self.kept.append(Decided(snapshot, ruling.decision, ruling.diagnostics.capacity_price))
 
 
 def num_slot_for(num_case: int, every: int) -> int:
@@ -131,13 +98,15 @@ def build(
     if needed > scenario.time.num_slot:
         problem = f"{num_case} cases, one in {every} slots, need {needed} of {scenario.time.num_slot} slots"
         raise InputError(problem, where=name or "scenario", key="time.num_slot", accepted=f">= {needed}")
-    watched = Watched(GuardedPolicy(make(policy, by_path=True), make(scenario.policy.fallback)), every)
-    options = Options(progress=progress, num_slot=min(needed + _TAIL_SLOTS, scenario.time.num_slot))
-    result = simulate(scenario, watched, policy, seed, options)
+    decider = GuardedPolicy(make(policy, by_path=True), make(scenario.policy.fallback))
+    keeper = Keeper(every)
+    num_slot = min(needed + _TAIL_SLOTS, scenario.time.num_slot)
+    options = RunOptions(progress=progress, num_slot=num_slot, observers=(keeper,))
+    result = simulate(scenario, decider, policy, seed, options)
     if result.status == "interrupted":
         raise KeyboardInterrupt
     realised = _realised(result)
-    kept = [decided for slot, decided in sorted(watched.kept.items()) if slot < needed]
+    kept = [decided for decided in keeper.kept if decided.snapshot.slot < needed]
     if not kept:
         problem = "decided none of the slots; twin run shows why"
         raise InputError(problem, where="--policy", key=policy, accepted="a policy for this scenario")

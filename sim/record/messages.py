@@ -12,7 +12,7 @@ from physical.arrays import Ints
 from traces.sink import Sink
 from twin.messages import LOST_NS
 
-_Cohort = tuple[str, int, int, "Ints | None", "Ints | int", int]
+_Cohort = tuple[str, int, int, "Ints | int | None", "Ints | int", int]
 
 
 class MessageLog:
@@ -27,10 +27,20 @@ class MessageLog:
         self._in_flight: list[tuple[str, Ints]] = []
 
     def sent(
-        self, kind: str, slot: int, sent_ns: int, vehicle: Ints | None, delivered_ns: Ints | int, num: int
+        self, kind: str, slot: int, sent_ns: int, who: Ints | int | None, delivered_ns: Ints | int, num: int
     ) -> None:
-        """Take note of `num` messages that were sent at once; `delivered_ns` is one time for all, or [num]."""
-        self._new.append((kind, slot, sent_ns, vehicle, delivered_ns, num))
+        """Take note of messages that were sent at once.
+
+        Parameters
+        ----------
+        kind : "report", "server-report", "server-command" or "command"
+        slot : whose messages they are
+        sent_ns : when they were sent
+        who : vehicles that send or get them, [num], None for all; of a server's message, its node
+        delivered_ns : one time for all, or [num]; LOST_NS for a lost one
+        num : how many
+        """
+        self._new.append((kind, slot, sent_ns, who, delivered_ns, num))
 
     def num_in_flight(self) -> int:
         """Return how many messages were on their way at the last flush."""
@@ -74,7 +84,8 @@ def _rows(cohorts: list[_Cohort]) -> dict[str, Any]:
 
 
 def _senders(cohort: _Cohort) -> NDArray[np.int32]:
-    kind, _, _, vehicle, _, num = cohort
-    if kind.startswith("server"):
-        return np.full(num, -1, dtype=np.int32) if vehicle is None else vehicle.astype(np.int32)
-    return (np.arange(num) if vehicle is None else vehicle).astype(np.int32)
+    """Return the column `vehicle`, [num]: -1 stands for the first node's server, -2 for the second one's."""
+    who, num = cohort[3], cohort[5]
+    if isinstance(who, int):
+        return np.full(num, -1 - who, dtype=np.int32)
+    return (np.arange(num) if who is None else who).astype(np.int32)

@@ -58,6 +58,7 @@ class Recorder:
         self._writer = writer
         self._slot_duration_ns = slot_duration_ns
         self._states: list[tuple[int, VehicleStates]] = []
+        self._truths: dict[int, VehicleStates] = {}  # of slots in which a decision may have begun that is still made
         self._events: list[tuple[int, str, int, str]] = []
         self._keep_outcomes = keep_outcomes
         self._outcomes: list[tuple[int, float]] = []
@@ -74,10 +75,14 @@ class Recorder:
     def begin_slot(self, slot_index: int, states: VehicleStates) -> None:
         """Record the true states of a slot."""
         self._states.append((slot_index, states))
+        self._truths[slot_index] = states
 
-    def decided(self, deliberation: Deliberation, truth: VehicleStates) -> None:
-        """Record a decision, and what was true when it was made."""
-        self.decisions.add(deliberation, truth)
+    def decided(self, deliberation: Deliberation) -> None:
+        """Record a decision, and what was true when the twin began to make it."""
+        decided_in = deliberation.snapshot.time_ns // self._slot_duration_ns
+        for older in [slot for slot in self._truths if slot < decided_in]:
+            del self._truths[older]
+        self.decisions.add(deliberation, self._truths[decided_in])
         if reason := deliberation.ruling.fallback:
             snapshot = deliberation.snapshot
             self.event(snapshot.time_ns, "fallback", snapshot.slot, reason)

@@ -16,9 +16,10 @@ from physical.ticks import NS_PER_S, to_ns
 from policies.api import Policy
 from policies.guarded import GuardedPolicy
 from policies.registry import make
+from sim.engine.policy_swap import Swap, SwitchedDecisions
 from sim.record.prompts import prompts_of
-from sim.runs.recorded import RecordedDecisions, Swap, SwitchedDecisions
-from sim.runs.run import Options, RunResult, contents_of, run, simulate
+from sim.runs.recorded import RecordedDecisions
+from sim.runs.run import RunOptions, RunResult, contents_of, run, simulate
 from sim.scenario.files import with_stored
 from sim.scenario.scenario import Scenario
 from sim.scenario.timeline import PolicySwap
@@ -179,7 +180,7 @@ def verify(directory: str | Path, progress: Progress = lambda _: None) -> Verifi
     """
     recorded = RecordedRun(directory)
     decider = _decisions_of(recorded)
-    options = Options(progress=progress, num_slot=recorded.num_slot)
+    options = RunOptions(progress=progress, num_slot=recorded.num_slot)
     result = simulate(recorded.scenario, decider, recorded.policy, recorded.seed, options)
     replayed = {name: result.table(name) for name in TABLES}
     killed = recorded.status == "running"
@@ -239,7 +240,7 @@ def branch(
     swapped = (*_without_swaps_from(scenario.timeline, at_s), PolicySwap(at_s=at_s, name=policy))
     extra = {"branch": {"of": printable(str(directory)), "at_s": at_s, "digest": recorded.trace.manifest.get("digest")}}
     extra |= contents_of(policy, by_path=True)
-    options = Options(out=out, progress=progress, num_slot=recorded.num_slot, extra=extra)
+    options = RunOptions(out=out, progress=progress, num_slot=recorded.num_slot, extra=extra)
     scenario = scenario.model_copy(update={"timeline": swapped})
     return recorded, simulate(scenario, decider, recorded.policy, recorded.seed, options)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -21,10 +21,11 @@ from policies.foreign.strangers import class_name
 from policies.foreign.surroundings import undisturbed
 from policies.guarded import GuardedPolicy
 from policies.registry import make
-from sim.engine.columns import World
+from sim.engine.clock import Clock
+from sim.engine.columns import ColumnsEngine, begin
+from sim.engine.policy_swap import Swap, SwitchedDecisions
 from sim.inputs.streams import Streams
 from sim.runs import stopping
-from sim.runs.recorded import Decider, Swap, SwitchedDecisions
 from sim.runs.summary import summary_of
 from sim.scenario.scenario import Scenario
 from sim.scenario.timeline import PolicySwap
@@ -32,6 +33,7 @@ from traces.folder import folder_for
 from traces.reader import Trace, in_key_order
 from traces.schema import TABLES
 from traces.writer import MANIFEST, TraceWriter
+from twin.cloud import Decider, Observer
 
 
 @dataclass(frozen=True)
@@ -106,14 +108,14 @@ def run(
     if swaps := _swaps(scenario):
         decider = SwitchedDecisions(decider, swaps)
     told = {} if out is None else contents_of(name if policy is None else policy, by_path=policy is not None)
-    options = Options(out, keep_tables, progress, speed, num_slot, told)
+    options = RunOptions(out, keep_tables, progress, speed, num_slot, told)
     return simulate(scenario, decider, name, seed, options)
 
 
 def contents_of(policy: str | Policy, *, by_path: bool) -> dict[str, Any]:
-    """Return what the manifest says about a policy's code and files: digests, see `policies.foreign.origin`.
+    """Return what the manifest says about a policy's code and files: digests, if there are any.
 
-    A policy that is in no file has the digests of the modules that it uses.
+    See `policies.foreign.origin`. A policy that is in no file has the digests of the modules that it uses.
     """
     from policies.foreign.origin import NoSourceError, contents
 
@@ -137,8 +139,12 @@ def _swaps(scenario: Scenario) -> list[Swap]:
 
 
 @dataclass(frozen=True)
-class Options:
-    """How to run; see `run`. `extra` goes into the manifest."""
+class RunOptions:
+    """How to run; see `run`.
+
+    extra : goes into the manifest
+    observers : told of every decision
+    """
 
     out: str | Path | None = None
     keep_tables: bool = True
@@ -146,9 +152,10 @@ class Options:
     speed: float | None = None
     num_slot: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    observers: Sequence[Observer] = ()
 
 
-def simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options: Options) -> RunResult:
+def simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options: RunOptions) -> RunResult:
     """Simulate a scenario with anything that decides; `name` is what the manifest calls it.
 
     Raises
@@ -160,44 +167,52 @@ def simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options
         return _simulate(scenario, decider, name, seed, options)
 
 
-def _simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options: Options) -> RunResult:
+def _simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options: RunOptions) -> RunResult:
     streams = Streams(seed)
     seed = streams.seed  # an int, whatever kind of integer was given
     directory = None if options.out is None else folder_for(options.out, (MANIFEST,), where="out")
     writer = TraceWriter(directory, scenario.trace.part_rows, scenario.trace.part_seconds, keep=options.keep_tables)
     num_slot = scenario.time.num_slot if options.num_slot is None else min(options.num_slot, scenario.time.num_slot)
-    world = World(scenario, decider, streams, writer, options.progress, num_slot=num_slot, speed=options.speed)
+    engine = begin(
+        scenario,
+        decider,
+        streams,
+        writer,
+        progress=options.progress,
+        num_slot=num_slot,
+        clock=Clock(options.speed),
+        observers=options.observers,
+    )
     with ExitStack() as anyhow:
         anyhow.callback(decider.close)
-        decider.reset(world.system, streams.policy_seed())
-        with stopping.after_slot(world.stop, keeps=directory is not None):
+        with stopping.after_slot(engine.stop, keeps=directory is not None):
             with _quiet_collector():
                 writer.open(_manifest(scenario, name, seed) | decider.describe() | dict(options.extra))
-                if directory is not None and (inputs := world.resolved.files.store(directory)):
+                if directory is not None and (inputs := engine.resolved.files.store(directory)):
                     writer.note(inputs=inputs)
-                begin = time.perf_counter()
-                _run(world)
-            wall_s = time.perf_counter() - begin
-            status = "interrupted" if world.num_slot_done < num_slot else "complete"
-            summary = summary_of(world, wall_s) | {"digest": writer.digest()}
+                begin_s = time.perf_counter()
+                _run(engine)
+            wall_s = time.perf_counter() - begin_s
+            status = "interrupted" if engine.num_slot_done < num_slot else "complete"
+            summary = summary_of(engine, wall_s) | {"digest": writer.digest()}
             if options.speed is not None:
-                summary |= {"realtime_slips": world.pace.num_slip, "realtime_slip_s_max": world.pace.slip_s_max}
+                summary |= {"realtime_slips": engine.pace.num_slip, "realtime_slip_s_max": engine.pace.slip_s_max}
             anyhow.pop_all()
             if not_closed := decider.close():
                 summary |= {"not_closed": not_closed}
             writer.close(status, summary)
-    if world.failure:
+    if engine.failure:
         kept = f"; trace: {directory}" if directory else ""
-        problem = f"{world.failure}; the run ended after {world.num_slot_done} of {num_slot} slots{kept}"
+        problem = f"{engine.failure}; the run ended after {engine.num_slot_done} of {num_slot} slots{kept}"
         raise InputError(problem, where="policy.fallback", accepted="a policy that does not fail: local-only")
-    ledger = world.recorder.ledger
+    ledger = engine.recorder.ledger
     return RunResult(summary, directory, status, ledger.slot_penalty, ledger.delays.to_dict(), writer.tables)
 
 
-def _run(world: World) -> None:
+def _run(engine: ColumnsEngine) -> None:
     """Run, and raise errors as they were: the event engine raises copies, which know less."""
     try:
-        world.run()
+        engine.run()
     except InputError as error:
         raise (error.__cause__ if isinstance(error.__cause__, InputError) else error) from error.__cause__
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,6 @@ from physical.system import System
 from physical.ticks import to_ns
 from policies import make, registry
 from sim import RunResult, Scenario, run
-from sim.engine.columns import World
 from sim.runs.replay import branch, counterfactual, verify
 from sim.scenario.sources import names
 from tests.support.command import twin
@@ -138,26 +137,20 @@ def test_policy_slower_than_the_slot_pays_and_replays(tmp_path: Path) -> None:
     assert_replays(tmp_path / "run")
 
 
-def stopped(monkeypatch: pytest.MonkeyPatch, out: Path, scenario: Scenario, slot: int, policy: str) -> RunResult:
-    """Run until somebody presses Ctrl-C in a slot."""
+def stopped(out: Path, scenario: Scenario, num_slot: int, policy: str) -> RunResult:
+    """Run until somebody presses Ctrl-C when so many slots are over."""
 
-    class StoppedWorld(World):
-        def _begin_slot(self, index: int) -> None:
-            super()._begin_slot(index)
-            if index == slot:
-                self.stop()
+    def press(done: int) -> None:
+        if done == num_slot:
+            signal.raise_signal(signal.SIGINT)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(import_module("sim.runs.run"), "World", StoppedWorld)
-        return run(scenario, policy=policy, seed=3, out=out)
+    return run(scenario, policy=policy, seed=3, out=out, progress=press)
 
 
 @pytest.mark.parametrize("name", ["dtecn-congested", "blackout", "llm6g"])
 @pytest.mark.parametrize("trouble", [(), TROUBLE])
-def test_interrupted_run_replays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, trouble: tuple[str, ...]
-) -> None:
-    result = stopped(monkeypatch, tmp_path / "run", short(name, *trouble), 2, "random")
+def test_interrupted_run_replays(tmp_path: Path, name: str, trouble: tuple[str, ...]) -> None:
+    result = stopped(tmp_path / "run", short(name, *trouble), 3, "random")
     assert (result.status, result.summary["slots"]) == ("interrupted", 3)
     assert_replays(tmp_path / "run")
     done = twin("replay", tmp_path / "run")
@@ -291,8 +284,8 @@ def test_counterfactual_ignores_swaps(tmp_path: Path) -> None:
     assert digests(other) == digests(run(short("dtecn"), policy="random", seed=1))
 
 
-def test_counterfactual_of_an_interrupted_run_is_as_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stopped(monkeypatch, tmp_path / "run", short("dtecn"), 4, "random")
+def test_counterfactual_of_an_interrupted_run_is_as_long(tmp_path: Path) -> None:
+    stopped(tmp_path / "run", short("dtecn"), 5, "random")
     for arguments in (("replay",), ("branch", "--at", "0.2")):
         done = twin(arguments[0], tmp_path / "run", *arguments[1:], "--policy", "local-only", "--json")
         assert done.code == 0, done.err

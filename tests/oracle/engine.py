@@ -1,8 +1,7 @@
 """The plain event engine: one event per hop, everything an object, nothing clever.
 
-It takes the same inputs as `sim.engine.columns.World` (motion, channel, tasks, network and bias are drawn by the same
-code from the same streams) and works out what follows from them on its own. Both must agree on every task to the
-last bit.
+It takes the same inputs as `sim.engine.columns` (motion, channel, tasks, network and bias are drawn by the same code
+from the same streams) and works out what follows from them on its own. Both must agree on every task to the last bit.
 """
 
 from __future__ import annotations

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from importlib import import_module
+from functools import cached_property, partial
 from itertools import accumulate, pairwise
 from typing import Any
 from unittest.mock import patch
@@ -15,20 +14,21 @@ from unittest.mock import patch
 import numpy as np
 from hypothesis import strategies as st
 
-from physical.arrays import Floats
+from physical.arrays import Floats, Ints
 from physical.columns.pipeline import DataPlane
 from physical.phase import Phase
 from physical.system import System
 from physical.ticks import ticks_from_ns, to_ns
 from policies import Policy
 from policies.baselines import share_equally
-from sim.engine.columns import World
+from sim.engine.columns import ColumnsEngine
 from sim.inputs.blocks import Block, Inputs
-from sim.runs.run import RunResult, run
+from sim.runs.run import RunResult
 from sim.scenario.scenario import Scenario
 from tests.oracle.engine import Fault, Oracle, OracleResult
 from tests.oracle.task import Task
 from tests.property.dice import Dice, links, twins
+from tests.support.engine_runs import run_engine
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
@@ -95,6 +95,34 @@ class Observed:
     rates_bps: list[tuple[int, Floats]] = field(default_factory=list)
     _gain: Floats = field(default_factory=lambda: np.zeros(1))
 
+    def watch(self, engine: ColumnsEngine) -> None:
+        """Watch what a run reports, and all that changes what is in use."""
+        plane = engine.plane
+        begin_slot, set_radio, set_service_rate = plane.begin_slot, plane.set_radio, plane.set_service_rate
+
+        def slot_begins(now: int, uplink_rate_bps: Floats, channel_gain: Floats, serving_node: Ints) -> None:
+            begin_slot(now, uplink_rate_bps, channel_gain, serving_node)
+            self.begin_slot(plane, now, uplink_rate_bps, channel_gain)
+
+        def radio_changes(at: int, power_w: Floats, bandwidth_hz: Floats) -> None:
+            set_radio(at, power_w, bandwidth_hz)
+            self.note(plane, at)
+
+        def rate_changes(now: int, rate_hz: Floats) -> None:
+            set_service_rate(now, rate_hz)
+            self.note(plane, now)
+
+        def watched(report: Callable[[int, int, Floats, Floats | None], None]) -> Callable[..., None]:
+            def reports(node: int, slot: int, backlog_bytes: Floats, flow_cycles: Floats | None) -> None:
+                report(node, slot, backlog_bytes, flow_cycles)
+                self.backlog_bytes.append(backlog_bytes)
+
+            return reports
+
+        vars(plane).update(begin_slot=slot_begins, set_radio=radio_changes, set_service_rate=rate_changes)
+        for server in engine.servers:
+            server.report = watched(server.report)
+
     def begin_slot(self, plane: DataPlane, now: int, rate_bps: Floats, gain: Floats) -> None:
         """Look at what is in use when a slot has begun."""
         self._gain = gain
@@ -131,46 +159,17 @@ class Case:
         return Scenario.from_dict(self.data)
 
     def run(self) -> RunResult:
-        """Run the case in a world where some commands reach the server out of nowhere, and where somebody watches."""
-        faults, observed = self.faults, self.observed
+        """Run the case while somebody watches, and while some commands reach servers out of nowhere."""
 
-        class WatchedPlane(DataPlane):
-            def begin_slot(self, now: int, uplink_rate_bps: Floats, channel_gain: Floats, serving_node: Any) -> None:
-                super().begin_slot(now, uplink_rate_bps, channel_gain, serving_node)
-                observed.begin_slot(self, now, uplink_rate_bps, channel_gain)
+        def watch(engine: ColumnsEngine) -> None:
+            self.observed.watch(engine)
+            for fault in self.faults:
+                obey = engine.servers[fault.node].obey
+                command = partial(obey, fault.slot, fault.allocation_hz, fault.serving_node)
+                engine.clock.call_at(fault.time_ns, Phase.FAULT, command)
 
-            def set_radio(self, at: int, *args: Any) -> None:
-                super().set_radio(at, *args)
-                observed.note(self, at)
-
-            def set_service_rate(self, now: int, *args: Any) -> None:
-                super().set_service_rate(now, *args)
-                observed.note(self, now)
-
-        class FaultyWorld(World):
-            def run(self) -> None:
-                for fault in faults:
-                    event = self.clock.at(fault.time_ns, Phase.FAULT, fault)
-                    assert event.callbacks is not None
-                    event.callbacks.append(lambda event: self.obey(event.value))
-                super().run()
-
-            def obey(self, fault: Fault) -> None:
-                self.servers[fault.node].obey(fault.slot, fault.allocation_hz, fault.serving_node)
-
-            def _report_backlog(self, node: int, slot: int, backlog_bytes: Floats, flow_cycles: Floats | None) -> None:
-                super()._report_backlog(node, slot, backlog_bytes, flow_cycles)
-                observed.backlog_bytes.append(backlog_bytes)
-
-        module = import_module("sim.runs.run")
-        with (
-            patch.object(module, "World", FaultyWorld),
-            patch.object(module, "_quiet_collector", nullcontext),  # collecting takes longer than the run
-            patch.object(import_module("sim.engine.columns"), "DataPlane", WatchedPlane),
-            patch.object(Inputs, "block_length", lambda *_: self.block_length),
-            self._some_idle(),
-        ):
-            return run(self.scenario, policy=self.policy, seed=self.seed)
+        with patch.object(Inputs, "block_length", lambda *_: self.block_length), self._some_idle():
+            return run_engine(self.scenario, self.policy, self.seed, watch=watch)
 
     def _some_idle(self) -> AbstractContextManager[object]:
         """Let some vehicles have no task, as with a request trace."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from physical.columns.pipeline import DataPlane
 from physical.system import System
 from policies import make
 from sim import Scenario, run
+from sim.engine.columns import ColumnsEngine
 from sim.runs.replay import verify
 from tests.property.dice import Dice, delays
+from tests.support.engine_runs import run_engine
 from tests.support.town import NEVER_NS, SLOT_NS, TOWN, check_books, columns
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
@@ -180,35 +180,34 @@ def test_work_at_the_old_node_goes_on_at_its_speed() -> None:
     assert road["drop"].tasks["done_ns"][road["drop"].row] == at_ns
 
 
-class Meters(DataPlane):
-    """A plane that notes how much of each node is in use at most, whenever somebody has changed it."""
-
-    worst: list[float]
-
-    def advance(self, now: int) -> None:
-        super().advance(now)
-        capacity_hz = self.system.node_hz
-        for node, hz in enumerate(capacity_hz):
-            used = self.service_hz[self.serving_node == node].sum() + self.leaving.rate_at_hz(node)
-            self.worst[0] = max(self.worst[0], float(used / hz))
-
-
 @pytest.mark.parametrize("rule", ["forward", "finish", "drop"])
 @pytest.mark.parametrize("policy", ["edge-equal", "random"])
-def test_handover_on_the_corridor(rule: str, policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_handover_on_the_corridor(rule: str, policy: str) -> None:
     """Servers are scarce, so that there is work to leave behind."""
-    worst = [0.0]
-    monkeypatch.setattr(Meters, "worst", worst, raising=False)
-    monkeypatch.setattr(import_module("sim.engine.columns"), "DataPlane", Meters)
+    used: list[float] = []
+
+    def watch(engine: ColumnsEngine) -> None:
+        """Note how much of each node is in use, whenever somebody has changed it."""
+        plane = engine.plane
+        advance = plane.advance
+
+        def advance_and_note(now: int) -> None:
+            advance(now)
+            for node, hz in enumerate(plane.system.node_hz):
+                in_use_hz = plane.service_hz[plane.serving_node == node].sum() + plane.leaving.rate_at_hz(node)
+                used.append(float(in_use_hz / hz))
+
+        vars(plane).update(advance=advance_and_note)
+
     more = ("time.num_slot=60", f"model.handover={rule}", "server.frequency_hz=2e9", "radio.hysteresis_db=1")
     scenario = Scenario.load("corridor", more)
-    result = run(scenario, policy=policy, seed=1)
+    result = run_engine(scenario, policy, 1, watch=watch)
     check_books(result, scenario)
     outcomes = Counter(result.table("tasks")["outcome"].to_pylist())
     assert set(outcomes) <= {"completed", "late", "in flight", "dropped: handover", "dropped: vehicle left"}
     assert (outcomes["dropped: handover"] > 0) == (rule == "drop")
     assert outcomes["late"] > 100
-    assert 0.5 < worst[0] <= 1 + 1e-9
+    assert 0.5 < max(used) <= 1 + 1e-9
 
 
 def case_of(seed: int) -> tuple[Scenario, str]:

@@ -24,7 +24,7 @@ def test_messages_are_settled_when_their_time_has_come() -> None:
     log = MessageLog(None)
     log.sent("report", 0, 0, None, np.array([5, 20, LOST_NS]), 3)
     log.sent("command", 0, 0, None, 10, 3)
-    log.sent("server-report", 0, 0, None, LOST_NS, 1)
+    log.sent("server-report", 0, 0, 0, LOST_NS, 1)
     log.flush(4)
     assert counts(log) == (7, 0, 2, 5)
     log.flush(5)
@@ -55,7 +55,7 @@ def test_rows_name_their_senders() -> None:
     log = MessageLog(writer)
     log.sent("report", 3, 40, np.array([0, 2]), np.array([41, LOST_NS]), 2)
     log.sent("command", 3, 42, None, 44, 3)
-    log.sent("server-command", 3, 42, None, 43, 1)
+    log.sent("server-command", 3, 42, 0, 43, 1)
     log.flush(100)
     rows = writer.tables["messages"][0].to_pylist()
     assert [tuple(row.values()) for row in rows] == [

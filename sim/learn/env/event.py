@@ -10,17 +10,14 @@ import numpy as np
 
 from physical.arrays import Floats
 from physical.errors import InputError
-from physical.phase import Phase
 from physical.system import System
-from physical.ticks import ticks_from_ns
 from policies.guarded import GuardedPolicy
 from policies.registry import make
-from sim.engine.columns import World
+from sim.engine.columns import begin
 from sim.inputs.streams import Streams
 from sim.learn.env.base import Infos, Numbers, Step, VehicleEnvironment
 from sim.learn.env.reward import Present, own_parts
 from sim.scenario.scenario import Scenario
-from traces.writer import TraceWriter
 from twin.decision import Decision, Ruling
 from twin.snapshot import TwinSnapshot
 
@@ -79,46 +76,37 @@ class SteppedRun:
     """
 
     def __init__(self, scenario: Scenario, seed: int, num_slot: int | None) -> None:
-        streams = Streams(seed)
         self._told = _Told()
         self._decider = _Timeless(self._told, scenario)
         self._objectives = _Objectives()
-        self._num_slot = scenario.time.num_slot if num_slot is None else num_slot
-        self._world = World(scenario, self._decider, streams, self._objectives, lambda _: None, num_slot=self._num_slot)
-        self._decider.reset(self._world.system, streams.policy_seed())
-        self._world.clock.start()
+        self._engine = begin(scenario, self._decider, Streams(seed), self._objectives, num_slot=num_slot)
+        self._engine.clock.start()
 
     def advance(self) -> TwinSnapshot | None:
         """Simulate up to the next decision and return what the twin knows then; None at the end of the run."""
-        world = self._world
-        env = world.clock.env
-        while world.num_slot_done < self._num_slot:
-            # SimPy's queue holds (time, priority, number, event); its public `peek` tells the time alone.
-            time_ns, priority, _, event = env._queue[0]
-            if int(priority) == Phase.DECIDE:
-                assert isinstance(event.value, int)  # the slot to decide
-                belief = world.cloud.belief
-                belief.update(int(time_ns))
-                return belief.snapshot(event.value, int(time_ns))
-            env.step()
-        world.close()
-        return None
+        engine = self._engine
+        asked = engine.cloud.asked
+        engine.clock.env.run(until=asked | engine.end)
+        if not asked.triggered:
+            engine.close()
+            return None
+        assert isinstance(asked.value, TwinSnapshot)
+        return asked.value
 
     def decide(self, decision: Decision) -> Decision:
         """Let the twin decide; return what it sends, which is feasible."""
         self._told.decision = decision
-        self._world.clock.env.step()
+        cloud = self._engine.cloud
+        cloud.answer()
+        self._engine.clock.env.run(until=cloud.answered)
         if failure := self._decider.ruling.failure:
             raise InputError(failure, where="policy.fallback", accepted="a policy that does not fail: local-only")
         return self._decider.ruling.decision
 
     def take_objective(self) -> float:
         """Return the sum of the objectives of the slots that have become final since the last call."""
-        world = self._world
-        if world.num_slot_done < self._num_slot:
-            # Up to the start of the present slot, to which all stages have been brought up to date.
-            begin_ns = world.num_slot_done * world.slot_duration_ns
-            world.recorder.flush(world.fleet.take_finished(ticks_from_ns(begin_ns)), begin_ns)
+        if not self._engine.end.triggered:
+            self._engine.settle_before_slot()
         return self._objectives.take()
 
 
@@ -157,18 +145,21 @@ class _Timeless(GuardedPolicy):
         return self.ruling
 
 
-class _Objectives(TraceWriter):
+class _Objectives:
     """Takes the place of a trace, and keeps of it only the objectives of slots that are final."""
 
+    overdue = False
+
     def __init__(self) -> None:
-        # Parts are closed by rows and by wall time: neither may ever have an effect here.
-        super().__init__(None, 1 << 62, float("inf"), keep=False)
         self._sum = 0.0
 
     def add(self, name: str, columns: Mapping[str, Any]) -> None:
         """Add up objectives; a slot without tasks has none."""
         if name == "slots":
             self._sum += float(np.nansum(columns["objective"]))
+
+    def close_part_if_due(self) -> None:
+        """Have no part."""
 
     def take(self) -> float:
         """Return the sum since the last call."""

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
+from simpy.core import Environment
 from simpy.events import Event
 
 from physical.phase import Phase
 
 
-class Clock(Protocol):
-    """What entities need of the event clock, which counts integer nanoseconds."""
+class EventClock(Protocol):
+    """What processes need of the clock, which counts integer nanoseconds."""
 
     @property
     def now(self) -> int:
         """Current time, ns."""
 
+    @property
+    def env(self) -> Environment:
+        """SimPy's environment."""
+
     def at(self, time_ns: int, phase: Phase, value: object = None) -> Event:
         """Return an event of `time_ns`, ordered by `phase` among those of the same instant."""
+
+    def call_at(self, time_ns: int, phase: Phase, function: Callable[[], None]) -> None:
+        """Call `function` at `time_ns`, ordered by `phase` among the events of the same instant."""
+
+    def trigger(self, event: Event, time_ns: int, phase: Phase, value: object = None) -> None:
+        """Let an event that somebody already waits for happen at `time_ns`."""
 
 
 class Slots:
@@ -25,16 +37,16 @@ class Slots:
 
     tick : the world moves, fades and makes tasks
     report : vehicles report
-    relay : base station and edge server pass on what they know
+    relay : stations and edge servers send what they know
     """
 
-    def __init__(self, clock: Clock, slot_duration_ns: int) -> None:
+    def __init__(self, clock: EventClock, slot_duration_ns: int) -> None:
         self.slot_duration_ns = slot_duration_ns
         self._clock = clock
         self.schedule(0)
 
     def schedule(self, slot: int) -> None:
-        """Make `slot` the next one; called by the world as soon as the one before has begun."""
+        """Make `slot` the next one; called as soon as the one before has begun."""
         begin_ns = slot * self.slot_duration_ns
         self.tick = self._clock.at(begin_ns, Phase.TICK, slot)
         self.report = self._clock.at(begin_ns, Phase.REPORT, slot)

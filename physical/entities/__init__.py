@@ -1,1 +1,0 @@
-"""The physical world as SimPy processes: vehicles, base station and edge server."""
