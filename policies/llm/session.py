@@ -22,7 +22,7 @@ from physical.errors import InputError
 from policies.llm.errors import ContextOverflowError, DeadlineExceededError, ModelError
 from policies.llm.header import read_name
 
-__all__ = ["ContextOverflowError", "DeadlineExceededError", "Ints", "Logits", "ModelError", "Session"]
+__all__ = ["ContextOverflowError", "DeadlineExceededError", "Ints", "LlamaSession", "Logits", "ModelError"]
 
 Logits = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -41,7 +41,7 @@ def _keep_log(_level: int, text: bytes, _data: object) -> None:
     del _log[:-_LOG_LINES]
 
 
-class Session:
+class LlamaSession:
     """A model and one context with a cache that sequences share.
 
     Every call is repeatable bit for bit as long as the shapes of calls are. Not to be used from several threads.
@@ -91,9 +91,9 @@ class Session:
 
     def _listen(self) -> None:
         """Keep the log from now on; without any session it goes where llama_cpp lets it go."""
-        if not Session._num_listening:
+        if not LlamaSession._num_listening:
             llama_cpp.llama_log_set(_keep_log, ctypes.c_void_p(0))
-        Session._num_listening += 1
+        LlamaSession._num_listening += 1
         self._listens = True
 
     def _load(self, path: Path, num_gpu_layer: int) -> None:
@@ -270,8 +270,8 @@ class Session:
             self._model = None
         if self._listens:
             self._listens = False
-            Session._num_listening -= 1
-            if not Session._num_listening:
+            LlamaSession._num_listening -= 1
+            if not LlamaSession._num_listening:
                 llama_cpp.llama_log_set(llama_cpp._logger.llama_log_callback, ctypes.c_void_p(0))
 
     def __del__(self) -> None:

@@ -43,7 +43,7 @@ _PROTOTYPE_S = {
 
 
 @dataclass
-class _Collector:
+class _ProblemCollector:
     """Leaves everything local, and keeps the slots' problems."""
 
     problems: list[LayersProblem] = field(default_factory=list)
@@ -60,7 +60,7 @@ class _Collector:
 def drops(num_vehicle: int, num_slot: int, mode: str = "corrected") -> list[LayersProblem]:
     """Return the problems of some slots of `llm6g`, with its five RSUs, for some number of vehicles."""
     settings = [f"vehicles.num_vehicle={num_vehicle}", f"time.num_slot={num_slot}", f'model.mode="{mode}"']
-    collector = _Collector()
+    collector = _ProblemCollector()
     run(Scenario.load("llm6g", settings), policy=collector, seed=_SEED, keep_tables=False)
     return collector.problems
 

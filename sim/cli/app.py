@@ -27,7 +27,7 @@ from physical.nearest import nearest
 from physical.printable import printable
 from sim.cli import hints, output
 from sim.cli.commands import COMMANDS, PANELS
-from sim.cli.help import Command, Group, examples
+from sim.cli.help import Group, TwinCommand, examples
 from sim.runs import notices, stopping
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class _Typer(typer.Typer):
 
     def command(self, name: str | None = None, **more: Any) -> Any:
         """Register a command."""
-        return super().command(name, **{"cls": Command, **more})
+        return super().command(name, **{"cls": TwinCommand, **more})
 
 
 def _typer(cls: type[Group] = Group, *, add_completion: bool = False) -> typer.Typer:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from physical import digits
 from physical.arrays import Floats
-from physical.text_table import Column, say, table
+from physical.text_table import TableColumn, say, table
 from sim.studies.jobs import Finished
 from sim.studies.statistics import SEEDS_OF_BOOTSTRAP, SKEWNESS_MAX, Interval, difference, skewness
 
@@ -218,7 +218,7 @@ def _text(compared: Comparison) -> str:
 def print_tables(compared: Comparison, title: str, output: Console) -> None:
     """Print the penalty with its differences from the baseline, then the other metrics and their differences."""
     say(output, f"{title}. {_about(compared)}" if title else _about(compared))
-    names = Column("policy", list(compared.means), is_text=True)
+    names = TableColumn("policy", list(compared.means), is_text=True)
     table(output, [names], [*headline_columns(compared)])
     if compared.means:
         output.print()
@@ -227,7 +227,7 @@ def print_tables(compared: Comparison, title: str, output: Console) -> None:
     if compared.differences:
         output.print()
         say(output, f"Differences from {compared.baseline} with the same seed{interval_text(compared)}")
-        others = Column("policy", list(compared.differences), is_text=True)
+        others = TableColumn("policy", list(compared.differences), is_text=True)
         table(output, [others], [*metric_columns(compared, differences=True)])
     output.print()
 
@@ -243,11 +243,11 @@ def interval_text(compared: Comparison, before: str = ",") -> str:
     return f"{before} and 95 % interval" if len(compared.seeds) > 1 else ""
 
 
-def headline_columns(compared: Comparison) -> Iterator[Column]:
+def headline_columns(compared: Comparison) -> Iterator[TableColumn]:
     """Yield penalty, difference from the baseline, its p-value, and whether the policy is stable."""
     names = list(compared.means)
     unstable = compared.is_unstable
-    yield Column("penalty", [_spell(compared.means[one][HEADLINE], word=unstable(one)) for one in names])
+    yield TableColumn("penalty", [_spell(compared.means[one][HEADLINE], word=unstable(one)) for one in names])
     if compared.differences:
         cells = [
             _spell(compared.differences[one][HEADLINE], word=unstable(one, with_baseline=True))
@@ -255,14 +255,14 @@ def headline_columns(compared: Comparison) -> Iterator[Column]:
             else "baseline"
             for one in names
         ]
-        yield Column("difference", cells)
+        yield TableColumn("difference", cells)
         spelled = [_spell_p(compared.p_values.get(one, math.nan)) for one in names]
         if any(spelled):  # with one seed nothing is known
-            yield Column("p (Holm)", spelled)
-    yield Column("stable", [_STABLE[compared.stable[one]] for one in names])
+            yield TableColumn("p (Holm)", spelled)
+    yield TableColumn("stable", [_STABLE[compared.stable[one]] for one in names])
 
 
-def metric_columns(compared: Comparison, *, differences: bool = False) -> Iterator[Column]:
+def metric_columns(compared: Comparison, *, differences: bool = False) -> Iterator[TableColumn]:
     """Yield the metrics that are shown beside the penalty, without intervals for unstable policies."""
     of_layers = all("completion_s_mean" in row for row in compared.means.values())
     rows = compared.differences if differences else compared.means
@@ -275,7 +275,7 @@ def metric_columns(compared: Comparison, *, differences: bool = False) -> Iterat
             if metric in row
         ]
         if cells:
-            yield Column(label, cells)
+            yield TableColumn(label, cells)
 
 
 def _spell(found: Interval, unit: float = 1.0, *, scale: float = 0.0, word: bool = False, bare: bool = False) -> str:

@@ -38,7 +38,7 @@ from policies.llm.bundled.vocabulary import (
     worth_of_draining,
 )
 from policies.llm.engine import Answer
-from policies.llm.session import Logits, Session
+from policies.llm.session import LlamaSession, Logits
 from twin.snapshot import TwinSnapshot
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class BundledEngine:
     path : GGUF file
     system : whose slots will be decided
     num_case : most cases of a prompt
-    num_thread, num_gpu_layer : see `Session`
+    num_thread, num_gpu_layer : see `LlamaSession`
     reading : how probabilities become numbers
 
     Raises
@@ -90,7 +90,7 @@ class BundledEngine:
         self._num_sequence = count * self._num_price
         self._per_case = per_case = LENGTH_HEADER + count * LENGTH_ROW
         per_price = LENGTH_HEADER - LENGTH_STATE + count * ANSWER_AT[0]
-        self._session = Session(
+        self._session = LlamaSession(
             path,
             num_context=num_case * count * NUM_CLASS + per_case + self._num_price * per_price,
             num_sequence=self._num_sequence,

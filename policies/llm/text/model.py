@@ -12,7 +12,7 @@ import numpy as np
 
 from physical.errors import InputError
 from policies.llm.errors import ContextOverflowError, MalformedAnswerError
-from policies.llm.session import Ints, Logits, Session
+from policies.llm.session import Ints, LlamaSession, Logits
 from policies.llm.text import matrix
 from policies.llm.text.completion import Completion, Method, Question
 from policies.llm.text.grammar import Grammar
@@ -41,11 +41,11 @@ class TextModel:
 
     Raises
     ------
-    InputError : not a model that llama.cpp can read (see `Session`); one whose numbers "batch" cannot choose
+    InputError : not a model that llama.cpp can read (see `LlamaSession`); one whose numbers "batch" cannot choose
     """
 
     def __init__(self, path: Path, method: Method = "text", *, num_thread: int = 1, num_gpu_layer: int = 0) -> None:
-        self._session = Session(
+        self._session = LlamaSession(
             path,
             num_context=_FIRST_CONTEXT,
             num_batch=_CHUNK,
@@ -234,7 +234,7 @@ class RowWriter:
     numbers : the tokens of numbers
     """
 
-    def __init__(self, session: Session, position: int, numbers: Numbers) -> None:
+    def __init__(self, session: LlamaSession, position: int, numbers: Numbers) -> None:
         self._session = session
         self._position = position
         self._numbers = numbers
@@ -298,14 +298,14 @@ def _cut(begin: int, end: int) -> list[tuple[int, int]]:
     return [(at, min(at + _CHUNK, end)) for at in range(begin, end, _CHUNK)]
 
 
-def _after_line(session: Session, text: str) -> Ints:
+def _after_line(session: LlamaSession, text: str) -> Ints:
     """Return the tokens of a text as they are behind the end of a line: some tokenizers begin texts with a space."""
     line = session.tokenize("\n")
     tokens = session.tokenize(f"\n{text}")
     return tokens[line.size :] if np.array_equal(tokens[: line.size], line) else session.tokenize(text)
 
 
-def _numbers(session: Session, path: Path) -> Numbers:
+def _numbers(session: LlamaSession, path: Path) -> Numbers:
     """Return the tokens of a model's numbers."""
     numbers = Numbers.of(lambda text: _after_line(session, text))
     if numbers is None:
@@ -316,13 +316,13 @@ def _numbers(session: Session, path: Path) -> Numbers:
     return numbers
 
 
-def _first_token(session: Session) -> Ints:
+def _first_token(session: LlamaSession) -> Ints:
     """Return the token that texts of this model begin with, if any, [0 or 1]."""
     first = [llama_cpp.llama_vocab_bos(session.vocab)] if llama_cpp.llama_vocab_get_add_bos(session.vocab) else []
     return np.array(first, dtype=np.int32)
 
 
-def _template(session: Session) -> Template:
+def _template(session: LlamaSession) -> Template:
     """Return what the model's file says about chats; plain text, unless llama.cpp knows its template."""
     template = llama_cpp.llama_model_chat_template(session.model, None)
     if not template:

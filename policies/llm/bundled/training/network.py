@@ -77,7 +77,7 @@ class Layer(nn.Module):
         self.ffn_up = nn.Linear(width, shape.num_hidden, bias=False)
         self.ffn_down = nn.Linear(shape.num_hidden, width, bias=False)
 
-    def forward(self, x: Tensor, plan: Plan) -> Tensor:
+    def forward(self, x: Tensor, plan: AttentionPlan) -> Tensor:
         """Return the stream after this layer, [B, T, width]."""
         h = self.attn_norm(x)
         q = plan.rotate(self._heads(self.attn_q(h), self.shape.num_head))
@@ -93,7 +93,7 @@ class Layer(nn.Module):
         return x.view(*x.shape[:2], count, -1).transpose(1, 2)
 
 
-class Plan:
+class AttentionPlan:
     """Positions and masks of C cases with N vehicles each; a sequence is header, rows, header, rows, ..
 
     Parameters
@@ -201,7 +201,7 @@ class Network(nn.Module):
         with torch.no_grad():
             self.token_embd.weight.copy_(embeddings(shape.width, random))
 
-    def forward(self, tokens: Tensor, plan: Plan, places: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, plan: AttentionPlan, places: Tensor) -> Tensor:
         """Return what the stream holds at some places, normed, [B, P, width].
 
         tokens : [B, T]
