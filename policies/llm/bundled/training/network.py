@@ -8,7 +8,7 @@ cells of its cache per vehicle and case: this is what `policies.llm.bundled.engi
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -54,10 +54,6 @@ class Shape:
     def head_width(self) -> int:
         """Width of one head."""
         return self.width // self.num_head
-
-    def as_dict(self) -> dict[str, float]:
-        """Return the sizes by name."""
-        return asdict(self)
 
 
 class Layer(nn.Module):
