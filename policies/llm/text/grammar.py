@@ -27,7 +27,7 @@ class Grammar:
     """
 
     def __init__(self, session: LlamaSession, rules: str) -> None:
-        self._sampler = llama_cpp.llama_sampler_init_grammar(session.vocab, rules.encode(), b"root")
+        self._sampler = llama_cpp.llama_sampler_init_grammar(session.model.vocab, rules.encode(), b"root")
         # Using a sampler that does not exist ends the process.
         if not self._sampler:
             raise ModelError("llama.cpp does not understand the grammar of the answer")

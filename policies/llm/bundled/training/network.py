@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from policies.llm.bundled.vocabulary import (
     ANSWER_AT,
+    LENGTH_CASE,
     LENGTH_HEADER,
     LENGTH_ROW,
     NUM_ANSWER,
@@ -25,9 +26,6 @@ from policies.llm.bundled.vocabulary import (
     WORDS,
 )
 from policies.marl.isolation import own_random
-
-LENGTH_CASE = LENGTH_HEADER + LENGTH_ROW
-"""Positions that a case takes, whatever the number of vehicles."""
 
 
 @dataclass(frozen=True)
