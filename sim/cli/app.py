@@ -41,8 +41,22 @@ TRACEBACK = "VECTWIN_TRACEBACK"
 _MACHINE = {
     getattr(errno, f"E{name}")
     for name in (
-        *("NOSPC", "DQUOT", "FBIG", "ROFS", "IO", "ACCES", "PERM", "MFILE", "NFILE", "AGAIN", "NOMEM"),
-        *("NAMETOOLONG", "LOOP", "NOTDIR", "ISDIR", "INVAL"),
+        "NOSPC",
+        "DQUOT",
+        "FBIG",
+        "ROFS",
+        "IO",
+        "ACCES",
+        "PERM",
+        "MFILE",
+        "NFILE",
+        "AGAIN",
+        "NOMEM",
+        "NAMETOOLONG",
+        "LOOP",
+        "NOTDIR",
+        "ISDIR",
+        "INVAL",
     )
     if hasattr(errno, f"E{name}")
 }

@@ -49,8 +49,13 @@ FCD_NAMES: Names = {
     "kind": ("vehicle_type", "type"),
 }
 FCD_ALTERNATIVES = (
-    *(("t_s",), ("entity_id",), ("x_m", "lon_deg"), ("y_m", "lat_deg")),
-    *(("speed_mps",), ("angle_deg",), ("kind",)),
+    ("t_s",),
+    ("entity_id",),
+    ("x_m", "lon_deg"),
+    ("y_m", "lat_deg"),
+    ("speed_mps",),
+    ("angle_deg",),
+    ("kind",),
 )
 NAMES: Names = {
     **{field: (field,) for field in ("t_ns", "t_s", "entity_id", "x_m")},
@@ -60,8 +65,13 @@ NAMES: Names = {
     **{field: (field,) for field in ("speed_mps", "heading_rad", "angle_deg", "kind")},
 }
 ALTERNATIVES = (
-    *(("t_ns", "t_s"), ("entity_id",), ("x_m", "lon_deg"), ("y_m", "lat_deg")),
-    *(("speed_mps",), ("heading_rad", "angle_deg"), ("kind",)),
+    ("t_ns", "t_s"),
+    ("entity_id",),
+    ("x_m", "lon_deg"),
+    ("y_m", "lat_deg"),
+    ("speed_mps",),
+    ("heading_rad", "angle_deg"),
+    ("kind",),
 )
 OPTIONAL = {"speed_mps", "heading_rad", "angle_deg", "kind"}
 

@@ -208,9 +208,11 @@ def _congested(names: tuple[str, ...]) -> FigurePlan:
     metrics = (
         PENALTY,
         dataclasses.replace(ENERGY, unit="J", scale=1.0),
-        *(DELAY, QOS),
+        DELAY,
+        QOS,
         dataclasses.replace(EDGE_ENERGY, unit="J", scale=1.0),
-        *(RESOURCES, MISSES),
+        RESOURCES,
+        MISSES,
     )
     return FigurePlan(
         "congested",

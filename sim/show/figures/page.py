@@ -49,8 +49,17 @@ def judge_all(measured: Measured) -> list[Judged]:
 def write_figure_data(figure: FigurePlan, measured: Measured, mode: str, path: Path) -> None:
     """Write what a figure draws: means, half-widths, and paired differences from the certified optimum."""
     columns = (
-        *("metric", "unit", "world", measured.plan.axis.key, "policy", "mean", "half_width_95"),
-        *("difference_from_optimum", "difference_half_width_95", "num_seed", "unstable"),
+        "metric",
+        "unit",
+        "world",
+        measured.plan.axis.key,
+        "policy",
+        "mean",
+        "half_width_95",
+        "difference_from_optimum",
+        "difference_half_width_95",
+        "num_seed",
+        "unstable",
     )
     wanted = dict.fromkeys((panel.metric, one) for panel in figure.panels for one in panel.series)
     with path.open("w", encoding="utf-8", newline="") as file:
