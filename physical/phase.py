@@ -8,6 +8,10 @@ class Phase(IntEnum):
 
     Work that ends at T ends before anything else changes at T; then the world changes, then vehicles report,
     then the twin decides, then its commands take effect, and impatience comes last.
+
+    No event of the columns has the phases UPLOAD_DONE, SERVICE_DONE, VEHICLE_COMMAND and PATIENCE: the columns bring
+    all tasks up to date at once, in this order. A simulator with one process per task (the oracle of the tests) needs
+    them for its events.
     """
 
     UPLOAD_DONE = 1
@@ -21,4 +25,3 @@ class Phase(IntEnum):
     SERVER_COMMAND = 9
     VEHICLE_COMMAND = 10
     PATIENCE = 11
-    RESULT = 12

@@ -30,7 +30,7 @@ _WITHIN_NUMBER = re.compile(r"(?<=\d) (?=\d{3}\b)| (?=±)|(?<=±) |(?<=\d) (?=%|
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A column of cells, one per row of the table.
 
     Parameters
@@ -65,7 +65,7 @@ class Column:
         return max(needed, min(self.natural, _NAME_MIN)) if self.is_text else needed
 
 
-def table(output: Console, keys: Sequence[Column], columns: Sequence[Column]) -> None:
+def table(output: Console, keys: Sequence[TableColumn], columns: Sequence[TableColumn]) -> None:
     """Print columns beside the keys, which name the rows; see this module for what happens where they do not fit."""
     chosen = [*keys, *columns]
     widths = _widths(chosen, output.width)
@@ -136,7 +136,7 @@ def fold(text: str, width: int, within: re.Pattern[str] = IN_NAME) -> list[str]:
     return [line.rstrip() for line in lines]
 
 
-def _widths(columns: Sequence[Column], width: int) -> list[int] | None:
+def _widths(columns: Sequence[TableColumn], width: int) -> list[int] | None:
     """Return how wide each column is; None where not even several lines per cell make it fit."""
     widths = [column.least for column in columns]
     left = width - _total(widths)
@@ -154,15 +154,15 @@ def _total(widths: Sequence[int]) -> int:
     return sum(widths) + len(_GAP) * (len(widths) - 1)
 
 
-def _upright(keys: Sequence[Column], columns: Sequence[Column]) -> list[Column]:
+def _upright(keys: Sequence[TableColumn], columns: Sequence[TableColumn]) -> list[TableColumn]:
     """Return the table with rows and columns exchanged."""
     names = [", ".join(cells) for cells in zip(*(key.cells for key in keys), strict=True)]
     rows = zip(*(column.cells for column in columns), strict=True)
-    labels = Column(", ".join(key.label for key in keys), [column.label for column in columns], is_text=True)
-    return [labels, *(Column(name, row) for name, row in zip(names, rows, strict=True))]
+    labels = TableColumn(", ".join(key.label for key in keys), [column.label for column in columns], is_text=True)
+    return [labels, *(TableColumn(name, row) for name, row in zip(names, rows, strict=True))]
 
 
-def _lines(columns: Sequence[Column], widths: Sequence[int]) -> list[Text]:
+def _lines(columns: Sequence[TableColumn], widths: Sequence[int]) -> list[Text]:
     """Return heading, rule and rows."""
     heads = [fold(column.label, width) for column, width in zip(columns, widths, strict=True)]
     height = max(map(len, heads))
@@ -178,7 +178,7 @@ def _lines(columns: Sequence[Column], widths: Sequence[int]) -> list[Text]:
     return found
 
 
-def _row(cells: Sequence[Sequence[str]], columns: Sequence[Column], widths: Sequence[int]) -> list[str]:
+def _row(cells: Sequence[Sequence[str]], columns: Sequence[TableColumn], widths: Sequence[int]) -> list[str]:
     """Return the lines of cells that stand side by side."""
     lines = []
     for index in range(max(map(len, cells))):
@@ -188,12 +188,12 @@ def _row(cells: Sequence[Sequence[str]], columns: Sequence[Column], widths: Sequ
     return lines
 
 
-def _padded(text: str, column: Column, width: int) -> str:
+def _padded(text: str, column: TableColumn, width: int) -> str:
     space = " " * (width - cell_len(text))
     return text + space if column.is_text else space + text
 
 
-def _blocks(output: Console, keys: Sequence[Column], columns: Sequence[Column]) -> None:
+def _blocks(output: Console, keys: Sequence[TableColumn], columns: Sequence[TableColumn]) -> None:
     """Print each row as lines, the first of which is its name."""
     room = max(column.natural for column in columns)
     labels = max(cell_len(column.label) for column in columns)

@@ -71,13 +71,13 @@ def _version(version: Any) -> Any:
     return version
 
 
-class _Table(BaseModel):
+class _ManifestPart(BaseModel):
     """Base of what a manifest holds: strict types; keys that a later version may add are left alone."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
 
 
-class Input(_Table):
+class Input(_ManifestPart):
     """What a run has kept of a file that its scenario names.
 
     Parameters
@@ -104,7 +104,7 @@ def _inputs(inputs: dict[str, Input]) -> dict[str, Input]:
     return inputs
 
 
-class Manifest(_Table):
+class Manifest(_ManifestPart):
     """What a manifest must hold; digests and summary come when the run ends.
 
     Parameters

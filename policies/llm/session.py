@@ -1,8 +1,8 @@
-"""llama.cpp's low-level interface as one small class: tokens with positions and sequences in, logits out.
+"""A model at work in llama.cpp: tokens with positions and sequences go in, logits come out.
 
-What this module takes care of, so that nobody else has to: the crash of quantised models on some processors (extra
-buffer types stay off), threads (one), flash attention (slower on a CPU), logs (kept for the error that they explain),
-deadlines (the abort callback), and the checks without which llama.cpp ends the process.
+This module and `policies.llm.llama` take care of what nobody else should have to know: quantised models crash on some
+processors (extra buffer types stay off), threads (one), flash attention (it is slower on a CPU), logs (kept for the
+error that they explain), deadlines (the abort callback), and the checks without which llama.cpp ends the process.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import ctypes
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import llama_cpp
 import numpy as np
@@ -20,29 +20,16 @@ from numpy.typing import NDArray
 from physical.arrays import Mask
 from physical.errors import InputError
 from policies.llm.errors import ContextOverflowError, DeadlineExceededError, ModelError
-from policies.llm.header import read_name
+from policies.llm.llama import LlamaModel, forget_log, reason
 
-__all__ = ["ContextOverflowError", "DeadlineExceededError", "Ints", "Logits", "ModelError", "Session"]
+__all__ = ["ContextOverflowError", "DeadlineExceededError", "LlamaSession", "Logits", "ModelError"]
 
 Logits = NDArray[np.float32]
-Ints = NDArray[np.int32]
 AnyInts = NDArray[np.integer[Any]]
 
-_LOG_LINES = 20
-_TOKENS_PER_BYTE = 64
-"""No tokenizer makes as many of a text."""
-_log: list[str] = []
 
-
-@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]  # llama_cpp has no types
-def _keep_log(_level: int, text: bytes, _data: object) -> None:
-    """Keep the last lines of llama.cpp's log; nothing is printed."""
-    _log.append(text.decode("utf-8", "replace"))
-    del _log[:-_LOG_LINES]
-
-
-class Session:
-    """A model and one context with a cache that sequences share.
+class LlamaSession:
+    """A model with one context, whose cache several sequences share.
 
     Every call is repeatable bit for bit as long as the shapes of calls are. Not to be used from several threads.
 
@@ -60,8 +47,6 @@ class Session:
     InputError : no such file, not a model that llama.cpp can read, a GPU that this build cannot use
     """
 
-    _num_listening: ClassVar[int] = 0
-
     def __init__(
         self,
         path: Path,
@@ -72,39 +57,14 @@ class Session:
         num_thread: int = 1,
         num_gpu_layer: int = 0,
     ) -> None:
-        self._model = self._context = None
-        self._path = path
-        self._listens = False
-        read_name(path)  # a file that cannot be a model is refused before llama.cpp sees it
-        check_gpu(num_gpu_layer)
-        self._listen()
+        self._context: Any = None
+        self.model = LlamaModel(path, num_gpu_layer)
         try:
-            self._load(path, num_gpu_layer)
             self.num_batch, self._num_thread = num_batch, num_thread
-            self._vocab: Any = llama_cpp.llama_model_get_vocab(self._model)
-            self.num_token: int = llama_cpp.llama_vocab_n_tokens(self._vocab)
-            self.num_context_trained: int = llama_cpp.llama_model_n_ctx_train(self._model)
             self.open(num_context, num_sequence)
         except BaseException:
             self.close()
             raise
-
-    def _listen(self) -> None:
-        """Keep the log from now on; without any session it goes where llama_cpp lets it go."""
-        if not Session._num_listening:
-            llama_cpp.llama_log_set(_keep_log, ctypes.c_void_p(0))
-        Session._num_listening += 1
-        self._listens = True
-
-    def _load(self, path: Path, num_gpu_layer: int) -> None:
-        llama_cpp.llama_backend_init()
-        of_model = llama_cpp.llama_model_default_params()
-        of_model.n_gpu_layers = num_gpu_layer
-        of_model.use_extra_bufts = False  # with them, quantised models can crash the process
-        _log.clear()
-        self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), of_model)
-        if not self._model:
-            raise InputError(f"cannot be loaded: {_reason()}", where=str(path), accepted="a GGUF model of llama.cpp")
 
     def open(self, num_context: int, num_sequence: int) -> None:
         """Replace the context by an empty one of another size; the model stays loaded.
@@ -128,9 +88,9 @@ class Session:
         self._ends_s = ends_s = [float("inf")]
         self._abort = llama_cpp.ggml_abort_callback(lambda _: time.monotonic() > ends_s[0])
         params.abort_callback = self._abort
-        self._context = llama_cpp.llama_init_from_model(self._model, params)
+        self._context = llama_cpp.llama_init_from_model(self.model.pointer, params)
         if not self._context:
-            raise InputError(f"no context for it: {_reason()}", where=str(self._path), accepted="a smaller context")
+            raise InputError(f"no context for it: {reason()}", where=str(self.model.path), accepted="a smaller context")
         self._memory: Any = llama_cpp.llama_get_memory(self._context)
         self.num_context: int = llama_cpp.llama_n_ctx(self._context)
         self.num_sequence: int = num_sequence
@@ -140,16 +100,6 @@ class Session:
     def has_context(self) -> bool:
         """Whether there is a context; none after an `open` that failed."""
         return bool(self._context)
-
-    @property
-    def model(self) -> Any:
-        """The llama_model pointer, for what this class does not offer."""
-        return self._model
-
-    @property
-    def vocab(self) -> Any:
-        """The llama_vocab pointer."""
-        return self._vocab
 
     def decode(
         self,
@@ -186,7 +136,7 @@ class Session:
         count = len(tokens)
         if not 0 < count <= self.num_batch:
             raise ContextOverflowError(f"{count} tokens in one call (accepted: 1 to {self.num_batch})")
-        if int(tokens.min()) < 0 or int(tokens.max()) >= self.num_token:
+        if int(tokens.min()) < 0 or int(tokens.max()) >= self.model.num_token:
             raise ModelError("a token that the model does not have")
         # int64 addresses into arrays that live until the call has returned.
         token = np.ascontiguousarray(tokens, dtype=np.int32)
@@ -197,24 +147,24 @@ class Session:
             raise ModelError("a sequence that the session does not have")
         address = (self._everyone.ctypes.data + 4 * first).astype(np.uint64)
         wanted = np.ascontiguousarray(outputs, dtype=np.int8)
-        batch = llama_cpp.llama_batch()
+        batch: Any = llama_cpp.llama_batch()
         batch.n_tokens = count
         for name, array in (("token", token), ("pos", position), ("n_seq_id", num_own), ("logits", wanted)):
             setattr(batch, name, array.ctypes.data_as(type(getattr(batch, name))))
         batch.seq_id = ctypes.cast(address.ctypes.data, type(batch.seq_id))
-        _log.clear()
+        forget_log()
         code = llama_cpp.llama_decode(self._context, batch)
         if code == 1:
             raise ContextOverflowError(f"{count} tokens do not fit into the context of {self.num_context}")
         if code == 2:
             raise DeadlineExceededError("the deadline came before the answer")
         if code:
-            raise ModelError(f"llama.cpp says {code}: {_reason()}")
+            raise ModelError(f"llama.cpp says {code}: {reason()}")
         num_output = int(np.count_nonzero(wanted))
         if not num_output:
-            return np.empty((0, self.num_token), dtype=np.float32)
-        values = llama_cpp.llama_get_logits(self._context)
-        logits = np.ctypeslib.as_array(values, shape=(num_output, self.num_token)).copy()
+            return np.empty((0, self.model.num_token), dtype=np.float32)
+        values: Any = llama_cpp.llama_get_logits(self._context)
+        logits = np.ctypeslib.as_array(values, shape=(num_output, self.model.num_token)).copy()
         if not np.isfinite(logits).all():
             raise ModelError("the model's numbers are not finite; its file may be damaged")
         return cast("Logits", logits)
@@ -237,64 +187,14 @@ class Session:
         """Empty the cache."""
         llama_cpp.llama_memory_clear(self._memory, True)
 
-    def tokenize(self, text: str, *, special: bool = True, begin: bool = False) -> Ints:
-        """Return the tokens of a text; `begin` puts the model's first token before it."""
-        data = text.encode()
-        room = len(data) + 16
-        while True:
-            buffer = (llama_cpp.llama_token * room)()
-            count = llama_cpp.llama_tokenize(self._vocab, data, len(data), buffer, room, begin, special)
-            if count >= 0:
-                return np.array(buffer[:count], dtype=np.int32)
-            # Spaces alone may take three tokens each; then it says how many there are.
-            if not room < -count <= _TOKENS_PER_BYTE * room:
-                raise ModelError("a text that the model cannot tokenise; its file may be damaged")
-            room = -count
-
-    def text(self, tokens: Ints | Sequence[int]) -> str:
-        """Return the text of tokens."""
-        pieces = []
-        for token in tokens:
-            buffer = ctypes.create_string_buffer(256)
-            size = llama_cpp.llama_token_to_piece(self._vocab, int(token), buffer, 256, 0, True)
-            pieces.append(buffer.raw[: max(size, 0)])
-        return b"".join(pieces).decode("utf-8", "replace")
-
     def close(self) -> None:
         """Free everything; the session cannot be used any more."""
         if self._context:
             llama_cpp.llama_free(self._context)
             self._context = None
-        if self._model:
-            llama_cpp.llama_model_free(self._model)
-            self._model = None
-        if self._listens:
-            self._listens = False
-            Session._num_listening -= 1
-            if not Session._num_listening:
-                llama_cpp.llama_log_set(llama_cpp._logger.llama_log_callback, ctypes.c_void_p(0))
+        self.model.close()
 
     def __del__(self) -> None:
         """Free what was not closed."""
-        if getattr(self, "_model", None) or getattr(self, "_context", None):
+        if hasattr(self, "model"):  # not if the model could not be loaded
             self.close()
-
-
-def check_gpu(num_gpu_layer: int) -> None:
-    """Refuse layers on a GPU that this build of llama.cpp cannot use; llama.cpp itself would ignore them.
-
-    Raises
-    ------
-    InputError : names the command that builds one that can
-    """
-    if num_gpu_layer and not llama_cpp.llama_supports_gpu_offload():
-        accepted = '0, or a GPU build: CMAKE_ARGS="-DGGML_CUDA=on" pip install --no-cache-dir llama-cpp-python'
-        raise InputError(
-            "this build of llama.cpp has no GPU support", where="--policy", key="n_gpu_layers", accepted=accepted
-        )
-
-
-def _reason() -> str:
-    """Return what llama.cpp said last, in one line."""
-    told = " ".join(" ".join("".join(_log).split()).rsplit("error", 1)[-1].split()).strip(" :")
-    return told[-200:] or "no reason given"

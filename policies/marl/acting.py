@@ -16,7 +16,7 @@ from policies.marl.actions import Output, decode
 from policies.marl.environment import Observation
 from policies.marl.features import features, observation_of
 from policies.marl.isolation import num_threads, own_random
-from policies.marl.weights import Manifest, Tensors, check, locate, read
+from policies.marl.weights import Tensors, WeightsManifest, check, locate, read
 from policies.optimal.tasks import check_p2
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
@@ -95,7 +95,7 @@ class LearnedPolicy(ABC):
             raise InputError(f"does not fit the actor: {reason}", where=str(path)) from None
 
     @abstractmethod
-    def load(self, tensors: Tensors, manifest: Manifest) -> Actor:
+    def load(self, tensors: Tensors, manifest: WeightsManifest) -> Actor:
         """Return the actor with these weights; what its library raises means that they are of another one."""
 
     def decide(self, snapshot: TwinSnapshot) -> Decision:

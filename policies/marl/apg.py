@@ -20,8 +20,8 @@ from policies.marl.acting import LearnedPolicy, decide, network_input
 from policies.marl.actions import Output
 from policies.marl.features import NUM_FEATURE, NUM_LOCAL_FEATURE, SQUARE_ROOT_RULE
 from policies.marl.isolation import num_threads, own_random
-from policies.marl.training import Factory, Learner, Progress, Session, Trained, smooth_cost
-from policies.marl.weights import Manifest, Tensors
+from policies.marl.training import Factory, Learner, Progress, Trained, TrainingSession, smooth_cost
+from policies.marl.weights import Tensors, WeightsManifest
 
 Tensor = torch.Tensor
 
@@ -66,7 +66,7 @@ class ApgArguments:
     round_steps: int = 1_000
 
 
-class _Block(nn.Module):
+class _ResidualBlock(nn.Module):
     """Residual block: each task hears of itself, of its vehicle's tasks, and in a set of all tasks."""
 
     def __init__(self, width: int, *, pooled: bool) -> None:
@@ -101,7 +101,7 @@ class SetActor(nn.Module):
         super().__init__()
         self._num_feature = NUM_FEATURE if pooled else NUM_LOCAL_FEATURE
         self.embed = nn.Linear(self._num_feature, width)
-        self.blocks = nn.ModuleList(_Block(width, pooled=pooled) for _ in range(num_block))
+        self.blocks = nn.ModuleList(_ResidualBlock(width, pooled=pooled) for _ in range(num_block))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, 2)
         self.used = nn.Linear(width, 1) if pooled else None
@@ -142,7 +142,7 @@ def train(
     checkpoint: Path | None = None,
     resume: bool = False,
 ) -> Trained:
-    """Train an actor on the environments of each round; see `Session` for the other arguments."""
+    """Train an actor on the environments of each round; see `TrainingSession` for the other arguments."""
     with own_random(arguments.seed):
         actor = SetActor(arguments.width, arguments.num_block, pooled=arguments.variant == "set")
     return train_actor(actor, environments, arguments, progress=progress, checkpoint=checkpoint, resume=resume)
@@ -162,7 +162,7 @@ def train_actor(
     optimizer = torch.optim.AdamW(actor.parameters(), lr=arguments.learning_rate, weight_decay=arguments.weight_decay)
     learner = Learner({"actor": actor}, {"actor": optimizer})
     plain = {"algorithm": "apg", **dataclasses.asdict(arguments)}
-    session = Session(
+    session = TrainingSession(
         learner, plain, arguments.steps, arguments.round_steps, environments, progress, checkpoint, resume
     )
     for step, environment, _ in session.run():
@@ -211,7 +211,7 @@ class Apg(LearnedPolicy):
     variant: str = "set"
     threads: int = 1
 
-    def load(self, tensors: Tensors, manifest: Manifest) -> SetActor:
+    def load(self, tensors: Tensors, manifest: WeightsManifest) -> SetActor:
         """Return the actor with these weights."""
         width, num_block = manifest.size("width"), manifest.size("num_block")
         actor = SetActor(width, num_block, pooled=self.variant == "set")

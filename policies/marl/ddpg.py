@@ -19,9 +19,9 @@ from policies.marl.actions import Output
 from policies.marl.experience import ActorCritic, ExperienceArguments, learn
 from policies.marl.features import NUM_LOCAL_FEATURE
 from policies.marl.isolation import own_random
-from policies.marl.replay import Batch, Reward, local_state, output_of, saturation
+from policies.marl.replay import Reward, Transitions, local_state, output_of, saturation
 from policies.marl.training import Factory, Progress, Trained
-from policies.marl.weights import Manifest, Tensors
+from policies.marl.weights import Tensors, WeightsManifest
 
 Tensor = torch.Tensor
 
@@ -90,7 +90,7 @@ class DdpgLearner(ActorCritic):
         self.critic = LocalCritic(arguments.num_class, 2 * arguments.width)
         super().__init__(self.actor, self.critic, 1, arguments.num_class, arguments)
 
-    def critic_loss(self, batch: Batch) -> Tensor:
+    def critic_loss(self, batch: Transitions) -> Tensor:
         """Return the mean squared distance from reward and discounted next value."""
         state, action, reward, next_state = (values[:, 0] for values in batch)
         with torch.no_grad():
@@ -99,16 +99,16 @@ class DdpgLearner(ActorCritic):
         loss: Tensor = (self.critic(state, action) - wanted).square().mean()
         return loss
 
-    def actor_loss(self, batch: Batch) -> Tensor:
+    def actor_loss(self, batch: Transitions) -> Tensor:
         """Return minus the mean value of the actor's own actions, and their price."""
         state = batch.state[:, 0]
         new = self.actor.act(state)  # [B, A]
         loss: Tensor = self.arguments.logit_cost * saturation(new) - self.critic(state, new).mean()
         return loss
 
-    def rows(self, batch: Batch) -> Batch:
+    def rows(self, batch: Transitions) -> Transitions:
         """Return the vehicles of all environments one below the other."""
-        return Batch(*(values.flatten(0, 1).unsqueeze(1) for values in batch))
+        return Transitions(*(values.flatten(0, 1).unsqueeze(1) for values in batch))
 
 
 def train(
@@ -152,7 +152,7 @@ class Ddpg(LearnedPolicy):
     variant: str = "critic"
     threads: int = 1
 
-    def load(self, tensors: Tensors, manifest: Manifest) -> LocalActor:
+    def load(self, tensors: Tensors, manifest: WeightsManifest) -> LocalActor:
         """Return the actor with these weights."""
         actor = LocalActor(manifest.num_class, manifest.size("width"))
         actor.load_state_dict(tensors)

@@ -15,9 +15,9 @@ from torch import nn
 from policies.marl.acting import decide, network_input
 from policies.marl.isolation import num_threads
 from policies.marl.replay import (
-    Batch,
     ReplayBuffer,
     Reward,
+    Transitions,
     compress,
     explore,
     local_state,
@@ -25,7 +25,7 @@ from policies.marl.replay import (
     rewards,
     soft_update,
 )
-from policies.marl.training import Factory, Learner, Progress, Session, Trained
+from policies.marl.training import Factory, Learner, Progress, Trained, TrainingSession
 
 Tensor = torch.Tensor
 
@@ -102,7 +102,7 @@ class ActorCritic(Learner, ABC):
         }
         super().__init__(modules, optimizers, self.buffer.tensors)
 
-    def update(self, batch: Batch, move_actor: bool) -> None:
+    def update(self, batch: Transitions, move_actor: bool) -> None:
         """Move the critic towards the targets' value, the actor uphill on the critic, targets after both."""
         self._step("critic", self.critic_loss(batch))
         if move_actor:
@@ -111,14 +111,14 @@ class ActorCritic(Learner, ABC):
             soft_update(self.modules[f"target_{name}"], self.modules[name], self._rates.target_rate)
 
     @abstractmethod
-    def critic_loss(self, batch: Batch) -> Tensor:
+    def critic_loss(self, batch: Transitions) -> Tensor:
         """Return the distance of the critic's values from what the targets say."""
 
     @abstractmethod
-    def actor_loss(self, batch: Batch) -> Tensor:
+    def actor_loss(self, batch: Transitions) -> Tensor:
         """Return what the actor is to make small: minus its value, and the price of saturated actions."""
 
-    def rows(self, batch: Batch) -> Batch:
+    def rows(self, batch: Transitions) -> Transitions:
         """Return the transitions of a step as the buffer takes them."""
         return batch
 
@@ -142,9 +142,9 @@ def learn(
     checkpoint: Path | None,
     resume: bool,
 ) -> Trained:
-    """Let an actor explore, fill the buffer and update from it; see `Session` for the other arguments."""
+    """Let an actor explore, fill the buffer and update from it; see `TrainingSession` for the other arguments."""
     plain: dict[str, Any] = {"algorithm": algorithm, **dataclasses.asdict(arguments)}
-    session = Session(
+    session = TrainingSession(
         learner, plain, arguments.steps, arguments.round_steps, environments, progress, checkpoint, resume
     )
     for step, environment, generator in session.run():
@@ -159,6 +159,6 @@ def learn(
         session.add(system, outcome)
         reward = compress(rewards(system, observation, decision, outcome, arguments.reward))
         next_state = local_state(network_input(system, environment.observe()))
-        learner.buffer.add(learner.rows(Batch(state, action, reward, next_state)))
+        learner.buffer.add(learner.rows(Transitions(state, action, reward, next_state)))
         learner.update(learner.buffer.draw(arguments.batch, generator), step >= arguments.warm_up)
     return Trained(learner.modules["actor"].state_dict(), tuple(session.returns))

@@ -26,9 +26,9 @@ from policies.marl.actions import Output
 from policies.marl.experience import ActorCritic, ExperienceArguments, learn
 from policies.marl.features import NUM_LOCAL_FEATURE
 from policies.marl.isolation import own_random
-from policies.marl.replay import Batch, local_state, output_of, saturation
+from policies.marl.replay import Transitions, local_state, output_of, saturation
 from policies.marl.training import Factory, Progress, Trained
-from policies.marl.weights import Manifest, Tensors
+from policies.marl.weights import Tensors, WeightsManifest
 
 Tensor = torch.Tensor
 
@@ -119,7 +119,7 @@ class MaddpgLearner(ActorCritic):
         self.critics = Critics(self.num_critic, num_in, 4 * width)
         super().__init__(self.actors, self.critics, num_vehicle, num_class, arguments)
 
-    def critic_loss(self, batch: Batch) -> Tensor:
+    def critic_loss(self, batch: Transitions) -> Tensor:
         """Return the critics' mean squared distances from reward and discounted next value, added up."""
         with torch.no_grad():
             next_action = self.target_actor.act(batch.next_state)
@@ -128,7 +128,7 @@ class MaddpgLearner(ActorCritic):
         loss: Tensor = (self.critics(batch.state, batch.action) - wanted).square().mean(0).sum()
         return loss
 
-    def actor_loss(self, batch: Batch) -> Tensor:
+    def actor_loss(self, batch: Transitions) -> Tensor:
         """Return minus the value of the actors' own actions, and their price.
 
         One reward for all: the gradient of one critic reaches all actors at once. Otherwise critic n is for actor n
@@ -142,7 +142,7 @@ class MaddpgLearner(ActorCritic):
         loss: Tensor = self.arguments.logit_cost * saturation(action) - value
         return loss
 
-    def own_values(self, batch: Batch, action: Tensor) -> Tensor:
+    def own_values(self, batch: Transitions, action: Tensor) -> Tensor:
         """Return the value that critic n gives to vehicle n's new action among the others' old ones, [B, N]."""
         mine = torch.eye(action.shape[1])[:, None, :, None]  # [C, 1, N, 1]
         mixed = mine * action + (1.0 - mine) * batch.action  # [C, B, N, A]
@@ -209,7 +209,7 @@ class Maddpg(LearnedPolicy):
     variant: str = "critic"
     threads: int = 1
 
-    def load(self, tensors: Tensors, manifest: Manifest) -> AgentActors:
+    def load(self, tensors: Tensors, manifest: WeightsManifest) -> AgentActors:
         """Return the actors with these weights."""
         actors = AgentActors(manifest.num_vehicle[0], manifest.num_class, manifest.size("width"))
         actors.load_state_dict(tensors)

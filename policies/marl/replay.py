@@ -23,7 +23,7 @@ _CLAIM_RANGE = 6.0
 _LOGIT_FREE = 3.0
 
 
-class Batch(NamedTuple):
+class Transitions(NamedTuple):
     """Transitions; B of them.
 
     state, next_state : [B, N, S], local features of all tasks of a vehicle
@@ -46,7 +46,7 @@ class ReplayBuffer:
     def __init__(self, capacity: int, num_vehicle: int, num_class: int) -> None:
         size = num_class * NUM_LOCAL_FEATURE
         self._capacity = capacity
-        self._rows = Batch(
+        self._rows = Transitions(
             torch.zeros(capacity, num_vehicle, size),
             torch.zeros(capacity, num_vehicle, 2 * num_class),
             torch.zeros(capacity, num_vehicle),
@@ -59,17 +59,17 @@ class ReplayBuffer:
         """Return how many transitions there are to draw from."""
         return min(int(self._count), self._capacity)
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: Transitions) -> None:
         """Copy transitions in, over the oldest ones."""
         index = (int(self._count) + torch.arange(len(batch.reward))) % self._capacity
         for rows, values in zip(self._rows, batch, strict=True):
             rows[index] = values.detach().to(rows.dtype)
         self._count += len(batch.reward)
 
-    def draw(self, count: int, generator: torch.Generator) -> Batch:
+    def draw(self, count: int, generator: torch.Generator) -> Transitions:
         """Return `count` transitions, with replacement."""
         index = torch.randint(len(self), (count,), generator=generator)
-        return Batch(*(rows[index] for rows in self._rows))
+        return Transitions(*(rows[index] for rows in self._rows))
 
 
 def compress(reward: Tensor) -> Tensor:

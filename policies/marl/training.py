@@ -79,7 +79,7 @@ class Learner:
 
 
 @dataclass
-class Session:
+class TrainingSession:
     """One training, from its beginning or from a checkpoint: counts steps, reports returns, writes checkpoints.
 
     Parameters

@@ -28,7 +28,7 @@ _SIZE_MAX = 4096
 _BYTES_MAX, _MANIFEST_BYTES_MAX = 1 << 30, 1 << 20
 
 
-class Manifest(BaseModel):
+class WeightsManifest(BaseModel):
     """How weights came about, and what they are good for.
 
     Parameters
@@ -73,7 +73,7 @@ class Manifest(BaseModel):
         return size
 
 
-def write(path: Path, tensors: Tensors, manifest: Manifest) -> Manifest:
+def write(path: Path, tensors: Tensors, manifest: WeightsManifest) -> WeightsManifest:
     """Write tensors to `path` and the manifest beside it; return it with versions and the digest of the tensors."""
     data: bytes = save({name: tensor.detach().contiguous() for name, tensor in tensors.items()})
     versions = {name: version(name) for name in ("vectwin", "torch", "safetensors", "numpy")}
@@ -91,7 +91,7 @@ def write(path: Path, tensors: Tensors, manifest: Manifest) -> Manifest:
     return complete
 
 
-def read(path: Path) -> tuple[Tensors, Manifest]:
+def read(path: Path) -> tuple[Tensors, WeightsManifest]:
     """Read tensors and manifest; nothing in them is run.
 
     Raises
@@ -102,7 +102,7 @@ def read(path: Path) -> tuple[Tensors, Manifest]:
     try:
         data = read_bytes(path, _BYTES_MAX)
         text = read_bytes(_manifest_path(path), _MANIFEST_BYTES_MAX).decode("utf-8")
-        manifest = Manifest.model_validate_json(text)
+        manifest = WeightsManifest.model_validate_json(text)
         tensors: Tensors = load(data)
     except FileNotFoundError as error:
         raise InputError(f"{error.filename} does not exist", where=str(path), accepted=accepted) from None
@@ -121,7 +121,9 @@ def read(path: Path) -> tuple[Tensors, Manifest]:
     return tensors, manifest
 
 
-def check(manifest: Manifest, algorithm: str, variant: str, system: System, where: str, *, any_number: bool) -> None:
+def check(
+    manifest: WeightsManifest, algorithm: str, variant: str, system: System, where: str, *, any_number: bool
+) -> None:
     """Refuse weights of another algorithm, number of vehicles or of classes, or other features.
 
     any_number : the actor takes any number of vehicles, and the manifest only says which ones it was trained on

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from physical.arrays import Mask
-from policies.optimal.dual import ROUNDING, Bracket, Dual, Point, find_price
+from policies.optimal.dual import ROUNDING, Bracket, Dual, DualPoint, find_price
 from policies.optimal.menu import Hyperbolas, Ints, Menu, chord
-from policies.optimal.options import Options
+from policies.optimal.options import SlotOptions
 from policies.optimal.recover import Candidate, allocate, flips
-from policies.optimal.tasks import Server, Tasks
+from policies.optimal.tasks import SharedServer, Tasks
 
 _SPLIT_EDGE = 0.05
 _ROUNDING_COST = 1e-12
@@ -40,7 +40,7 @@ class Solution:
 
 
 @dataclass(frozen=True)
-class _Node:
+class _ChoiceNode:
     """Part of the choices: what the undecided tasks may still choose from; `split` if the interval of one is cut."""
 
     menu: Menu
@@ -48,7 +48,7 @@ class _Node:
     split: bool = False
 
 
-def solve(tasks: Tasks, options: Options, tolerance: float, max_node: int) -> Solution:
+def solve(tasks: Tasks, options: SlotOptions, tolerance: float, max_node: int) -> Solution:
     """Return the optimum of P2 to a relative tolerance, or the best found in `max_node` nodes, with its bound.
 
     Parameters
@@ -76,7 +76,7 @@ def solve(tasks: Tasks, options: Options, tolerance: float, max_node: int) -> So
     return _Search(options, server, root, best, scale).run(max_node)
 
 
-def root_bracket(tasks: Tasks, options: Options, tolerance: float) -> Bracket:
+def root_bracket(tasks: Tasks, options: SlotOptions, tolerance: float) -> Bracket:
     """Return the best price for all tasks with all their options; its bound is certified."""
     capacity_hz = tasks.server.capacity_hz
     reach = float(np.sqrt(tasks.delay_cost_per_s * tasks.work_cycles).sum())
@@ -95,7 +95,9 @@ def _better(best: Candidate, other: Candidate | None) -> Candidate:
 class _Search:
     """Best-first search over the tasks whose options the root's prices leave open."""
 
-    def __init__(self, options: Options, server: Server, root: Bracket, best: Candidate, scale: float) -> None:
+    def __init__(
+        self, options: SlotOptions, server: SharedServer, root: Bracket, best: Candidate, scale: float
+    ) -> None:
         self._options, self._server, self._scale = options, server, scale
         self._root, self._best = root, best
         kept = self._kept(root)
@@ -107,7 +109,9 @@ class _Search:
         self._closed = (options.menu.pick(self._choice[closed], closed),) if closed.size else ()
         menu = options.menu.only(self._open)
         dropped = np.nonzero(~kept[:, self._open])
-        self._heap: list[tuple[float, int, _Node]] = [(root.bound, 0, _Node(menu.without(*dropped), root.high.price))]
+        self._heap: list[tuple[float, int, _ChoiceNode]] = [
+            (root.bound, 0, _ChoiceNode(menu.without(*dropped), root.high.price))
+        ]
         self._num_pushed = 1
 
     def _kept(self, root: Bracket) -> Mask:
@@ -119,7 +123,7 @@ class _Search:
             kept &= value - value.min(axis=0) <= self._to_gain(point)
         return kept
 
-    def _to_gain(self, point: Point) -> float:
+    def _to_gain(self, point: DualPoint) -> float:
         """Return by how much the best candidate is above the bound at a point, and a bit for rounding."""
         return self._best.value - point.bound + _ROUNDING_COST * max(abs(self._best.value), 1.0)
 
@@ -141,7 +145,7 @@ class _Search:
         bound = min([floor, self._best.value, *(entry[0] for entry in self._heap)])
         return Solution(self._best, bound, num_node, self._root.high.price)
 
-    def _visit(self, bound: float, node: _Node) -> float:
+    def _visit(self, bound: float, node: _ChoiceNode) -> float:
         """Bound a node and branch on it; return the bound of what needs no children."""
         server = self._server
         menus = (node.menu, *self._closed)
@@ -155,7 +159,7 @@ class _Search:
             return bound
         return self._branch(bound, node, bracket)
 
-    def _branch(self, bound: float, node: _Node, bracket: Bracket) -> float:
+    def _branch(self, bound: float, node: _ChoiceNode, bracket: Bracket) -> float:
         """Try what a node suggests and push its children; return the bound of what needs no children."""
         server, options = self._server, self._options
         high, low = bracket.high.responses[0], bracket.low.responses[0]
@@ -181,7 +185,7 @@ class _Search:
             self._push_split(bound, node, bracket, task, high.v_hz[task] + part * (low.v_hz - high.v_hz)[task])
         return np.inf
 
-    def _filtered(self, node: _Node, bracket: Bracket) -> _Node | None:
+    def _filtered(self, node: _ChoiceNode, bracket: Bracket) -> _ChoiceNode | None:
         """Drop options that cost more than all there is to gain: less to branch on, and tighter bounds below.
 
         None if a task has no option left: then nothing here is better than the best candidate.
@@ -196,7 +200,7 @@ class _Search:
         dropped &= is_there
         return replace(node, menu=node.menu.without(*np.nonzero(dropped))) if dropped.any() else node
 
-    def _cut(self, choice: Ints, open_choice: Ints, node: _Node) -> Menu:
+    def _cut(self, choice: Ints, open_choice: Ints, node: _ChoiceNode) -> Menu:
         """Return the chosen options of all tasks, with the intervals of the node."""
         menu = self._options.menu.pick(choice)
         cut = node.menu.pick(open_choice)
@@ -206,11 +210,11 @@ class _Search:
             getattr(menu, name)[:, self._open] = getattr(cut, name)
         return menu
 
-    def _push(self, bound: float, node: _Node) -> None:
+    def _push(self, bound: float, node: _ChoiceNode) -> None:
         heapq.heappush(self._heap, (bound, self._num_pushed, node))
         self._num_pushed += 1
 
-    def _push_without(self, bound: float, node: _Node, bracket: Bracket, task: int, option: int) -> None:
+    def _push_without(self, bound: float, node: _ChoiceNode, bracket: Bracket, task: int, option: int) -> None:
         """Branch on a task: this option, or any other."""
         others = np.array([row for row in range(len(node.menu.reach)) if row != option])
         here = np.array([task])
@@ -218,7 +222,7 @@ class _Search:
         self._push(bound, replace(node, menu=with_option, price=bracket.low.price))
         self._push(bound, replace(node, menu=node.menu.without(np.array([option]), here), price=bracket.high.price))
 
-    def _push_split(self, bound: float, node: _Node, bracket: Bracket, task: int, at_hz: float) -> None:
+    def _push_split(self, bound: float, node: _ChoiceNode, bracket: Bracket, task: int, at_hz: float) -> None:
         """Branch on the interval of a concave option: shorter chords are tighter."""
         option = int(bracket.high.responses[0].choice[task])
         low_hz, high_hz = float(node.menu.low_hz[option, task]), float(node.menu.high_hz[option, task])
@@ -226,7 +230,7 @@ class _Search:
         at_hz = min(max(float(at_hz), low_hz + margin_hz), high_hz - margin_hz)
         for interval in ((low_hz, at_hz), (at_hz, high_hz)):
             menu = _with_interval(node.menu, self._truth(option, task), (option, task), interval)
-            self._push(bound, _Node(menu, bracket.high.price, split=True))
+            self._push(bound, _ChoiceNode(menu, bracket.high.price, split=True))
 
     def _truth(self, option: int, task: int) -> Hyperbolas:
         return self._options.truth.take(option * self._choice.size + self._open[[task]])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from policies.optimal.menu import Menu, Response
-from policies.optimal.tasks import Server
+from policies.optimal.tasks import SharedServer
 
 ROUNDING = 3e-13
 """Part of the capacity that counts as nothing; `policies.feasible.project` forgives 1e-12."""
@@ -22,7 +22,7 @@ _RUSH = 0.02
 
 
 @dataclass(frozen=True)
-class Point:
+class DualPoint:
     """The dual function at a price.
 
     Parameters
@@ -59,8 +59,8 @@ class Bracket:
     bound : largest bound found
     """
 
-    low: Point
-    high: Point
+    low: DualPoint
+    high: DualPoint
     bound: float
 
     @property
@@ -82,7 +82,7 @@ class Dual:
     server : capacity and energy
     """
 
-    def __init__(self, menus: Sequence[Menu], server: Server) -> None:
+    def __init__(self, menus: Sequence[Menu], server: SharedServer) -> None:
         self.menus = menus
         self.server = server
         self.price_full = server.marginal(server.capacity_hz)
@@ -95,7 +95,7 @@ class Dual:
             return math.sqrt(price / (3.0 * self.server.cubic))
         return self.server.capacity_hz
 
-    def at(self, price: float) -> Point:
+    def at(self, price: float) -> DualPoint:
         """Return the dual function at a price."""
         responses = tuple(menu.respond(price) for menu in self.menus)
         bound = sum(response.cost for response in responses)
@@ -104,9 +104,9 @@ class Dual:
             bound -= 2.0 / 3.0 * price * self.offered_hz(price)
         else:
             bound += self._cost_full - price * self.server.capacity_hz
-        return Point(price, bound, excess_hz, responses)
+        return DualPoint(price, bound, excess_hz, responses)
 
-    def absorbed_hz(self, point: Point) -> float:
+    def absorbed_hz(self, point: DualPoint) -> float:
         """Return what could be added, free of charge, to the allocations of tasks that only drain, Hz."""
         spare_hz = 0.0
         for menu, response in zip(self.menus, point.responses, strict=True):
@@ -160,7 +160,7 @@ def find_price(dual: Dual, start: float, tolerance: float, target: float = math.
     return Bracket(low, high, best)
 
 
-def _enclose(dual: Dual, start: float, close_hz: float) -> tuple[Point, Point | None]:
+def _enclose(dual: Dual, start: float, close_hz: float) -> tuple[DualPoint, DualPoint | None]:
     """Return a price at which too much is asked for and one at which it is not; twice the same if that one is best.
 
     Each step is as long as it would have to be if demand were a straight line in ``1 / sqrt(p - s)``, and a bit more.
@@ -196,7 +196,7 @@ def _enclose(dual: Dual, start: float, close_hz: float) -> tuple[Point, Point | 
     return point, point
 
 
-def _trial(dual: Dual, low: Point, high: Point, weight: list[float]) -> float:
+def _trial(dual: Dual, low: DualPoint, high: DualPoint, weight: list[float]) -> float:
     """Return where the demand would meet the offer if it were a straight line in ``1 / sqrt(p - s)``."""
     above_low, above_high = low.price - dual.price_min, high.price - dual.price_min
     if above_low <= 0.0:
@@ -207,7 +207,7 @@ def _trial(dual: Dual, low: Point, high: Point, weight: list[float]) -> float:
     return dual.price_min + 1.0 / (root * root)
 
 
-def _crossing(low: Point, high: Point) -> tuple[float, float]:
+def _crossing(low: DualPoint, high: DualPoint) -> tuple[float, float]:
     """Return where the tangents of d at both ends cross, and how high: no bound is above."""
     price = (high.bound - low.bound + low.excess_hz * low.price - high.excess_hz * high.price) / (
         low.excess_hz - high.excess_hz
@@ -215,7 +215,7 @@ def _crossing(low: Point, high: Point) -> tuple[float, float]:
     return price, low.bound + low.excess_hz * (price - low.price)
 
 
-def _differ(one: Point, other: Point) -> bool:
+def _differ(one: DualPoint, other: DualPoint) -> bool:
     """Tell whether any task chooses another option."""
     pairs = zip(one.responses, other.responses, strict=True)
     return any((here.choice != there.choice).any() for here, there in pairs)

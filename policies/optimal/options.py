@@ -40,7 +40,7 @@ _TIMELY = (Kind.FULL, Kind.BIND, Kind.BALANCED, Kind.EDGE_AT_DEADLINE)
 _INFINITE = np.inf
 
 
-class _Row(NamedTuple):
+class _OptionRow(NamedTuple):
     """One option of all tasks: cost ``base + slope omega`` (FULL: ``base + reciprocal / y``) on [low, high] in y.
 
     ``omega = share y / (den0 + den1 y)``; `has` tells which tasks have the option.
@@ -60,7 +60,7 @@ class _Row(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Options:
+class SlotOptions:
     """The menu of a slot, and what the options mean; [J, M].
 
     Parameters
@@ -89,7 +89,7 @@ class Options:
         return ratio
 
 
-def list_options(tasks: Tasks) -> Options:
+def list_options(tasks: Tasks) -> SlotOptions:
     """Return all options that an optimum may need."""
     capacity_hz = tasks.server.capacity_hz
     bias_hz = 0.0 if tasks.effective else tasks.bias_hz  # y - v
@@ -118,7 +118,9 @@ def list_options(tasks: Tasks) -> Options:
     return _with_chords(rows, menu, missing, share, tasks)
 
 
-def _stack(rows: list[_Row], name: str, tasks: Tasks, missing: Mask | None = None, instead: float = 0.0) -> Floats:
+def _stack(
+    rows: list[_OptionRow], name: str, tasks: Tasks, missing: Mask | None = None, instead: float = 0.0
+) -> Floats:
     """Lay one property of the rows out as [J, M], with a value for options that a task does not have."""
     values = np.empty((len(rows), tasks.num_task))
     for index, row in enumerate(rows):
@@ -128,7 +130,7 @@ def _stack(rows: list[_Row], name: str, tasks: Tasks, missing: Mask | None = Non
     return values
 
 
-def _with_chords(rows: list[_Row], menu: Menu, missing: Mask, share: Floats, tasks: Tasks) -> Options:
+def _with_chords(rows: list[_OptionRow], menu: Menu, missing: Mask, share: Floats, tasks: Tasks) -> SlotOptions:
     truth = menu.curve
     concave = np.zeros(missing.shape, dtype=np.bool_)
     for index, row in enumerate(rows):
@@ -149,13 +151,13 @@ def _with_chords(rows: list[_Row], menu: Menu, missing: Mask, share: Floats, tas
         )
     kinds = tuple(row.kind for row in rows)
     timely = np.array([tasks.miss_cost > 0 and kind in _TIMELY for kind in kinds])
-    return Options(kinds, menu, truth, share, concave, timely)
+    return SlotOptions(kinds, menu, truth, share, concave, timely)
 
 
-def _idle(tasks: Tasks) -> _Row:
+def _idle(tasks: Tasks) -> _OptionRow:
     base = tasks.local_cost + tasks.delay_cost_per_s * tasks.idle_delay_s + tasks.miss_cost * tasks.idle_late
     high_hz = np.where(_has_least_speed(tasks), 0.0, _INFINITE)
-    return _Row(Kind.IDLE, np.ones(tasks.num_task, dtype=np.bool_), base, 0.0, 1.0, 0.0, high_hz=high_hz)
+    return _OptionRow(Kind.IDLE, np.ones(tasks.num_task, dtype=np.bool_), base, 0.0, 1.0, 0.0, high_hz=high_hz)
 
 
 def _has_least_speed(tasks: Tasks) -> Mask:
@@ -163,16 +165,16 @@ def _has_least_speed(tasks: Tasks) -> Mask:
     return tasks.effective & (tasks.bias_hz > 0.0)
 
 
-def _drain(tasks: Tasks) -> _Row:
+def _drain(tasks: Tasks) -> _OptionRow:
     has = _has_least_speed(tasks) & (tasks.drain_per_hz > 0)
     return _idle(tasks)._replace(kind=Kind.DRAIN, has=has, low_hz=np.maximum(tasks.bias_hz, 0.0), high_hz=_INFINITE)
 
 
-def _full(tasks: Tasks) -> list[_Row]:
+def _full(tasks: Tasks) -> list[_OptionRow]:
     """Omega = 1: ``cost = Q + w_U (u + W / y) / (M T)``, in time if ``y >= W / (T - u)``."""
     base = tasks.backlog_cost + tasks.delay_cost_per_s * tasks.upload_s
     reciprocal = tasks.delay_cost_per_s * tasks.work_cycles
-    full = _Row(Kind.FULL, tasks.reachable, base, 1.0, 0.0, 1.0, reciprocal=reciprocal)
+    full = _OptionRow(Kind.FULL, tasks.reachable, base, 1.0, 0.0, 1.0, reciprocal=reciprocal)
     if not tasks.miss_cost:
         return [full]
     enough_hz = _enough_hz(tasks)
@@ -189,7 +191,7 @@ def _enough_hz(tasks: Tasks) -> Floats:
     return np.where(left_s > 0.0, tasks.work_cycles / np.where(left_s > 0.0, left_s, 1.0), _INFINITE)
 
 
-def _sequential(tasks: Tasks) -> list[_Row]:
+def _sequential(tasks: Tasks) -> list[_OptionRow]:
     """T = T: ``omega = (L - T') y / ((L - up) y - W)`` with T' the deadline less the upload that is paid anyway.
 
     bindA: L > T', the least ratio that is in time. bindB, bindC: L < T', the largest one; signs turned.
@@ -203,7 +205,7 @@ def _sequential(tasks: Tasks) -> list[_Row]:
     least_ratio = tasks.idle_late & (late_s > 0) & (more_costs > 0) & np.isfinite(enough_hz) & tasks.reachable
     most_ratio = (late_s < 0) & (more_costs < 0) & tasks.reachable
     sign = np.where(least_ratio, 1.0, -1.0)
-    row = _Row(
+    row = _OptionRow(
         Kind.BIND,
         least_ratio | most_ratio,
         base=tasks.local_cost + tasks.delay_cost_per_s * tasks.deadline_s,
@@ -218,7 +220,7 @@ def _sequential(tasks: Tasks) -> list[_Row]:
     return [row]
 
 
-def _parallel(tasks: Tasks) -> list[_Row]:
+def _parallel(tasks: Tasks) -> list[_OptionRow]:
     """Both parts end together: ``omega = (L - U) y / ((L + up) y + W)`` with U the upload that is paid anyway.
 
     A vehicle that is late on its own needs ``omega >= 1 - T / L``, which takes ``y >= omega W / (T - U - omega up)``.
@@ -227,7 +229,7 @@ def _parallel(tasks: Tasks) -> list[_Row]:
     local_s, work = tasks.local_s, tasks.work_cycles
     more_costs = tasks.backlog_cost - tasks.local_cost
     gain = more_costs - q * local_s  # what a unit of ratio costs while the local part is the longer one
-    balance = _Row(
+    balance = _OptionRow(
         Kind.BALANCED,
         (local_s > paid_s) & (gain < 0) & tasks.reachable,
         base=tasks.local_cost + q * local_s,
@@ -253,7 +255,7 @@ def _parallel(tasks: Tasks) -> list[_Row]:
         slope=more_costs,
         low_hz=in_time_hz,
     )
-    edge = _Row(
+    edge = _OptionRow(
         Kind.EDGE_AT_DEADLINE,
         (deadline_s > paid_s) & (more_costs < 0) & possible & tasks.reachable,
         base=tasks.local_cost + q * deadline_s,
@@ -270,7 +272,7 @@ def _parallel(tasks: Tasks) -> list[_Row]:
     return [_either(balance._replace(has=balance.has & possible, low_hz=in_time_hz), at_deadline), tardy, edge]
 
 
-def _either(one: _Row, other: _Row) -> _Row:
+def _either(one: _OptionRow, other: _OptionRow) -> _OptionRow:
     """Put two options of the same kind that no task has both of into one row."""
     merged = {
         name: np.where(other.has, getattr(other, name), getattr(one, name))

@@ -6,7 +6,7 @@ import numpy as np
 
 from physical.arrays import Floats, Mask
 from physical.closed_form.slot import SlotOutcome
-from policies.optimal.options import Options
+from policies.optimal.options import SlotOptions
 from policies.optimal.recover import Candidate
 from policies.optimal.tasks import Tasks, evaluate
 from twin.decision import Decision
@@ -19,7 +19,7 @@ _LEAST_DRAIN_HZ = 1e-9
 
 
 def realise(
-    snapshot: TwinSnapshot, tasks: Tasks, options: Options, candidate: Candidate
+    snapshot: TwinSnapshot, tasks: Tasks, options: SlotOptions, candidate: Candidate
 ) -> tuple[Decision, SlotOutcome, int]:
     """Return the decision of a candidate, what `slot_step` makes of it, and how many deadlines bind.
 

@@ -9,8 +9,8 @@ import numpy as np
 from physical.arrays import Floats
 from policies.optimal.dual import ROUNDING, Bracket, Dual, find_price
 from policies.optimal.menu import Ints, Menu
-from policies.optimal.options import Options
-from policies.optimal.tasks import Server
+from policies.optimal.options import SlotOptions
+from policies.optimal.tasks import SharedServer
 
 _ALLOCATION_TOLERANCE = 1e-12
 _MAX_FLIP = 64
@@ -37,7 +37,7 @@ class Candidate:
 
 
 def allocate(
-    options: Options, server: Server, choice: Ints, start: float, menu: Menu | None = None
+    options: SlotOptions, server: SharedServer, choice: Ints, start: float, menu: Menu | None = None
 ) -> Candidate | None:
     """Return the best capacities for given options, or None if these do not fit.
 
@@ -113,14 +113,14 @@ def _mix(bracket: Bracket, menu: Menu) -> Floats:
     return high + np.minimum(spare_hz, left_hz / hosts)
 
 
-def _true_value(options: Options, server: Server, choice: Ints, v_hz: Floats) -> float:
+def _true_value(options: SlotOptions, server: SharedServer, choice: Ints, v_hz: Floats) -> float:
     index = choice * choice.size + np.arange(choice.size)
     cost = options.truth.take(index).at(v_hz)
     drained = float((options.menu.drain_per_hz * v_hz).sum())
     return float(cost.sum()) - drained + server.cost(float(v_hz.sum()))
 
 
-def flips(options: Options, dual: Dual, bracket: Bracket) -> list[Ints]:
+def flips(options: SlotOptions, dual: Dual, bracket: Bracket) -> list[Ints]:
     """Return choices worth trying: both ends of the bracket, improved one and two options at a time.
 
     At the price p a choice costs its Lagrangian, and a price step to use the capacity costs about

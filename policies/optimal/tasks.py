@@ -17,7 +17,7 @@ from twin.snapshot import TwinSnapshot
 
 
 @dataclass(frozen=True)
-class Server:
+class SharedServer:
     """What the tasks share: ``V = sum v <= C``, and the energy term ``e3 V^3``.
 
     `v` is what capacity and energy count: the allocation x (rule "alloc"), or the true speed y ("effective").
@@ -93,7 +93,7 @@ class Tasks:
     constant: float
     bias_hz: Floats
     least_hz: Floats
-    server: Server
+    server: SharedServer
     parallel: bool
     upload_rule: str
     effective: bool
@@ -165,7 +165,7 @@ def read_tasks(snapshot: TwinSnapshot, margin: float = 0.0) -> Tasks:
         constant=-weights.qos_weight if num_task else 0.0,
         bias_hz=flat(snapshot.estimation_bias_hz),
         least_hz=flat(least_allocation_hz(system, snapshot.estimation_bias_hz)),
-        server=Server(float(rest_hz(snapshot)[0]), edge_cost / unit_hz**3),
+        server=SharedServer(float(rest_hz(snapshot)[0]), edge_cost / unit_hz**3),
         parallel=model.order == "parallel",
         upload_rule=model.upload_rule,
         effective=model.capacity_rule == "effective",

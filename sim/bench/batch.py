@@ -34,7 +34,7 @@ Steps = Callable[[int], None]
 
 
 @dataclass
-class _Series:
+class _EnvironmentSeries:
     """The repeats of one way to step and one number of environments."""
 
     kind: str
@@ -93,13 +93,13 @@ def _kinds() -> dict[str, tuple[Callable[[int], Steps], tuple[int, ...]]]:
     return kinds
 
 
-def _trial(kind: str, make: Callable[[int], Steps], num_environment: int) -> _Series:
+def _trial(kind: str, make: Callable[[int], Steps], num_environment: int) -> _EnvironmentSeries:
     """Find how many slots take about `_RUN_S` on this machine."""
     steps = make(num_environment)
     steps(10)
     num_trial = 20
     spent_s = max(_cpu_s(steps, num_trial), 1e-6)
-    return _Series(kind, num_environment, steps, max(num_trial, round(num_trial * _RUN_S / spent_s)))
+    return _EnvironmentSeries(kind, num_environment, steps, max(num_trial, round(num_trial * _RUN_S / spent_s)))
 
 
 def _cpu_s(steps: Steps, num_slot: int) -> float:

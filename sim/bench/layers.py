@@ -33,17 +33,10 @@ _SLSQP_MAX_VEHICLE, _SLSQP_NUM_SLOT, _SLSQP_ITERATION = 200, 3, 200
 _SEED = 1
 _SHARE_GOALS = {2_000: 20.0}
 """Least ratio of CVXPY's time on V_f to that of `share_hz`."""
-_PROTOTYPE_S = {
-    20: {"corrected": 0.023, "paper": 0.0005, "cvxpy": 0.012},
-    200: {"corrected": 0.034, "paper": 0.0004, "cvxpy": 0.008},
-    2_000: {"corrected": 0.13, "paper": 0.005, "cvxpy": 0.038},
-    20_000: {"corrected": 1.2, "paper": 0.011, "cvxpy": 0.45},
-}
-"""Seconds that the prototype of the method took on its machine, per solve and for V_f by CVXPY."""
 
 
 @dataclass
-class _Collector:
+class _ProblemCollector:
     """Leaves everything local, and keeps the slots' problems."""
 
     problems: list[LayersProblem] = field(default_factory=list)
@@ -60,7 +53,7 @@ class _Collector:
 def drops(num_vehicle: int, num_slot: int, mode: str = "corrected") -> list[LayersProblem]:
     """Return the problems of some slots of `llm6g`, with its five RSUs, for some number of vehicles."""
     settings = [f"vehicles.num_vehicle={num_vehicle}", f"time.num_slot={num_slot}", f'model.mode="{mode}"']
-    collector = _Collector()
+    collector = _ProblemCollector()
     run(Scenario.load("llm6g", settings), policy=collector, seed=_SEED, keep_tables=False)
     return collector.problems
 
@@ -69,7 +62,7 @@ def measure() -> Report:
     """Solve the same slots with all solvers in turn."""
     cvxpy = _load_cvxpy()
     sizes = [_measure_size(num_vehicle, num_slot, cvxpy) for num_vehicle, num_slot in _NUM_SLOT.items()]
-    columns = ("vehicles", "slots", "solver", "ms", "gap, max", "CVXPY on V_f / it", "prototype's", "goal")
+    columns = ("vehicles", "slots", "solver", "ms", "gap, max", "CVXPY on V_f / it", "goal")
     rows: list[tuple[Any, ...]] = []
     for size in sizes:
         for index, (name, entry) in enumerate(size["solvers"].items()):
@@ -78,8 +71,7 @@ def measure() -> Report:
             rows.append((*first, name, *shown))
     notes = [
         "layers-exact: P1 of all five RSUs; V_f: the frequencies of one RSU if all vehicles offload to it",
-        "CVXPY on V_f / it: how often a solve fits into the time of CVXPY with Clarabel on V_f, modelling included; "
-        "prototype's: the same ratio, both measured on the prototype's machine",
+        "CVXPY on V_f / it: how often a solve fits into the time of CVXPY with Clarabel on V_f, modelling included",
         f"SLSQP: Sub-problem I of mode corrected, one pass over the RSUs, up to {_SLSQP_MAX_VEHICLE} vehicles",
     ]
     if cvxpy is None:
@@ -91,7 +83,7 @@ def measure() -> Report:
     return Report(title, columns, tuple(rows), tuple(notes), {"sizes": sizes})
 
 
-_FORMS = {"ms": ".3f", "gap_max": ".1e", "ratio": ".1f", "prototype_ratio": ".1f", "goal": ".1f"}
+_FORMS = {"ms": ".3f", "gap_max": ".1e", "ratio": ".1f", "goal": ".1f"}
 
 
 def _shown(value: float | None, form: str) -> str:
@@ -100,14 +92,11 @@ def _shown(value: float | None, form: str) -> str:
 
 def _measure_size(num_vehicle: int, num_slot: int, cvxpy: Any) -> dict[str, Any]:
     problems = {mode: drops(num_vehicle, num_slot, mode) for mode in _MODES}
-    prototype_s = _PROTOTYPE_S.get(num_vehicle, {})
     solvers: dict[str, dict[str, float]] = {}
     for mode in _MODES:
         spent_s, solutions = _timed(solve, problems[mode])
         gap_max = max((one.objective - one.lower_bound) / one.objective for one in solutions)
         solvers[f"layers-exact, {mode}"] = {"ms": spent_s * 1e3, "gap_max": gap_max}
-        if mode in prototype_s:
-            solvers[f"layers-exact, {mode}"]["prototype_ratio"] = prototype_s["cvxpy"] / prototype_s[mode]
     share_s, values = _timed(_share, problems["corrected"])
     solvers["V_f, layers-exact"] = {"ms": share_s * 1e3}
     if num_vehicle in _SHARE_GOALS:

@@ -44,7 +44,7 @@ def scenario(num_vehicle: int, num_slot: int) -> Scenario:
 
 
 @dataclass
-class _Collector:
+class _SlotCollector:
     """Decides as `p2-exact` does, and keeps the slots."""
 
     snapshots: list[TwinSnapshot] = field(default_factory=list)
@@ -81,7 +81,7 @@ def measure() -> Report:
 
 
 def _measure_size(num_vehicle: int, num_slot: int) -> dict[str, Any]:
-    collector = _Collector()
+    collector = _SlotCollector()
     run(scenario(num_vehicle, num_slot), policy=collector, seed=_SEED, keep_tables=False)
     snapshots = collector.snapshots
     exact = P2Exact()

@@ -13,7 +13,7 @@ from policies.marl.apg import Apg
 from policies.optimal.p2_exact import P2Exact
 from policies.optimal.tasks import evaluate
 from sim.bench.report import Report
-from sim.learn.train import VARIANTS, Job, train
+from sim.learn.train import VARIANTS, TrainingJob, train
 from sim.runs.run import run
 from sim.scenario.scenario import Scenario
 from twin.decision import Decision
@@ -89,7 +89,7 @@ def _train(
 ) -> dict[str, Any]:
     """Train for some steps; of `apg`, tell also how near it comes."""
     begin_s = time.process_time()
-    train(Job(algorithm, scenario, _NAME, variant, steps=steps), out)
+    train(TrainingJob(algorithm, scenario, _NAME, variant, steps=steps), out)
     cpu_s = time.process_time() - begin_s
     gap = None
     if algorithm == "apg":

@@ -27,7 +27,7 @@ from physical.nearest import nearest
 from physical.printable import printable
 from sim.cli import hints, output
 from sim.cli.commands import COMMANDS, PANELS
-from sim.cli.help import Command, Group, examples
+from sim.cli.help import Group, TwinCommand, examples
 from sim.runs import notices, stopping
 
 if TYPE_CHECKING:
@@ -41,8 +41,22 @@ TRACEBACK = "VECTWIN_TRACEBACK"
 _MACHINE = {
     getattr(errno, f"E{name}")
     for name in (
-        *("NOSPC", "DQUOT", "FBIG", "ROFS", "IO", "ACCES", "PERM", "MFILE", "NFILE", "AGAIN", "NOMEM"),
-        *("NAMETOOLONG", "LOOP", "NOTDIR", "ISDIR", "INVAL"),
+        "NOSPC",
+        "DQUOT",
+        "FBIG",
+        "ROFS",
+        "IO",
+        "ACCES",
+        "PERM",
+        "MFILE",
+        "NFILE",
+        "AGAIN",
+        "NOMEM",
+        "NAMETOOLONG",
+        "LOOP",
+        "NOTDIR",
+        "ISDIR",
+        "INVAL",
     )
     if hasattr(errno, f"E{name}")
 }
@@ -99,7 +113,7 @@ class _Typer(typer.Typer):
 
     def command(self, name: str | None = None, **more: Any) -> Any:
         """Register a command."""
-        return super().command(name, **{"cls": Command, **more})
+        return super().command(name, **{"cls": TwinCommand, **more})
 
 
 def _typer(cls: type[Group] = Group, *, add_completion: bool = False) -> typer.Typer:

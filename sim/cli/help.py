@@ -63,7 +63,7 @@ def _write_parameters(command: Any, ctx: Any, formatter: Any) -> None:
                 formatter.write_dl(rows, col_max=_COLUMN_MAX)
 
 
-class Command(TyperCommand):
+class TwinCommand(TyperCommand):
     """A command whose help fits into 80 columns."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -31,7 +31,7 @@ class Step(NamedTuple):
     words: Sequence[object]
 
 
-class _Told:
+class _Running:
     """What the running command was called with, and whether it has told what comes next."""
 
     words: Sequence[str] = ()
@@ -40,7 +40,7 @@ class _Told:
 
 def begin(words: Sequence[str]) -> None:
     """Note the words of the command that begins."""
-    _Told.words, _Told.already = words, False
+    _Running.words, _Running.already = words, False
 
 
 def is_shown(*, silent: bool) -> bool:
@@ -54,7 +54,7 @@ def tell(steps: Sequence[Step], *, before: str = "") -> None:
     before : what stands before each command, such as a variable of the environment
     """
     is_person = sys.stdout.isatty() and sys.stderr.isatty()
-    if _Told.already or not steps or not is_person or _SILENT & set(_Told.words):
+    if _Running.already or not steps or not is_person or _SILENT & set(_Running.words):
         return
     import shlex
 
@@ -63,7 +63,7 @@ def tell(steps: Sequence[Step], *, before: str = "") -> None:
     from physical.printable import printable
     from sim.show import terminal
 
-    _Told.already = True
+    _Running.already = True
     output, width = terminal.console(stderr=True), max(len(step.what_for) for step in steps)
     for index, (what_for, words) in enumerate(steps):
         lead = "next:" if index == 0 else "     "
@@ -78,7 +78,7 @@ def after_failure(text: str, code: int, *, internal: int) -> None:
     code : the exit code
     internal : the code of a fault of ours; above 128 are signals
     """
-    words = list(_Told.words)
+    words = list(_Running.words)
     if code == internal:
         tell([Step("where it went wrong", words)], before="VECTWIN_TRACEBACK=1 ")
     elif code > 128:

@@ -52,7 +52,7 @@ class _Stream:
             return self._stream.write(spelled(text, self._stream.encoding or "ascii"))
 
 
-class _Output(_Stream):
+class _NamedStream(_Stream):
     """Says which stream it is that cannot be written."""
 
     def write(self, text: str) -> int:
@@ -115,7 +115,7 @@ def streams() -> Iterator[None]:
     _fill_gaps()
     _Kept.place = None
     before = sys.stdout, sys.stderr
-    sys.stdout = cast(TextIO, _Output(before[0] or _nowhere(os.O_RDONLY)))
+    sys.stdout = cast(TextIO, _NamedStream(before[0] or _nowhere(os.O_RDONLY)))
     sys.stderr = cast(TextIO, _Errors(before[1] or _nowhere(os.O_WRONLY)))
     try:
         yield

@@ -50,7 +50,7 @@ def _train(
         raise InputError(f"there is no trainer {algorithm!r}", where="ALGORITHM", accepted=accepted)
     chosen = load(scenario, settings)
     name = " ".join([scenario, *(settings or ())])
-    job = train.Job(algorithm, chosen, name, variant, seed, steps)
+    job = train.TrainingJob(algorithm, chosen, name, variant, seed, steps)
 
     def progress(step: int, value: float) -> None:
         if not as_json and (sys.stderr.isatty() or step % 1_000 == 0):

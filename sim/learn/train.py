@@ -13,7 +13,7 @@ from physical.errors import InputError
 from policies.marl import apg, ddpg, maddpg
 from policies.marl.isolation import training_seed
 from policies.marl.training import Factory, Progress, Trained
-from policies.marl.weights import Manifest, write
+from policies.marl.weights import WeightsManifest, write
 from sim.learn.batch import BatchEnvironment
 from sim.scenario.scenario import Scenario
 
@@ -33,7 +33,7 @@ _SEED_STRIDE = 1 << 20
 
 
 @dataclass(frozen=True)
-class Plan:
+class EnvironmentSet:
     """One set of environments.
 
     scenario : with its number of vehicles
@@ -46,16 +46,18 @@ class Plan:
     bias_spread_hz: float = 0.0
 
 
-def mixed_plans(scenario: Scenario) -> list[Plan]:
+def mixed_plans(scenario: Scenario) -> list[EnvironmentSet]:
     """Return environments of many sizes for an actor for any number of vehicles.
 
     In most of them the server and the spectrum stay as they are, however many share them; in some they grow with the
     number of vehicles, and in some the server has a bias.
     """
     share_hz = scenario.server.frequency_hz / (10 * len(scenario.tasks))
-    plans = [Plan(with_vehicles(scenario, count), _BATCH_VEHICLE // count) for count in _VEHICLES]
-    plans += [Plan(scaled(scenario, count), _BATCH_VEHICLE // count) for count in _VEHICLES_SCALED]
-    biased = [Plan(with_vehicles(scenario, n), _BATCH_VEHICLE // n, _BIAS_PART * share_hz) for n in _VEHICLES_BIASED]
+    plans = [EnvironmentSet(with_vehicles(scenario, count), _BATCH_VEHICLE // count) for count in _VEHICLES]
+    plans += [EnvironmentSet(scaled(scenario, count), _BATCH_VEHICLE // count) for count in _VEHICLES_SCALED]
+    biased = [
+        EnvironmentSet(with_vehicles(scenario, n), _BATCH_VEHICLE // n, _BIAS_PART * share_hz) for n in _VEHICLES_BIASED
+    ]
     return plans + biased
 
 
@@ -84,7 +86,7 @@ def scaled(scenario: Scenario, num_vehicle: int) -> Scenario:
     )
 
 
-def factory(plans: Sequence[Plan], seed: int) -> Factory:
+def factory(plans: Sequence[EnvironmentSet], seed: int) -> Factory:
     """Return what makes the environments of each round, none of which ever sees the numbers of another."""
 
     def make(number: int) -> list[BatchEnvironment]:
@@ -104,7 +106,7 @@ def factory(plans: Sequence[Plan], seed: int) -> Factory:
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """A training.
 
     Parameters
@@ -124,16 +126,18 @@ class Job:
     steps: int | None = None
 
 
-class _Recipe(NamedTuple):
+class _Choice(NamedTuple):
     """How to train: arguments, environments, numbers of vehicles that the weights then suit, and the trainer."""
 
     arguments: Any
-    plans: list[Plan]
+    plans: list[EnvironmentSet]
     num_vehicle: tuple[int, int]
     train: Callable[..., Trained]
 
 
-def train(job: Job, out: Path, *, resume: bool = False, progress: Progress = lambda _step, _return: None) -> Manifest:
+def train(
+    job: TrainingJob, out: Path, *, resume: bool = False, progress: Progress = lambda _step, _return: None
+) -> WeightsManifest:
     """Train, write weights and manifest, and return the manifest.
 
     A checkpoint lies beside `out` while the training lasts; with `resume` it goes on from there, to the very bit.
@@ -155,7 +159,7 @@ def train(job: Job, out: Path, *, resume: bool = False, progress: Progress = lam
     manifest = write(
         out,
         trained.tensors,
-        Manifest(
+        WeightsManifest(
             algorithm=job.algorithm,
             variant=job.variant or VARIANTS[job.algorithm][0],
             scenario=job.name,
@@ -177,7 +181,7 @@ def mean_cost(trained: Trained) -> float:
     return -sum(last) / len(last)
 
 
-def _choose(job: Job) -> _Recipe:
+def _choose(job: TrainingJob) -> _Choice:
     """Return how to train."""
     variants = VARIANTS[job.algorithm]
     variant = job.variant or variants[0]
@@ -188,13 +192,13 @@ def _choose(job: Job) -> _Recipe:
     count = scenario.num_vehicle
     many = (min(_VEHICLES), max(_VEHICLES))
     if job.algorithm == "apg":
-        return _Recipe(apg.ApgArguments(variant=variant, **own), mixed_plans(scenario), many, apg.train)
+        return _Choice(apg.ApgArguments(variant=variant, **own), mixed_plans(scenario), many, apg.train)
     if job.algorithm == "ddpg":
-        plans = [Plan(with_vehicles(scenario, n), max(1, 160 // n)) for n in _VEHICLES]
-        return _Recipe(ddpg.DdpgArguments(num_class=num_class, **own), plans, many, ddpg.train)
+        plans = [EnvironmentSet(with_vehicles(scenario, n), max(1, 160 // n)) for n in _VEHICLES]
+        return _Choice(ddpg.DdpgArguments(num_class=num_class, **own), plans, many, ddpg.train)
     if variant == "analytic":
         trainer = partial(maddpg.train_analytic, num_vehicle=count, num_class=num_class)
-        plans = [Plan(scenario, max(1, _BATCH_VEHICLE // count))]
-        return _Recipe(apg.ApgArguments(**({"learning_rate": 4e-3} | own)), plans, (count, count), trainer)
+        plans = [EnvironmentSet(scenario, max(1, _BATCH_VEHICLE // count))]
+        return _Choice(apg.ApgArguments(**({"learning_rate": 4e-3} | own)), plans, (count, count), trainer)
     arguments = maddpg.MaddpgArguments(num_vehicle=count, num_class=num_class, **own)
-    return _Recipe(arguments, [Plan(scenario, 16)], (count, count), maddpg.train)
+    return _Choice(arguments, [EnvironmentSet(scenario, 16)], (count, count), maddpg.train)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from physical.printable import printable
-from physical.text_table import Column, say, table
+from physical.text_table import TableColumn, say, table
 from sim.show import terminal
 from sim.studies.comparison import (
     headline_columns,
@@ -44,14 +44,14 @@ def sweep(points: Sequence[Point], title: str, directory: Path) -> None:
         compared = point.comparison
         for key, value in point.values.items():
             keys[labels[key]] += [value] * len(compared.means)
-        cut = Column("cut", [str(compared.warmup)] * len(compared.means))
+        cut = TableColumn("cut", [str(compared.warmup)] * len(compared.means))
         for column in (*headline_columns(compared), *metric_columns(compared), cut):
             columns.setdefault(column.label, [""] * len(names)).extend(column.cells)  # a point may lack a metric
         names += compared.means
         for cells in columns.values():
             cells.extend([""] * (len(names) - len(cells)))
-    named = [Column(label, cells, is_text=True) for label, cells in (*keys.items(), ("policy", names))]
-    table(output, named, [Column(label, cells) for label, cells in columns.items()])
+    named = [TableColumn(label, cells, is_text=True) for label, cells in (*keys.items(), ("policy", names))]
+    table(output, named, [TableColumn(label, cells) for label, cells in columns.items()])
     notes = dict.fromkeys(note for point in points for note in point.comparison.notes())
     output.print()
     _end(output, list(notes), directory, [point.comparison for point in points])

@@ -16,7 +16,7 @@ _GAP = "  "
 
 
 @dataclass(frozen=True)
-class Row:
+class SummaryRow:
     """A row.
 
     Parameters
@@ -46,7 +46,7 @@ class _Layout:
     below: frozenset[str]
 
 
-def print_groups(output: Console, found: Sequence[tuple[str, Sequence[Row]]], names: Sequence[str]) -> None:
+def print_groups(output: Console, found: Sequence[tuple[str, Sequence[SummaryRow]]], names: Sequence[str]) -> None:
     """Print named groups of rows; cells that have no room beside their label stand below it.
 
     names : headings of the cells; no heading if all are empty
@@ -65,11 +65,11 @@ def print_groups(output: Console, found: Sequence[tuple[str, Sequence[Row]]], na
                 output.print(Text(line), soft_wrap=True)
 
 
-def _all_below(layout: _Layout, found: Sequence[tuple[str, Sequence[Row]]]) -> bool:
+def _all_below(layout: _Layout, found: Sequence[tuple[str, Sequence[SummaryRow]]]) -> bool:
     return all(row.label in layout.below for _, rows in found for row in rows)
 
 
-def _layout(rows: Sequence[Row], names: Sequence[str], width: int) -> _Layout:
+def _layout(rows: Sequence[SummaryRow], names: Sequence[str], width: int) -> _Layout:
     """Move words below their label, longest first, then fold labels, until a line fits the terminal."""
     unit = max(cell_len(row.unit) for row in rows) + len(_GAP)
     words = sorted((row for row in rows if row.is_text), key=lambda row: max(map(cell_len, row.cells)))
@@ -90,7 +90,7 @@ def _layout(rows: Sequence[Row], names: Sequence[str], width: int) -> _Layout:
     return _Layout(min(label, room), cells, below)
 
 
-def _lines(row: Row, names: Sequence[str], layout: _Layout, width: int) -> Iterator[str]:
+def _lines(row: SummaryRow, names: Sequence[str], layout: _Layout, width: int) -> Iterator[str]:
     """Yield the lines of a row."""
     if row.label not in layout.below:
         first, *others = _label(row, layout.label)
@@ -109,7 +109,7 @@ def _lines(row: Row, names: Sequence[str], layout: _Layout, width: int) -> Itera
         yield from (2 * _GAP + line for line in fold(text, width - 2 * len(_GAP), IN_WORDS))
 
 
-def _label(row: Row, width: int) -> list[str]:
+def _label(row: SummaryRow, width: int) -> list[str]:
     """Return a label in lines; those after the first are indented."""
     if cell_len(row.label) + len(_GAP) <= width:
         return [_GAP + row.label]

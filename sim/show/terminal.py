@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from physical import digits, text_table
 from physical.printable import printable
-from physical.text_table import Column
-from sim.show.groups import Row, print_groups
+from physical.text_table import TableColumn
+from sim.show.groups import SummaryRow, print_groups
 
 if TYPE_CHECKING:
     from sim.bench.report import Report
@@ -132,7 +132,7 @@ def _print_summaries(output: Console, runs: Mapping[str, Mapping[str, Any]]) -> 
             label, unit = group[key]
             values = [run.get(key) for run in runs.values()]
             is_text = key == "stable" or any(isinstance(value, str) for value in values)
-            rows.append(Row(label, [spell(key, value) for value in values], unit, is_text))
+            rows.append(SummaryRow(label, [spell(key, value) for value in values], unit, is_text))
         if rows:
             groups.append((name, rows))
     print_groups(output, groups, list(runs))
@@ -155,7 +155,7 @@ def report(measured: Report) -> None:
     columns = []
     for index, label in enumerate(measured.columns):
         cells = [row[index] if isinstance(row[index], str) else number(row[index]) for row in measured.rows]
-        columns.append(Column(label, cells, is_text=index == 0))
+        columns.append(TableColumn(label, cells, is_text=index == 0))
     output = console()
     text_table.say(output, measured.title)
     text_table.table(output, columns[:1], columns[1:])
@@ -165,11 +165,11 @@ def report(measured: Report) -> None:
 
 def cases(rows: Sequence[Mapping[str, Any]], title: str) -> None:
     """Print one row per case."""
-    origins = Column("origin", [row["origin"] for row in rows], is_text=True)
+    origins = TableColumn("origin", [row["origin"] for row in rows], is_text=True)
     shown = {"slot": "slot", "objective": "objective", "realised": "realised", "offloaded": "num_offloaded"}
-    columns = [Column(label, [number(row[key]) for row in rows]) for label, key in shown.items()]
-    columns.append(Column("server used", [f"{row['used_share']:.1%}" for row in rows]))
-    columns.append(Column("price", [number(row["capacity_price"]) for row in rows]))
+    columns = [TableColumn(label, [number(row[key]) for row in rows]) for label, key in shown.items()]
+    columns.append(TableColumn("server used", [f"{row['used_share']:.1%}" for row in rows]))
+    columns.append(TableColumn("price", [number(row["capacity_price"]) for row in rows]))
     output = console()
     text_table.say(output, title)
     text_table.table(output, [origins], columns)

@@ -1,4 +1,7 @@
-"""Compares policies on common random numbers: many runs, paired differences, confidence intervals; resumes."""
+"""Compares policies with the same random numbers: many runs, paired differences, confidence intervals.
+
+A comparison that was stopped goes on where it was.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from sim.studies.store import folder_of_study
 from traces.atomic import whole_file
 
 SEEDS_CHECKED = 10
-"""Seeds from which on a precision is checked: of fewer, the interval's own length is chance."""
+"""A precision is checked from this number of seeds on. With fewer seeds the length of the interval is chance."""
 SEEDS_MAX = 100
 NUM_RUN_MAX = 1_000_000
 _DIGITS_MAX = len(str(STORED_MAX))
@@ -36,8 +39,8 @@ class Rules:
     Parameters
     ----------
     warmup : slots cut from every run for `penalty_mean`; None: MSER-5 decides
-    precision : half-width to reach, in parts of |baseline's penalty| + 1; None: the given seeds, no more
-    seeds_max : at most so many seeds
+    precision : half-width to reach, in parts of |baseline's penalty| + 1; None: only the given seeds are run
+    seeds_max : largest number of seeds
     """
 
     warmup: int | None = None
@@ -45,11 +48,12 @@ class Rules:
     seeds_max: int = SEEDS_MAX
 
     def check(self, num_slot: int, num_seed: int) -> None:
-        """Refuse a warm-up that leaves nothing of runs of `num_slot` slots, and fewer seeds than `num_seed` given ones.
+        """Refuse rules that cannot be followed.
 
         Raises
         ------
-        InputError : one of these
+        InputError : the warm-up leaves nothing of runs of `num_slot` slots; `seeds_max` is less than `num_seed`, the
+            number of given seeds, or too large
         """
         if self.warmup is not None and not 0 <= self.warmup < num_slot:
             accepted = f"auto, or 0 to {num_slot - 1}: something must stay of {num_slot} slots"
@@ -110,7 +114,7 @@ def seeds_of(seeds: Iterable[int], num_policy: int, num_point: int = 1) -> tuple
 
     Raises
     ------
-    InputError : none, or with so many policies and points more than `NUM_RUN_MAX` runs
+    InputError : there is no seed, or seeds, policies and points make more than `NUM_RUN_MAX` runs
     """
     chosen = whole_seeds(seeds, where="--seeds", most=STORED_MAX)
     if (num := num_policy * len(chosen) * num_point) > NUM_RUN_MAX:
@@ -124,7 +128,7 @@ def check_baseline(who: Sequence[Entrant], baseline: str | None) -> str:
 
     Raises
     ------
-    InputError : a baseline that does not take part
+    InputError : the baseline does not take part
     """
     names = [entrant.name for entrant in who]
     if baseline is not None and baseline not in names:
@@ -176,14 +180,16 @@ def compare(
     fresh: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Comparison:
-    """Run every policy with every seed and compare: means, and paired differences with 95 % intervals.
+    """Run every policy with every seed and compare them: means, and paired differences with 95 % intervals.
 
-    With a directory, every finished run is kept there, with the penalty of every slot, and what is there already is not
-    run again while scenario, policy, the files that they name, their code and this version are the same. With a
-    precision, seeds are added after the largest one until every difference of two stable policies is known to that
-    precision: the sequential procedure of Law (2015), *Simulation Modeling and Analysis*, 5th ed., section 9.4.1, after
-    Chow and Robbins (1965). From one check to the next there are as many more as the present interval asks for, at
-    most twice as many.
+    With a directory, every finished run is kept there, together with the penalty of every slot. A run that is kept is
+    not run again as long as the scenario, the policy, the files that they name, their code and this version of vectwin
+    are the same.
+
+    With a precision, seeds are added after the largest one until every difference of two stable policies is known to
+    that precision. This is the sequential procedure of Law (2015), *Simulation Modeling and Analysis*, 5th ed., section
+    9.4.1, after Chow and Robbins (1965). Each check adds as many seeds as the present interval asks for, but never more
+    than there are already.
 
     Parameters
     ----------
@@ -191,18 +197,18 @@ def compare(
     policies : names with options, paths with a class, classes, objects; a mapping says what tables call them
     seeds : the same for every policy
     out : directory of the comparison; None: nothing is kept
-    baseline : whom the others are compared with; by default the first
+    baseline : policy with which the others are compared; by default the first
     warmup : slots cut from every run for `penalty_mean`; None: MSER-5 decides
-    precision : half-width to reach, in parts of |baseline's penalty| + 1; None: the given seeds, no more
-    seeds_max : with a precision, at most so many seeds
-    num_worker : processes that run; one is this process itself
-    executor : who runs, in place of processes of our own
-    fresh : run again what is kept already
-    progress : called with the number of runs done, and of all
+    precision : half-width to reach, in parts of |baseline's penalty| + 1; None: only the given seeds are run
+    seeds_max : with a precision, the largest number of seeds
+    num_worker : number of processes that run; with 1, this process runs everything itself
+    executor : runs the jobs, in place of processes of our own
+    fresh : whether runs that are kept already are run again
+    progress : called with the number of finished runs and the number of all runs
 
     Raises
     ------
-    InputError : unknown policy or baseline, a directory that cannot be written, a warm-up that leaves nothing
+    InputError : a policy or the baseline is unknown, the directory cannot be written, the warm-up leaves nothing
 
     >>> found = compare("dtecn", ["local-only", "edge-equal"], seeds=[1, 2])
     >>> found.means["edge-equal"]["penalty_mean"].mean < found.means["local-only"]["penalty_mean"].mean
@@ -250,7 +256,7 @@ def _continued(seeds: tuple[int, ...], num: int) -> tuple[int, ...]:
 
 
 def _num_missing(comparison: Comparison, rules: Rules) -> int:
-    """Return how many seeds to add; 0 if the precision is reached, or cannot be."""
+    """Return how many seeds to add; 0 if the precision is reached or cannot be reached."""
     num, reached = len(comparison.seeds), comparison.precision_reached
     if rules.precision is None or math.isnan(reached) or reached <= rules.precision:
         return 0
@@ -259,5 +265,5 @@ def _num_missing(comparison: Comparison, rules: Rules) -> int:
 
 
 def default_directory(scenario_name: str, scenario: Scenario, kind: str = "compare") -> Path:
-    """Return a directory that belongs to the scenario, so that a comparison that was stopped goes on there."""
+    """Return a directory that belongs to the scenario, so that a stopped comparison finds its runs again."""
     return Path("runs") / f"{kind}-{Path(scenario_name).stem}-{place_of(scenario)[:8]}"

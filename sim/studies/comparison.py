@@ -13,15 +13,15 @@ from rich.console import Console
 
 from physical import digits
 from physical.arrays import Floats
-from physical.text_table import Column, say, table
+from physical.text_table import TableColumn, say, table
 from sim.studies.jobs import Finished
 from sim.studies.statistics import SEEDS_OF_BOOTSTRAP, SKEWNESS_MAX, Interval, difference, skewness
 
 HEADLINE = "penalty_mean"
 SEEDS_FEW = 5
-"""Below this many seeds, intervals are so wide and so uncertain that they deserve a warning."""
+"""With fewer seeds than this, intervals are so wide and so uncertain that the reader is warned."""
 
-# Metric -> heading and the number of its units in one of the heading's; what matters most stands first.
+# Metric -> heading, and the size of the heading's unit in the metric's unit. The most important metric is the first.
 _COMPARED = {
     "deadline_miss_ratio": ("missed", 1.0),
     "delay_s_mean": ("delay / ms", 1e-3),
@@ -47,22 +47,22 @@ Statistics = dict[str, dict[str, Interval]]
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """What a comparison gives; printed, it is the table that `twin compare` shows.
+    """The result of a comparison; printed, it is the table that `twin compare` shows.
 
-    `penalty_mean` is the mean over the slots after the warm-up; every other metric is of whole runs.
+    `penalty_mean` is the mean over the slots after the warm-up. Every other metric is computed over whole runs.
 
     Parameters
     ----------
     policies, seeds : what was run, in order
-    baseline : policy that the differences refer to
-    runs : policy -> what is kept of each seed's run
+    baseline : policy that is subtracted in the differences
+    runs : policy -> what is kept of the run with each seed
     means : policy -> metric -> mean over seeds, with Student's interval
     differences : policy -> metric -> mean over seeds of (policy minus baseline) with the same seed
-    p_values : policy -> p-value of its difference in `penalty_mean`, after Holm; NaN where it cannot be known
-    stable : policy -> whether more than half of its runs are stable; None where no run can tell
+    p_values : policy -> p-value of its difference in `penalty_mean`, corrected by Holm; NaN where it is unknown
+    stable : policy -> whether more than half of its runs are stable; None where no run is long enough to tell
     warmup : slots cut from every run for `penalty_mean`
     warmup_rule : "auto" (MSER-5), or "given"
-    precision : asked for, see `sim.compare`; None if it was not
+    precision : the precision that was asked for, see `sim.compare`; None: none was
     """
 
     policies: tuple[str, ...]
@@ -83,11 +83,14 @@ class Comparison:
 
     @property
     def num_reused(self) -> int:
-        """How many runs an earlier command had made."""
+        """Number of runs that an earlier command had made."""
         return sum(run.reused for row in self.runs.values() for run in row)
 
     def is_unstable(self, policy: str, *, with_baseline: bool = False) -> bool:
-        """Tell whether a mean (a difference: of the policy or the baseline) is a function of the run's length."""
+        """Tell whether a mean depends on the length of the run, because the policy is not stable.
+
+        with_baseline : for a difference, which depends on it if the policy or the baseline is not stable
+        """
         concerned = (policy, self.baseline) if with_baseline else (policy,)
         return any(self.stable[one] is False for one in concerned)
 
@@ -95,7 +98,7 @@ class Comparison:
     def precision_reached(self) -> float:
         """Largest half-width of a difference in `penalty_mean`, in parts of |baseline's penalty| + 1.
 
-        Unstable policies take no part; NaN if nobody is left, or with one seed.
+        Unstable policies are left out. It is NaN if no policy is left, or if there is only one seed.
         """
         scale = abs(self.means[self.baseline][HEADLINE].mean) + 1.0
         widths = [
@@ -110,7 +113,7 @@ class Comparison:
         return np.array([mean_of_known(run.slot_penalty[self.warmup :]) for run in self.runs[policy]])
 
     def notes(self) -> list[str]:
-        """Return what a reader should know before he trusts the numbers."""
+        """Return what a reader should know before trusting the numbers."""
         found = []
         if len(self.seeds) < SEEDS_FEW:
             count = f"{len(self.seeds)} seed{'s' if len(self.seeds) > 1 else ''}"
@@ -147,7 +150,7 @@ class Comparison:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the statistics as plain data; None: what cannot be known, and the intervals of unstable policies."""
+        """Return the statistics as plain data; unknown numbers and the intervals of unstable policies are None."""
 
         def plain(statistics: Statistics, *, with_baseline: bool) -> dict[str, Any]:
             return {
@@ -177,7 +180,7 @@ class Comparison:
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one row per run; `penalty_mean` is after the warm-up, `penalty_mean_whole` that of the whole run."""
+        """Return one row per run; `penalty_mean` leaves the warm-up out, `penalty_mean_whole` does not."""
         return [
             {
                 "policy": policy,
@@ -218,7 +221,7 @@ def _text(compared: Comparison) -> str:
 def print_tables(compared: Comparison, title: str, output: Console) -> None:
     """Print the penalty with its differences from the baseline, then the other metrics and their differences."""
     say(output, f"{title}. {_about(compared)}" if title else _about(compared))
-    names = Column("policy", list(compared.means), is_text=True)
+    names = TableColumn("policy", list(compared.means), is_text=True)
     table(output, [names], [*headline_columns(compared)])
     if compared.means:
         output.print()
@@ -227,7 +230,7 @@ def print_tables(compared: Comparison, title: str, output: Console) -> None:
     if compared.differences:
         output.print()
         say(output, f"Differences from {compared.baseline} with the same seed{interval_text(compared)}")
-        others = Column("policy", list(compared.differences), is_text=True)
+        others = TableColumn("policy", list(compared.differences), is_text=True)
         table(output, [others], [*metric_columns(compared, differences=True)])
     output.print()
 
@@ -243,11 +246,11 @@ def interval_text(compared: Comparison, before: str = ",") -> str:
     return f"{before} and 95 % interval" if len(compared.seeds) > 1 else ""
 
 
-def headline_columns(compared: Comparison) -> Iterator[Column]:
-    """Yield penalty, difference from the baseline, its p-value, and whether the policy is stable."""
+def headline_columns(compared: Comparison) -> Iterator[TableColumn]:
+    """Yield the columns of penalty, difference from the baseline, p-value, and stability."""
     names = list(compared.means)
     unstable = compared.is_unstable
-    yield Column("penalty", [_spell(compared.means[one][HEADLINE], word=unstable(one)) for one in names])
+    yield TableColumn("penalty", [_spell(compared.means[one][HEADLINE], word=unstable(one)) for one in names])
     if compared.differences:
         cells = [
             _spell(compared.differences[one][HEADLINE], word=unstable(one, with_baseline=True))
@@ -255,15 +258,15 @@ def headline_columns(compared: Comparison) -> Iterator[Column]:
             else "baseline"
             for one in names
         ]
-        yield Column("difference", cells)
+        yield TableColumn("difference", cells)
         spelled = [_spell_p(compared.p_values.get(one, math.nan)) for one in names]
-        if any(spelled):  # with one seed nothing is known
-            yield Column("p (Holm)", spelled)
-    yield Column("stable", [_STABLE[compared.stable[one]] for one in names])
+        if any(spelled):  # with one seed there is no p-value
+            yield TableColumn("p (Holm)", spelled)
+    yield TableColumn("stable", [_STABLE[compared.stable[one]] for one in names])
 
 
-def metric_columns(compared: Comparison, *, differences: bool = False) -> Iterator[Column]:
-    """Yield the metrics that are shown beside the penalty, without intervals for unstable policies."""
+def metric_columns(compared: Comparison, *, differences: bool = False) -> Iterator[TableColumn]:
+    """Yield the columns of the other metrics; unstable policies have no intervals there."""
     of_layers = all("completion_s_mean" in row for row in compared.means.values())
     rows = compared.differences if differences else compared.means
     for metric, (label, unit) in (_COMPARED_OF_LAYERS if of_layers else _COMPARED).items():
@@ -275,15 +278,16 @@ def metric_columns(compared: Comparison, *, differences: bool = False) -> Iterat
             if metric in row
         ]
         if cells:
-            yield Column(label, cells)
+            yield TableColumn(label, cells)
 
 
 def _spell(found: Interval, unit: float = 1.0, *, scale: float = 0.0, word: bool = False, bare: bool = False) -> str:
     """Spell a mean with its interval, if it has one.
 
-    scale : of the numbers that the mean is a difference of
-    word : the mean is that of an unstable policy, and said to be
-    bare : the same, and it stands elsewhere in the row
+    unit : size of the shown unit
+    scale : magnitude of the two numbers whose difference the mean is
+    word : the policy is not stable, and the cell says so
+    bare : the policy is not stable, and another cell of the row says so
     """
     if not math.isfinite(found.mean):
         return "none"
@@ -307,7 +311,7 @@ def reused_text(compared: Sequence[Comparison]) -> str:
 
 
 def _note_of_fallbacks(policy: str, summaries: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[str]:
-    """Say how many decisions of a policy were not its own, or not feasible in any slot."""
+    """Say how many decisions the fallback made for a policy, or that none of its own was feasible."""
     total, taken, repaired = (
         sum(summary.get(key) or 0 for summary in summaries) for key in ("decisions", "fallbacks", "decisions_repaired")
     )

@@ -1,4 +1,4 @@
-"""What a run's result depends on, as digests: files by their bytes, code by its sources, never by name or time."""
+"""Digests of everything on which the result of a run depends: bytes of files and source code, never names or times."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sim.scenario.scenario import Scenario
 
 _PACKAGES = (physical, twin, policies, traces)
 _LIBRARIES = ("numpy", "scipy", "simpy", "torch", "llama-cpp-python")
-# What only shows results, or asks for them, changes none.
+# These packages show results or start runs. They change no result.
 _SHOWING = ("bench", "cli", "show")
 
 
@@ -36,7 +36,7 @@ def digest_of(value: Any) -> str:
 
 @cache
 def of_vectwin() -> str:
-    """Return the digest of this version, its libraries' versions, and all its files that a result depends on."""
+    """Return the digest of this version, the versions of its libraries, and all its files that can change a result."""
     found = hashlib.blake2b(" ".join(_versions()).encode(), digest_size=12)
     for file, name in sorted(_own_files(), key=lambda found: found[1]):
         found.update(f"\n{name}\n{digest(file)}".encode())
@@ -52,7 +52,7 @@ def _versions() -> Iterator[str]:
 
 
 def _own_files() -> Iterator[tuple[Path, str]]:
-    """Yield files, and their names below the folder that all packages share."""
+    """Yield files together with their names below the folder that all packages share."""
     roots = [Path(package.__path__[0]) for package in _PACKAGES]
     roots.append(Path(__file__).parents[1])
     for root in roots:
@@ -64,9 +64,9 @@ def _own_files() -> Iterator[tuple[Path, str]]:
 
 
 def of_scenario(scenario: Scenario) -> str:
-    """Return the digest of a scenario; files that it names count by their bytes.
+    """Return the digest of a scenario, with the bytes of the files that it names.
 
-    The policy that the scenario proposes does not count: a job says who decides.
+    The policy that the scenario proposes is left out, because a job says which policy decides.
 
     Raises
     ------
@@ -78,12 +78,12 @@ def of_scenario(scenario: Scenario) -> str:
 
 
 def place_of(scenario: Scenario) -> str:
-    """Return a digest that stays the same while files that a scenario names change, and when their folder moves."""
+    """Return a digest that stays the same when files that a scenario names change or their folder moves."""
     return digest_of(_plain(scenario, lambda file: Path(file).name))
 
 
 def _plain(scenario: Scenario, spell: Callable[[str], str]) -> dict[str, Any]:
-    """Return a scenario as plain data, with something else in place of the files that it names."""
+    """Return a scenario as plain data, with a replacement for every file that it names."""
     data = scenario.model_dump(mode="json")
     for table, key in file_entries(data):
         table[key] = spell(table[key])

@@ -1,4 +1,4 @@
-"""Who takes part in a comparison: policies by name, by path, or as classes and objects of one's own."""
+"""The policies that take part in a comparison: by name, by path, or as classes and objects of the user."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from sim.studies.travel import Carried, pickled, unpickled
 AnyPolicy = str | Callable[..., Any] | Policy
 """Name with options, path with a class and options, class (or anything that makes one when called), or object."""
 Policies = Iterable[AnyPolicy] | Mapping[str, AnyPolicy]
-"""Policies, or policies by the names that tables call them."""
+"""Policies, or a mapping from the names in tables to policies."""
 
 
 Contents = tuple[tuple[str, str], ...]
 
 _NUM_MAX = 1_000
-"""So many policies may take part: a list without an end must have one."""
+"""Largest number of policies, so that an endless generator ends."""
 
 
 @dataclass(frozen=True)
 class Entrant:
-    """One policy of a comparison, as data that travel to other processes.
+    """One policy of a comparison, as data that can be sent to other processes.
 
     Parameters
     ----------
-    name : what tables call it
+    name : its name in tables
     text : what `policies.make` reads, with absolute paths; empty for an object
     pickled : the class or object; empty for a text
-    known : policies that were registered by hand, pickled
+    known : the policies that were registered by hand, pickled
     contents : digests of its code and of the files that it names, by label, see `policies.foreign.origin`
-    is_fixed : its code travels along, so that what happens to files does not matter
-    value : what else it depends on: its text without folders, its state
+    is_fixed : whether its code is sent along, so that later changes of files do not matter
+    value : everything else on which it depends: its text without folders, its state
     """
 
     name: str
@@ -57,11 +57,11 @@ class Entrant:
 
     @property
     def digest(self) -> str:
-        """Digest of all that its decisions depend on beside scenario and seed."""
+        """Digest of everything on which its decisions depend, besides scenario and seed."""
         return digest_of([self.value, self.contents])
 
     def make(self) -> Policy:
-        """Make the policy anew, in any process; an object is a copy of that which was given.
+        """Make a new policy, in any process; an object is copied.
 
         Raises
         ------
@@ -77,17 +77,17 @@ class Entrant:
         return made
 
     def changed(self) -> list[str]:
-        """Return the labels of what has changed since the entrant was made; of code that is new, too."""
+        """Return the labels of contents that have changed since the entrant was made, and of code that is new."""
         if self.is_fixed:
             return []
         now, before = self._contents_now(), dict(self.contents)
-        # Which modules a module has reached by now, beside those that its source names, depends on what has run.
+        # A module may import more than its source names, depending on what has run. Such a module may come or go.
         gone = {label for label in before if label not in now and label.endswith(REACHED)}
         new = [label for label in now if label not in before and is_code(label) and not label.endswith(REACHED)]
         return [label for label, found in before.items() if now.get(label) != found and label not in gone] + new
 
     def as_it_is_now(self) -> Entrant:
-        """Return the same entrant with the contents that its files have by now; not with files that are new."""
+        """Return the same entrant with the present contents of its files; new files are left out."""
         if self.is_fixed:
             return self
         now = self._contents_now()
@@ -98,18 +98,18 @@ class Entrant:
 
 
 def is_code(label: str) -> bool:
-    """Tell whether a label of `policies.foreign.origin.contents` is that of a module; the others are of options."""
+    """Tell whether a label of `policies.foreign.origin.contents` names a module; other labels name options."""
     return label.startswith("module ")
 
 
 def entrants(policies: Policies, where: str = "--policies") -> tuple[Entrant, ...]:
-    """Return who takes part; each policy is made once, to see that it can be.
+    """Return the policies that take part; each is made once, to see whether it can be made.
 
-    where : what errors name
+    where : the option that errors name
 
     Raises
     ------
-    InputError : nobody, the same name twice, a policy that cannot be made
+    InputError : there is no policy, a name occurs twice, a policy cannot be made
     """
     if isinstance(policies, str) or not isinstance(policies, Iterable):
         raise InputError(f"{policies!r} is no list", where=where, accepted='for instance ["p2-exact", "random"]')
@@ -138,7 +138,7 @@ def entrants(policies: Policies, where: str = "--policies") -> tuple[Entrant, ..
 
 
 def _as_given(error: InputError, text: str) -> InputError:
-    """Return an error that names a file as the user did, not by its absolute path."""
+    """Return an error that names a file by the user's path, not by the absolute one."""
     found = reference(text)
     if found is None or (file := found.file()) is None:
         return error
@@ -155,7 +155,7 @@ def _name(policy: AnyPolicy) -> str:
 
 
 def entrant_of(text: str) -> Entrant:
-    """Return a policy that a scenario names, which is never one by path.
+    """Return a policy that a scenario names; a scenario names no policy by path.
 
     Raises
     ------
@@ -182,20 +182,20 @@ def _entrant(name: str, policy: AnyPolicy, known: bytes) -> Entrant:
         found = contents(policy)
     except NoSourceError as error:
         found = error.found
-    # The bytes have the state of an object, and the values that a class refers to: its files may say otherwise by now.
+    # The bytes hold the state of an object and the values that a class refers to. Its files may have changed since.
     # A script may read what its command line says.
     value = [kind.__qualname__, *(sys.argv[1:] if kind.__module__ == "__main__" else ()), carried.digest]
     return Entrant(name, "", carried.data, known, tuple(found.items()), carried.by_value, digest_of(value))
 
 
 def _known_by_hand() -> bytes:
-    """Pickle the policies that were registered by hand: scenarios may name them, too."""
+    """Pickle the policies that were registered by hand, because scenarios may name them too."""
     specs = registry.POLICIES.registered()
     return pickled(specs, "register").data if specs else b""
 
 
 @cache
 def _register(known: bytes) -> None:
-    """Register, once per process, what the process that made the jobs knows."""
+    """Register, once per process, the policies that are known to the process that made the jobs."""
     for spec in unpickled(known):
         registry.POLICIES.add(spec)

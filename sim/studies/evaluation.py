@@ -1,4 +1,4 @@
-"""What runs of several policies with the same seeds say: means, paired differences, and who is stable."""
+"""Evaluates runs of several policies with the same seeds: means, paired differences, and which policy is stable."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sim.studies.warmup import common_cut
 from traces.atomic import write_whole
 
 MEASURED = ("wall_s", "vehicle_slots_per_s", "decision_ms_p50", "decision_ms_p99")
-"""Keys of a summary that are wall times: recorded, but no result."""
+"""Keys of a summary that are wall times. They are recorded, but they are no results."""
 
 
 def evaluate(
@@ -37,7 +37,7 @@ def evaluate(
 
     warmup : slots to cut for `penalty_mean`; None: the largest cut of MSER-5 over the runs of all policies that are
         not unstable, see `sim.studies.warmup`
-    precision : that was asked for; only kept
+    precision : the precision that was asked for; it is only kept
     """
     stable = {policy: is_stable([row.summary for row in rows]) for policy, rows in runs.items()}
     steady = (run.slot_penalty for policy, rows in runs.items() if stable[policy] is not False for run in rows)
@@ -77,20 +77,20 @@ def evaluate(
 
 
 def is_stable(summaries: Sequence[Mapping[str, Any]]) -> bool | None:
-    """Tell whether a policy is stable: it is not if at least half of its runs are not; None if no run can tell."""
+    """Tell whether more than half of a policy's runs are stable; None if no run is long enough to tell."""
     if not any(isinstance(summary.get("stable"), bool) for summary in summaries):
         return None
     return 2 * num_unstable(summaries) < len(summaries)
 
 
 def write_runs(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Store one row per run as a Parquet table; a row without a key has null there."""
+    """Store one row per run as a Parquet table; a key that a row lacks is null there."""
     keys = dict.fromkeys(key for row in rows for key in row)
     write_whole(pa.Table.from_pylist([{key: row.get(key) for key in keys} for row in rows]), path)
 
 
 def _metrics(runs: Mapping[str, Sequence[Finished]]) -> list[str]:
-    """Return the keys of the summaries that are numbers; one that some policy lacks is among them."""
+    """Return the keys of the summaries that are numbers, also those that some policies lack."""
     entries = [entry for rows in runs.values() for row in rows for entry in row.summary.items()]
     other = {key for key, value in entries if isinstance(value, str | bool)}
     return [key for key in dict.fromkeys(key for key, _ in entries) if key not in other and key not in MEASURED]

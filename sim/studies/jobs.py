@@ -1,4 +1,4 @@
-"""Runs as jobs: plain data that say what to run, and what is kept of a run."""
+"""Runs as jobs: a job is plain data that says what to run; `Finished` is what is kept of the run."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Finished:
     ----------
     summary : of the run
     slot_penalty : [num_slot], NaN for slots without a task that counts
-    delays : how many tasks took how long, see `sim.record.delays`; empty where that was not kept
-    key : under which it is kept, see `Job.key`
-    reused : an earlier command ran it
-    changed : options of the policy whose files were others when it ran than when the study began
+    delays : number of tasks by delay, see `sim.record.delays`; empty if it was not kept
+    key : key under which it is kept, see `Job.key`
+    reused : whether an earlier command ran it
+    changed : options of the policy whose files changed between the begin of the study and the run
     """
 
     summary: dict[str, Any]
@@ -46,16 +46,16 @@ class Finished:
 
 @dataclass(frozen=True)
 class Job:
-    """One run, as data that travel: no object, no open file.
+    """One run, as data that can be sent to another process: it holds no object and no open file.
 
     Parameters
     ----------
     scenario : as JSON
-    entrant : who decides
+    entrant : the policy that decides
     seed : of the run
     code : digests of vectwin's own code, and of the scenario with the files that it names
-    others : digest of the policies that the scenario names: the fallback, and those that come in later
-    more : ``module:function`` that adds to the summary what only the tables know, given scenario and result
+    others : digest of the policies that the scenario names: the fallback, and policies that replace one during the run
+    more : ``module:function``; given scenario and result, it returns keys to add to the summary
     """
 
     scenario: str
@@ -67,7 +67,7 @@ class Job:
 
     @property
     def key(self) -> str:
-        """The same for the same run of the same code with the same files, wherever these lie."""
+        """Key that is equal for equal runs: the same run, code and bytes of files, wherever the files lie."""
         return digest_of([*self.code, self.others, self.entrant.digest, self.seed])
 
     def perform(self) -> Finished:
@@ -80,8 +80,8 @@ class Job:
         """
         scenario = Scenario.model_validate_json(self.scenario)
         policy = self.entrant.make()
-        # What was read until here is what the key tells, or else the result would be kept under a wrong one. Code that
-        # changes spoils a comparison; a file may be one that the policy itself writes.
+        # If a file had changed since the key was computed, the result would be kept under a wrong key. Changed code
+        # spoils a comparison; but a changed file may be one that the policy itself writes.
         changed = self.entrant.changed()
         if any(map(is_code, changed)) or _code(scenario, self.more) != self.code:
             accepted = "the same command again: what has not changed is kept"
@@ -95,7 +95,7 @@ class Job:
 
 
 def perform(job: Job) -> Finished:
-    """Run a job: what workers are given to do."""
+    """Run a job; workers call this."""
     return job.perform()
 
 
@@ -108,7 +108,7 @@ class Jobs:
     Parameters
     ----------
     scenario : what to simulate
-    who : takes part
+    who : the policies that take part
     more : see `Job`
 
     Raises
@@ -133,14 +133,14 @@ class Jobs:
 
 
 def _code(scenario: Scenario, more: str) -> tuple[str, ...]:
-    """Return digests of what results depend on beside policies and seed."""
+    """Return digests of everything on which results depend, besides policies and seed."""
     found = importlib.util.find_spec(more.partition(":")[0]) if more else None
     added = () if found is None else (more, digest(Path(str(found.origin))))
     return (of_vectwin(), of_scenario(scenario), *added)
 
 
 def told_of(who: Sequence[Entrant], runs: Mapping[str, Sequence[Finished]], scenario: Scenario) -> dict[str, Any]:
-    """Return what a report needs beside the statistics: what was simulated, and where the results are kept.
+    """Return what a report needs besides the statistics: what was simulated, and where the results are kept.
 
     texts : what makes each policy by name or path; empty for classes and objects
     """

@@ -1,4 +1,4 @@
-"""Runs jobs: in this process, in processes of its own, or where an executor of the caller's takes them."""
+"""Runs jobs: in this process, in worker processes, or by an executor that the caller gives."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ _LOOK_S = 1.0
 _PR_SET_PDEATHSIG = 1
 _SAFE_PATH, _WARNINGS = "PYTHONSAFEPATH", "PYTHONWARNINGS"
 _WORKERS_MAX = 64
-"""So many even where there are few cores: more only wait for each other, and take memory."""
+"""This number of workers is allowed even where there are few cores. More would only wait and take memory."""
 _TRIES = 3
-"""So often in a row workers may die without any run being finished."""
+"""Workers may die this often in a row without any run being finished."""
 
 
 class Pool:
-    """Finishes jobs, those of earlier commands from the store, the others by running them.
+    """Finishes jobs: takes the results of earlier commands from the store, and runs the other jobs.
 
     Parameters
     ----------
     directory : of the study, where every finished run is kept at once; None: nothing is kept
-    num_worker : processes; one is this process itself
-    executor : who runs the jobs, in place of processes of our own; it stays open
-    fresh : run again what is kept already
+    num_worker : number of processes; with 1, this process runs everything itself
+    executor : runs the jobs, in place of processes of our own; it stays open
+    fresh : whether runs that are kept already are run again
 
     Raises
     ------
-    InputError : a directory that cannot be written
+    InputError : the directory cannot be written
     """
 
     def __init__(
@@ -64,13 +64,13 @@ class Pool:
         self._fresh = fresh
 
     def finish(self, jobs: Iterable[Job], progress: Callable[[int], None]) -> dict[Job, Finished]:
-        """Return what jobs gave.
+        """Return the results of jobs.
 
-        progress : called with the number of jobs done
+        progress : called with the number of finished jobs
 
         Raises
         ------
-        InputError : a policy that refuses its scenario; workers that die
+        InputError : a policy refuses its scenario; workers die again and again
         """
         jobs = list(dict.fromkeys(jobs))
         found: dict[Job, Finished] = {}
@@ -86,7 +86,7 @@ class Pool:
         return found
 
     def _run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Finished]]:
-        """Yield jobs and what they gave, as they finish."""
+        """Yield jobs with their results, as they finish."""
         if not jobs:
             return
         if self._executor is not None:
@@ -100,7 +100,7 @@ class Pool:
 
 
 def _run_by(executor: Executor, jobs: Sequence[Job]) -> Iterator[tuple[Job, Finished]]:
-    """Run jobs by an executor of the caller's, which goes on to live: it keeps none that nobody waits for."""
+    """Run jobs by the caller's executor, which stays open; jobs that nobody waits for any more are cancelled."""
     futures = _submitted(executor, jobs)
     try:
         for future in as_completed(futures):
@@ -115,7 +115,7 @@ def _submitted(executor: Executor, jobs: Sequence[Job]) -> dict[Future[Finished]
 
 
 def _run_by_workers(jobs: Sequence[Job], num_worker: int) -> Iterator[tuple[Job, Finished]]:
-    """Run jobs in processes, each of one thread; when one of them dies, what was not finished begins again."""
+    """Run jobs in processes of one thread each; when a process dies, unfinished jobs begin again."""
     from loky import ProcessPoolExecutor
 
     left = dict.fromkeys(jobs)
@@ -149,9 +149,9 @@ def _run_by_workers(jobs: Sequence[Job], num_worker: int) -> Iterator[tuple[Job,
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    """Start processes without the current folder in their path: a random.py there is not the library's.
+    """Start processes without the current folder in their path, so that a random.py there replaces no library.
 
-    The helper tidies up after a parent that was killed; it need not tell anybody.
+    The helper process tidies up after a parent that was killed; its messages are not shown.
     """
     warnings = os.environ.get(_WARNINGS)
     values = {_SAFE_PATH: "1", _WARNINGS: ",".join(filter(None, (warnings, "ignore:resource_tracker:UserWarning")))}
@@ -168,7 +168,7 @@ def _environment() -> Iterator[None]:
 
 
 def _begin_work(parent: int, is_always_safe: bool) -> None:
-    """Leave Ctrl-C to the parent, do not outlive it, and give a policy's own programs the environment of the parent."""
+    """Prepare a worker: it ignores Ctrl-C, ends with its parent, and has the environment of the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     be_brief()
     if sys.platform == "linux":  # where the system does it, whatever this process is at, even one long call in C

@@ -34,8 +34,8 @@ class Interval:
     Parameters
     ----------
     mean : NaN where a run has no such number
-    half_width : half of the interval's length; NaN where it cannot be known
-    bounds : low and high of a bootstrap interval, which need not lie symmetrically about the mean
+    half_width : half of the interval's length; NaN where it is unknown
+    bounds : low and high end of a bootstrap interval, which may be asymmetric about the mean
     """
 
     mean: float
@@ -54,13 +54,13 @@ class Interval:
 
     @property
     def method(self) -> str | None:
-        """How the interval was found: "t" (Student), "bca" (bootstrap), or None where there is none."""
+        """How the interval was found: "t" (Student) or "bca" (bootstrap); None if there is no interval."""
         if not math.isfinite(self.half_width):
             return None
         return "t" if self.bounds is None else "bca"
 
     def to_dict(self, *, unstable: bool = False) -> dict[str, Any]:
-        """Return plain data; None: what cannot be known, and the interval of an unstable policy's mean."""
+        """Return plain data; unknown numbers and the interval of an unstable policy's mean are None."""
         low, high = (None, None) if unstable else (self.low, self.high)
         found = {"mean": self.mean, "low": low, "high": high}
         plain = {key: value if value is not None and math.isfinite(value) else None for key, value in found.items()}
@@ -68,7 +68,7 @@ class Interval:
 
 
 def interval(values: ArrayLike) -> Interval:
-    """Return the mean and the half-width of its 95 % interval, Student's t; equal values have an interval of length 0.
+    """Return the mean and the half-width of its 95 % interval by Student's t; 0 if all values are equal.
 
     **Source** Student (1908), The probable error of a mean, *Biometrika* 6(1); Law (2015), *Simulation Modeling and
     Analysis*, 5th ed., eq. 4.12.
@@ -87,10 +87,11 @@ def interval(values: ArrayLike) -> Interval:
 
 
 def interval_of_differences(values: ArrayLike) -> Interval:
-    """Return mean and 95 % interval of paired differences: bias-corrected and accelerated bootstrap where t is wrong.
+    """Return mean and 95 % interval of paired differences, by Student's t or by the bootstrap where t is wrong.
 
-    The bootstrap takes the place of Student's t from 20 seeds on where the differences are skewed, |skewness| > 1: t
-    then misses more often on one side. With fewer seeds the bootstrap is too short, and t stays.
+    The bias-corrected and accelerated bootstrap replaces Student's t from 20 seeds on if the differences are skewed,
+    |skewness| > 1, because the interval of t then misses more often on one side. With fewer seeds the interval of the
+    bootstrap is too short, so t stays.
 
     **Source** Efron (1987), Better bootstrap confidence intervals, *J. Am. Stat. Assoc.* 82(397); |skewness| > 1 as
     "highly skewed": Bulmer (1979), *Principles of Statistics*.
@@ -114,7 +115,7 @@ def interval_of_differences(values: ArrayLike) -> Interval:
 
 
 def skewness(values: ArrayLike) -> float:
-    """Return the sample skewness g1 = m3 / m2^1.5; 0 where all values are alike.
+    """Return the sample skewness g1 = m3 / m2^1.5; 0 if all values are equal.
 
     **Source** Joanes and Gill (1998), Comparing measures of sample skewness and kurtosis, *The Statistician* 47(1).
 
@@ -126,7 +127,7 @@ def skewness(values: ArrayLike) -> float:
 
 
 def difference(values: ArrayLike, others: ArrayLike) -> Floats:
-    """Return values minus others, with 0 where the two are equal but for round-off, see `ROUND_OFF`.
+    """Return values minus others; it is 0 where they differ by no more than round-off, see `ROUND_OFF`.
 
     >>> difference([0.3, 1.0], [0.1 + 0.2, 0.5]).tolist()
     [0.0, 0.5]
@@ -140,7 +141,7 @@ def difference(values: ArrayLike, others: ArrayLike) -> Floats:
 def paired_p_value(differences: ArrayLike) -> float:
     """Return the two-sided p-value of "the mean of the differences is 0", paired t test; NaN with fewer than 2 seeds.
 
-    Differences that are all alike have no spread: p is 1 where they are 0, else 0.
+    Differences that are all equal have no spread: p is 1 if they are 0, else 0.
 
     **Source** Student (1908); Law (2015), section 10.2.1, which recommends pairing by common random numbers.
 
@@ -160,7 +161,8 @@ def paired_p_value(differences: ArrayLike) -> float:
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     """Return p-values that hold for all comparisons at once; NaN stays NaN and does not count as a comparison.
 
-    The i-th smallest of m is multiplied by m + 1 - i; none becomes smaller than one before it, nor larger than 1.
+    The i-th smallest of m p-values is multiplied by m + 1 - i. No p-value becomes smaller than the one before it, or
+    larger than 1.
 
     **Source** Holm (1979), A simple sequentially rejective multiple test procedure, *Scand. J. Statist.* 6(2).
 

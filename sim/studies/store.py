@@ -1,4 +1,4 @@
-"""The results of runs: one row of Parquet each, in a folder that several processes may write at once."""
+"""Keeps results of runs: one Parquet file with one row per run, in a folder that several processes may write at once."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from traces.manifest import problem_of_summary
 
 FOLDER = "runs"
 _MARKS = ("compare.json", "sweep.json")
-# Beside the summary, whose keys are columns, too.
+# Columns besides the keys of the summary, which are columns too.
 _OWN = ("key", "run_by", "policy", "seed", "slot_penalty", "delays", "contents")
 
 
 class Store:
-    """Keeps results below a directory, each in a file that appears at once and is named by the key of its job.
+    """Keeps results below a directory, each in a file with the key of its job as its name.
 
-    Two processes that finish the same job write the same row; the later file stays.
+    A file appears when it is complete. Two processes that finish the same job write the same row; the later file stays.
 
     Parameters
     ----------
@@ -67,19 +67,19 @@ class Store:
         write_whole(pa.table(row), self._folder / f"{finished.key}.parquet")
 
     def get(self, key: str) -> Finished | None:
-        """Return a result of an earlier run, or None; a file that is damaged, or was edited, counts as none."""
+        """Return the result of an earlier run, or None if there is none, or its file is damaged or was edited."""
         return _read(self._folder / f"{key}.parquet", key, sealed=True)
 
 
 def read_row(path: Path, key: str) -> Finished | None:
-    """Return the result in a file, or None if there is none with that key; an earlier version did not seal it."""
+    """Return the result in a file, or None if there is none with that key; the file may lack a seal."""
     return _read(path, key, sealed=False)
 
 
 def _read(path: Path, key: str, *, sealed: bool) -> Finished | None:
-    """Return the result in a file, or None if it is none, or not as it was written.
+    """Return the result in a file, or None if it is not as it was written.
 
-    sealed : it must have the digest of what it holds
+    sealed : whether the file must hold the digest of its contents
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -102,13 +102,13 @@ def _read(path: Path, key: str, *, sealed: bool) -> Finished | None:
 
 
 def _contents(finished: Finished) -> str:
-    """Return the digest of what is kept, as it reads."""
+    """Return the digest of a result as it is read back."""
     penalty = np.ascontiguousarray(finished.slot_penalty, dtype=np.float64)
     return digest_of([finished.summary, hashlib.sha256(penalty.tobytes()).hexdigest(), finished.delays])
 
 
 def _is_sound(finished: Finished, delays: Any) -> bool:
-    """Tell whether everything has the form that a run gives it."""
+    """Tell whether every value has the type that a run gives it."""
     rows, ended = (delays.get("counts"), delays.get("ended")) if isinstance(delays, dict) else (None, None)
     counted = delays == {} or (isinstance(rows, list) and isinstance(ended, list) and len(rows) == len(ended))
     numbers = [one for row in rows or () for one in row] + list(ended or ()) if counted else []
@@ -122,7 +122,7 @@ def _is_sound(finished: Finished, delays: Any) -> bool:
 
 
 def _column(name: str, value: Any) -> pa.Array:
-    """Return a column of one row; what is not known has the type that it has in other rows."""
+    """Return a column of one row; an unknown value has the type that it has in other rows."""
     if name == "slot_penalty":
         return pa.array([value], pa.list_(pa.float64()))
     if value is None:
@@ -131,11 +131,11 @@ def _column(name: str, value: Any) -> pa.Array:
 
 
 def folder_of_study(out: str | Path | None) -> Path | None:
-    """Return the directory of a comparison or a sweep: a new one, an empty one, or that of an earlier one.
+    """Return the directory of a comparison or a sweep, which must be new, empty, or of an earlier study.
 
     Raises
     ------
-    InputError : it holds something else
+    InputError : the directory holds something else
     """
     what = "an earlier comparison or sweep"
     return None if out is None else folder_for(out, _MARKS, (FOLDER, "runs.parquet", "*.tmp"), what=what)

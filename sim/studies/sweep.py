@@ -28,7 +28,7 @@ Grid = dict[str, tuple[str, ...]]
 AnyScenario = Scenario | str | Path | Callable[[Sequence[str]], Scenario]
 
 _VALUES_MAX = 10_000
-"""So many values a key may have: a list without an end must have one."""
+"""Largest number of values of a key, so that an endless generator ends."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Point:
     """One point of the grid.
 
     values : key -> value, as they were given
-    comparison : of the policies there
-    scenario : what was run there, as JSON
+    comparison : of the policies at this point
+    scenario : scenario that was run at this point, as JSON
     """
 
     values: dict[str, str]
@@ -45,7 +45,7 @@ class Point:
     scenario: str = field(default="", repr=False)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one row per run, with the values of the point: numbers as such, anything else as it was given."""
+        """Return one row per run, with the values of the point; values that are numbers become numbers."""
         values = {key: _number(value) for key, value in self.values.items()}
         return [{**values, **row} for row in self.comparison.rows()]
 
@@ -88,21 +88,21 @@ def sweep(
 
     Parameters
     ----------
-    scenario : or its name, or a TOML file, or what makes one, given ``KEY=VALUE`` settings
+    scenario : or its name, or a TOML file, or a function that makes one from ``KEY=VALUE`` settings
     policies : names with options, paths with a class, classes, objects; a mapping says what tables call them
     grid : dotted key of the scenario -> its values
-    seeds : of the runs, the same for every policy and point
+    seeds : seeds of the runs, the same for every policy and point
     out : directory of the sweep; None: nothing is kept
-    baseline : whom the others are compared with; by default the first
+    baseline : policy with which the others are compared; by default the first
     warmup : slots cut from every run for `penalty_mean`; None: one cut per point by MSER-5
-    num_worker : processes that run; one is this process itself
-    executor : who runs, in place of processes of our own
-    fresh : run again what is kept already
-    progress : called with the number of runs done, and of all
+    num_worker : number of processes that run; with 1, this process runs everything itself
+    executor : runs the jobs, in place of processes of our own
+    fresh : whether runs that are kept already are run again
+    progress : called with the number of finished runs and the number of all runs
 
     Raises
     ------
-    InputError : a value that the scenario does not take, an unknown policy, a directory that cannot be written
+    InputError : the scenario refuses a value, a policy is unknown, the directory cannot be written
 
     >>> points = sweep("dtecn", ["edge-equal"], {"vehicles.num_vehicle": [2, 4], "time.num_slot": [5]}, seeds=[1])
     >>> [point.values for point in points]
@@ -140,11 +140,11 @@ def sweep(
 
 
 def _at(load: Callable[[Sequence[str]], Scenario], values: Mapping[str, str]) -> Scenario:
-    """Return the scenario at a point of the grid; errors name the option that its values come from."""
+    """Return the scenario at a point of the grid; errors name the option from which its values come."""
     try:
         return load([f"{key}={value}" for key, value in values.items()])
     except InputError as error:
-        # Settings of the caller's own are as wrong at every point.
+        # An error in other settings of the caller does not come from the grid.
         inside = any(_is_inside(key, error.key) or _is_inside(error.key, key) for key in values)
         spelled = not error.key and any(f"{key}={value}" in error.problem for key, value in values.items())
         if error.where == "--set" and (inside or spelled):
@@ -159,7 +159,7 @@ def _is_inside(key: str, table: str) -> bool:
 def _loader(
     scenario: AnyScenario,
 ) -> Callable[[Sequence[str]], Scenario]:
-    """Return what makes the scenario of a point, given settings."""
+    """Return a function that makes the scenario of a point from settings."""
     if isinstance(scenario, Scenario):
         return lambda settings: Scenario.from_dict(scenario.model_dump(mode="json"), settings=settings)
     if isinstance(scenario, str | Path):
@@ -168,7 +168,7 @@ def _loader(
 
 
 def _spelled(key: str, values: Iterable[Any]) -> list[str]:
-    """Return the values of a key as settings have them."""
+    """Return the values of a key as texts of settings."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise InputError(f"{values!r} is no list of values", where="--grid", key=key, accepted="for instance [5, 10]")
     try:
@@ -183,7 +183,7 @@ def _spelled(key: str, values: Iterable[Any]) -> list[str]:
 
 
 def _number(text: str) -> int | float | str:
-    """Return a value as a number, if it is one.
+    """Return a value as a number if it is one, else as the text.
 
     >>> _number("5"), _number("2e11"), _number("50 GHz")
     (5, 200000000000.0, '50 GHz')
@@ -195,7 +195,7 @@ def _number(text: str) -> int | float | str:
 
 
 def _spell(value: Any) -> str:
-    """Spell a value as a setting has it.
+    """Return a value as the text of a setting.
 
     >>> _spell(True), _spell(0.5), _spell("2 ms")
     ('true', '0.5', '2 ms')

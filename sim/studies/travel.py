@@ -1,7 +1,8 @@
-"""Classes and objects on their way between processes of ours: the only place that pickles. Nothing comes from disk.
+"""Sends classes and objects from one of our processes to another. Only this module pickles; nothing comes from disk.
 
-cloudpickle takes along what other processes cannot import, or would import as it is in its file and not as it is by
-now: classes of a script or a notebook, and those of a user's own modules, with the values that they refer to.
+Other processes cannot import the classes of a script or a notebook. They would import the classes of a user's own
+modules as they are in the file, not as they are now. cloudpickle sends such classes with their code and with the values
+to which they refer.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from physical.printable import one_line
 from policies.foreign.closure import is_installed, is_own
 from policies.foreign.mistakes import said
 
-# cloudpickle numbers the classes that travel by value at random; 32 characters as a pickle has them.
+# cloudpickle gives a random number to every class that is sent by value: 32 characters of the pickle.
 _CLASS_NUMBER = re.compile(rb"\x8c\x20[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}")
 
 
 class Carried(NamedTuple):
     """A class or an object as bytes.
 
-    data : for `unpickled`, in this process or a worker of it
-    by_value : the code is in them, and what happens to its files does not matter
+    data : bytes for `unpickled`, in this process or one of its workers
+    by_value : whether the bytes hold the code, so that later changes of files do not matter
     """
 
     data: bytes
@@ -36,27 +37,27 @@ class Carried(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """Digest of code and values; the same in every process, unless a set of texts is among them."""
+        """Digest of code and values. It is equal in every process, unless the values hold a set of texts."""
         return hashlib.blake2b(_CLASS_NUMBER.sub(b"", self.data), digest_size=12).hexdigest()
 
 
 _here: dict[bytes, Any] = {}
-"""What this process has pickled: it needs no copy of a class, which would change the class itself."""
+"""What this process has pickled. It takes a class from here, because a copy would be another class."""
 
 
 def pickled(value: Any, name: str) -> Carried:
     """Return a class or an object as bytes.
 
-    name : what errors call it
+    name : its name in errors
 
     Raises
     ------
-    InputError : it holds something that cannot travel: a file, a lock
+    InputError : it holds something that cannot be pickled, such as an open file or a lock
     """
     import cloudpickle
 
     for each in (value if isinstance(value, type) else type(value)).__mro__:
-        # What Python adds to a class when somebody looks at it, or pickles one of its objects, would change the bytes.
+        # Python adds attributes to a class when its objects are pickled or inspected. They would change the bytes.
         getattr(each, "__annotations__", None)
         if "__slotnames__" in vars(each):
             with suppress(TypeError):
@@ -64,7 +65,7 @@ def pickled(value: Any, name: str) -> Carried:
     try:
         with _users_modules_by_value():
             carried = Carried(cloudpickle.dumps(value), by_value=True)
-    except Exception:  # a module may hold what cannot travel, and its class need not refer to it
+    except Exception:  # a module may hold things that cannot be pickled; the class need not refer to them
         try:
             carried = Carried(cloudpickle.dumps(value), by_value=False)
         except Exception as error:  # whatever the object's own code raises
@@ -76,7 +77,7 @@ def pickled(value: Any, name: str) -> Carried:
 
 
 def unpickled(data: bytes) -> Any:
-    """Return what a process of ours pickled: a class itself, a copy of an object."""
+    """Return what one of our processes pickled: the class itself, or a copy of the object."""
     import cloudpickle
 
     if data not in _here:
@@ -86,13 +87,13 @@ def unpickled(data: bytes) -> Any:
         return value
     try:
         return copy.deepcopy(value)
-    except Exception:  # it holds a module, say
+    except Exception:  # for example because it holds a module
         return cloudpickle.loads(cloudpickle.dumps(value))
 
 
 @contextmanager
 def _users_modules_by_value() -> Iterator[None]:
-    """Let classes and functions of modules that are neither installed nor ours travel with their code and values."""
+    """Pickle classes and functions by value, with their code, if their modules are neither installed nor ours."""
     import cloudpickle
 
     modules = [module for name, module in list(sys.modules.items()) if _is_users(name, module)]

@@ -141,7 +141,7 @@ def test_training_leaves_the_process_as_it_was(algorithm: str, tmp_path: Path) -
 
     scenario = Scenario.load("dtecn", ["vehicles.num_vehicle=4"])
     with _unchanged():
-        train.train(train.Job(algorithm, scenario, "dtecn", seed=1, steps=2), tmp_path / "a.safetensors")
+        train.train(train.TrainingJob(algorithm, scenario, "dtecn", seed=1, steps=2), tmp_path / "a.safetensors")
 
 
 def test_the_network_of_a_language_model_leaves_the_process_as_it_was() -> None:

@@ -37,7 +37,7 @@ pytest.importorskip("llama_cpp", reason="reason: needs the extra llm")
 from policies.llm.bundled.training.dataset import solve  # noqa: E402 - needs the extras
 from policies.llm.bundled.training.export import export  # noqa: E402 - after the check for the extras
 from policies.llm.bundled.training.learn import costs_of_answers, loss_of, places_of_answers  # noqa: E402 - after the check for the extras
-from policies.llm.bundled.training.network import Network, Plan, Shape  # noqa: E402 - after the check for the extras
+from policies.llm.bundled.training.network import AttentionPlan, Network, Shape  # noqa: E402 - after the check for the extras
 from policies.llm.bundled.training.verify import logits_of_both, network_of  # noqa: E402 - after the check for the extras
 
 SMALL = Shape(width=64, depth=2, num_head=4, num_kv_head=2, num_hidden=96)
@@ -165,7 +165,7 @@ def test_rows_of_a_case_do_not_see_each_other() -> None:
     cases, (query,) = solved_cases(RandomEnvironment(11), 2, 1)
     count = query.system.num_vehicle
     network = Network(SMALL, seed=5)
-    plan, places = Plan(3, count, SMALL), places_of_answers(3, count)
+    plan, places = AttentionPlan(3, count, SMALL), places_of_answers(3, count)
 
     def logits(tokens: NDArray[np.int64]) -> NDArray[np.float32]:
         with torch.no_grad():
@@ -193,7 +193,7 @@ def test_the_order_of_vehicles_means_nothing() -> None:
     cases, (query,) = solved_cases(RandomEnvironment(11), 3, 1)
     count = query.system.num_vehicle
     network = Network(SMALL, seed=5)
-    plan, places = Plan(4, count, SMALL), places_of_answers(4, count)
+    plan, places = AttentionPlan(4, count, SMALL), places_of_answers(4, count)
     tokens = torch.from_numpy(tokens_of(list(cases), query)).reshape(4, plan.per_case)
     rng = np.random.default_rng(0)
     orders = [rng.permutation(count) for _ in range(4)]

@@ -14,7 +14,7 @@ from policies.llm.bundled.reading import Reading  # noqa: E402 - the same
 from policies.llm.bundled.training.train import golden_decision  # noqa: E402 - the same
 from policies.llm.errors import ModelError  # noqa: E402 - the same
 from policies.llm.models import resolve  # noqa: E402 - the same
-from policies.llm.session import Session  # noqa: E402 - the same
+from policies.llm.session import LlamaSession  # noqa: E402 - the same
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def without_what_others_left() -> None:
     """Close the sessions that earlier tests of this process made and never closed."""
     gc.collect()
     for one in gc.get_objects():
-        if type(one) is Session:
+        if type(one) is LlamaSession:
             one.close()
 
 
@@ -37,7 +37,7 @@ def _said(capfd: pytest.CaptureFixture[str]) -> str:
 def test_others_hear_the_log_again(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "no-such-file" in _said(capfd)
     path = resolve("bundled").path
-    first, second = (Session(path, num_context=64) for _ in range(2))
+    first, second = (LlamaSession(path, num_context=64) for _ in range(2))
     assert _said(capfd) == ""
     first.close()
     first.close()
@@ -48,7 +48,7 @@ def test_others_hear_the_log_again(capfd: pytest.CaptureFixture[str], tmp_path: 
     # An architecture that llama.cpp does not know: it is the one to refuse it, not the check of the head before.
     broken.write_bytes(path.read_bytes().replace(b"llama", b"lllll"))
     with pytest.raises(ValueError, match="cannot be loaded"):
-        Session(broken, num_context=64)
+        LlamaSession(broken, num_context=64)
     assert "no-such-file" in _said(capfd)
 
 
@@ -59,9 +59,9 @@ def test_a_model_that_fails_lets_the_log_go(capfd: pytest.CaptureFixture[str], m
         raise ModelError("for a test")
 
     kept: list[BaseException] = []  # with their tracebacks, and so all that these hold
-    monkeypatch.setattr(Session, "open", fails)
+    monkeypatch.setattr(LlamaSession, "open", fails)
     with pytest.raises(ModelError) as raised:
-        Session(resolve("bundled").path, num_context=64)
+        LlamaSession(resolve("bundled").path, num_context=64)
     kept.append(raised.value)
     monkeypatch.undo()
     monkeypatch.setattr(BundledEngine, "decide", fails)

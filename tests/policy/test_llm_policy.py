@@ -102,7 +102,7 @@ def test_a_replay_needs_no_model(plain: RunResult, monkeypatch: pytest.MonkeyPat
         raise AssertionError("a replay has asked for the model")
 
     monkeypatch.setattr(policies.llm.policy, "resolve", gone)
-    monkeypatch.setattr(policies.llm.bundled.engine, "Session", gone)
+    monkeypatch.setattr(policies.llm.bundled.engine, "LlamaSession", gone)
     assert plain.directory is not None
     assert verify(plain.directory).difference is None
 

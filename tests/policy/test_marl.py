@@ -25,7 +25,7 @@ from policies.marl.ddpg import Ddpg, LocalActor
 from policies.marl.environment import Observation
 from policies.marl.features import NUM_FEATURE, features, observation_of
 from policies.marl.maddpg import AgentActors, Maddpg
-from policies.marl.weights import Manifest, write
+from policies.marl.weights import WeightsManifest, write
 from sim.bench.training import OptimalSlots, cost
 from sim.runs.run import run
 from sim.scenario.scenario import Scenario
@@ -214,7 +214,7 @@ def written(folder: Path, **changes: Any) -> Path:
         "score": 0.0,
     }
     path = folder / "weights.safetensors"
-    write(path, actor.state_dict(), Manifest(**(values | changes)))
+    write(path, actor.state_dict(), WeightsManifest(**(values | changes)))
     return path
 
 
@@ -269,7 +269,7 @@ def test_good_weights_are_accepted_for_any_number_of_vehicles(tmp_path: Path) ->
 
 def test_weights_of_agents_are_for_one_number_of_vehicles(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
-    manifest = Manifest(
+    manifest = WeightsManifest(
         algorithm="maddpg",
         variant="critic",
         scenario="dtecn",

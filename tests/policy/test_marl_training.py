@@ -18,11 +18,11 @@ from physical.errors import InputError
 from policies.marl import apg, ddpg, maddpg
 from policies.marl.acting import decide, network_input
 from policies.marl.features import NUM_LOCAL_FEATURE
-from policies.marl.replay import Batch, ReplayBuffer, Reward, compress, explore, rewards, soft_update
+from policies.marl.replay import ReplayBuffer, Reward, Transitions, compress, explore, rewards, soft_update
 from policies.marl.training import Trained, smooth_cost
 from policies.marl.weights import read
 from sim.batch import BatchEnvironment
-from sim.learn.train import VARIANTS, Job, mixed_plans, scaled, train
+from sim.learn.train import VARIANTS, TrainingJob, mixed_plans, scaled, train
 from sim.scenario.scenario import Scenario
 
 Tensor = torch.Tensor
@@ -105,7 +105,9 @@ def test_trained_weights_can_be_used(algorithm: str, variant: str, tmp_path: Pat
     scenario = Scenario.load(NAME, [f"vehicles.num_vehicle={NUM_VEHICLE}"])
     out = tmp_path / "weights.safetensors"
     reports: list[int] = []
-    manifest = train(Job(algorithm, scenario, NAME, variant, 1, 3), out, progress=lambda step, _: reports.append(step))
+    manifest = train(
+        TrainingJob(algorithm, scenario, NAME, variant, 1, 3), out, progress=lambda step, _: reports.append(step)
+    )
     assert reports == [3]
     assert read(out)[1] == manifest
     assert (manifest.seed, manifest.steps, manifest.num_class) == (1, 3, NUM_CLASS)
@@ -117,13 +119,13 @@ def test_trained_weights_can_be_used(algorithm: str, variant: str, tmp_path: Pat
 def test_what_cannot_be_trained_is_refused(tmp_path: Path) -> None:
     scenario = Scenario.load(NAME)
     with pytest.raises(InputError, match="--variant: 'sets' is wrong"):
-        train(Job("apg", scenario, NAME, "sets"), tmp_path / "a.safetensors")
+        train(TrainingJob("apg", scenario, NAME, "sets"), tmp_path / "a.safetensors")
     with pytest.raises(InputError, match="another ending"):
-        train(Job("apg", scenario, NAME), tmp_path / "a.pt")
+        train(TrainingJob("apg", scenario, NAME), tmp_path / "a.pt")
     with pytest.raises(InputError, match="is no directory"):
-        train(Job("apg", scenario, NAME), tmp_path / "no" / "a.safetensors")
+        train(TrainingJob("apg", scenario, NAME), tmp_path / "no" / "a.safetensors")
     with pytest.raises(InputError, match="one node"):
-        train(Job("apg", Scenario.load("corridor"), "corridor"), tmp_path / "a.safetensors")
+        train(TrainingJob("apg", Scenario.load("corridor"), "corridor"), tmp_path / "a.safetensors")
 
 
 def test_mixed_environments_differ_in_size_server_and_bias() -> None:
@@ -171,10 +173,10 @@ def test_smooth_misses_have_a_gradient_and_the_limit_of_hard_ones() -> None:
 
 
 # ------------------------------------------------------------------------------------------------ critics and their kin
-def batch(count: int, num_vehicle: int, generator: torch.Generator) -> Batch:
+def batch(count: int, num_vehicle: int, generator: torch.Generator) -> Transitions:
     state = torch.randn(count, num_vehicle, STATE, generator=generator)
     action = torch.rand(count, num_vehicle, 2 * NUM_CLASS, generator=generator)
-    return Batch(state, action, torch.randn(count, num_vehicle, generator=generator), state.flip(0))
+    return Transitions(state, action, torch.randn(count, num_vehicle, generator=generator), state.flip(0))
 
 
 @pytest.mark.parametrize("reward", ["team", "own", "eq27"])

@@ -10,7 +10,7 @@ import numpy as np
 
 from sim.show.figures import llm6g
 from sim.show.figures.measure import Measured
-from sim.show.figures.plan import PENALTY, Plan, World
+from sim.show.figures.plan import PENALTY, FigureWorld, PaperPlan
 
 SEEDS = tuple(range(5))
 NOISE = np.array([-0.2, -0.1, 0.0, 0.1, 0.2])
@@ -18,7 +18,7 @@ Means = Mapping[tuple[str, str], Sequence[float]]
 """World and policy -> mean at each point."""
 
 
-def synthetic(plan: Plan, means: Means, noise: float = 1.0, gap: float | None = 1e-12) -> Measured:
+def synthetic(plan: PaperPlan, means: Means, noise: float = 1.0, gap: float | None = 1e-12) -> Measured:
     """Make up runs: every metric of a policy has the given means, and the same noise for all policies."""
     keys = {panel.metric.key for figure in plan.figures for panel in figure.panels}
     keys |= {plan.objective.key, PENALTY.key, "objective_predicted_mean"}
@@ -34,4 +34,6 @@ def synthetic(plan: Plan, means: Means, noise: float = 1.0, gap: float | None = 
     return Measured(plan, tuple(plan.modes), SEEDS, summaries)
 
 
-SMALL = dataclasses.replace(llm6g.plan(), worlds=(World("square", "", "llm6g", ("time.num_slot=1",), (0.1, 0.2, 0.3)),))
+SMALL = dataclasses.replace(
+    llm6g.plan(), worlds=(FigureWorld("square", "", "llm6g", ("time.num_slot=1",), (0.1, 0.2, 0.3)),)
+)

@@ -17,14 +17,14 @@ from sim.show import figures
 from sim.show.figures import dtecn, llm6g, page
 from sim.show.figures.judging import Finding, Verdict, findings, findings_of, judge, verdict
 from sim.show.figures.measure import Measured, runnable, scenario_at
-from sim.show.figures.plan import LESS, MORE, SIMILAR, Claim, Level, Plan, Series, Trend, Versus
+from sim.show.figures.plan import LESS, MORE, SIMILAR, Claim, Level, PaperPlan, Series, Trend, Versus
 from sim.studies.statistics import Interval
 from tests.support.figures import SMALL, synthetic
 
 pytestmark = pytest.mark.full  # the quick loop is for what changes every day
 
 
-def plans() -> list[Plan]:
+def plans() -> list[PaperPlan]:
     return [figures.load(paper, quick=quick) for paper in figures.PAPERS for quick in (False, True)]
 
 
@@ -32,7 +32,7 @@ def plans() -> list[Plan]:
 
 
 @pytest.mark.parametrize("plan", plans(), ids=lambda plan: f"{plan.name}-{'quick' if plan.quick else 'full'}")
-def test_plans_are_consistent(plan: Plan) -> None:
+def test_plans_are_consistent(plan: PaperPlan) -> None:
     """Every curve has its world and its policy, every claim its figure, every figure the certified optimum."""
     worlds, policies = {world.name for world in plan.worlds}, {method.policy for method in plan.methods}
     for figure in plan.figures:
@@ -149,7 +149,7 @@ def test_what_cannot_differ_is_not_testable() -> None:
     bound = dataclasses.replace(SMALL, worlds=(dataclasses.replace(SMALL.worlds[0], alike="all is optimal"),))
     metric = llm6g.COMPLETION
     equal, more = (10.0, 10.0, 10.0), (10.0, 10.0, 12.0)
-    cases: tuple[tuple[Plan, Sequence[float], Versus, Verdict], ...] = (
+    cases: tuple[tuple[PaperPlan, Sequence[float], Versus, Verdict], ...] = (
         (bound, equal, Versus(metric, PROPOSED, RLOR, *LESS), "not testable there"),
         (bound, equal, Versus(metric, PROPOSED, RLOR, *MORE), "not testable there"),
         (SMALL, equal, Versus(metric, PROPOSED, RLOR, *LESS), "does not reproduce"),

@@ -17,7 +17,7 @@ from sim import Scenario, run
 from sim.show import figures
 from sim.show.figures import drawing, dtecn, llm6g, page
 from sim.show.figures.measure import measure, scenario_at
-from sim.show.figures.plan import PENALTY, Plan, Series
+from sim.show.figures.plan import PENALTY, PaperPlan, Series
 from tests.support.command import twin
 from tests.support.figures import NOISE, SMALL, synthetic
 
@@ -112,7 +112,7 @@ def test_wrong_usage_is_one_line(arguments: tuple[str, ...], words: str) -> None
     assert words in twin("figures", *arguments, "--out", "figures").complaint()
 
 
-def tiny(paper: str) -> Plan:
+def tiny(paper: str) -> PaperPlan:
     """Two cheap methods beside the optimum, two points, few slots."""
     plan = dtecn.plan(quick=True) if paper == "dtecn" else llm6g.plan(quick=True)
     cheap = {"dtecn": ("p2-exact", "edge-equal", "llm"), "llm6g": ("layers-exact", "rlor", "rrlo")}[paper]

@@ -28,7 +28,7 @@ _LAYERS = Scenario.load("llm6g", ["vehicles.num_vehicle=2"])
 
 
 def _train(seed: Any, folder: Path) -> None:
-    train.train(train.Job("ddpg", _SHORT, "dtecn", seed=seed, steps=1), folder / "a.safetensors")
+    train.train(train.TrainingJob("ddpg", _SHORT, "dtecn", seed=seed, steps=1), folder / "a.safetensors")
 
 
 _TAKERS: dict[str, Callable[[Any, Path], Any]] = {

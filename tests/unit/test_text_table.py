@@ -8,12 +8,12 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from physical.text_table import Column, table
+from physical.text_table import TableColumn, table
 
-NAMES = Column("policy", ["greedy-cost", "local-only"], is_text=True)
+NAMES = TableColumn("policy", ["greedy-cost", "local-only"], is_text=True)
 
 
-def printed(width: int, *columns: Column) -> list[str]:
+def printed(width: int, *columns: TableColumn) -> list[str]:
     out = io.StringIO()
     table(Console(file=out, width=width, highlight=False), [NAMES], columns)
     return out.getvalue().splitlines()
@@ -21,7 +21,10 @@ def printed(width: int, *columns: Column) -> list[str]:
 
 def test_blocks_where_not_even_a_column_fits() -> None:
     """A name and its numbers, one below the other."""
-    columns = (Column("penalty", ["-0.573 ± 0.035", "0.72 ± 0.06"]), Column("missed", ["0.007 ± 0.007", "0.5 ± 0.1"]))
+    columns = (
+        TableColumn("penalty", ["-0.573 ± 0.035", "0.72 ± 0.06"]),
+        TableColumn("missed", ["0.007 ± 0.007", "0.5 ± 0.1"]),
+    )
     blocks = ["greedy-cost", "  penalty  -0.573 ± 0.035", "  missed   0.007 ± 0.007"]
     assert printed(25, *columns)[:3] == blocks
     below = ["greedy-cost", "  penalty", "    -0.573 ± 0.035", "  missed", "    0.007 ± 0.007"]
@@ -29,15 +32,15 @@ def test_blocks_where_not_even_a_column_fits() -> None:
 
 
 def test_a_number_that_is_longer_than_the_terminal_is_whole() -> None:
-    assert "    123 456 789 ± 1 234 567" in printed(12, Column("x", ["123 456 789 ± 1 234 567", "0"]))
+    assert "    123 456 789 ± 1 234 567" in printed(12, TableColumn("x", ["123 456 789 ± 1 234 567", "0"]))
 
 
 @pytest.mark.parametrize("width", [40, 24])
 def test_wide_characters_keep_columns_straight(width: int) -> None:
     """Chinese characters take two places each."""
     out = io.StringIO()
-    names = Column("路線", ["東京 ring", "x"], is_text=True)
-    table(Console(file=out, width=width, highlight=False), [names], [Column("missed", ["0.5", "0.25"])])
+    names = TableColumn("路線", ["東京 ring", "x"], is_text=True)
+    table(Console(file=out, width=width, highlight=False), [names], [TableColumn("missed", ["0.5", "0.25"])])
     lines = out.getvalue().splitlines()
     assert len({cell_len(line) for line in lines}) == 1
 
@@ -45,8 +48,8 @@ def test_wide_characters_keep_columns_straight(width: int) -> None:
 def test_left_out_columns_are_the_last_ones() -> None:
     """Where the table cannot stand upright either."""
     out = io.StringIO()
-    names = Column("policy", ["greedy-cost", "local-only", "random", "edge-equal"], is_text=True)
-    columns = [Column(label, ["1234.5 ± 0.5"] * 4) for label in ("first", "second", "third")]
+    names = TableColumn("policy", ["greedy-cost", "local-only", "random", "edge-equal"], is_text=True)
+    columns = [TableColumn(label, ["1234.5 ± 0.5"] * 4) for label in ("first", "second", "third")]
     table(Console(file=out, width=38, highlight=False), [names], columns)
     lines = out.getvalue().splitlines()
     assert lines[0].split() == ["policy", "first"]

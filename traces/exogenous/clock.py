@@ -29,7 +29,6 @@ _NS = {"s": 10**9, "ms": 10**6, "us": 10**3}
 _ZONE = re.compile(r"(?:Z|[+-]\d\d:?\d\d)$")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _LIKE_DATE = re.compile(r"\d+[-/.:]\d+[-/.:T ]\d")
-_WHOLE = re.compile(r"[+-]?\d+")
 _CLOCK = r"^(?:(?P<d>\d{1,5}):)?(?P<h>\d{1,6}):(?P<m>\d\d):(?P<s>\d\d)(?:[.,](?P<f>\d{1,9}))?$"
 _END = r"(\.\d+)?\s*(Z|[+-]\d{2}:?\d{2})?$"
 # Year first, whatever stands between: what Arrow reads, and what loggers and file names have.

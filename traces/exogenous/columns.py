@@ -24,8 +24,11 @@ Names = Mapping[str, Sequence[str]]
 _UNITS = {"ns": "s", "s": "s", "m": "m", "mps": "m/s", "bps": "bit/s", "rad": "rad", "deg": "deg"}
 """Suffix of a field: the unit that others are converted to."""
 _CASTABLE = (
-    *(pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal),
-    *(pa.types.is_timestamp, pa.types.is_null),
+    pa.types.is_integer,
+    pa.types.is_floating,
+    pa.types.is_decimal,
+    pa.types.is_timestamp,
+    pa.types.is_null,
 )
 
 

@@ -53,7 +53,7 @@ class Export(NamedTuple):
     geo: bool | None
 
 
-class _Collector:
+class _VehicleCollector:
     """Gathers attributes of vehicles as Arrow arrays of texts."""
 
     def __init__(self, where: str, parser: expat.XMLParserType) -> None:
@@ -150,7 +150,7 @@ def read_xml(path: Path) -> Export:
     InputError : not this kind of XML, or not whole
     """
     parser = expat.ParserCreate()
-    collector = _Collector(str(path), parser)
+    collector = _VehicleCollector(str(path), parser)
     try:
         num_byte = 0
         with opened(path) as file:

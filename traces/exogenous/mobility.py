@@ -49,8 +49,13 @@ FCD_NAMES: Names = {
     "kind": ("vehicle_type", "type"),
 }
 FCD_ALTERNATIVES = (
-    *(("t_s",), ("entity_id",), ("x_m", "lon_deg"), ("y_m", "lat_deg")),
-    *(("speed_mps",), ("angle_deg",), ("kind",)),
+    ("t_s",),
+    ("entity_id",),
+    ("x_m", "lon_deg"),
+    ("y_m", "lat_deg"),
+    ("speed_mps",),
+    ("angle_deg",),
+    ("kind",),
 )
 NAMES: Names = {
     **{field: (field,) for field in ("t_ns", "t_s", "entity_id", "x_m")},
@@ -60,8 +65,13 @@ NAMES: Names = {
     **{field: (field,) for field in ("speed_mps", "heading_rad", "angle_deg", "kind")},
 }
 ALTERNATIVES = (
-    *(("t_ns", "t_s"), ("entity_id",), ("x_m", "lon_deg"), ("y_m", "lat_deg")),
-    *(("speed_mps",), ("heading_rad", "angle_deg"), ("kind",)),
+    ("t_ns", "t_s"),
+    ("entity_id",),
+    ("x_m", "lon_deg"),
+    ("y_m", "lat_deg"),
+    ("speed_mps",),
+    ("heading_rad", "angle_deg"),
+    ("kind",),
 )
 OPTIONAL = {"speed_mps", "heading_rad", "angle_deg", "kind"}
 
@@ -101,7 +111,7 @@ def heading_from_angle(angle_deg: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class Told:
+class SourceNotes:
     """What a user says of a file of mobility.
 
     licence : of the source, to be kept with the rows
@@ -144,14 +154,14 @@ def read_mobility(
     ----------
     path : the file
     column_map : canonical column: column of the file, or column:unit; only for files neither canonical nor of SUMO
-    licence, geo, time_format : see `Told`
-    origin : latitude and longitude, degrees; see `Told`
+    licence, geo, time_format : see `SourceNotes`
+    origin : latitude and longitude, degrees; see `SourceNotes`
 
     Raises
     ------
     InputError : what is wrong in which row and column
     """
-    path, told = Path(path), Told(licence, geo, origin and Origin(*origin), time_format)
+    path, told = Path(path), SourceNotes(licence, geo, origin and Origin(*origin), time_format)
     if format_of(path, ("csv", "parquet", "xml")) == "xml":
         if column_map:
             raise InputError("has no columns to map", where=str(path), accepted="CSV or Parquet")
@@ -175,17 +185,17 @@ def read_fcd(
     Parameters
     ----------
     path : the file
-    licence, geo : see `Told`
-    origin : latitude and longitude, degrees; see `Told`
+    licence, geo : see `SourceNotes`
+    origin : latitude and longitude, degrees; see `SourceNotes`
 
     Raises
     ------
     InputError : what is wrong in which row and column
     """
-    return _read_fcd(Path(path), Told(licence, geo, origin and Origin(*origin)))
+    return _read_fcd(Path(path), SourceNotes(licence, geo, origin and Origin(*origin)))
 
 
-def _read_fcd(path: Path, told: Told) -> MobilityTrace:
+def _read_fcd(path: Path, told: SourceNotes) -> MobilityTrace:
     if told.time_format:
         raise InputError("is for CSV and Parquet", where="--time-format", accepted="none with XML")
     kind = format_of(path, ("xml", "csv", "parquet"))
@@ -230,7 +240,7 @@ def _is_told(column: pa.ChunkedArray) -> Mask:
     return np.asarray(told)
 
 
-def _build(source: _Source, columns: Columns, told: Told) -> MobilityTrace:
+def _build(source: _Source, columns: Columns, told: SourceNotes) -> MobilityTrace:
     """Check, quantise and sort."""
     rows = columns.rows
     t_ns, dated, *notes = times(columns, told.time_format, mappable=not source.is_fcd)
@@ -279,7 +289,9 @@ def _build(source: _Source, columns: Columns, told: Told) -> MobilityTrace:
     return MobilityTrace.of(table, provenance)
 
 
-def _positions(columns: Columns, paths: Paths, speed_mps: Floats | None, told: Told) -> tuple[Floats, Floats, str]:
+def _positions(
+    columns: Columns, paths: Paths, speed_mps: Floats | None, told: SourceNotes
+) -> tuple[Floats, Floats, str]:
     """Return positions [m], and what was done to longitudes and latitudes."""
     rows = columns.rows
     fields = ("x_m" if "x_m" in columns.values else "lon_deg", "y_m" if "y_m" in columns.values else "lat_deg")

@@ -17,10 +17,12 @@ from physical.errors import InputError
 from physical.system import System
 from policies.feasible import reserved_hz
 from policies.llm.bundled.market import Offers, Supply, clearing_price
+from policies.llm.bundled.prompt_cache import PromptCache
 from policies.llm.bundled.reading import Reading, probabilities, quantiles
 from policies.llm.bundled.vocabulary import (
     ANSWER_AT,
     ANSWER_FIRST,
+    LENGTH_CASE,
     LENGTH_HEADER,
     LENGTH_ROW,
     LENGTH_STATE,
@@ -31,14 +33,13 @@ from policies.llm.bundled.vocabulary import (
     PRICE,
     PRICE_FIRST,
     UPLOAD,
-    encode_case,
     encode_price,
     encode_state,
     upload_slots,
     worth_of_draining,
 )
 from policies.llm.engine import Answer
-from policies.llm.session import Logits, Session
+from policies.llm.session import LlamaSession, Logits
 from twin.snapshot import TwinSnapshot
 
 if TYPE_CHECKING:
@@ -46,25 +47,21 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.integer[Any]]
 
-LENGTH_CASE = LENGTH_HEADER + LENGTH_ROW
-"""Positions that a case takes, whatever the number of vehicles."""
-
 
 class BundledEngine:
     """Decides with a model that `policies.llm.bundled.training` has made.
 
-    A case is read in one call: its header belongs to all rows' sequences, each row to one of its own. Then everything
-    but the answers leaves the cache, and the answers are shared by all sequences. Of a query, the header is read first:
-    the model says what it takes the price of capacity for. Then all rows are answered at that price in one call, and
-    again at others until the tasks ask for about as much of the server as the cases show to be there (see
-    `policies.llm.bundled.market`). Several prices of a call have sequences of their own.
+    The cases come first, see `PromptCache`. Of a query, the header is read first: from it, the model predicts the price
+    of capacity. Then all rows are answered at that price in one call, and again at other prices until the tasks ask for
+    about as much of the server as the cases show to be there (see `policies.llm.bundled.market`). Several prices of a
+    call have sequences of their own.
 
     Parameters
     ----------
     path : GGUF file
     system : whose slots will be decided
     num_case : most cases of a prompt
-    num_thread, num_gpu_layer : see `Session`
+    num_thread, num_gpu_layer : see `LlamaSession`
     reading : how probabilities become numbers
 
     Raises
@@ -90,7 +87,7 @@ class BundledEngine:
         self._num_sequence = count * self._num_price
         self._per_case = per_case = LENGTH_HEADER + count * LENGTH_ROW
         per_price = LENGTH_HEADER - LENGTH_STATE + count * ANSWER_AT[0]
-        self._session = Session(
+        self._session = LlamaSession(
             path,
             num_context=num_case * count * NUM_CLASS + per_case + self._num_price * per_price,
             num_sequence=self._num_sequence,
@@ -98,20 +95,19 @@ class BundledEngine:
             num_thread=num_thread,
             num_gpu_layer=num_gpu_layer,
         )
-        if self._session.num_token != NUM_TOKEN:
+        if self._session.model.num_token != NUM_TOKEN:
             self._session.close()
             raise InputError("is no model of this language", where=str(path), accepted="model=bundled")
-        self._read: list[bytes] = []
-        self._written: dict[int, tuple[Case, Ints]] = {}
+        self._cache = PromptCache(self._session, count, self._num_sequence)
 
     def decide(self, cases: Sequence[Case], snapshot: TwinSnapshot, deadline_s: float | None) -> Answer:
         """Return what the model says; see `policies.llm.engine.Engine`."""
         begin_s = time.perf_counter()
         self._session.until(deadline_s)
-        written = self._write_all(cases)
+        written = self._cache.write_all(cases)
         state, rows = encode_state(snapshot)
         worth = worth_of_draining(snapshot)
-        num_reused = self._read_all(written)
+        num_reused = self._cache.read_all(written)
         prefill_s = time.perf_counter() - begin_s
         supply = Supply.of(cases, self._server_hz, self._num_task, float(reserved_hz(snapshot).sum()))
         first = len(written) * LENGTH_CASE
@@ -146,7 +142,7 @@ class BundledEngine:
     def read(self, cases: Sequence[Case]) -> None:
         """Read the cases of the next prompt; see `policies.llm.engine.Engine`."""
         self._session.until(None)
-        self._read_all(self._write_all(cases))
+        self._cache.read_all(self._cache.write_all(cases))
 
     def ask(
         self, cases: Sequence[Case], snapshot: TwinSnapshot, prices: Sequence[float] | Floats
@@ -156,8 +152,8 @@ class BundledEngine:
         prices : of the whole server in the unit of the prompt, at most as many as are tried at a time
         """
         self._session.until(None)
-        written = self._write_all(cases)
-        self._read_all(written)
+        written = self._cache.write_all(cases)
+        self._cache.read_all(written)
         first = len(written) * LENGTH_CASE
         state, rows = encode_state(snapshot)
         try:
@@ -171,47 +167,10 @@ class BundledEngine:
     def _server_hz(self) -> float:
         return self._system.server.frequency_hz
 
-    def _write_all(self, cases: Sequence[Case]) -> list[Ints]:
-        """Return cases as tokens; those of the last prompt are not written again."""
-        known = self._written
-        self._written = {id(case): known.get(id(case)) or (case, self._write(case)) for case in cases}
-        return [self._written[id(case)][1] for case in cases]
-
-    def _write(self, case: Case) -> Ints:
-        """Return a case as tokens: the header, then the rows place by place."""
-        header, rows = encode_case(case)
-        return np.concatenate([header, rows.T.reshape(-1)])
-
-    def _read_all(self, written: list[Ints]) -> int:
-        """Read the cases of a prompt; return how many were in the cache already, because it begins with the same."""
-        texts = [tokens.tobytes() for tokens in written]
-        same = 0
-        for old, new in zip(self._read, texts, strict=False):
-            if old != new:
-                break
-            same += 1
-        self._session.remove(-1, same * LENGTH_CASE, -1)
-        del self._read[same:]
-        for tokens in written[same:]:
-            self._read_case(tokens)
-        return same
-
-    def _read_case(self, tokens: Ints) -> None:
-        """Read one case into the cache; keep of it what later ones may see."""
-        first = len(self._read) * LENGTH_CASE
-        # If this fails, what it has left in the cache goes when the next prompt is read.
-        self._decode(tokens, first, (self._shared(0, LENGTH_HEADER, 1), self._rows(LENGTH_ROW, 1)))
-        session, begin = self._session, first + LENGTH_HEADER + ANSWER_AT[0]
-        session.remove(-1, first, begin)
-        everyone = range(self._num_sequence)
-        for row in range(self._count):
-            session.share(row, everyone, begin, first + LENGTH_CASE)
-        self._read.append(tokens.tobytes())
-
     def _begin(self, state: Ints, first: int) -> Logits:
         """Read the header of a query up to the price; return the logits of prices, [PRICE.count]."""
         everyone = (np.arange(LENGTH_STATE), *np.full((2, LENGTH_STATE), [[0], [self._num_sequence]]))
-        logits = self._decode(state, first, (everyone,), [LENGTH_STATE - 1])
+        logits = self._cache.decode(state, first, (everyone,), [LENGTH_STATE - 1])
         found: Logits = logits[0, PRICE_FIRST[0] + 1 : PRICE_FIRST[0] + 1 + PRICE.count]
         return found
 
@@ -229,33 +188,13 @@ class BundledEngine:
         words = encode_price(prices, np.broadcast_to(worth, (num_price, NUM_CLASS)))
         asked = np.broadcast_to(rows[:, : ANSWER_AT[0]], (num_price, count, ANSWER_AT[0]))
         tokens = np.concatenate([words.T.reshape(-1), asked.transpose(2, 0, 1).reshape(-1)])
-        parts = (self._shared(LENGTH_STATE, LENGTH_HEADER, num_price), self._rows(ANSWER_AT[0], num_price))
+        parts = (self._cache.shared(LENGTH_STATE, LENGTH_HEADER, num_price), self._cache.rows(ANSWER_AT[0], num_price))
         wanted = np.arange(len(tokens) - NUM_CLASS * num_price * count, len(tokens))
-        by_class = self._decode(tokens, first, parts, wanted).reshape(NUM_CLASS, num_price, count, -1)
+        by_class = self._cache.decode(tokens, first, parts, wanted).reshape(NUM_CLASS, num_price, count, -1)
         found = np.empty((num_price, count, NUM_CLASS, NUM_ANSWER), dtype=np.float32)
         for index, begin in enumerate(ANSWER_FIRST):
             found[:, :, index] = by_class[index, ..., begin : begin + NUM_ANSWER]
         return found
-
-    def _shared(self, begin: int, end: int, num_price: int) -> tuple[Ints, Ints, Ints]:
-        """Return positions, sequences and their counts of a header's places [begin, end): by place, then price."""
-        places = np.repeat(np.arange(begin, end), num_price)
-        return places, np.tile(np.arange(num_price) * self._count, end - begin), np.full_like(places, self._count)
-
-    def _rows(self, length: int, num_price: int) -> tuple[Ints, Ints, Ints]:
-        """Return positions, sequences and their counts of what rows begin with: by place, then price, then row."""
-        count = self._count * num_price
-        places = LENGTH_HEADER + np.repeat(np.arange(length), count)
-        return places, np.tile(np.arange(count), length), np.ones_like(places)
-
-    def _decode(
-        self, tokens: Ints, first: int, parts: Sequence[tuple[Ints, Ints, Ints]], wanted: Sequence[int] | Ints = ()
-    ) -> Logits:
-        """Append tokens whose positions, from `first` on, never decrease; return logits at some of them."""
-        positions, sequences, counts = (np.concatenate(values) for values in zip(*parts, strict=True))
-        outputs = np.zeros(len(tokens), dtype=np.bool_)
-        outputs[np.asarray(wanted, dtype=np.int64)] = True
-        return self._session.decode(tokens, first + positions, sequences, outputs, counts)
 
     def close(self) -> None:
         """Free the model."""

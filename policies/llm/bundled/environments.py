@@ -79,7 +79,7 @@ def outside(group: Group, rng: np.random.Generator) -> Ranges:
 
 
 @dataclass(frozen=True)
-class Slots:
+class SlotDraws:
     """How the slots of one environment are drawn.
 
     Parameters
@@ -180,7 +180,7 @@ def _price(rng: np.random.Generator, ranges: Ranges, none: float) -> float:
     return 0.0 if rng.random() < none else float(_log_uniform(rng, ranges.deadline_price))
 
 
-def _like_congested(rng: np.random.Generator, ranges: Ranges) -> tuple[System, Radio, Slots]:
+def _like_congested(rng: np.random.Generator, ranges: Ranges) -> tuple[System, Radio, SlotDraws]:
     """Draw a relative of `dtecn-congested`."""
     count = int(rng.integers(ranges.num_vehicle[0], ranges.num_vehicle[1] + 1))
     num_type = int(rng.integers(1, 4))
@@ -214,12 +214,12 @@ def _like_congested(rng: np.random.Generator, ranges: Ranges) -> tuple[System, R
     )
     bias_hz = float(rng.uniform(-0.3e9, 0.1e9)) if rng.random() < 0.5 else 0.0
     has_backlog = float(rng.uniform(0.0, 0.9)) if rng.random() < 0.7 else 0.0
-    slots = Slots(half_width, burst, burst_factor, backlog, has_backlog, bias_hz)
+    slots = SlotDraws(half_width, burst, burst_factor, backlog, has_backlog, bias_hz)
     system = build_system(Time(), Model(), vehicles, radio, (server,), tasks, objective)
     return system, radio, slots
 
 
-def _like_table_one(rng: np.random.Generator, ranges: Ranges) -> tuple[System, Radio, Slots]:
+def _like_table_one(rng: np.random.Generator, ranges: Ranges) -> tuple[System, Radio, SlotDraws]:
     """Draw a relative of `dtecn`."""
     count = int(rng.integers(ranges.num_vehicle[0], ranges.num_vehicle[1] + 1))
     vehicles = Vehicles(
@@ -244,7 +244,7 @@ def _like_table_one(rng: np.random.Generator, ranges: Ranges) -> tuple[System, R
     system = build_system(
         Time(), Model(), vehicles, radio, (server,), _task_classes(size_bytes, cycles, deadline_s), objective
     )
-    return system, radio, Slots(float(rng.uniform(0.1, 0.3)), 0.0, 1.0, 1.0, 0.0, bias_hz)
+    return system, radio, SlotDraws(float(rng.uniform(0.1, 0.3)), 0.0, 1.0, 1.0, 0.0, bias_hz)
 
 
 def _task_classes(size_bytes: Floats, cycles_per_byte: Floats, deadline_s: Floats) -> tuple[TaskClass, ...]:

@@ -110,6 +110,8 @@ LENGTH_STATE = 2 + 2 * NUM_CLASS
 """Words of a header before those of the price; the first one of these is predicted at the last of them."""
 LENGTH_HEADER = LENGTH_STATE + 1 + NUM_CLASS
 LENGTH_ROW = 2 + 2 * NUM_CLASS
+LENGTH_CASE = LENGTH_HEADER + LENGTH_ROW
+"""Positions that a case takes, whatever the number of vehicles."""
 SIZE_AT = tuple(range(2, 2 + NUM_CLASS))
 """Places of sizes in a row: where answers are predicted."""
 ANSWER_AT = tuple(range(2 + NUM_CLASS, LENGTH_ROW))

@@ -8,7 +8,7 @@ import llama_cpp
 import numpy as np
 
 from policies.llm.errors import ModelError
-from policies.llm.session import Logits, Session
+from policies.llm.session import LlamaSession, Logits
 
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
@@ -26,8 +26,8 @@ class Grammar:
     ModelError : rules that llama.cpp does not understand
     """
 
-    def __init__(self, session: Session, rules: str) -> None:
-        self._sampler = llama_cpp.llama_sampler_init_grammar(session.vocab, rules.encode(), b"root")
+    def __init__(self, session: LlamaSession, rules: str) -> None:
+        self._sampler = llama_cpp.llama_sampler_init_grammar(session.model.vocab, rules.encode(), b"root")
         # Using a sampler that does not exist ends the process.
         if not self._sampler:
             raise ModelError("llama.cpp does not understand the grammar of the answer")

@@ -12,7 +12,8 @@ import numpy as np
 
 from physical.errors import InputError
 from policies.llm.errors import ContextOverflowError, MalformedAnswerError
-from policies.llm.session import Ints, Logits, Session
+from policies.llm.llama import Ints
+from policies.llm.session import LlamaSession, Logits
 from policies.llm.text import matrix
 from policies.llm.text.completion import Completion, Method, Question
 from policies.llm.text.grammar import Grammar
@@ -41,11 +42,11 @@ class TextModel:
 
     Raises
     ------
-    InputError : not a model that llama.cpp can read (see `Session`); one whose numbers "batch" cannot choose
+    InputError : not a model that llama.cpp can read (see `LlamaSession`); one whose numbers "batch" cannot choose
     """
 
     def __init__(self, path: Path, method: Method = "text", *, num_thread: int = 1, num_gpu_layer: int = 0) -> None:
-        self._session = Session(
+        self._session = LlamaSession(
             path,
             num_context=_FIRST_CONTEXT,
             num_batch=_CHUNK,
@@ -136,7 +137,7 @@ class TextModel:
     def _prepared(self, question: Question) -> tuple[Ints, Ints, list[Ints]]:
         """Return the tokens of the prefix, of the whole prompt, and of the rows' beginnings; see to room for them."""
         head, tail = instruct(question.prefix, question.query, self._template)
-        first = np.concatenate([self._first, self._session.tokenize(head)])
+        first = np.concatenate([self._first, self._session.model.tokenize(head)])
         tokens = np.concatenate([first, _after_line(self._session, tail)])
         parts = [_after_line(self._session, row) for row in question.rows]
         self._make_room(tokens.size, parts, question.num_vehicle, question.num_column)
@@ -152,7 +153,7 @@ class TextModel:
             need = num_prompt + sum(longest) + len(longest) * num_column * numbers.length
             num_sequence = len(longest)
         session = self._session
-        most = session.num_context_trained
+        most = session.model.num_context_trained
         if need > most:
             raise ContextOverflowError(f"prompt and answer need {need} tokens, the model's context has {most}")
         if session.has_context and need <= session.num_context and num_sequence <= session.num_sequence:
@@ -182,7 +183,7 @@ class TextModel:
         num_reused = pieces[same][0]
         session.remove(-1, num_reused)
         self._tokens, self._pieces = tokens, pieces[:same]
-        logits: Logits = np.empty((0, session.num_token), dtype=np.float32)
+        logits: Logits = np.empty((0, session.model.num_token), dtype=np.float32)
         for begin, end in pieces[same:]:
             positions = np.arange(begin, end, dtype=np.int32)
             logits = session.decode(
@@ -200,9 +201,9 @@ class TextModel:
         try:
             for count in range(1, budget + 1):
                 token = grammar.choose(logits)
-                if llama_cpp.llama_vocab_is_eog(session.vocab, token):
+                if llama_cpp.llama_vocab_is_eog(session.model.vocab, token):
                     return text, count
-                text += session.text([token])
+                text += session.model.text([token])
                 if text.endswith("]]"):
                     return text, count
                 one = np.array([token], dtype=np.int32)
@@ -234,7 +235,7 @@ class RowWriter:
     numbers : the tokens of numbers
     """
 
-    def __init__(self, session: Session, position: int, numbers: Numbers) -> None:
+    def __init__(self, session: LlamaSession, position: int, numbers: Numbers) -> None:
         self._session = session
         self._position = position
         self._numbers = numbers
@@ -298,14 +299,14 @@ def _cut(begin: int, end: int) -> list[tuple[int, int]]:
     return [(at, min(at + _CHUNK, end)) for at in range(begin, end, _CHUNK)]
 
 
-def _after_line(session: Session, text: str) -> Ints:
+def _after_line(session: LlamaSession, text: str) -> Ints:
     """Return the tokens of a text as they are behind the end of a line: some tokenizers begin texts with a space."""
-    line = session.tokenize("\n")
-    tokens = session.tokenize(f"\n{text}")
-    return tokens[line.size :] if np.array_equal(tokens[: line.size], line) else session.tokenize(text)
+    line = session.model.tokenize("\n")
+    tokens = session.model.tokenize(f"\n{text}")
+    return tokens[line.size :] if np.array_equal(tokens[: line.size], line) else session.model.tokenize(text)
 
 
-def _numbers(session: Session, path: Path) -> Numbers:
+def _numbers(session: LlamaSession, path: Path) -> Numbers:
     """Return the tokens of a model's numbers."""
     numbers = Numbers.of(lambda text: _after_line(session, text))
     if numbers is None:
@@ -316,15 +317,19 @@ def _numbers(session: Session, path: Path) -> Numbers:
     return numbers
 
 
-def _first_token(session: Session) -> Ints:
+def _first_token(session: LlamaSession) -> Ints:
     """Return the token that texts of this model begin with, if any, [0 or 1]."""
-    first = [llama_cpp.llama_vocab_bos(session.vocab)] if llama_cpp.llama_vocab_get_add_bos(session.vocab) else []
+    first = (
+        [llama_cpp.llama_vocab_bos(session.model.vocab)]
+        if llama_cpp.llama_vocab_get_add_bos(session.model.vocab)
+        else []
+    )
     return np.array(first, dtype=np.int32)
 
 
-def _template(session: Session) -> Template:
+def _template(session: LlamaSession) -> Template:
     """Return what the model's file says about chats; plain text, unless llama.cpp knows its template."""
-    template = llama_cpp.llama_model_chat_template(session.model, None)
+    template = llama_cpp.llama_model_chat_template(session.model.pointer, None)
     if not template:
         return Template()
     mark = "The message goes here."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from policies.llm.session import Ints
+from policies.llm.llama import Ints
 from policies.llm.text.matrix import STEPS
 
 

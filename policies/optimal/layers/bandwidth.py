@@ -73,7 +73,7 @@ class Links:
         return cost
 
 
-class _Point(NamedTuple):
+class _LinkPoint(NamedTuple):
     """Links at an SNR, [J]: p in W, b in Hz, ln eta, and the derivatives of ln eta and ln b in ln y."""
 
     power_w: Floats
@@ -106,7 +106,7 @@ def _log_price(
     return log_price
 
 
-def _at(links: Links, log_snr: Floats) -> _Point:
+def _at(links: Links, log_snr: Floats) -> _LinkPoint:
     """Return the links at an SNR whose logarithm is given, [J]."""
     snr = np.exp(log_snr)
     log_term = np.log1p(snr)
@@ -120,7 +120,7 @@ def _at(links: Links, log_snr: Floats) -> _Point:
     steep = log_term / snr / bend
     saturation = snr / ((1.0 + snr) * log_term)
     price_slope = np.where(free, 2.0 * steep - saturation, steep - snr / (1.0 + snr) + 2.0 - 2.0 * saturation)
-    return _Point(power_w, bandwidth_hz, log_price, price_slope, np.where(free, -steep, -1.0))
+    return _LinkPoint(power_w, bandwidth_hz, log_price, price_slope, np.where(free, -steep, -1.0))
 
 
 def best_power_w(links: Links, bandwidth_hz: Floats) -> Floats:

@@ -35,7 +35,7 @@ class Shares(NamedTuple):
     bandwidth_hz: Floats
 
 
-class Response(NamedTuple):
+class LayersResponse(NamedTuple):
     """Vehicles at prices, all [J]: Delta_n, the f, Hz, and b, Hz, that it is found with, and ln y to go on from."""
 
     saving: Floats
@@ -100,7 +100,7 @@ class Pricing:
             saving[sends] -= links.cost(power_w[sends], share_hz[sends])
         return Shares(-sets.total(saving), sigma, eta, hz, power_w, share_hz)
 
-    def respond(self, sets: Sets, sigma: Floats, eta: Floats, log_snr: Floats | None = None) -> Response:
+    def respond(self, sets: Sets, sigma: Floats, eta: Floats, log_snr: Floats | None = None) -> LayersResponse:
         """Return what the members of some sets would do at the prices of their sets.
 
         Parameters
@@ -125,9 +125,9 @@ class Pricing:
             power_w, some_hz, z[part] = bandwidth.respond(links, log_eta[part], z[part])
             share_hz[part] = some_hz
             cost[part] = links.cost(power_w, some_hz) + eta[owner[part]] * some_hz
-        return Response(saving - cost, hz, share_hz, z)
+        return LayersResponse(saving - cost, hz, share_hz, z)
 
-    def bound(self, sets: Sets, response: Response, sigma: Floats, eta: Floats, forced: Mask) -> Floats:
+    def bound(self, sets: Sets, response: LayersResponse, sigma: Floats, eta: Floats, forced: Mask) -> Floats:
         """Return the dual bound of each set, [G]: its members may offload, those `forced` [J] must, no others can."""
         taken = np.where(forced, response.saving, np.maximum(response.saving, 0.0))
         rent = sigma * self.cells.node_hz[sets.cell] + eta * self.cells.bandwidth_hz[sets.cell]

@@ -57,7 +57,7 @@ class Incumbent:
 
 
 @dataclass(frozen=True)
-class Node:
+class CellNode:
     """Part of a cell's sets: only `member` [J] may offload, those `forced` [J] must; none costs less than `bound`.
 
     Where prices are known that give the bound they are `price`, sigma and eta, 1/Hz.
@@ -92,7 +92,7 @@ class _Task:
     num_done : how many flips have been evaluated
     """
 
-    node: Node
+    node: CellNode
     saving: Floats
     bound: float
     base: Mask = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
@@ -119,7 +119,7 @@ class Branch:
         self._floor = np.full(len(box), np.inf)
         self.num_node = 0
 
-    def run(self, nodes: list[Node], max_node: int) -> None:
+    def run(self, nodes: list[CellNode], max_node: int) -> None:
         """Search until every cell is closed, or `max_node` nodes have been made, and raise the incumbents' bounds.
 
         Parameters
@@ -152,7 +152,7 @@ class Branch:
         self._floor[cell] = min(self._floor[cell], bound)
         return False
 
-    def _process(self, nodes: list[Node]) -> list[_Task]:
+    def _process(self, nodes: list[CellNode]) -> list[_Task]:
         """Bound nodes and evaluate their flips; return those that are still worth splitting."""
         cell = np.array([node.cell for node in nodes])
         owner = np.repeat(np.arange(len(nodes)), [len(node.member) for node in nodes])
@@ -167,7 +167,7 @@ class Branch:
         parts = (np.split(values, cuts) for values in (some.member, forced[left], saving))
         tasks = []
         for node, bound, member, must, part in zip(nodes, peak.bound.tolist(), *parts, strict=True):
-            smaller = Node(node.cell, member, must, max(node.bound, bound))
+            smaller = CellNode(node.cell, member, must, max(node.bound, bound))
             if self._worth(smaller.cell, smaller.bound):
                 tasks.append(_Task(smaller, part, bound))
         self._try_prefixes(tasks)
@@ -235,7 +235,7 @@ class Branch:
             tasks = [task for task in tasks if task.num_done < len(task.flips)]
             chunk *= 2
 
-    def _split(self, task: _Task) -> list[Node]:
+    def _split(self, task: _Task) -> list[CellNode]:
         """Decide the vehicle that prices leave most undecided, and what dominance decides with it."""
         node, free = task.node, task.free
         with_it, without = node.forced.copy(), np.ones(len(node.member), dtype=np.bool_)
@@ -244,6 +244,6 @@ class Branch:
         without[free[0]] = False
         without[free[task.stronger[0]]] = False
         return [
-            Node(node.cell, node.member, with_it, node.bound),
-            Node(node.cell, node.member[without], node.forced[without], node.bound),
+            CellNode(node.cell, node.member, with_it, node.bound),
+            CellNode(node.cell, node.member[without], node.forced[without], node.bound),
         ]

@@ -9,7 +9,7 @@ import numpy as np
 from physical.arrays import Floats, Ints, Mask
 from policies.optimal.layers import bandwidth, frequency, prefix
 from policies.optimal.layers.bound import Peak, Pricing
-from policies.optimal.layers.branch import Branch, Incumbent, Node
+from policies.optimal.layers.branch import Branch, CellNode, Incumbent
 from policies.optimal.layers.cells import Cells, Sets, local_frequency_hz, read_cells, upload_links
 from policies.optimal.layers.problem import LayersProblem, LayersSolution, cost_of
 
@@ -163,7 +163,7 @@ def _search(
         for cell in np.flatnonzero(is_open).tolist():
             member = candidates.member[ends[cell] : ends[cell + 1]]
             known = (float(peak.sigma[cell]), float(peak.eta[cell]))
-            nodes.append(Node(cell, member, np.zeros(len(member), dtype=np.bool_), float(peak.bound[cell]), known))
+            nodes.append(CellNode(cell, member, np.zeros(len(member), dtype=np.bool_), float(peak.bound[cell]), known))
         Branch(pricing, starts, box, best).run(nodes, max_node)
     return best
 

@@ -18,7 +18,7 @@ from physical.seed import STORED_MAX, whole_seeds
 if TYPE_CHECKING:
     from sim.show.figures.measure import Measured
     from sim.show.figures.page import Judged
-    from sim.show.figures.plan import Plan
+    from sim.show.figures.plan import PaperPlan
 
 PAPERS = ("dtecn", "llm6g")
 
@@ -57,7 +57,7 @@ class Produced:
         }
 
 
-def load(paper: str, *, quick: bool = False) -> Plan:
+def load(paper: str, *, quick: bool = False) -> PaperPlan:
     """Return the plan of a paper; `sim.show.figures.measure.runnable` leaves out what cannot be run here.
 
     Raises
@@ -69,11 +69,11 @@ def load(paper: str, *, quick: bool = False) -> Plan:
     """
     if paper not in PAPERS:
         raise InputError(f"there are no figures of {paper!r}", where="PAPER", accepted=", ".join(PAPERS))
-    made: Plan = importlib.import_module(f"sim.show.figures.{paper}").plan(quick=quick)
+    made: PaperPlan = importlib.import_module(f"sim.show.figures.{paper}").plan(quick=quick)
     return made
 
 
-def parse_modes(text: str, plan: Plan) -> tuple[str, ...]:
+def parse_modes(text: str, plan: PaperPlan) -> tuple[str, ...]:
     """Read ``corrected,paper``.
 
     Raises
@@ -87,7 +87,7 @@ def parse_modes(text: str, plan: Plan) -> tuple[str, ...]:
 
 
 def produce(
-    plan: Plan,
+    plan: PaperPlan,
     modes: Sequence[str],
     seeds: Sequence[int],
     directory: Path,

@@ -12,16 +12,16 @@ from sim.show.figures.plan import (
     Axis,
     Claim,
     FigurePlan,
+    FigureWorld,
     Level,
     Method,
     Metric,
     Panel,
-    Plan,
+    PaperPlan,
     Series,
     Statement,
     Trend,
     Versus,
-    World,
 )
 
 ENERGY = Metric("energy_j_mean", "energy per slot", "mJ", 1e3)
@@ -42,7 +42,7 @@ _SIGNS = ("+", "-")
 _EXCESS = Metric("energy_j_mean", "excess energy", "%")
 
 
-def plan(*, quick: bool = False, in_context: str = "llm") -> Plan:
+def plan(*, quick: bool = False, in_context: str = "llm") -> PaperPlan:
     """Return the plan of Figs. 3 to 6.
 
     Parameters
@@ -60,7 +60,7 @@ def plan(*, quick: bool = False, in_context: str = "llm") -> Plan:
         Method(EQUAL, "edge-equal", 4),
     )
     names = tuple(method.policy for method in methods)
-    return Plan(
+    return PaperPlan(
         name="dtecn",
         paper="Large Language Model-Based Task Offloading and Resource Allocation for Digital Twin Edge Computing "
         "Networks (Wu et al.), Figs. 3-6",
@@ -102,12 +102,12 @@ _NOTES = (
 )
 
 
-def _worlds(quick: bool) -> tuple[World, ...]:
+def _worlds(quick: bool) -> tuple[FigureWorld, ...]:
     points = QUICK_POINTS if quick else POINTS
     slots = NUM_SLOT_QUICK if quick else NUM_SLOT
     congested_slots = NUM_SLOT_QUICK if quick else NUM_SLOT_CONGESTED
     table = [
-        World(
+        FigureWorld(
             sign,
             f"Δf = {_text(sign)} GHz",
             "dtecn",
@@ -119,7 +119,7 @@ def _worlds(quick: bool) -> tuple[World, ...]:
         for sign in _SIGNS
     ]
     congested = [
-        World(
+        FigureWorld(
             f"congested{sign}",
             f"congested, Δf = {_text(sign)} GHz",
             "dtecn-congested",
@@ -208,9 +208,11 @@ def _congested(names: tuple[str, ...]) -> FigurePlan:
     metrics = (
         PENALTY,
         dataclasses.replace(ENERGY, unit="J", scale=1.0),
-        *(DELAY, QOS),
+        DELAY,
+        QOS,
         dataclasses.replace(EDGE_ENERGY, unit="J", scale=1.0),
-        *(RESOURCES, MISSES),
+        RESOURCES,
+        MISSES,
     )
     return FigurePlan(
         "congested",

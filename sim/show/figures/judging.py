@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sim.show.figures.measure import Measured, intervals, relative_difference
-from sim.show.figures.plan import LESS, MARGIN, MORE, Claim, Level, Statement, Trend, Versus, World, number
+from sim.show.figures.plan import LESS, MARGIN, MORE, Claim, FigureWorld, Level, Statement, Trend, Versus, number
 from sim.studies.statistics import Interval
 
 Outcome = Literal["yes", "no", "open", "alike"]
@@ -26,8 +26,8 @@ class Finding:
 
     where : which quantity, at which point
     relative : the number is a relative difference, not in the metric's unit
-    group : of the world, see `World`
-    bound_alike : the model itself makes both sides equal there, see `World.alike` and `Versus.alike_in`
+    group : of the world, see `FigureWorld`
+    bound_alike : the model itself makes both sides equal there, see `FigureWorld.alike` and `Versus.alike_in`
     """
 
     where: str
@@ -137,7 +137,7 @@ def _means(level: Level, measured: Measured, mode: str) -> list[Finding]:
     return _at_points(level, what, measured, world, found, relative=False)
 
 
-def _at(world: World) -> str:
+def _at(world: FigureWorld) -> str:
     return f" at {world.label}" if world.label else ""
 
 
@@ -145,7 +145,7 @@ def _at_points(
     statement: Versus | Level,
     what: str,
     measured: Measured,
-    world: World,
+    world: FigureWorld,
     found: Sequence[Interval],
     *,
     relative: bool,

@@ -7,14 +7,14 @@ from sim.show.figures.plan import (
     Axis,
     Claim,
     FigurePlan,
+    FigureWorld,
     Method,
     Metric,
     Panel,
-    Plan,
+    PaperPlan,
     Series,
     Trend,
     Versus,
-    World,
 )
 
 COMPLETION = Metric("completion_s_mean", "completion time", "s")
@@ -40,7 +40,7 @@ _NOTES = (
 )
 
 
-def plan(*, quick: bool = False) -> Plan:
+def plan(*, quick: bool = False) -> PaperPlan:
     """Return the plan of Figs. 1 and 2; `quick` takes few points and drops."""
     methods = (
         Method(OPTIMUM, "layers-exact: optimum of P1", None),
@@ -53,12 +53,12 @@ def plan(*, quick: bool = False) -> Plan:
     series = tuple(Series(method.policy, _WORLD) for method in methods)
     above = tuple(one for one in series if one.method != OPTIMUM)
     taken = "20 vehicles, 5 RSUs, ωₜ from 0.1 to 0.9."
-    return Plan(
+    return PaperPlan(
         name="llm6g",
         paper="Resource Allocation in Large Language Model Integrated 6G Vehicular Networks (Liu and Zhao), Figs. 1-2",
         axis=Axis("cost.time_weight", "weight of time ωₜ", "ωₜ"),
         modes={"corrected": ("model.mode=corrected",), "paper": ("model.mode=paper",)},
-        worlds=(World(_WORLD, "", "llm6g", settings, QUICK_POINTS if quick else POINTS),),
+        worlds=(FigureWorld(_WORLD, "", "llm6g", settings, QUICK_POINTS if quick else POINTS),),
         methods=methods,
         objective=OBJECTIVE,
         figures=(

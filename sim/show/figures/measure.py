@@ -13,7 +13,7 @@ from physical.errors import InputError
 from policies.registry import make
 from sim.runs.run import RunResult, run
 from sim.scenario.scenario import Scenario
-from sim.show.figures.plan import PENALTY, Metric, Plan, Series, World, number
+from sim.show.figures.plan import PENALTY, FigureWorld, Metric, PaperPlan, Series, number
 from sim.studies.entrants import entrants
 from sim.studies.evaluation import is_stable
 from sim.studies.evaluation import write_runs as write_rows
@@ -59,7 +59,7 @@ class Measured:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: PaperPlan,
         modes: Sequence[str],
         seeds: Sequence[int],
         summaries: Mapping[Place, Sequence[Mapping[str, Any]]],
@@ -159,7 +159,7 @@ def intervals(values: Floats) -> list[Interval]:
     return [interval(row) for row in values]
 
 
-def runnable(plan: Plan, num_slot: int = _NUM_SLOT_TRIED) -> Plan:
+def runnable(plan: PaperPlan, num_slot: int = _NUM_SLOT_TRIED) -> PaperPlan:
     """Return the plan without the methods that cannot be made, or cannot decide two slots, here.
 
     A language model may be there and yet not run: its library was built for another processor, its file is missing.
@@ -182,7 +182,7 @@ def runnable(plan: Plan, num_slot: int = _NUM_SLOT_TRIED) -> Plan:
 
 
 def measure(
-    plan: Plan,
+    plan: PaperPlan,
     modes: Sequence[str],
     seeds: Sequence[int],
     directory: Path,
@@ -211,7 +211,7 @@ def measure(
     return Measured(plan, modes, seeds, summaries)
 
 
-def scenario_at(plan: Plan, mode: str, world: World, value: float) -> Scenario:
+def scenario_at(plan: PaperPlan, mode: str, world: FigureWorld, value: float) -> Scenario:
     """Return the scenario of a point."""
     settings = [*world.settings, *plan.modes[mode], f"{plan.axis.key}={number(value)}"]
     return Scenario.load(world.scenario, settings)

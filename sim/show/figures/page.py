@@ -14,7 +14,7 @@ import numpy as np
 
 from sim.show.figures.judging import Finding, Outcome, Verdict, findings_of, verdict
 from sim.show.figures.measure import Measured, intervals
-from sim.show.figures.plan import PENALTY, Claim, FigurePlan, Metric, Plan, Series, World, number
+from sim.show.figures.plan import PENALTY, Claim, FigurePlan, FigureWorld, Metric, PaperPlan, Series, number
 from sim.studies.statistics import Interval, difference
 
 _MINUS = "\N{MINUS SIGN}"
@@ -49,8 +49,17 @@ def judge_all(measured: Measured) -> list[Judged]:
 def write_figure_data(figure: FigurePlan, measured: Measured, mode: str, path: Path) -> None:
     """Write what a figure draws: means, half-widths, and paired differences from the certified optimum."""
     columns = (
-        *("metric", "unit", "world", measured.plan.axis.key, "policy", "mean", "half_width_95"),
-        *("difference_from_optimum", "difference_half_width_95", "num_seed", "unstable"),
+        "metric",
+        "unit",
+        "world",
+        measured.plan.axis.key,
+        "policy",
+        "mean",
+        "half_width_95",
+        "difference_from_optimum",
+        "difference_half_width_95",
+        "num_seed",
+        "unstable",
     )
     wanted = dict.fromkeys((panel.metric, one) for panel in figure.panels for one in panel.series)
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -161,7 +170,7 @@ def _introduction(measured: Measured, command: str) -> Iterator[str]:
             yield f"- `{method.policy}`: of {made:.0f} decisions {failed:.0f} by the fallback, {repaired:.0f} repaired."
 
 
-def _table(judged: Sequence[Judged], plan: Plan) -> Iterator[str]:
+def _table(judged: Sequence[Judged], plan: PaperPlan) -> Iterator[str]:
     groups = any(one.group for one in judged)
     head = ["the paper says", "tested", "mode", *(["where"] if groups else []), "measured", "verdict"]
     yield _row(head)
@@ -175,7 +184,7 @@ def _table(judged: Sequence[Judged], plan: Plan) -> Iterator[str]:
         yield _row([quote, reading, one.mode, *where, _measured(one, plan), f"**{one.verdict}**"])
 
 
-def _measured(judged: Judged, plan: Plan) -> str:
+def _measured(judged: Judged, plan: PaperPlan) -> str:
     """Return the findings in short: the extremes, how many hold, and the first that does not."""
     findings = judged.findings
     if not findings:
@@ -247,7 +256,9 @@ def _against_optimum(measured: Measured) -> Iterator[str]:
                 yield from _methods_at(measured, mode, world, index, (PENALTY, predicted, realised))
 
 
-def _methods_at(measured: Measured, mode: str, world: World, index: int, metrics: Sequence[Metric]) -> Iterator[str]:
+def _methods_at(
+    measured: Measured, mode: str, world: FigureWorld, index: int, metrics: Sequence[Metric]
+) -> Iterator[str]:
     optimum = Series(measured.plan.optimum.policy, world.name)
     for method in measured.plan.methods:
         series = Series(method.policy, world.name)
@@ -292,7 +303,7 @@ def _spread(measured: Measured) -> Iterator[str]:
             yield _row([metric.axis_label, mode, *shown])
 
 
-def _num_slot(world: World) -> str:
+def _num_slot(world: FigureWorld) -> str:
     return next(text.partition("=")[2] for text in world.settings if text.startswith("time.num_slot="))
 
 

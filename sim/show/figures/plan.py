@@ -52,7 +52,7 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class World:
+class FigureWorld:
     """A scenario with settings, and the values of the axis that are run there.
 
     name : in CSV files; label : in legends
@@ -191,7 +191,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PaperPlan:
     """Everything that `twin figures` does for one paper.
 
     modes : name -> scenario settings
@@ -204,7 +204,7 @@ class Plan:
     paper: str
     axis: Axis
     modes: Mapping[str, tuple[str, ...]]
-    worlds: tuple[World, ...]
+    worlds: tuple[FigureWorld, ...]
     methods: tuple[Method, ...]
     objective: Metric
     figures: tuple[FigurePlan, ...]
@@ -218,7 +218,7 @@ class Plan:
         """The method with a certified gap."""
         return self.methods[0]
 
-    def world(self, name: str) -> World:
+    def world(self, name: str) -> FigureWorld:
         """Return a world by its name."""
         return next(world for world in self.worlds if world.name == name)
 
@@ -226,7 +226,7 @@ class Plan:
         """Return a method that is run, or None."""
         return next((method for method in self.methods if method.policy == policy), None)
 
-    def points(self) -> Iterator[tuple[World, int, float]]:
+    def points(self) -> Iterator[tuple[FigureWorld, int, float]]:
         """Yield world, index and value of every point of the axis."""
         for world in self.worlds:
             for index, value in enumerate(world.points):
@@ -236,7 +236,7 @@ class Plan:
         """Return how many runs the plan takes."""
         return len(list(self.points())) * len(self.methods) * num_mode * num_seed
 
-    def without(self, missing: Mapping[str, str]) -> Plan:
+    def without(self, missing: Mapping[str, str]) -> PaperPlan:
         """Return the plan without the policies that cannot be run."""
         methods = tuple(method for method in self.methods if method.policy not in missing)
         return dataclasses.replace(self, methods=methods, missing=dict(missing))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sim.show.report.digits import measured, plain
 from sim.show.report.series import scale_of
-from sim.show.report.tile import COLOURS, Row, Tile
+from sim.show.report.tile import COLOURS, Tile, TileRow
 from sim.studies.statistics import Interval
 
 ROWS_MAX = 8
@@ -89,7 +89,7 @@ def _tile(number: _Number, shown: Sequence[Shown], reference: Shown) -> Tile:
             found = Interval(found.mean, math.nan)
         note, tone = _difference(number, one, reference)
         rows.append(
-            Row(one.name, measured(found, scale), _parts(number, one, found.mean, longest), note, tone, one.colour)
+            TileRow(one.name, measured(found, scale), _parts(number, one, found.mean, longest), note, tone, one.colour)
         )
     hidden = f"; {len(shown) - ROWS_MAX} more in the tables" if len(shown) > ROWS_MAX else ""
     legend: list[tuple[int, str]] = []

@@ -26,8 +26,21 @@ _WAITING = {"cpu": "vehicles' CPUs", "uplink": "uplinks", "server": "servers"}
 def charts_of(runs: Runs) -> list[Chart]:
     """Return the charts of runs; those without anything to show are left out."""
     makers: tuple[Callable[[Runs], Iterator[Chart]], ...] = (
-        *(_events, _penalty, _missed, _delays, _backlog, _waiting, _energy, _objective, _position_error),
-        *(_gain_error, _size_error, _age, _bias, _decision_time, _prompts),
+        _events,
+        _penalty,
+        _missed,
+        _delays,
+        _backlog,
+        _waiting,
+        _energy,
+        _objective,
+        _position_error,
+        _gain_error,
+        _size_error,
+        _age,
+        _bias,
+        _decision_time,
+        _prompts,
     )
     return [chart for make in makers for chart in make(runs) if any(len(curve.x) for curve in chart.curves)]
 

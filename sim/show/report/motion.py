@@ -61,7 +61,9 @@ def motion_of(run: ReportedRun, blobs: Blobs, bytes_max: int = PLAYER_BYTES) -> 
     x_m, y_m = run.column("vehicles", "x_m"), run.column("vehicles", "y_m")
     grid = _Grid(num_frame, num_seat, slot[shown] // step, seat[shown])
     nodes = run.scenario.nodes
-    axes = [_Axis.of(values, [node.position_m[index] for node in nodes]) for index, values in enumerate((x_m, y_m))]
+    axes = [
+        _PackedAxis.of(values, [node.position_m[index] for node in nodes]) for index, values in enumerate((x_m, y_m))
+    ]
     found: dict[str, Any] = {
         "frames": num_frame,
         "seats": num_seat,
@@ -84,7 +86,7 @@ def motion_of(run: ReportedRun, blobs: Blobs, bytes_max: int = PLAYER_BYTES) -> 
     return found
 
 
-class _Axis:
+class _PackedAxis:
     """Positions along one axis as 16 bit integers."""
 
     def __init__(self, low: float, high: float) -> None:
@@ -92,7 +94,7 @@ class _Axis:
         self.step = max(high - low, 1.0) / (2 * _LARGEST)
 
     @classmethod
-    def of(cls, values: Floats, nodes: Sequence[float]) -> _Axis:
+    def of(cls, values: Floats, nodes: Sequence[float]) -> _PackedAxis:
         # Millimetres: a page that rounded more would move everything.
         return cls(round(float(min(values.min(), *nodes)), 3), round(float(max(values.max(), *nodes)), 3))
 
@@ -162,7 +164,7 @@ def _states(run: ReportedRun, slot: Ints, vehicle: Ints) -> NDArray[np.uint8]:
 def _belief(
     run: ReportedRun,
     blobs: Blobs,
-    axes: list[_Axis],
+    axes: list[_PackedAxis],
     step: int,
     shape: tuple[int, int],
     whereabouts: tuple[Ints, Ints, Ints],

@@ -18,11 +18,11 @@ Key = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
 """Of a run: the name of its file, and never a path."""
 
 
-class _Table(BaseModel):
+class _StudyPart(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
 
 
-class Precision(_Table):
+class Precision(_StudyPart):
     """What was asked for."""
 
     asked: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -39,7 +39,7 @@ def _different(items: list[Any]) -> list[Any]:
     return items
 
 
-class PointFile(_Table):
+class PointFile(_StudyPart):
     """What was compared at one point of a grid; a comparison has one, without values.
 
     Parameters

@@ -12,7 +12,7 @@ _ROUND_OFF = 1e-9
 
 
 @dataclass(frozen=True)
-class Row:
+class TileRow:
     """One line of a tile, with a bar.
 
     value : as it is spelled
@@ -47,7 +47,7 @@ class Tile:
     unit: str
     value: str
     about: str
-    rows: Sequence[Row] = field(default_factory=tuple)
+    rows: Sequence[TileRow] = field(default_factory=tuple)
     legend: Sequence[tuple[int, str]] = ()
     warning: str = ""
 
@@ -70,7 +70,7 @@ def _html(tile: Tile) -> str:
     )
 
 
-def _row(row: Row) -> str:
+def _row(row: TileRow) -> str:
     dot = "" if row.dot is None else f'<i class="dot c{row.dot % 8}"></i>'
     note = f' <span class="note {row.tone}">{escape(row.note)}</span>' if row.note else ""
     parts = [(max(length, 0.0), colour % 8) for length, colour in row.parts]

@@ -17,7 +17,7 @@ from sim.show.report.beside import ENERGIES, Shown, beside
 from sim.show.report.digits import count, duration, fixed, percent, plain
 from sim.show.report.runs import ReportedRun
 from sim.show.report.series import scale_of
-from sim.show.report.tile import Row, Tile
+from sim.show.report.tile import Tile, TileRow
 from sim.studies.statistics import Interval
 
 _CLASSES_MAX = 3
@@ -48,7 +48,7 @@ def _penalty(run: ReportedRun) -> Tile:
     parts = _penalty_parts(run)
     largest = max((abs(value) for value in parts.values()), default=0.0) or 1.0
     rows = [
-        Row(name, fixed(value, 3), [(abs(value) / largest, 2 if value < 0 else 1)]) for name, value in parts.items()
+        TileRow(name, fixed(value, 3), [(abs(value) / largest, 2 if value < 0 else 1)]) for name, value in parts.items()
     ]
     best = 0.0 if run.scenario.cost else -run.system.objective.qos_weight
     least = f"{best:.4g}".replace("-", "\N{MINUS SIGN}") if best else "0"
@@ -93,7 +93,7 @@ def _missed(run: ReportedRun) -> Tile:
             shares[name] = (float((mine > 1).sum() / (mine > 0).sum()), index)
     worst = max((share for share, _ in shares.values()), default=0.0)
     rows = [
-        Row(name, percent(share), [(share / worst if worst else 0.0, index)])
+        TileRow(name, percent(share), [(share / worst if worst else 0.0, index)])
         for name, (share, index) in sorted(shares.items(), key=lambda item: -item[1][0])[:_CLASSES_MAX]
     ]
     about = f"{count(late + dropped)} of {count(ended)} tasks: {count(late)} late, {count(dropped)} dropped"
@@ -110,7 +110,7 @@ def _delay(run: ReportedRun) -> Tile:
             part = float(mine.mean()) / float(task.deadline_s)
             parts.append(part)
             limit = f"of {duration(float(task.deadline_s), scale, unit)}"
-            rows.append(Row(task.name, plain(float(mine.mean()) / scale), [(part, index)], limit, "", None, 1.0))
+            rows.append(TileRow(task.name, plain(float(mine.mean()) / scale), [(part, index)], limit, "", None, 1.0))
     about = f"on average {percent(float(np.mean(parts)))} of the deadline" if parts else "no task was done"
     value = plain(None if mean_s is None else mean_s / scale)
     return Tile("delay", "Delay of a task", unit, value, about, rows[:_CLASSES_MAX])
@@ -134,7 +134,7 @@ def _energy(run: ReportedRun) -> Tile:
         if most_w:  # a reading such as eq. 7 of 'dtecn' has more hardware than there is
             more = "; more than" if drawn_w > most_w else "; of"
             about += f"{more} {plain(most_w)} W with everything at full power"
-    row = Row("", "", [(joule / total, index) for index, joule in enumerate(spent)])
+    row = TileRow("", "", [(joule / total, index) for index, joule in enumerate(spent)])
     value = plain(None if mean_j is None else mean_j / scale)
     return Tile("energy", "Energy", f"{unit} per slot", value, about, [row], legend)
 
@@ -164,7 +164,7 @@ def _knowledge(run: ReportedRun) -> Tile:
         scale, unit = scale_of(age_s, "s")
         worst_s = float(np.fmax.reduce(run.column("twin", "age_of_information_s"), initial=0.0))
         about = f"{plain(age_s / run.slot_s, 2)} slots old when the twin decides"
-        row = Row("oldest", duration(worst_s))
+        row = TileRow("oldest", duration(worst_s))
         return Tile("age", "Age of information", unit, plain(age_s / scale), about, [row])
     wall_s, latency_s = run.column("decisions", "policy_wall_s"), run.column("decisions", "latency_ns") / 1e9
     if not wall_s.size:
@@ -175,5 +175,5 @@ def _knowledge(run: ReportedRun) -> Tile:
     if latency_s.any():
         about = f"simulated: {duration(float(latency_s.mean()))}; a slot has {duration(run.slot_s)}"
     limit = f"of {duration(run.slot_s)}"
-    rows = [Row("99 % within", f"{plain(late_s / scale)} {unit}", [(late_s / run.slot_s, 0)], limit, "", None, 1.0)]
+    rows = [TileRow("99 % within", f"{plain(late_s / scale)} {unit}", [(late_s / run.slot_s, 0)], limit, "", None, 1.0)]
     return Tile("decide", "Time to decide", f"{unit}, median", plain(median_s / scale), about, rows)

@@ -9,8 +9,8 @@ import gguf
 import numpy as np
 from torch import Tensor
 
-from policies.llm.bundled.training.network import LENGTH_CASE, Shape
-from policies.llm.bundled.vocabulary import NUM_SPECIAL, NUM_TEXT, token_texts
+from policies.llm.bundled.training.network import Shape
+from policies.llm.bundled.vocabulary import LENGTH_CASE, NUM_SPECIAL, NUM_TEXT, token_texts
 from policies.llm.models import TRAINED_HERE
 
 Quantisation = Literal["F32", "F16", "Q8_0"]

@@ -14,7 +14,7 @@ from torch import Tensor
 from physical.arrays import Floats, Mask
 from policies.llm.bundled.training.dataset import Solved
 from policies.llm.bundled.training.labels import Terms, best_shares, elsewhere
-from policies.llm.bundled.training.network import Network, Plan, Shape
+from policies.llm.bundled.training.network import AttentionPlan, Network, Shape
 from policies.llm.bundled.vocabulary import (
     ANSWER_AT,
     ANSWER_FIRST,
@@ -85,7 +85,7 @@ class LearnArguments:
 
 
 @dataclass(frozen=True)
-class Batch:
+class PromptBatch:
     """Prompts of one shape.
 
     Parameters
@@ -102,7 +102,7 @@ class Batch:
     num_vehicle: int
 
 
-def draw_batch(solved: dict[int, Solved], num_case: int, num_token: int, rng: np.random.Generator) -> Batch:
+def draw_batch(solved: dict[int, Solved], num_case: int, num_token: int, rng: np.random.Generator) -> PromptBatch:
     """Return environments of one size with some of their slots, in a random order and with random names of vehicles.
 
     The shares of some prompts are a few bins off, and their tasks are not always where they cost least, as it is when a
@@ -142,7 +142,7 @@ def draw_batch(solved: dict[int, Solved], num_case: int, num_token: int, rng: np
     above = np.maximum(price - worth.max(axis=-1), PRICE.low)
     place = np.where(is_other, np.nan, np.log(above / PRICE.low) / PRICE.step).astype(np.float32)
     costs = tuple(torch.from_numpy(values.astype(np.float32)) for values in terms)
-    return Batch(torch.from_numpy(tokens), costs, torch.from_numpy(place), num_case, count)
+    return PromptBatch(torch.from_numpy(tokens), costs, torch.from_numpy(place), num_case, count)
 
 
 def _elsewhere(
@@ -177,9 +177,9 @@ def places_of_answers(num_case: int, num_vehicle: int) -> Tensor:
 
 
 @cache
-def plan_of(num_case: int, num_vehicle: int, shape: Shape) -> Plan:
+def plan_of(num_case: int, num_vehicle: int, shape: Shape) -> AttentionPlan:
     """Return masks and positions, made once, in half precision as the training runs."""
-    return Plan(num_case, num_vehicle, shape, torch.bfloat16)
+    return AttentionPlan(num_case, num_vehicle, shape, torch.bfloat16)
 
 
 @cache
@@ -269,7 +269,7 @@ class Learning:
             optimizer.step()  # type: ignore[no-untyped-call]  # torch's own
         return float(expected.detach())
 
-    def logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def logits(self, batch: PromptBatch) -> tuple[Tensor, Tensor]:
         """Return the logits of all answers, [B, C, N, K, NUM_ANSWER], and of the prices, [B, C, PRICE.count]."""
         shape = (batch.num_case, batch.num_vehicle)
         places = torch.cat([places_of_answers(*shape), places_of_prices(*shape)])

@@ -8,7 +8,7 @@ cells of its cache per vehicle and case: this is what `policies.llm.bundled.engi
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from policies.llm.bundled.vocabulary import (
     ANSWER_AT,
+    LENGTH_CASE,
     LENGTH_HEADER,
     LENGTH_ROW,
     NUM_ANSWER,
@@ -25,9 +26,6 @@ from policies.llm.bundled.vocabulary import (
     WORDS,
 )
 from policies.marl.isolation import own_random
-
-LENGTH_CASE = LENGTH_HEADER + LENGTH_ROW
-"""Positions that a case takes, whatever the number of vehicles."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +53,6 @@ class Shape:
         """Width of one head."""
         return self.width // self.num_head
 
-    def as_dict(self) -> dict[str, float]:
-        """Return the sizes by name."""
-        return asdict(self)
-
 
 class Layer(nn.Module):
     """Attention and a gated feed-forward part, each behind a norm."""
@@ -77,7 +71,7 @@ class Layer(nn.Module):
         self.ffn_up = nn.Linear(width, shape.num_hidden, bias=False)
         self.ffn_down = nn.Linear(shape.num_hidden, width, bias=False)
 
-    def forward(self, x: Tensor, plan: Plan) -> Tensor:
+    def forward(self, x: Tensor, plan: AttentionPlan) -> Tensor:
         """Return the stream after this layer, [B, T, width]."""
         h = self.attn_norm(x)
         q = plan.rotate(self._heads(self.attn_q(h), self.shape.num_head))
@@ -93,7 +87,7 @@ class Layer(nn.Module):
         return x.view(*x.shape[:2], count, -1).transpose(1, 2)
 
 
-class Plan:
+class AttentionPlan:
     """Positions and masks of C cases with N vehicles each; a sequence is header, rows, header, rows, ..
 
     Parameters
@@ -201,7 +195,7 @@ class Network(nn.Module):
         with torch.no_grad():
             self.token_embd.weight.copy_(embeddings(shape.width, random))
 
-    def forward(self, tokens: Tensor, plan: Plan, places: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, plan: AttentionPlan, places: Tensor) -> Tensor:
         """Return what the stream holds at some places, normed, [B, P, width].
 
         tokens : [B, T]

@@ -18,7 +18,7 @@ from policies.llm.bundled.environments import RandomEnvironment, solved_cases
 from policies.llm.bundled.manifest import ModelManifest, check_manifest
 from policies.llm.bundled.reading import Reading, probabilities, quantiles
 from policies.llm.bundled.training.learn import places_of_answers, places_of_prices
-from policies.llm.bundled.training.network import Network, Plan, Shape
+from policies.llm.bundled.training.network import AttentionPlan, Network, Shape
 from policies.llm.bundled.training.train import golden_decision
 from policies.llm.bundled.vocabulary import NUM_CLASS, encode_case, encode_price, encode_state, worth_of_draining
 from policies.llm.errors import ModelError
@@ -125,7 +125,7 @@ def logits_of_both(model: Path, seed: int, num_case: int) -> tuple[list[Logits],
         words = encode_price(worth.max() + shown, worth)
         tokens = torch.from_numpy(np.concatenate([*before, state, words, rows.reshape(-1)]).astype(np.int64))[None]
         with torch.no_grad():
-            stream = network(tokens, Plan(*shape, network.shape), places)[0]
+            stream = network(tokens, AttentionPlan(*shape, network.shape), places)[0]
             found = found or [network.prices(stream[0]).numpy()]
             found.append(network.answers(stream[1:].unflatten(0, (system.num_vehicle, NUM_CLASS))).numpy())
     return [price, *answers], found

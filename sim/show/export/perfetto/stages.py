@@ -26,7 +26,7 @@ ABSENT_NS = -1
 """In place of a time that is not recorded."""
 
 
-class Stage(NamedTuple):
+class StageSpans(NamedTuple):
     """One stage of all tasks that went through it.
 
     kind : index into `STAGE_NAMES`
@@ -42,7 +42,7 @@ class Stage(NamedTuple):
     cut: Mask
 
 
-def stages(tasks: pa.Table, model: Model, end_ns: int) -> Iterator[Stage]:
+def stages(tasks: pa.Table, model: Model, end_ns: int) -> Iterator[StageSpans]:
     """Yield the stages of tasks.
 
     A stage of no length did not take place: a task that is offloaded as a whole has no local work, and on an ideal
@@ -77,7 +77,7 @@ def stages(tasks: pa.Table, model: Model, end_ns: int) -> Iterator[Stage]:
 _ENDS = ("started", "local_end", "upload_end", "arrived", "service_begin", "service_end", "done")
 
 
-def _results(model: Model, time: dict[str, Ints], last: Ints, outcome: NDArray[np.object_]) -> Stage:
+def _results(model: Model, time: dict[str, Ints], last: Ints, outcome: NDArray[np.object_]) -> StageSpans:
     """Return the way back; where the local part of a parallel task ended last, its end was not recorded."""
     begin, end = time["service_end"], last
     if model.order == "parallel":
@@ -86,9 +86,9 @@ def _results(model: Model, time: dict[str, Ints], last: Ints, outcome: NDArray[n
     return _stage(RESULT, begin, end, cut)
 
 
-def _stage(kind: int, begin: Ints, end: Ints, cut: Mask) -> Stage:
+def _stage(kind: int, begin: Ints, end: Ints, cut: Mask) -> StageSpans:
     row = np.flatnonzero((begin != ABSENT_NS) & (end > begin))
-    return Stage(kind, row, begin[row], end[row], cut[row])
+    return StageSpans(kind, row, begin[row], end[row], cut[row])
 
 
 def _times(tasks: pa.Table, name: str) -> Ints:
