@@ -34,8 +34,7 @@ SMALL = make_scenario()
 
 
 def memory(**options: Any) -> CaseMemory:
-    defaults: dict[str, Any] = {"teacher": "edge-equal", "start": 2, "capacity": 4, "owner": "me"}
-    made = CaseMemory(**defaults | options)
+    made = CaseMemory(**dict[str, Any](teacher="edge-equal", start=2, capacity=4, owner="me") | options)
     made.reset(SYSTEM, 1)
     return made
 
