@@ -110,7 +110,7 @@ class World:
         self._blocks: dict[int, Block] = {}
         self._end = Event(self.clock.env)
         self.slots = Slots(self.clock, self.slot_duration_ns)
-        self.plane = DataPlane(self.system, static=_is_static(scenario))
+        self.plane = DataPlane(self.system)
         command = scenario.twin.command
         self.fleet = Fleet(self.plane, command.missing, ticks_from_ns(to_ns(command.patience_s)))
         self._reporting: list[int] = []
@@ -125,7 +125,7 @@ class World:
                 self.fleet,
                 self._make_biases(streams).cpu_frequency_hz,
                 self._report_backlog,
-                all_here=self.plane.static,
+                all_here=_is_static(scenario),
             )
             for node in range(self.system.num_node)
         ]
@@ -351,7 +351,7 @@ class World:
             self.messages.sent("server-command", slot, now, _of_server(server.node), to_server_ns, 1)
         to_vehicles_ns = block.command.delivered_ns(now, (row, slice(None), 0))
         addressed = None
-        if not self.plane.static and (some(serving_node < 0) or some(self.plane.serving_node < 0)):
+        if some(serving_node < 0) or some(self.plane.serving_node < 0):
             # Who is out of reach gets no command; whom the twin believes to be, it sends none.
             out_of_reach = (serving_node < 0) | (self.plane.serving_node < 0)
             to_vehicles_ns = np.where(out_of_reach, LOST_NS, to_vehicles_ns)
