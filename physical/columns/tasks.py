@@ -211,7 +211,8 @@ class TaskColumns:
         """
         local_work = self._chosen("local_work", rows) if "local_work" in self._kinds else None
         metered = Metered(*(self._chosen(name, rows) for name in METERED)) if self.is_metered else None
-        return TaskRows(*(self._chosen(name, rows) for name in _TAKEN), local_left_s, local_work, metered)
+        taken = [self._chosen(name, rows) for name in _TAKEN]
+        return TaskRows._make((*taken, local_left_s, local_work, metered))
 
     def _chosen(self, name: str, rows: Mask) -> NDArray[Any]:
         chosen: NDArray[Any] = getattr(self, name)[: self.num_row][rows]

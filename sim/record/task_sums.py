@@ -111,7 +111,7 @@ class TaskSums:
         dropped = outcome >= Outcome.DROPPED_UPLINK
         ended = outcome != Outcome.IN_FLIGHT
         counted = ended | over
-        index = tasks.slot - self.first
+        index = tasks.slot.astype(np.int64) - self.first
         self._extend(int(index[-1]) + 1)
         self._count("completed", index[outcome == Outcome.COMPLETED])
         self._count("late", index[outcome == Outcome.LATE])
@@ -130,7 +130,9 @@ class TaskSums:
         self._add_delays(tasks.task_class, index, counted, age_ns, dropped)
         return outcome
 
-    def _add_delays(self, task_class: Ints, index: Ints, counted: Mask, age_ns: Ints, dropped: Mask) -> None:
+    def _add_delays(
+        self, task_class: NDArray[np.int32], index: Ints, counted: Mask, age_ns: Ints, dropped: Mask
+    ) -> None:
         """Add the delays of the tasks that count, and those that make their QoS."""
         delay_ns = age_ns
         if dropped.any():
