@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,30 +15,57 @@ from physical.model.arrays import some
 from physical.params import CpuRule
 from physical.ticks import NEVER, NO_ROWS, seconds, ticks_from_s
 
-_NEED = ("start", "local_end", "size_bytes", "task_class", "vehicle", "offloading_ratio")
-"""Columns of which follows what local parts have left."""
+
+class Cpus(Protocol):
+    """What the pipeline asks of the CPUs of all vehicles; times `now` are ticks."""
+
+    def start(self, rows: Rows, at: Any, need_s: Floats, upload_bytes: Floats) -> tuple[Ints, Floats]:
+        """Start local parts that take `need_s` at ticks `at`; return those whose end is known, with their uploads."""
+
+    def advance(self, now: int, /) -> Ints:
+        """Run up to `now`; return the rows, in ascending order, whose local parts have ended and were not foreseen."""
+
+    def together(self, rows: Ints, at: Ints, /) -> Ints:
+        """Return when tasks end whose other part ends at `at`, as far as the end of the local part is known."""
+
+    def busy(self, now: int, /) -> bool:
+        """Whether anything runs or waits at `now`."""
+
+    def left(self, now: int, /) -> tuple[Ints, Floats]:
+        """Return the rows that run or wait at `now`, and the CPU time that each still takes, s."""
+
+    def left_s(self, chosen: Mask, until: Ints, /) -> Floats:
+        """Return the CPU time that the rows in a mask had left `until` their own times, s."""
+
+    def remove(self, vehicles: Mask, now: int, /) -> None:
+        """Stop the local parts of some vehicles, a mask [N]."""
+
+    def remove_rows(self, rows: Ints, now: int, /) -> None:
+        """Stop some local parts."""
+
+    def settle(self, now: int, /) -> None:
+        """Write what is left of local parts at `now`."""
+
+    def renumber(self, renumbered: Ints) -> None:
+        """Follow rows that moved."""
 
 
 class OwnCpus:
     """Every task has a CPU of its own (eq. 7): its end is known when it starts.
 
-    need_s : returns the time that the local parts of tasks take in all, s, given columns of these tasks; the end does
-        not tell where it is beyond all time
+    need_s : returns the time that the local parts of some rows take in all, s; the end does not tell where it is
+        beyond all time
     timed : keep what each task needs instead, where it is not always the same
-    jobs : the work of each task is kept
     """
 
-    def __init__(
-        self, columns: TaskColumns, need_s: Callable[[Mapping[str, Any]], Floats], *, timed: bool, jobs: bool
-    ) -> None:
+    def __init__(self, columns: TaskColumns, need_s: Callable[[Ints], Floats], *, timed: bool) -> None:
         self._columns = columns
         self._need_s = need_s
         self._timed = timed
-        self._names = (*_NEED, *(["local_left_s"] if timed else []), *(["local_work"] if jobs else []))
         self._running: list[Rows] = []
         self._last_end = 0
 
-    def start(self, rows: Rows, at: Any, need_s: Floats) -> None:
+    def start(self, rows: Rows, at: Any, need_s: Floats, upload_bytes: Floats) -> tuple[Ints, Floats]:
         """Start local parts that take `need_s` at ticks `at`."""
         columns = self._columns
         ends = at + ticks_from_s(need_s)
@@ -47,6 +74,15 @@ class OwnCpus:
             columns.local_left_s[rows] = need_s
         self._running.append(rows)
         self._last_end = max(self._last_end, int(ends.max(initial=0)))
+        return as_index(rows), upload_bytes
+
+    def advance(self, _now: int, /) -> Ints:
+        """Return nobody: all ends are foreseen."""
+        return NO_ROWS
+
+    def together(self, rows: Ints, at: Ints) -> Ints:
+        """Return the later one of two ends."""
+        return np.maximum(at, self._columns.local_end[rows])
 
     def busy(self, now: int) -> bool:
         """Whether anything runs at `now`."""
@@ -61,17 +97,30 @@ class OwnCpus:
         rows = np.concatenate([NO_ROWS, *map(as_index, self._running)])
         rows = rows[columns.local_end[rows] > now]
         self._keep(rows)
-        return rows, self.left_s({name: getattr(columns, name)[rows] for name in self._names}, now)
+        return rows, self._left_s(rows, now)
 
-    def left_s(self, tasks: Mapping[str, Any], now: int | Ints) -> Floats:
-        """Return the time that the local parts of tasks still take at `now`, s; `tasks` holds columns of them."""
-        start = tasks["start"]
-        end = np.where(start < NEVER, tasks["local_end"], 0)
-        left = seconds(np.maximum(end - np.maximum(start, now), 0))
+    def left_s(self, chosen: Mask, until: Ints) -> Floats:
+        """Return the CPU time that the rows in a mask had left `until` their own times, s."""
+        columns = self._columns
+        rows = np.flatnonzero(chosen)
+        if some(self._ends(rows, columns.start[rows]) > until):
+            return self._left_s(rows, until)
+        return np.zeros(len(rows))  # the usual case, at a fraction of the cost
+
+    def _ends(self, rows: Ints, start: Ints) -> Ints:
+        """Return when local parts end; 0 of those that have never started."""
+        return np.where(start < NEVER, self._columns.local_end[rows], 0)
+
+    def _left_s(self, rows: Ints, now: int | Ints) -> Floats:
+        """Return the time that local parts still take at `now`, s."""
+        start = self._columns.start[rows]
+        end = self._ends(rows, start)
         if self._timed:
-            left = np.where(end > now, tasks["local_left_s"] - seconds(np.maximum(now - start, 0)), 0.0)
-        elif some(endless := end - start >= NEVER):
-            left = np.where(endless, self._need_s(tasks) - seconds(np.maximum(now - start, 0)), left)
+            need_s = self._columns.local_left_s[rows]
+            return np.where(end > now, need_s - seconds(np.maximum(now - start, 0)), 0.0)
+        left = seconds(np.maximum(end - np.maximum(start, now), 0))
+        if some(endless := end - start >= NEVER):
+            left = np.where(endless, self._need_s(rows) - seconds(np.maximum(now - start, 0)), left)
         return np.asarray(left, dtype=np.float64)
 
     def remove(self, vehicles: Mask, now: int) -> None:
@@ -89,7 +138,7 @@ class OwnCpus:
         self._running = [rows]
         self._last_end = int(self._columns.local_end[rows].max(initial=0))
 
-    def settle(self, now: int) -> None:
+    def settle(self, _now: int, /) -> None:
         """Do nothing: what is left follows from the end."""
 
     def renumber(self, renumbered: Ints) -> None:
@@ -100,28 +149,36 @@ class OwnCpus:
 class SharedCpus:
     """One CPU for each vehicle, whose tasks run in turn or share it."""
 
-    def __init__(self, columns: TaskColumns, num_vehicle: int, rule: CpuRule) -> None:
+    def __init__(self, columns: TaskColumns, rule: CpuRule) -> None:
         self._columns = columns
-        self._resource = make_resource("sharing" if rule == "sharing" else "in-turn", columns, num_vehicle, CPU)
-        self._resource.change_rates(0, np.ones(num_vehicle))
+        self._resource = make_resource("sharing" if rule == "sharing" else "in-turn", columns, columns.num_vehicle, CPU)
+        self._resource.change_rates(0, np.ones(columns.num_vehicle))
 
-    def busy(self, now: int) -> bool:  # noqa: ARG002 - as `OwnCpus.busy`
+    def busy(self, _now: int, /) -> bool:
         """Whether anything runs or waits."""
         return self._resource.busy
 
-    def start(self, rows: Ints, need_s: Floats) -> Ints:
-        """Start local parts that take `need_s` at the ticks in `start`; return those whose end is known.
-
-        A task without local work does not wait for the CPU.
-        """
-        columns = self._columns
+    def start(self, rows: Rows, _at: Any, need_s: Floats, upload_bytes: Floats) -> tuple[Ints, Floats]:
+        """Start local parts at the ticks in `start`; only a task without local work does not wait for the CPU."""
+        columns, rows = self._columns, as_index(rows)
+        columns.upload_left_bytes[rows] = upload_bytes
         columns.local_left_s[rows] = need_s
         works = need_s > 0
         if some(works):
             self._resource.add(rows[works])
         idle = rows[~works]
         columns.local_end[idle] = columns.start[idle]
-        return idle
+        return idle, columns.upload_left_bytes[idle]
+
+    def together(self, rows: Ints, at: Ints) -> Ints:
+        """Return the later one of two ends; the other one is kept for when the local part has ended."""
+        self._columns.remote_end[rows] = at
+        return np.maximum(at, self._columns.local_end[rows])
+
+    def left_s(self, chosen: Mask, _until: Ints, /) -> Floats:
+        """Return the CPU time that was left of rows when they were taken off their CPUs, s."""
+        columns = self._columns
+        return columns.local_left_s[: columns.num_row][chosen]
 
     def advance(self, now: int) -> Ints:
         """Run up to `now`; return the rows whose local parts have ended since, in ascending order."""

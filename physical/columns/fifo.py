@@ -6,6 +6,7 @@ import numpy as np
 
 from physical.arrays import Floats, Ints, Mask
 from physical.columns.tasks import TaskColumns
+from physical.errors import InputError
 from physical.model import computing
 from physical.ticks import NEVER, NO_ROWS, seconds, ticks_from_s
 
@@ -13,7 +14,7 @@ _CHUNK = 4096
 
 
 class Fifo:
-    """K queues behind each other's arrival order; the interface of `Slices`."""
+    """K `ServerQueues`, each in the order of arrival."""
 
     def __init__(self, columns: TaskColumns, cycles_per_byte: Floats, num_flow: int) -> None:
         num_class = len(cycles_per_byte)
@@ -35,8 +36,11 @@ class Fifo:
         served = [queue.advance(now) for queue in self._queues]
         return np.concatenate([rows for rows, _ in served]), np.concatenate([ends for _, ends in served])
 
-    def set_rates(self, now: int, rate_hz: Floats) -> None:
-        """Change the rates [N, K] at `now`, to which the queues have been advanced; rescale what is in service."""
+    def set_rates(self, now: int, rate_hz: Floats, _serving_node: Ints, /) -> None:
+        """Change the rates [N, K] at `now`, to which the queues have been advanced; rescale what is in service.
+
+        All are at the same node.
+        """
         for queue, rate in zip(self._queues, rate_hz.sum(axis=0).tolist(), strict=True):
             queue.set_rate(now, rate)
 
@@ -44,16 +48,20 @@ class Fifo:
         """Total rate per class, [K], Hz."""
         return np.array([queue.rate_hz for queue in self._queues])
 
-    def backlog(
-        self,
-        now: int,
-        vehicles: Mask | None = None,  # noqa: ARG002 - as `Slices.backlog`
-    ) -> tuple[Floats, None]:
+    def backlog(self, now: int, _vehicles: Mask | None = None, /) -> tuple[Floats, None]:
         """Return the work of each class that has arrived and is not served at `now`, [K], bytes.
 
-        Class queues tell neither `vehicles` nor flows apart: there is None of these.
+        Class queues tell neither vehicles nor flows apart: there is None of these.
         """
         return np.array([queue.backlog_cycles(now) for queue in self._queues]) / self._cycles_per_byte, None
+
+    def leave_behind(self, _flow: Ints, _now: int, /) -> tuple[Ints, Floats, Floats]:
+        """Refuse: no flow has a rate of its own that it could keep."""
+        accepted = "forward, drop; or server.discipline slices"
+        raise InputError("'finish' needs queues of single vehicles", key="model.handover", accepted=accepted)
+
+    def settle(self, _now: int, /) -> None:
+        """Do nothing: class queues have no meter."""
 
     def remove(self, flow: Ints, now: int) -> Ints:
         """Take all rows of some flows out at `now`, to which the queues have been advanced."""

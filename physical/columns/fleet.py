@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from physical.arrays import Floats, Ints, Mask
 from physical.columns.pipeline import DataPlane
-from physical.columns.radio import Settings
-from physical.columns.tasks import Outcome
+from physical.columns.radio import DecidedRadios, Settings
+from physical.columns.tasks import Outcome, TaskRows
 from physical.model.arrays import every, some
 from physical.ticks import NEVER, NO_ROWS
 
@@ -88,12 +87,14 @@ class Fleet:
         self.states: VehicleStates
         self._missing_command = missing_command
         self._patience = patience
+        self._away: Ints = NO_ROWS
         self._lost: Ints = NO_ROWS
         self._lost_by: Ints = NO_ROWS
         self._held: list[_HeldSlot] = []
         self._cohorts: list[CommandCohort] = []
         self._settings: Settings = {"offloading_ratio": np.zeros(shape)}
-        if plane.system.joint:
+        self._radios = plane.decided_radios
+        if self._radios is not None:
             self._settings["local_frequency_hz"] = plane.system.cpu_hz.copy()
             self._settings["transmit_power_w"] = plane.system.transmit_power_w.copy()
             self._settings["bandwidth_hz"] = np.zeros(shape[0])
@@ -103,27 +104,32 @@ class Fleet:
 
     def begin_slot(self, slot: int, now: int, states: VehicleStates) -> None:
         """Move to the states of `slot` at ticks `now`; its tasks, the next rows of the plane, are held from now on."""
-        away = None if self.plane.static else states.serving_node == AWAY
-        if slot > 0 and away is not None:
-            self._let_go(now, away, states)
+        if slot == 0:
+            self._away = np.flatnonzero(states.serving_node == AWAY)
+        elif some(states.serving_node != self.states.serving_node):
+            self._let_go(now, states.serving_node)
+        elif self._lost.size:
+            self._lost = self._lost_by = NO_ROWS
         self.states = states
         self.plane.begin_slot(now, states.uplink_rate_bps, states.channel_gain, states.serving_node)
         self._held.append(_HeldSlot(slot, now + self._patience, self._next_row, self._shape))
         self._next_row += self._shape[0] * self._shape[1]
-        if away is not None and some(away):
-            self.plane.columns.done[self._held[-1].take(np.flatnonzero(away))] = now
+        if self._away.size:
+            self.plane.columns.done[self._held[-1].take(self._away)] = now
 
-    def _let_go(self, now: int, away: Mask, states: VehicleStates) -> None:
+    def _let_go(self, now: int, serving_node: Ints) -> None:
         """Drop everything of the vehicles that leave the scene, and remember who has lost its node."""
         before = self.states.serving_node
-        self._lost = np.flatnonzero((before >= 0) & (states.serving_node < 0))
+        self._lost = np.flatnonzero((before >= 0) & (serving_node < 0))
         self._lost_by = before[self._lost]
+        away = serving_node == AWAY
+        self._away = np.flatnonzero(away)
         left = away & (before != AWAY)
         if some(left):
             for held in self._held:
                 held.take(np.flatnonzero(left & held.waiting))
             self._held = [held for held in self._held if some(held.waiting)]
-            self.plane.drop(now, left, Outcome.DROPPED_LEFT, num_begun=self._next_row)
+            self.plane.drop_all(now, left, Outcome.DROPPED_LEFT, self._next_row)
 
     def known_to(self, node: int, *, has_heard: bool) -> Ints | None:
         """Return the vehicles of which a serving node can tell in this slot, ascending; None: all.
@@ -167,8 +173,8 @@ class Fleet:
         if len(self._cohorts) == 1 and len(self._held) == 1 and self._obey_at_once(now):
             return
         arrivals = [cohort.arrivals(self._shape[0]) for cohort in arriving]
-        if self.plane.system.joint:
-            self._follow_in_order(arriving, arrivals, now)
+        if self._radios is not None:
+            self._follow_in_order(self._radios, arriving, arrivals, now)
         elif len(arriving) == 1:
             told = (arrivals[0] <= now) & (arriving[0].slot > self._command_slot)
             if some(told):
@@ -193,7 +199,9 @@ class Fleet:
                 if some(told):
                     self._follow(cohort, told, at)
 
-    def _follow_in_order(self, cohorts: list[CommandCohort], arrivals: list[Ints], now: int) -> None:
+    def _follow_in_order(
+        self, radios: DecidedRadios, cohorts: list[CommandCohort], arrivals: list[Ints], now: int
+    ) -> None:
         """Let commands arrive by `now`, one instant after the other: they divide what nodes have."""
         coming = np.array(arrivals)
         for at in np.unique(coming[coming <= now]).tolist():
@@ -203,7 +211,7 @@ class Fleet:
             if not any(some(vehicles) for _, vehicles in told):
                 continue  # commands of before that stay known until they have reached everybody
             # First the radio: uploads of the tasks that this command starts may end before the next one comes.
-            self._retune(at, told)
+            self._retune(radios, at, told)
             for cohort, vehicles in told:
                 self._follow(cohort, vehicles & (cohort.slot > self._command_slot), np.full(self._shape[0], at))
 
@@ -215,9 +223,9 @@ class Fleet:
         _take_over(self._settings, cohort.settings, told)
         self._command_slot[told] = cohort.slot
 
-    def _retune(self, at: int, told: list[tuple[CommandCohort, Mask]]) -> None:
-        """Change the radio of the vehicles that are told at one instant; of two commands the newer one counts."""
-        power_w, bandwidth_hz = self.plane.radio.granted
+    def _retune(self, radios: DecidedRadios, at: int, told: list[tuple[CommandCohort, Mask]]) -> None:
+        """Change the radios of the vehicles that are told at one instant; of two commands the newer one counts."""
+        power_w, bandwidth_hz = radios.granted
         for cohort, vehicles in sorted(told, key=lambda entry: entry[0].slot):
             # A share of another node's spectrum is of no use.
             attached = cohort.serving_node == self.states.serving_node
@@ -232,10 +240,10 @@ class Fleet:
         rows = held.slice_of_all()
         if cohort.last > now or cohort.slot < held.slot or rows is None:
             return False
-        if self.plane.system.joint:
+        if self._radios is not None:
             if not isinstance(cohort.arrive, int):
                 return False
-            self._retune(cohort.arrive, [(cohort, np.ones(self._shape[0], dtype=np.bool_))])
+            self._retune(self._radios, cohort.arrive, [(cohort, np.ones(self._shape[0], dtype=np.bool_))])
         start = cohort.arrive if isinstance(cohort.arrive, int) else np.repeat(cohort.arrive, self._shape[1])
         self.plane.start(rows, start, self._per_task(cohort.settings))
         self._settings = {name: values.copy() for name, values in cohort.settings.items()}
@@ -249,7 +257,7 @@ class Fleet:
         settings = self._settings
         if self._missing_command == "local":
             settings = settings | {"offloading_ratio": np.zeros(self._shape)}
-            if self.plane.system.joint:
+            if "local_frequency_hz" in settings:
                 settings["local_frequency_hz"] = self.plane.system.cpu_hz
         at = np.full(self._command_slot.shape, held.patience_ends)
         self._release(held, held.waiting, at, settings)
@@ -269,7 +277,7 @@ class Fleet:
             for name, values in settings.items()
         }
 
-    def take_finished(self, now: int) -> dict[str, NDArray[np.generic]]:
+    def take_finished(self, now: int) -> TaskRows:
         """Hand out the tasks that have ended by `now` (ticks)."""
         rows, renumbered = self.plane.take_finished(now)
         for held in self._held:
@@ -277,7 +285,7 @@ class Fleet:
         self._next_row = self.plane.columns.num_row - (len(renumbered) - 1 - self._next_row)
         return rows
 
-    def take_unfinished(self, now: int) -> dict[str, NDArray[np.generic]]:
+    def take_unfinished(self, now: int) -> TaskRows:
         """Hand out what is in flight or held at the end `now` of a run, to which the plane has been settled."""
         return self.plane.take_unfinished(self._next_row, now)
 

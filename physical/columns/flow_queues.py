@@ -13,8 +13,8 @@ from physical.model.arrays import every, some
 from physical.ticks import NEVER, NO_ROWS, seconds, ticks_from_s
 
 
-class Stage(NamedTuple):
-    """Which columns a stage of the pipeline reads and writes.
+class Service(NamedTuple):
+    """Which columns the service of a queue reads and writes.
 
     flow : to which queue a row belongs
     ready : when a row joins it
@@ -36,9 +36,9 @@ class FlowQueues:
     Times `now` are ticks, one for all flows or one for each, [num_flow]: flows do not touch each other.
     """
 
-    def __init__(self, columns: TaskColumns, num_flow: int, stage: Stage) -> None:
+    def __init__(self, columns: TaskColumns, num_flow: int, service: Service) -> None:
         self._columns = columns
-        self._stage = stage
+        self._service = service
         self._rate = np.zeros(num_flow)
         self._watts = np.zeros(num_flow)
         self._head = np.full(num_flow, -1, dtype=np.int64)
@@ -49,21 +49,11 @@ class FlowQueues:
         self._num_waiting = 0
         self._num_queued = 0
 
-    @property
-    def rate_hz(self) -> Floats:
-        """Rates in force, [num_flow], work per second."""
-        return self._rate
-
-    @property
-    def watts(self) -> Floats:
-        """Powers while serving, [num_flow], where energy is metered."""
-        return self._watts
-
     def admit(self, rows: Ints) -> None:
         """Put rows that are ready, given in ascending order, into their queues in that order, ties by row."""
         self._num_queued += len(rows)
         index = as_slice(rows)
-        flow = getattr(self._columns, self._stage.flow)[index]
+        flow = getattr(self._columns, self._service.flow)[index]
         # Rows of one slot are of ascending flows; consecutive rows may be of several slots, once others are forgotten.
         if not every(flow[1:] > flow[:-1]):
             several = np.bincount(flow)[flow] > 1
@@ -74,7 +64,7 @@ class FlowQueues:
 
     def _admit_in_turn(self, rows: Ints, flow: Ints) -> None:
         """Put rows into queues, some of which get several."""
-        order = np.lexsort((rows, getattr(self._columns, self._stage.ready)[rows], flow))
+        order = np.lexsort((rows, getattr(self._columns, self._service.ready)[rows], flow))
         rows, flow = rows[order], flow[order]
         first = np.flatnonzero(np.diff(flow, prepend=-1))
         rank = np.arange(len(flow)) - np.repeat(first, np.diff(first, append=len(flow)))
@@ -86,7 +76,7 @@ class FlowQueues:
             self._wait(rows[busy], flow[busy])
             rows, flow = rows[~busy], flow[~busy]
         if rows.size:
-            self._serve(rows, flow, getattr(self._columns, self._stage.ready)[rows])
+            self._serve(rows, flow, getattr(self._columns, self._service.ready)[rows])
             self._tail[flow] = rows
 
     def _wait(self, rows: Ints, flow: Ints) -> None:
@@ -96,8 +86,8 @@ class FlowQueues:
 
     def _serve(self, rows: Ints, flow: Ints, start: Ints) -> None:
         """Begin the service of one row in each of some flows."""
-        work = getattr(self._columns, self._stage.work)[rows]
-        getattr(self._columns, self._stage.begin)[rows] = start
+        work = getattr(self._columns, self._service.work)[rows]
+        getattr(self._columns, self._service.begin)[rows] = start
         self._head[flow] = rows
         self._since[flow] = start
         self._left[flow] = work
@@ -115,7 +105,7 @@ class FlowQueues:
             self._num_queued -= len(rows)
             served.append(rows)
             ends.append(end)
-            self._meter(flow, end)
+            self._charge(flow, end)
             follower = self._columns.next[rows]
             self._head[flow] = follower
             self._finish[flow] = NEVER
@@ -125,7 +115,7 @@ class FlowQueues:
             flow, rows = flow[waiting], follower[waiting]
             self._num_waiting -= len(rows)
             self._leave_waiting(rows, flow)
-            self._serve(rows, flow, np.maximum(getattr(self._columns, self._stage.ready)[rows], end[waiting]))
+            self._serve(rows, flow, np.maximum(getattr(self._columns, self._service.ready)[rows], end[waiting]))
             flow = flow[self._finish[flow] <= (now if isinstance(now, int) else now[flow])]
         if not served:
             return flow, flow
@@ -136,12 +126,12 @@ class FlowQueues:
     def _leave_waiting(self, rows: Ints, flow: Ints) -> None:
         """Take note of rows that wait no longer."""
 
-    def _meter(self, flow: Ints, until: int | Ints) -> None:
+    def _charge(self, flow: Ints, until: int | Ints) -> None:
         """Charge what is in service in some flows for the time up to `until`, one for all or one for each."""
-        if self._stage.joules:
+        if self._service.joules:
             rows = self._head[flow]
             spent_j = self._watts[flow] * seconds(until - self._since[flow])
-            getattr(self._columns, self._stage.joules)[rows] += spent_j
+            getattr(self._columns, self._service.joules)[rows] += spent_j
 
     def change_rates(self, now: int | Ints, rate: Floats, watts: Floats | None = None) -> None:
         """Change the rates [num_flow] at `now`, to which the queues have been advanced; rescale what is in service.
@@ -153,7 +143,7 @@ class FlowQueues:
             changed = self._rate != rate if watts is None else (self._rate != rate) | (self._watts != watts)
             flow = np.flatnonzero((self._head >= 0) & changed)
             at = now if isinstance(now, int) else now[flow]
-            self._meter(flow, at)
+            self._charge(flow, at)
             left = self._left_at(at, flow)
             self._left[flow] = left
             self._since[flow] = at
@@ -168,8 +158,8 @@ class FlowQueues:
         The work of those in service is what is left of it.
         """
         flow = flow[self._head[flow] >= 0]
-        self._meter(flow, now)
-        getattr(self._columns, self._stage.work)[self._head[flow]] = self._left_at(now, flow)
+        self._charge(flow, now)
+        getattr(self._columns, self._service.work)[self._head[flow]] = self._left_at(now, flow)
         rows: list[int] = []
         for row in self._head[flow].tolist():
             while row >= 0:
@@ -186,7 +176,7 @@ class FlowQueues:
     def settle(self, now: int) -> None:
         """Charge what is in service for the time up to `now`."""
         flow = np.flatnonzero(self._head >= 0)
-        self._meter(flow, now)
+        self._charge(flow, now)
         self._left[flow] = self._left_at(now, flow)
         self._since[flow] = now
 

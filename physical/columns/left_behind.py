@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from physical.arrays import Floats, Ints
-from physical.columns.fifo import Fifo
-from physical.columns.slices import Slices
+from physical.columns.server_queues import ServerQueues
+from physical.columns.slices import FlowMeter, Slices
 from physical.columns.tasks import TaskColumns
 
 
@@ -16,8 +16,10 @@ class Leaving(Slices):
     A flow that is left behind twice goes on at the frequency and the node of the first time.
     """
 
-    def __init__(self, columns: TaskColumns, cycles_per_byte: Floats, num_flow: int, *, metered: bool) -> None:
-        super().__init__(columns, cycles_per_byte, num_flow, metered=metered)
+    def __init__(
+        self, columns: TaskColumns, cycles_per_byte: Floats, num_flow: int, meter: FlowMeter | None = None
+    ) -> None:
+        super().__init__(columns, cycles_per_byte, num_flow, meter)
         self._node = np.full(num_flow, -1, dtype=np.int64)
 
     @property
@@ -25,11 +27,9 @@ class Leaving(Slices):
         """Whether any work has been left behind."""
         return self._num_queued > 0
 
-    def take_over(self, flow: Ints, now: int, queues: Slices | Fifo, node: Ints) -> None:
+    def take_over(self, flow: Ints, now: int, queues: ServerQueues, node: Ints) -> None:
         """Take the work of some flows out of `queues` at `now`; `node` [num_flow] is where each of them was."""
-        assert isinstance(queues, Slices)
-        rate_hz, watts = queues.rate_hz.copy(), queues.watts.copy()
-        rows = queues.remove(flow, now)
+        rows, rate_hz, watts = queues.leave_behind(flow, now)
         if not rows.size:
             return
         begun = self._columns.serve[rows].copy()

@@ -15,21 +15,18 @@ from physical.ticks import NO_ROWS
 class SharedUplink:
     """Rows on their way to a server: those that wait or are being sent, then those that the network delays.
 
-    The interface of `Uplink`, with a power beside the rate.
+    metered : charge each upload, in the column `transmit_j`
     """
 
-    def __init__(
-        self, columns: TaskColumns, num_vehicle: int, rule: UplinkRule, order: TaskOrder, *, metered: bool
-    ) -> None:
+    def __init__(self, columns: TaskColumns, rule: UplinkRule, order: TaskOrder, *, metered: bool = False) -> None:
         use = UPLINK if metered else UPLINK._replace(joules="")
         if order == "parallel":
             use = use._replace(ready="start")
         self._columns = columns
-        self._num_vehicle = num_vehicle
-        self._resource = make_resource(rule, columns, num_vehicle, use)
+        self._resource = make_resource(rule, columns, columns.num_vehicle, use)
         self._sent = NO_ROWS
 
-    def add(self, rows: Ints, since_column: Ints, upload_bytes: Floats) -> None:  # noqa: ARG002 - as `Uplink.add`
+    def add(self, rows: Ints, _since_column: Ints, upload_bytes: Floats, /) -> None:
         """Let the uploads of `rows` come when they are ready: at their start, or after their local part."""
         self._columns.upload_left_bytes[rows] = upload_bytes
         self._resource.add(rows)
@@ -77,7 +74,9 @@ class SharedUplink:
         """Return what waits to be sent or is being sent at `now`, [N], bytes."""
         rows, left_bytes = self._resource.left(now)
         vehicle = self._columns.vehicle[rows]
-        backlog_bytes: Floats = np.bincount(vehicle, weights=left_bytes, minlength=self._num_vehicle).astype(np.float64)
+        backlog_bytes: Floats = np.bincount(vehicle, weights=left_bytes, minlength=self._columns.num_vehicle).astype(
+            np.float64
+        )
         return backlog_bytes
 
     def renumber(self, renumbered: Ints) -> None:

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
 from physical.arrays import Floats, Ints, Mask
-from physical.columns.flow_queues import FlowQueues, Stage
+from physical.columns.flow_queues import FlowQueues, Service
 from physical.columns.tasks import TaskColumns
 
 UNITS_PER_BYTE = float(1 << 20)
 """Waiting work is summed in integers, so that the sum returns exactly to zero."""
-EDGE = Stage(flow="flow", ready="arrive", work="edge_cycles", begin="serve")
-METERED_EDGE = EDGE._replace(joules="edge_j")
+_EDGE = Service(flow="flow", ready="arrive", work="edge_cycles", begin="serve")
+_METERED_EDGE = _EDGE._replace(joules="edge_j")
+
+
+class FlowMeter(Protocol):
+    """Tells what it takes to serve flows."""
+
+    def edge_job_energy_j(self, cycles: Floats, frequency_hz: Floats, node: Ints, /) -> Floats:
+        """Return the energy of work at the servers of the vehicles' nodes, [N, K], J; `node` : [N]."""
 
 
 class Slices(FlowQueues):
-    """N x K queues, of all nodes: the work of a vehicle is at the node that serves it."""
+    """`ServerQueues` of N x K flows, of all nodes: the work of a vehicle is at the node that serves it.
 
-    def __init__(self, columns: TaskColumns, cycles_per_byte: Floats, num_flow: int, *, metered: bool = False) -> None:
-        super().__init__(columns, num_flow, METERED_EDGE if metered else EDGE)
+    meter : charges each task for its service; needs the column `edge_j`
+    """
+
+    def __init__(
+        self, columns: TaskColumns, cycles_per_byte: Floats, num_flow: int, meter: FlowMeter | None = None
+    ) -> None:
+        super().__init__(columns, num_flow, _EDGE if meter is None else _METERED_EDGE)
+        self._meter = meter
         self._num_class = len(cycles_per_byte)
         self._cycles_per_byte = cycles_per_byte
         self._class_of_flow = np.arange(num_flow) % self._num_class
@@ -40,9 +55,17 @@ class Slices(FlowQueues):
         bytes_ = self._columns.edge_cycles[rows] / self._cycles_per_byte[self._class_of_flow[flow]]
         return np.rint(bytes_ * UNITS_PER_BYTE).astype(np.int64)
 
-    def set_rates(self, now: int, rate_hz: Floats, watts: Floats | None = None) -> None:
+    def set_rates(self, now: int, rate_hz: Floats, serving_node: Ints) -> None:
         """Change the rates [N, K] (and powers) at `now`, to which the queues have been advanced."""
-        self.change_rates(now, rate_hz.reshape(-1), None if watts is None else watts.reshape(-1))
+        watts: Floats | None = None
+        if self._meter is not None:  # joules per second: those of as many cycles as run in one
+            watts = self._meter.edge_job_energy_j(rate_hz, rate_hz, serving_node).reshape(-1)
+        self.change_rates(now, rate_hz.reshape(-1), watts)
+
+    def leave_behind(self, flow: Ints, now: int) -> tuple[Ints, Floats, Floats]:
+        """Take all rows of some flows out at `now`; also return the rate and the power of each flow, [num_flow]."""
+        rate_hz, watts = self._rate.copy(), self._watts.copy()
+        return self.remove(flow, now), rate_hz, watts
 
     def class_rate_hz(self) -> Floats:
         """Total rate per class, [K], Hz."""

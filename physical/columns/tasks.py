@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,9 @@ class Outcome(IntEnum):
     ABSENT = 7
 
 
-_COLUMNS: dict[str, tuple[type, float]] = {
+ColumnGroup = dict[str, tuple[type, float]]
+"""Columns by name: the type, and what stands in a row that nothing has been written to."""
+_COLUMNS: ColumnGroup = {
     # identity and inputs
     "slot": (np.int32, 0),
     "vehicle": (np.int32, 0),
@@ -53,23 +56,67 @@ _COLUMNS: dict[str, tuple[type, float]] = {
     "uplink_lost": (np.bool_, 0),
     "result_lost": (np.bool_, 0),
 }
-_JOB_COLUMNS: dict[str, tuple[type, float]] = {
+METERED: ColumnGroup = {
     "local_hz": (np.float64, np.nan),
     "transmit_j": (np.float64, 0),
     "edge_j": (np.float64, 0),
+}
+"""Further columns where policies decide more than the split, or where tasks are metered one by one."""
+WHOLE_WORK: ColumnGroup = {
     # the whole task in cycles of its vehicle, and of the server of its slot's serving node
     "local_work": (np.float64, 0),
     "edge_work": (np.float64, 0),
 }
-"""Further columns where policies decide more than the split, or where jobs are metered one by one."""
-_WAITING_COLUMNS: dict[str, tuple[type, float]] = {
+"""Further columns where the work of a task does not follow from its class and size alone."""
+WAITING: ColumnGroup = {
     # CPU time that the local part has left, s, and when the part beyond the vehicle ended
     "local_left_s": (np.float64, 0),
     "remote_end": (np.int64, NEVER),
 }
 """Further columns where tasks wait for the CPU of their vehicle."""
-_RECORDED = tuple(_COLUMNS)[:14]
-_JOB_RECORDED = (*_RECORDED, *tuple(_JOB_COLUMNS)[:4])
+
+
+class Metered(NamedTuple):
+    """What was noted of tasks that are metered one by one, [num_row].
+
+    local_hz : at which frequency their local parts ran; NaN of tasks that were never started
+    transmit_j, edge_j : what they have spent at the radio of their vehicle, and at the server, J
+    """
+
+    local_hz: Floats
+    transmit_j: Floats
+    edge_j: Floats
+
+
+class TaskRows(NamedTuple):
+    """Tasks that the columns hand out, in the order of their slots; arrays [num_row].
+
+    offloading_ratio : NaN of tasks that were never started
+    start ... done : when each stage began or ended, or will as planned, ticks; NEVER if it does not
+    local_left_s : CPU time that the local part had left when it was cut short, s
+    local_work : the whole task in cycles of its vehicle, where that does not follow from class and size; or None
+    metered : None where tasks have no meter of their own
+    """
+
+    slot: NDArray[np.int32]
+    vehicle: NDArray[np.int32]
+    task_class: NDArray[np.int32]
+    size_bytes: Floats
+    offloading_ratio: Floats
+    start: Ints
+    local_end: Ints
+    upload_end: Ints
+    arrive: Ints
+    serve: Ints
+    served: Ints
+    done: Ints
+    outcome: NDArray[np.int8]
+    local_left_s: Floats
+    local_work: Floats | None = None
+    metered: Metered | None = None
+
+
+_TAKEN = TaskRows._fields[:13]
 Rows = slice | Ints
 
 
@@ -92,6 +139,7 @@ class TaskColumns:
     """Growable columns; a row's index is stable until `compact`.
 
     has_absent : whether there have been tasks of size 0
+    is_metered : whether there are the further columns `METERED`
     """
 
     slot: NDArray[np.int32]
@@ -124,13 +172,12 @@ class TaskColumns:
     local_left_s: Floats
     remote_end: Ints
 
-    def __init__(self, num_vehicle: int, num_class: int, *, jobs: bool = False, waiting: bool = False) -> None:
+    def __init__(self, num_vehicle: int, num_class: int, *further: ColumnGroup) -> None:
+        """Start empty, with the common columns and `further` groups."""
         self.num_vehicle = num_vehicle
         self.num_class = num_class
-        self._kinds = _COLUMNS | (_JOB_COLUMNS if jobs else {}) | (_WAITING_COLUMNS if waiting else {})
-        self._recorded = _JOB_RECORDED if jobs else _RECORDED
-        if waiting:
-            self._recorded = (*self._recorded, "local_left_s")
+        self._kinds = {name: kind for group in (_COLUMNS, *further) for name, kind in group.items()}
+        self.is_metered = METERED in further
         self.num_row = 0
         self.has_absent = False
         self._capacity = 0
@@ -157,9 +204,19 @@ class TaskColumns:
         self.num_row = end
         return begin
 
-    def take(self, rows: Mask) -> dict[str, NDArray[np.generic]]:
-        """Return copies of the recorded columns of the rows in the mask, in row order."""
-        return {name: getattr(self, name)[: self.num_row][rows] for name in self._recorded}
+    def take(self, rows: Mask, local_left_s: Floats) -> TaskRows:
+        """Return copies of the rows in the mask, in row order.
+
+        local_left_s : CPU time that the local parts of these rows have left, s
+        """
+        local_work = self._chosen("local_work", rows) if "local_work" in self._kinds else None
+        metered = Metered(*(self._chosen(name, rows) for name in METERED)) if self.is_metered else None
+        taken = [self._chosen(name, rows) for name in _TAKEN]
+        return TaskRows._make((*taken, local_left_s, local_work, metered))
+
+    def _chosen(self, name: str, rows: Mask) -> NDArray[Any]:
+        chosen: NDArray[Any] = getattr(self, name)[: self.num_row][rows]
+        return chosen
 
     def compact(self, keep: Mask) -> Ints:
         """Drop all rows but those in the mask; return the new index of every old row (-1: dropped).

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
 from physical.arrays import Floats, Ints, Mask
@@ -10,13 +12,48 @@ from physical.model import rate
 from physical.model.arrays import every
 from physical.ticks import NO_ROWS, seconds, ticks_from_s
 
+_STANDSTILL_BPS = 1e-200
+"""What stands for no rate: it lets no upload end, and nothing divide by zero."""
+
+
+class Uploads(Protocol):
+    """Rows on their way to a server; times `now` are ticks."""
+
+    def add(self, rows: Ints, since_column: Ints, upload_bytes: Floats, /) -> None:
+        """Let the uploads of ascending `rows` begin at the ticks that a column has for them."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is on its way, or waits for it."""
+
+    def set_rate(self, now: int, rate_bps: Floats, watts: Floats, /) -> None:
+        """Change all rates and powers, [N], at `now`: what is already sent stays sent, the rest goes at the new rate.
+
+        rate_bps : 0 of those who send nothing
+        """
+
+    def take_arrived(self, now: int) -> Ints:
+        """Remove and return the rows that have reached the server by `now`, in ascending order."""
+
+    def remove(self, vehicles: Mask, now: int, *, coming: bool) -> Ints:
+        """Take out the rows of some vehicles, a mask [N], at `now`: those on their way, and those still `coming`."""
+
+    def backlog_bytes(self, now: int) -> Floats:
+        """Return what waits to be sent or is being sent at `now`, [N], bytes."""
+
+    def settle(self, now: int, /) -> None:
+        """Charge the uploads in progress for the time up to `now`, where uploads are metered."""
+
+    def renumber(self, renumbered: Ints) -> None:
+        """Follow rows that moved."""
+
 
 class Uplink:
     """The rows, in ascending order, that are being uploaded, or will be when their local part ends."""
 
-    def __init__(self, columns: TaskColumns, rate_bps: Floats) -> None:
+    def __init__(self, columns: TaskColumns) -> None:
         self._columns = columns
-        self.rate_bps = rate_bps
+        self._rate_bps: Floats = np.full(columns.num_vehicle, _STANDSTILL_BPS)
         self._rows = NO_ROWS
 
     @property
@@ -37,26 +74,27 @@ class Uplink:
 
     def _predict(self, rows: Rows, since: Ints, left_bytes: Floats) -> None:
         columns = self._columns
-        upload_s = rate.upload_delay_s(left_bytes, self.rate_bps[columns.vehicle[rows]])
+        upload_s = rate.upload_delay_s(left_bytes, self._rate_bps[columns.vehicle[rows]])
         end = since + ticks_from_s(upload_s)
         columns.upload_end[rows] = end
         columns.arrive[rows] = end + columns.uplink_latency[rows]
 
-    def set_rate(self, now: int, rate_bps: Floats) -> None:
+    def set_rate(self, now: int, rate_bps: Floats, _watts: Floats, /) -> None:
         """Change all rates at `now`: what is already sent stays sent, the rest goes at the new rate."""
+        rate_bps = np.maximum(rate_bps, _STANDSTILL_BPS)
         if self._rows.size:
             columns = self._columns
             rows = self._rows[columns.upload_end[self._rows] > now]
             if rows.size:
                 since, left = columns.upload_since[rows], columns.upload_left_bytes[rows]
                 sent_s = seconds(np.maximum(now - since, 0))
-                left = np.maximum(left - self.rate_bps[columns.vehicle[rows]] / 8 * sent_s, 0.0)
+                left = np.maximum(left - self._rate_bps[columns.vehicle[rows]] / 8 * sent_s, 0.0)
                 since = np.maximum(since, now)
                 columns.upload_since[rows] = since
                 columns.upload_left_bytes[rows] = left
-                self.rate_bps = rate_bps
+                self._rate_bps = rate_bps
                 self._predict(rows, since, left)
-        self.rate_bps = rate_bps
+        self._rate_bps = rate_bps
 
     def take_arrived(self, now: int) -> Ints:
         """Remove and return the rows that have reached the server by `now`, in ascending order."""
@@ -85,12 +123,15 @@ class Uplink:
         rows = self._rows
         rows = rows[(columns.upload_since[rows] <= now) & (columns.upload_end[rows] > now)]
         vehicle = columns.vehicle[rows]
-        sent_bytes = self.rate_bps[vehicle] / 8 * seconds(now - columns.upload_since[rows])
+        sent_bytes = self._rate_bps[vehicle] / 8 * seconds(now - columns.upload_since[rows])
         left_bytes = np.maximum(columns.upload_left_bytes[rows] - sent_bytes, 0.0)
         backlog_bytes: Floats = np.bincount(vehicle, weights=left_bytes, minlength=columns.num_vehicle).astype(
             np.float64
         )
         return backlog_bytes
+
+    def settle(self, _now: int, /) -> None:
+        """Do nothing: nobody meters these uploads."""
 
     def renumber(self, renumbered: Ints) -> None:
         """Follow rows that moved."""

@@ -28,7 +28,7 @@ from sim.record.messages import MessageLog
 from sim.record.recorder import Recorder
 from sim.record.slots import ClosedSlot
 from sim.scenario.scenario import Scenario
-from sim.scenario.timeline import Happening, NodeDown, NodeUp, VehicleEnters, VehicleLeaves
+from sim.scenario.timeline import Happening, NodeDown
 from traces.sink import Sink
 from twin.belief import Belief
 from twin.cloud import Cloud, Decider, Deliberation, Observer
@@ -127,7 +127,7 @@ class ColumnsEngine:
         self._block: Block | None = None
         self._sending = Sending(clock, self.messages)
         self.slots = Slots(clock, self.slot_duration_ns)
-        self.plane = DataPlane(system, static=_is_static(scenario))
+        self.plane = DataPlane(system)
         command = scenario.twin.command
         self.fleet = Fleet(self.plane, command.missing, ticks_from_ns(to_ns(command.patience_s)))
         self.servers: list[EdgeServer] = []
@@ -264,12 +264,6 @@ class ColumnsEngine:
         closed = ClosedSlot(arrived_bytes, service_bytes, joules, self._num_task)
         self.recorder.ledger.close_slot(closed, self.fleet.states)
         self.num_slot_done = slot + 1
-
-
-def _is_static(scenario: Scenario) -> bool:
-    """Return whether all vehicles are attached to the only node all the time."""
-    moves = any(isinstance(event, NodeDown | NodeUp | VehicleLeaves | VehicleEnters) for event in scenario.timeline)
-    return len(scenario.nodes) == 1 and scenario.everybody_stays and scenario.radio.range_m is None and not moves
 
 
 def _belief(scenario: Scenario, system: System, inputs: Inputs, streams: Streams) -> Belief:

@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from physical.arrays import Floats, Mask
+from physical.arrays import Floats
 from physical.closed_form import slot, split
 from physical.columns.fleet import AWAY, VehicleStates
 from physical.model import units
 from physical.system import System
 from sim.record.prompts import rows_of
+from sim.record.vehicles import add_present
 from traces.arrays import of_numbers
 from traces.digest import mix
 from traces.sink import Sink
@@ -199,13 +200,6 @@ class DecisionRecorder:
                 "channel_gain_error_db": np.round(units.linear_to_db(beliefs["channel_gain"] / gain), 6).reshape(-1),
             },
         )
-
-
-def add_present(writer: Sink, table: str, present: Mask, columns: dict[str, Any]) -> None:
-    """Add the rows of vehicles that are in the scene; `present` is a mask over rows."""
-    if not present.all():
-        columns = {name: values[present] for name, values in columns.items()}
-    writer.add(table, columns)
 
 
 def _claims(rulings: Sequence[Ruling]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from physical.errors import InputError
-from sim.record.slots import _joined, _sum
+from sim.record.task_sums import SlotSums, exact_sum
 from sim.runs.run import run
 from sim.scenario.scenario import Scenario
 from tests.support.command import twin
@@ -93,10 +93,12 @@ def test_energy_of_a_great_burst_is_counted() -> None:
 
 def test_sums_are_those_of_unbounded_integers() -> None:
     values = np.array([2**62, 2**62 + 1, 2**62 + 3, -5], dtype=np.int64)
-    assert _sum(values) == sum(values.tolist()) > 2**63
+    assert exact_sum(values) == sum(values.tolist()) > 2**63
     high, low = np.array([3, 2**50]), np.array([2**45 + 7, 2**41 - 1])
     exact = [(int(h) << 40) + int(u) for h, u in zip(high, low, strict=True)]
-    assert _joined({"local_high": high, "local_units": low}, "local").tolist() == [float(value) for value in exact]
+    assert SlotSums({"local_high": high, "local_units": low}, 1.0).energy_j("local").tolist() == [
+        float(value) for value in exact
+    ]
 
 
 def test_a_name_that_no_file_can_have_is_one_line() -> None:

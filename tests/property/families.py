@@ -132,14 +132,15 @@ class Observed:
 
     def note(self, plane: DataPlane, now: int) -> None:
         """Look at what is in use now."""
-        system, radio = plane.system, plane.radio
+        system, radios = plane.system, plane.decided_radios
         nodes = [plane.serving_node == node for node in range(system.num_node)]
         hz = [plane.service_hz[here].sum() + plane.leaving.rate_at_hz(node) for node, here in enumerate(nodes)]
         self.most_hz = np.maximum(self.most_hz, hz)
-        self.most_bandwidth_hz = np.maximum(self.most_bandwidth_hz, [radio.bandwidth_hz[here].sum() for here in nodes])
-        if system.joint:
-            power_w, _ = radio.granted
-            self.rates_bps.append((now, system.decided_rate_bps(radio.bandwidth_hz, power_w, self._gain)))
+        if radios is not None:
+            used_hz = [radios.bandwidth_hz[here].sum() for here in nodes]
+            self.most_bandwidth_hz = np.maximum(self.most_bandwidth_hz, used_hz)
+            power_w, _ = radios.granted
+            self.rates_bps.append((now, system.decided_rate_bps(radios.bandwidth_hz, power_w, self._gain)))
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,10 @@ from physical.system import System
 from physical.ticks import NEVER, TICK_BITS
 from sim import RunResult, Scenario, run
 from sim.record.slots import ClosedSlot, Ledger
+from sim.record.tasks import Spent
 from tests.support.scenarios import make_scenario
 from tests.support.states import LOSSES, states
+from tests.support.task_rows import task_rows
 
 ROUNDING = 1e-9
 
@@ -44,18 +46,16 @@ def emitted(system: System, tasks: list[Task]) -> dict[str, float]:
     sent = np.array([task.sent_ns for task in tasks], dtype=np.int64)
     # Local work ends at 0, and what was lost on its way up has not arrived.
     lost = np.array([task.outcome is Outcome.DROPPED_UPLINK for task in tasks])
-    rows: dict[str, Any] = {
-        "slot": np.zeros(len(tasks), dtype=np.int32),
-        "vehicle": np.zeros(len(tasks), dtype=np.int32),
-        "task_class": classes,
-        "size_bytes": system.size_bytes_mean[classes],
-        "offloading_ratio": np.ones(len(tasks)),
-        "local_end": np.zeros(len(tasks), dtype=np.int64),
-        "arrive": np.where(lost, NEVER, sent << TICK_BITS),
-        "done": np.array([task.age_ns for task in tasks]) << TICK_BITS,
-        "outcome": np.array([task.outcome for task in tasks], dtype=np.int8),
-    }
-    spent = {"local": np.array([task.joules for task in tasks])}
+    rows = task_rows(
+        task_class=classes,
+        size_bytes=system.size_bytes_mean[classes],
+        offloading_ratio=np.ones(len(tasks)),
+        local_end=np.zeros(len(tasks), dtype=np.int64),
+        arrive=np.where(lost, NEVER, sent << TICK_BITS),
+        done=np.array([task.age_ns for task in tasks]) << TICK_BITS,
+        outcome=np.array([task.outcome for task in tasks], dtype=np.int8),
+    )
+    spent = Spent(np.array([task.joules for task in tasks]))
     ledger.add_tasks(rows, spent, np.array([task.age_ns for task in tasks]))
     found = ledger.emit(final=True)
     assert found is not None

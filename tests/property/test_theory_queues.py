@@ -61,7 +61,7 @@ def sample(discipline: str, law: str, load: float) -> Sample:
     horizon = int(2 * arrive_s.max() * TICKS_PER_S)
     plane.advance(horizon)
     rows = plane.take_finished(horizon)[0]
-    assert len(rows["slot"]) == arrive_s.size
+    assert len(rows.slot) == arrive_s.size
 
     def by_queue(ticks: Any) -> Floats:
         seconds: Floats = ticks.reshape(NUM_CUSTOMER, NUM_QUEUE).T / TICKS_PER_S
@@ -69,9 +69,9 @@ def sample(discipline: str, law: str, load: float) -> Sample:
 
     flows_per_class = NUM_QUEUE // shape[2]
     return Sample(
-        by_queue(rows["arrive"]),
-        by_queue(rows["serve"]),
-        by_queue(rows["served"]),
+        by_queue(rows.arrive),
+        by_queue(rows.serve),
+        by_queue(rows.served),
         instants,
         np.array(backlog).T / flows_per_class,
     )

@@ -15,7 +15,7 @@ import pytest
 from physical.arrays import Floats
 from physical.columns.resource import CPU, UPLINK, Resource, Use
 from physical.columns.rules import Rule, make_resource
-from physical.columns.tasks import TaskColumns
+from physical.columns.tasks import METERED, WAITING, TaskColumns
 from physical.ticks import TICKS_PER_S
 from tests.support.theory import assert_mean
 
@@ -86,7 +86,7 @@ def sample(rule: Rule, use: Use, law: str, load: float, arrivals: str = "M") -> 
     rng = np.random.default_rng([ord(law), int(10 * load), ord(arrivals), use == CPU])
     arrive = np.rint(np.cumsum(gaps_s(arrivals, load, rng), axis=1) * TICKS_PER_S).astype(np.int64)
     need_s = needs_s(law, rng)
-    columns = TaskColumns(NUM_QUEUE, NUM_CUSTOMER, jobs=True, waiting=True)
+    columns = TaskColumns(NUM_QUEUE, NUM_CUSTOMER, METERED, WAITING)
     columns.append_slots(0, np.ones((1, NUM_QUEUE, NUM_CUSTOMER)))
     getattr(columns, use.ready)[: arrive.size] = arrive.ravel()
     getattr(columns, use.work)[: arrive.size] = (need_s * RATE[use]).ravel()

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
-from physical.columns.tasks import Outcome
+from physical.columns.tasks import Outcome, TaskRows
 from physical.system import System
-from physical.ticks import NEVER, TICK_BITS
+from physical.ticks import TICK_BITS
 from sim import Scenario, run
 from sim.record.slots import ClosedSlot, Ledger
+from sim.record.tasks import Spent
 from tests.support.scenarios import BASE, make_scenario
 from tests.support.states import LOSSES, states
 from tests.support.tables import column
+from tests.support.task_rows import task_rows
 
 MS = 1_000_000
 # Two vehicles with two classes: deadlines 40 and 500 ms.
@@ -23,14 +23,12 @@ SYSTEM = make_scenario(
 ).system()
 
 
-def rows(*tasks: tuple[int, int, Outcome]) -> dict[str, Any]:
-    """Return recorded columns of (slot, class, outcome)."""
+def rows(*tasks: tuple[int, int, Outcome]) -> TaskRows:
+    """Return tasks of (slot, class, outcome)."""
     slot, task_class, outcome = (np.array(values) for values in zip(*tasks, strict=True))
-    return {
-        "slot": slot.astype(np.int32),
-        "task_class": task_class.astype(np.int32),
-        "outcome": outcome.astype(np.int8),
-    }
+    return task_rows(
+        slot=slot.astype(np.int32), task_class=task_class.astype(np.int32), outcome=outcome.astype(np.int8)
+    )
 
 
 def close(ledger: Ledger, num: int = 1, joules: float = 0.0) -> None:
@@ -45,9 +43,9 @@ def end(ledger: Ledger) -> None:
     ledger.report_backlog(0, np.array([1.5e4, 7e3]))
 
 
-def add(ledger: Ledger, tasks: dict[str, Any], age_ms: list[float], local_j: list[float]) -> list[str]:
+def add(ledger: Ledger, tasks: TaskRows, age_ms: list[float], local_j: list[float]) -> list[str]:
     age_ns = np.rint(np.array(age_ms) * MS).astype(np.int64)
-    outcome = ledger.add_tasks(tasks, {"local": np.array(local_j)}, age_ns)
+    outcome = ledger.add_tasks(tasks, Spent(np.array(local_j)), age_ns)
     return [Outcome(code).name for code in outcome.tolist()]
 
 
@@ -135,12 +133,10 @@ def test_nothing_late_counts_less_than_the_floor(mode: str, quality: float) -> N
         assert emitted["deadline_miss_ratio"].tolist() == [0.5]
 
 
-def job(outcome: Outcome, system: System) -> dict[str, Any]:
-    """Return the recorded columns of one prompt that is run where it came up."""
+def job(outcome: Outcome, system: System) -> TaskRows:
+    """Return one prompt that is run where it came up."""
     ticks = np.array([5 << TICK_BITS])
-    columns = {"vehicle": np.zeros(1, dtype=np.int32), "size_bytes": system.size_bytes_mean[:1]}
-    stages = {"local_end": ticks, "arrive": np.array([NEVER]), "done": ticks, "offloading_ratio": np.zeros(1)}
-    return rows((0, 0, outcome)) | columns | stages
+    return rows((0, 0, outcome))._replace(size_bytes=system.size_bytes_mean[:1], local_end=ticks, done=ticks)
 
 
 @pytest.mark.parametrize("mode", ["paper", "corrected"])
@@ -153,7 +149,7 @@ def test_by_the_weighted_cost_a_lost_task_counts_two_deadlines_or_its_age(mode: 
             for node in range(system.num_node):
                 ledger.report_backlog(node, queues)
         ledger.close_slot(ClosedSlot(np.zeros(1), np.zeros(1), 0.0, 1), states(system))
-        ledger.add_tasks(job(LOST, system), {"local": np.array([3.0])}, np.array([round(age_s * 1e9)]))
+        ledger.add_tasks(job(LOST, system), Spent(np.array([3.0])), np.array([round(age_s * 1e9)]))
         emitted = ledger.emit()
         assert emitted is not None
         assert emitted["penalty"].tolist() == pytest.approx([0.5 * counted_s + 0.5 * 3.0], rel=1e-9)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from physical.arrays import Floats, Ints
 from physical.columns.pipeline import DataPlane
+from physical.columns.tasks import TaskRows
 from physical.ticks import NEVER
 from tests.support.queues import CYCLES_PER_BYTE, MS, make_plane, offload
 
@@ -36,10 +37,10 @@ def drive(plane: DataPlane, changes: Sequence[tuple[int, Floats | None]], *, com
     times = {name: np.full(num_row, NEVER, dtype=np.int64) for name in ("arrive", "serve", "served")}
     row_of = {(r["slot"], r["vehicle"], r["task_class"]): i for i, r in enumerate(_identities(plane, num_row))}
 
-    def note(rows: dict[str, Any]) -> None:
-        for place, key in enumerate(zip(rows["slot"], rows["vehicle"], rows["task_class"], strict=True)):
+    def note(rows: TaskRows) -> None:
+        for place, key in enumerate(zip(rows.slot, rows.vehicle, rows.task_class, strict=True)):
             for name, values in times.items():
-                values[row_of[key]] = rows[name][place]
+                values[row_of[key]] = getattr(rows, name)[place]
 
     for now, rate_hz in changes:
         plane.advance(now)

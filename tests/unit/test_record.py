@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from physical.columns.tasks import TaskRows
 from sim import RunResult, Scenario, run
+from sim.record.recorder import Recorder
 from tests.support.observers import Spy
 from tests.support.scenarios import make_scenario
 from twin.decision import Decision, Diagnostics
@@ -23,6 +25,34 @@ OLD = (
     "radio.uplink=each",
     "time.num_slot=100",
 )
+
+
+CASES = {
+    "waiting": ("rush-hour", "greedy-cost", ("time.num_slot=60",)),
+    "in flight": ("dtecn", "edge-equal", ("time.num_slot=20", "server.frequency_hz=1e9", "twin.bias.known=false")),
+    "vehicles that leave": ("corridor", "random", ("time.num_slot=60", "model.handover=drop")),
+    "jobs": ("llm6g", "random", ("time.num_slot=20",)),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_recorder_changes_nothing_that_it_records(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It records the same of arrays that nobody can write to."""
+    scenario_name, policy, settings = CASES[name]
+    scenario = Scenario.load(scenario_name, [*settings, "trace.part_rows=500"])
+    expected = run(scenario, policy=policy).summary["digest"]
+    flush, given = Recorder.flush, []
+
+    def flush_frozen(self: Recorder, tasks: TaskRows, end_ns: int, *, final: bool = False) -> None:
+        arrays = [values for values in (*tasks[:14], tasks.local_work, *(tasks.metered or ())) if values is not None]
+        given.append(len(arrays[0]))
+        for values in arrays:
+            values.setflags(write=False)
+        flush(self, tasks, end_ns, final=final)
+
+    monkeypatch.setattr(Recorder, "flush", flush_frozen)
+    assert run(scenario, policy=policy).summary["digest"] == expected
+    assert sum(given) > 0
 
 
 def floats(result: RunResult, table: str, name: str) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from physical.columns.resource import UPLINK, Resource
 from physical.columns.rules import Rule, make_resource
-from physical.columns.tasks import TaskColumns
+from physical.columns.tasks import METERED, TaskColumns
 from physical.ticks import TICKS_PER_S
 from tests.support.queues import MS
 
@@ -23,7 +23,7 @@ NUM_ROW = NUM_VEHICLE * NUM_CLASS
 
 def make(rule: Rule, ready: Sequence[int], work: Sequence[float]) -> tuple[TaskColumns, Resource]:
     """Three resources with four rows each, which come at `ready` ticks with `work` bytes."""
-    columns = TaskColumns(NUM_VEHICLE, NUM_CLASS, jobs=True)
+    columns = TaskColumns(NUM_VEHICLE, NUM_CLASS, METERED)
     columns.append_slots(0, np.ones((1, NUM_VEHICLE, NUM_CLASS)))
     columns.local_end[:NUM_ROW] = ready
     columns.upload_left_bytes[:NUM_ROW] = work

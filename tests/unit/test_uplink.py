@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from physical.columns.pipeline import DataPlane, Fate
-from physical.columns.tasks import Outcome
+from physical.columns.tasks import Outcome, TaskRows
 from physical.ticks import NEVER, TICKS_PER_S
 from tests.support.queues import MS
 from tests.support.scenarios import make_scenario
@@ -37,7 +37,7 @@ def set_rate(plane: DataPlane, now: int, rate_bps: float) -> None:
     plane.begin_slot(now, np.full(3, rate_bps), np.ones(3), np.zeros(3, dtype=np.int64))
 
 
-def finish(plane: DataPlane, *, horizon: int = 1000 * MS) -> dict[str, Any]:
+def finish(plane: DataPlane, *, horizon: int = 1000 * MS) -> TaskRows:
     plane.advance(horizon)
     return plane.take_finished(horizon)[0]
 
@@ -74,23 +74,23 @@ def test_local_work_and_upload_follow_the_equations(order: str, rule: str, data:
         if index == 0:
             plane.start(slice(0, 6), start_at, {"offloading_ratio": ratio})
     rows = finish(plane, horizon=10_000 * MS)
-    assert len(rows["slot"]) == 6
+    assert len(rows.slot) == 6
     tolerance = len(rates) + 2
     for row in range(6):
         local = Fraction((1 - ratio[row]) * size[row] * CYCLES_PER_BYTE[row % 2]) / Fraction(CPU_HZ[row // 2])
         local_end = start_at + local * Fraction(TICKS_PER_S)
-        assert abs(rows["local_end"][row] - local_end) <= 1 + 1e-15 * float(local_end)
+        assert abs(rows.local_end[row] - local_end) <= 1 + 1e-15 * float(local_end)
         charged = {"proportional": ratio[row] * size[row], "whole": size[row] * (ratio[row] > 0), "always": size[row]}
         if not charged[rule]:
-            assert rows["upload_end"][row] == NEVER
-            assert rows["done"][row] == rows["local_end"][row]
+            assert rows.upload_end[row] == NEVER
+            assert rows.done[row] == rows.local_end[row]
             continue
-        since = Fraction(start_at) if order == "parallel" else Fraction(int(rows["local_end"][row]))
+        since = Fraction(start_at) if order == "parallel" else Fraction(int(rows.local_end[row]))
         expected = upload_end(since, charged[rule], rates)
-        assert abs(rows["upload_end"][row] - expected) <= tolerance
-        done = max(rows["served"][row] if ratio[row] else rows["arrive"][row], rows["local_end"][row])
-        assert rows["done"][row] == done
-        assert rows["outcome"][row] == Outcome.COMPLETED
+        assert abs(rows.upload_end[row] - expected) <= tolerance
+        done = max(rows.served[row] if ratio[row] else rows.arrive[row], rows.local_end[row])
+        assert rows.done[row] == done
+        assert rows.outcome[row] == Outcome.COMPLETED
 
 
 def test_latencies_of_uplink_and_result_are_added_once() -> None:
@@ -99,9 +99,9 @@ def test_latencies_of_uplink_and_result_are_added_once() -> None:
     set_rate(plane, 0, 8e6)
     plane.start(slice(0, 6), 0, {"offloading_ratio": np.ones(6)})
     rows = finish(plane)
-    np.testing.assert_array_equal(rows["upload_end"], MS)
-    np.testing.assert_array_equal(rows["arrive"], MS + latency.ravel())
-    np.testing.assert_array_equal(rows["done"], rows["served"] + 5 * MS)
+    np.testing.assert_array_equal(rows.upload_end, MS)
+    np.testing.assert_array_equal(rows.arrive, MS + latency.ravel())
+    np.testing.assert_array_equal(rows.done, rows.served + 5 * MS)
 
 
 def test_lost_uploads_and_lost_results_are_dropped_when_they_would_have_come() -> None:
@@ -112,7 +112,7 @@ def test_lost_uploads_and_lost_results_are_dropped_when_they_would_have_come() -
     set_rate(plane, 0, 8e6)
     plane.start(slice(0, 6), 0, {"offloading_ratio": np.array([1.0, 1.0, 1.0, 0.5, 0.0, 1.0])})
     rows = finish(plane)
-    outcomes = [Outcome(code).name for code in rows["outcome"].tolist()]
+    outcomes = [Outcome(code).name for code in rows.outcome.tolist()]
     assert outcomes == [
         "DROPPED_UPLINK",
         "COMPLETED",
@@ -121,9 +121,9 @@ def test_lost_uploads_and_lost_results_are_dropped_when_they_would_have_come() -
         "COMPLETED",  # purely local: the network cannot hurt it
         "COMPLETED",
     ]
-    np.testing.assert_array_equal(rows["serve"][[0, 3, 4]], NEVER)
-    assert rows["done"][0] == 4 * MS
-    assert rows["done"][2] == rows["served"][2] + 2 * MS
+    np.testing.assert_array_equal(rows.serve[[0, 3, 4]], NEVER)
+    assert rows.done[0] == 4 * MS
+    assert rows.done[2] == rows.served[2] + 2 * MS
     np.testing.assert_array_equal(plane.take_arrived_bytes(), [1000.0, 2000.0])
 
 
@@ -133,7 +133,7 @@ def test_a_shared_cpu_runs_local_parts_in_turn() -> None:
     plane.start(slice(0, 6), 0, {"offloading_ratio": np.array([0.0, 0.0, 1.0, 0.0, 0.5, 0.0])})
     rows = finish(plane)
     # 3000 B x 2000 / 1.5 GHz = 4 ms, then 1000 B x 3000 / 1.5 GHz = 2 ms more; offloaded tasks take no CPU.
-    assert rows["local_end"].tolist() == [4 * MS, 6 * MS, 0, 6 * MS, 2 * MS, 4 * MS]
+    assert rows.local_end.tolist() == [4 * MS, 6 * MS, 0, 6 * MS, 2 * MS, 4 * MS]
 
 
 def test_cycles_arrived_are_those_offloaded() -> None:

@@ -1,0 +1,55 @@
+"""The totals of the summary: sums over all slots that are complete."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from physical.ticks import NS_PER_S
+from sim.record.task_sums import SlotSums, exact_sum
+
+
+@dataclass
+class Totals:
+    """Sums over everything that has been emitted."""
+
+    num_slot: int = 0
+    num_slot_counted: int = 0
+    by_task: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(
+            (
+                *("generated", "counted", "completed", "late", "dropped", "missed", "in_flight", "delay_s"),
+                *("upload_s", "num_split", "layers_local", "energy_local_j", "energy_transmit_j"),
+            ),
+            0.0,
+        )
+    )
+    by_slot: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(
+            ("objective", "penalty", "drift", "qos", "energy_edge_j", "backlog_bytes"), 0.0
+        )
+    )
+
+    def add(self, rows: dict[str, Any], sums: SlotSums) -> None:
+        """Add slots.
+
+        rows : of the table `slots`
+        sums : over their tasks
+        """
+        self.num_slot += len(rows["slot"])
+        has_tasks = sums["counted"].sum(axis=1) > 0
+        self.num_slot_counted += int(has_tasks.sum())
+        for name in ("counted", "completed", "late", "dropped", "missed", "num_split", "layers_local"):
+            self.by_task[name] += int(sums[name].sum())
+        self.by_task["in_flight"] += int(rows["num_in_flight"].sum())
+        self.by_task["delay_s"] += exact_sum(sums["delay_ns"]) / NS_PER_S
+        self.by_task["upload_s"] += exact_sum(sums["upload_ns"]) / NS_PER_S
+        self.by_task["generated"] += int(
+            sum(rows[f"num_{name}"].sum() for name in ("completed", "late", "dropped", "in_flight"))
+        )
+        self.by_task["energy_transmit_j"] += float(rows["energy_transmit_j"].sum())
+        self.by_task["energy_local_j"] += float(rows["energy_local_j"].sum())
+        for name in ("objective", "penalty", "drift", "qos"):
+            self.by_slot[name] += float(rows[name][has_tasks].sum())
+        self.by_slot["energy_edge_j"] += float(rows["energy_edge_j"].sum())
+        self.by_slot["backlog_bytes"] += float(rows["backlog_bytes"].sum())
