@@ -10,8 +10,6 @@ import numpy as np
 
 from physical.arrays import Floats
 from physical.system import System
-from policies.optimal import tasks
-from policies.optimal.layers import problem
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
@@ -27,7 +25,7 @@ class Case:
     ----------
     snapshot : what the twin believed
     decision : what was decided, feasible
-    objective : no unit, what the decision was expected to bring (`predicted_objective`)
+    objective : no unit, what the decision was expected to bring (`policies.scoring`)
     realised : no unit, objective of the slot in the event simulation; NaN if unknown
     origin : where the case comes from, for people: ``p2-exact dtecn seed=1 slot=12``
     capacity_price : no unit, price of the whole server that the decision rests on, as the policy says; NaN: unknown
@@ -44,13 +42,6 @@ class Case:
     def score(self) -> float:
         """The realised objective, or the expected one where that is not known."""
         return self.objective if math.isnan(self.realised) else self.realised
-
-
-def predicted_objective(snapshot: TwinSnapshot, decision: Decision) -> float:
-    """Return what a decision leads to by the closed form on the twin's belief: P2, or the weighted cost."""
-    if snapshot.system.cost is not None:
-        return float(problem.evaluate(snapshot, decision).objective)
-    return float(tasks.evaluate(snapshot, decision).objective)
 
 
 def features(snapshot: TwinSnapshot) -> Floats:

@@ -12,13 +12,14 @@ import pytest
 
 from physical.errors import InputError
 from policies import make
-from policies.cases.case import Case, CaseSet, predicted_objective
+from policies.cases.case import Case, CaseSet
 from policies.cases.file import open_cases, write_cases
 from policies.cases.memory import CaseMemory
 from policies.cases.policies import MeanCase, NearestCase
 from policies.cases.selection import nearest
 from policies.feasible import FLOOR, project
 from policies.optimal.p2_exact import P2Exact
+from policies.scoring import predicted_objective
 from sim import Scenario, run
 from sim.learn.build_cases import build
 from sim.runs.replay import verify

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 
 from physical.errors import InputError
 from physical.system import System
-from policies.cases.case import Case, CaseSet, features, predicted_objective
+from policies.cases.case import Case, CaseSet, features
 from policies.cases.file import CASES, open_cases, read_cases, write_cases
 from policies.cases.selection import Selection, nearest, select
+from policies.scoring import predicted_objective
 from sim import Scenario
 from sim.runs.check import check
 from tests.support.cases import JOINT, SYSTEM, make_case, make_set

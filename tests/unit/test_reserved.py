@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from physical.arrays import Floats
 from policies.baselines import EdgeEqual
-from policies.feasible import FLOOR, command, project, reserved_hz, rest_hz
+from policies.feasible import FLOOR, project, reserved_hz, rest_hz
 from policies.guarded import GuardedPolicy
 from policies.registry import make
+from policies.scoring import command
 from sim import Scenario, run
 from tests.support import nodes
 from tests.support.snapshots import EXAMPLE, SERVER_HZ, make_snapshot
