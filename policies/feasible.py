@@ -186,9 +186,11 @@ def _checked(values: Any, name: str, shape: tuple[int, ...]) -> Floats:
 
 def least_allocation_hz(system: System, estimation_bias_hz: Floats, serving_node: Ints | None = None) -> Floats:
     """Return the least allocation of an active flow, [N, K], Hz: allocation and true speed must both be positive."""
-    floor_hz: Any = FLOOR * system.server.frequency_hz
-    if serving_node is not None and system.num_node > 1:
-        floor_hz = FLOOR * system.node_hz[np.maximum(serving_node, 0)][:, np.newaxis]
+    floor_hz: Any = FLOOR
+    if serving_node is None or system.num_node == 1:
+        floor_hz *= system.server.frequency_hz
+    else:
+        floor_hz *= system.node_hz[np.maximum(serving_node, 0)][:, np.newaxis]
     least_hz: Floats = np.maximum(floor_hz, floor_hz - estimation_bias_hz)
     return least_hz
 

@@ -51,7 +51,7 @@ class DataPlane:
             self.cpus = SharedCpus(self.columns, system.num_vehicle, system.cpu)
         num_flow = system.num_vehicle * system.num_class
         self.queues: Slices | Fifo
-        if system.server.discipline == "fifo":
+        if system.discipline == "fifo":
             self.queues = Fifo(self.columns, system.cycles_per_byte, num_flow)
         else:
             self.queues = Slices(self.columns, system.cycles_per_byte, num_flow, metered=self.jobs)

@@ -48,7 +48,7 @@ def features(snapshot: TwinSnapshot) -> Floats:
     """Return what the likeness of two snapshots is judged by, [2 N K + N + K], no unit.
 
     Per vehicle, in its place: ``log(1 + size / class mean)``, ``log(1 + uplink rate / (bit/s))``, and the known bias in
-    shares of the server; per class ``log(1 + backlog / unit)``.
+    shares of its node's server; per class ``log(1 + backlog / unit)``.
     """
     system = snapshot.system
     return np.concatenate(
@@ -56,7 +56,7 @@ def features(snapshot: TwinSnapshot) -> Floats:
             np.log1p(snapshot.size_bytes / system.size_bytes_mean).reshape(-1),
             np.log1p(snapshot.uplink_rate_bps),
             np.log1p(snapshot.backlog_bytes / system.backlog_unit_bytes),
-            (snapshot.estimation_bias_hz / system.server.frequency_hz).reshape(-1),
+            (snapshot.estimation_bias_hz / system.at_node(system.node_hz, snapshot.serving_node)).reshape(-1),
         ]
     )
 

@@ -14,7 +14,7 @@ from policies.feasible import JOINT_FIELDS, project, rest_hz
 from policies.guarded import GuardedPolicy
 from policies.scoring import Scored, command, fit, predicted_objective, slot_outcome, split_outcome
 from sim import Scenario
-from tests.unit.test_cases import JOINT, SYSTEM, make_case
+from tests.support.cases import JOINT, SYSTEM, make_case
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
