@@ -16,6 +16,7 @@ from physical.params import (
     Bursts,
     Cost,
     CpuRule,
+    Discipline,
     Gpu,
     Model,
     Objective,
@@ -69,7 +70,7 @@ class System:
     node_kappa : [M], W/Hz^3
     node_num_core : [M]
     node_bandwidth_hz : [M], pool of each node
-    server : capacity, cores, switching capacitance of the first node
+    servers : of the nodes
     model : reading of the equations
     cpu, uplink : how tasks of a vehicle share its CPU and its uplink, see `physical.params`
     objective : weights of P2, with V folded into those of the penalty
@@ -99,7 +100,7 @@ class System:
     node_kappa: Array
     node_num_core: Array
     node_bandwidth_hz: Array
-    server: Server
+    servers: tuple[Server, ...]
     model: Model
     cpu: CpuRule
     uplink: UplinkRule
@@ -123,6 +124,24 @@ class System:
     def num_node(self) -> int:
         """Number of serving nodes M."""
         return int(self.node_hz.shape[-1])
+
+    @cached_property
+    def server(self) -> Server:
+        """The server that every node has.
+
+        Raises
+        ------
+        ValueError : nodes have different servers; `node_hz`, `node_kappa` and `node_num_core` tell them apart
+        """
+        first = self.servers[0]
+        if any(server != first for server in self.servers):
+            raise ValueError("nodes have different servers; take what holds at each, such as node_hz")
+        return first
+
+    @property
+    def discipline(self) -> Discipline:
+        """Discipline of all servers: where there are several, they serve flows apart, "slices"."""
+        return self.servers[0].discipline
 
     @cached_property
     def has_transformer(self) -> bool:
@@ -181,11 +200,19 @@ class System:
         """Return what holds at the serving nodes, [..., N, 1], given `values` [M]; no node counts as the first."""
         return values[namespace(node).where(node < 0, 0 * node, node)][..., None]
 
+    def _at_own(self, values: Array, node: Array | None) -> Array:
+        """Return what holds at the serving nodes, or at the only one; ValueError if several are there, none told."""
+        if node is not None:
+            return self.at_node(values, node)
+        if self.num_node > 1:
+            raise ValueError(f"there are {self.num_node} nodes; tell who is at which")
+        return values[0]
+
     def work_cycles(self, size_bytes: Array, node: Array | None) -> tuple[Array, Array]:
         """Return the work of whole tasks in cycles of their vehicle and of an edge server, both [..., N, K].
 
         size_bytes : [..., N, K], bytes
-        node : [..., N], index of the serving node; -1 (none), or None for all, counts as the first
+        node : [..., N], index of the serving node, -1 (none) counts as the first; None: there is one node
         """
         work = size_bytes * self.cycles_per_byte
         if not self.has_transformer:
@@ -193,8 +220,7 @@ class System:
         num_token = size_bytes / self.bytes_per_token
         flop = self.num_layer * transformer.layer_flops(num_token, self.hidden_size, self.batch_size)
         xp = namespace(size_bytes)
-        flop_per_cycle = self.node_flop_per_cycle
-        edge_flop = flop_per_cycle[0] if node is None else self.at_node(flop_per_cycle, node)
+        edge_flop = self._at_own(self.node_flop_per_cycle, node)
         split = self.num_layer > 0
         local = xp.where(split, flop / self.vehicle_flop_per_cycle[..., None], work)
         return local, xp.where(split, flop / edge_flop, work)
@@ -222,7 +248,7 @@ class System:
         By the capacity rule "effective" those at a node sum to at most its capacity; by "alloc" they need not.
 
         compute_allocation_hz, estimation_bias_hz : [..., N, K], Hz
-        node : [..., N], index of the serving node; None: all are at the first node
+        node : [..., N], index of the serving node; None: there is one node
         """
         speed_hz = computing.edge_frequency_hz(compute_allocation_hz, estimation_bias_hz)
         if self.model.capacity_rule == "alloc":
@@ -240,12 +266,9 @@ class System:
         """Return the energy of jobs at the servers of their nodes, [..., N, K], J.
 
         cycles, frequency_hz : [..., N, K]
-        node : [..., N], index of the serving node; None: all are at the first node
+        node : [..., N], index of the serving node; None: there is one node
         """
-        num_core, kappa = self.node_num_core, self.node_kappa
-        num_core, kappa = (
-            (num_core[0], kappa[0]) if node is None else (self.at_node(num_core, node), self.at_node(kappa, node))
-        )
+        num_core, kappa = self._at_own(self.node_num_core, node), self._at_own(self.node_kappa, node)
         return energy.edge_job_energy_j(cycles, frequency_hz, num_core, kappa)
 
     def map_arrays(self, convert: Callable[[Array], Array]) -> System:
@@ -308,7 +331,7 @@ def build_system(
         node_kappa=np.array([server.kappa for server in servers]),
         node_num_core=np.array([server.num_core for server in servers]),
         node_bandwidth_hz=np.full(len(servers), radio.bandwidth_hz),
-        server=servers[0],
+        servers=servers,
         model=model,
         cpu=vehicles.cpu_rule(model.allocation),
         uplink=radio.uplink_rule(model.allocation),

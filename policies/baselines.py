@@ -194,18 +194,19 @@ class GreedyCost:
     def decide(self, snapshot: TwinSnapshot) -> Decision:
         """Compare both costs task by task."""
         system = snapshot.system
-        weights, server = system.objective, system.server
+        weights = system.objective
         local_s, edge_s = whole_task_delays_s(snapshot)
         num_task = max(int(np.count_nonzero(snapshot.size_bytes)), 1)
         cycles = system.work_cycles(snapshot.size_bytes, snapshot.serving_node)[0]
         local_j = energy.local_energy_j(cycles, system.cpu_hz[:, np.newaxis], system.kappa_vehicle[:, np.newaxis])
         if system.model.edge_energy_rule == "job":
-            edge_j: Floats | float = _whole_job_energy_j(snapshot)
+            edge_j = _whole_job_energy_j(snapshot)
         else:
-            power_w = energy.edge_power_w(server.frequency_hz, server.num_core, server.kappa)
-            edge_j = energy.edge_energy(power_w, system.slot_duration_s, system.model.edge_energy_rule) / num_task
+            power_w = energy.edge_power_w(system.node_hz, system.node_num_core, system.node_kappa)
+            node_j = energy.edge_energy(power_w, system.slot_duration_s, system.model.edge_energy_rule)
+            edge_j = system.at_node(node_j, snapshot.serving_node) / num_task
 
-        def cost(delay_s: Floats, energy_j: Floats | float) -> Floats:
+        def cost(delay_s: Floats, energy_j: Floats) -> Floats:
             penalty: Floats = weights.deadline_price * qos.deadline_missed(delay_s, system.deadline_s)
             if weights.qos_weight > 0.0:  # delays may be infinite, and nothing of that is nothing
                 penalty = penalty - weights.qos_weight * qos.qos(delay_s, system.deadline_s)

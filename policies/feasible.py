@@ -23,33 +23,6 @@ _HUGE = 1e300
 """Beyond this, sums over a decision would overflow; it counts as infinite."""
 
 
-def command(snapshot: TwinSnapshot, decision: Any) -> tuple[Decision, bool]:
-    """Return what will be sent: the decision as far as it fits beside what is reserved for leftovers, and that.
-
-    A flow runs as fast as it is decided, plus what is reserved for its old work (`reserved_hz`).
-
-    Returns
-    -------
-    The decision, and whether the policy's own part of it had to be changed.
-
-    Raises
-    ------
-    InvalidDecisionError : as of `project`
-    """
-    system, bias_hz = snapshot.system, snapshot.estimation_bias_hz
-    if not snapshot.flows_wait:
-        return project(system, decision, bias_hz, snapshot.serving_node)
-    reserved = reserved_hz(snapshot)
-    fitted, repaired = project(system, decision, bias_hz, snapshot.serving_node, rest_hz(snapshot))
-    own_hz = fitted.compute_allocation_hz
-    offset_hz = _offset_hz(system, bias_hz)
-    runs = (own_hz > 0) & (own_hz + offset_hz > 0)
-    raised_hz = own_hz + reserved
-    if not every(runs):
-        raised_hz = np.where(runs, raised_hz, np.where(reserved > 0, reserved - offset_hz, own_hz))
-    return Decision(fitted.offloading_ratio, raised_hz, *(getattr(fitted, name) for name in JOINT_FIELDS)), repaired
-
-
 def reserved_hz(snapshot: TwinSnapshot) -> Floats:
     """Return what nodes keep for the work that flows have left over from earlier slots, [N, K], Hz, as capacity counts.
 
@@ -76,7 +49,7 @@ def _reserved_hz(snapshot: TwinSnapshot) -> Floats:
     has = snapshot.flow_backlog_cycles > 0
     if not all_here:
         has &= (node >= 0)[:, np.newaxis]
-    floor_hz = least_allocation_hz(system, bias_hz, node) + _offset_hz(system, bias_hz)
+    floor_hz = least_allocation_hz(system, bias_hz, node) + beside_hz(system, bias_hz)
     least_hz = np.where(has, floor_hz, 0.0)
     wanted_hz = np.maximum(snapshot.flow_backlog_cycles / system.slot_duration_s, least_hz)
     if not all_here:
@@ -213,9 +186,11 @@ def _checked(values: Any, name: str, shape: tuple[int, ...]) -> Floats:
 
 def least_allocation_hz(system: System, estimation_bias_hz: Floats, serving_node: Ints | None = None) -> Floats:
     """Return the least allocation of an active flow, [N, K], Hz: allocation and true speed must both be positive."""
-    floor_hz: Any = FLOOR * system.server.frequency_hz
-    if serving_node is not None and system.num_node > 1:
-        floor_hz = FLOOR * system.node_hz[np.maximum(serving_node, 0)][:, np.newaxis]
+    floor_hz: Any = FLOOR
+    if serving_node is None or system.num_node == 1:
+        floor_hz *= system.server.frequency_hz
+    else:
+        floor_hz *= system.node_hz[np.maximum(serving_node, 0)][:, np.newaxis]
     least_hz: Floats = np.maximum(floor_hz, floor_hz - estimation_bias_hz)
     return least_hz
 
@@ -233,7 +208,7 @@ def capacity_hz(system: System, estimation_bias_hz: Floats, node: int = 0, reser
     return max(capacity, 0.0)
 
 
-def _offset_hz(system: System, bias_hz: Floats) -> Floats | float:
+def beside_hz(system: System, bias_hz: Floats) -> Floats | float:
     """Return what counts of a flow beside its allocation, Hz: [N, K], or 0 for all."""
     return bias_hz if system.model.capacity_rule == "effective" and some(bias_hz != 0) else 0.0
 
@@ -246,7 +221,7 @@ def _scale_nodes(
     flows : allocations, floors and biases, [N, K] each
     """
     allocation_hz, least_hz, bias_hz = flows
-    offset_hz = _offset_hz(system, bias_hz)
+    offset_hz = beside_hz(system, bias_hz)
     if system.num_node == 1 and all_attached:
         capacity = capacity_hz(system, bias_hz) if rest_hz is None else float(rest_hz[0])
         return _scale_to_capacity(capacity, allocation_hz, least_hz, offset_hz)
@@ -254,8 +229,8 @@ def _scale_nodes(
     for index in range(system.num_node):
         here = node == index
         capacity = capacity_hz(system, bias_hz[here], index) if rest_hz is None else float(rest_hz[index])
-        own_offset_hz = offset_hz if isinstance(offset_hz, float) else offset_hz[here]
-        scaled_hz[here] = _scale_to_capacity(capacity, allocation_hz[here], least_hz[here], own_offset_hz)
+        ownoffset_hz = offset_hz if isinstance(offset_hz, float) else offset_hz[here]
+        scaled_hz[here] = _scale_to_capacity(capacity, allocation_hz[here], least_hz[here], ownoffset_hz)
     return scaled_hz
 
 

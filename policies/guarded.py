@@ -11,11 +11,12 @@ import numpy as np
 from physical.system import System
 from policies.api import Policy
 from policies.baselines import simple_radio
-from policies.feasible import command, reserve
+from policies.feasible import reserve
 from policies.foreign.contained import Contained
 from policies.foreign.mistakes import told, wrong_signature
 from policies.foreign.strangers import class_name
 from policies.foreign.surroundings import comes_from_a_signal
+from policies.scoring import command
 from twin.decision import Decision, Ruling
 from twin.snapshot import TwinSnapshot
 

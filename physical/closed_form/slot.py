@@ -70,7 +70,7 @@ def slot_step(
     compute_allocation_hz : [..., N, K], Hz, >= 0
     backlog_bytes : [..., K], bytes, at the start of the slot
     estimation_bias_hz : Hz, a number or [..., N, K]
-    serving_node : [..., N], no unit, index of the node, -1 without one; None: the first node
+    serving_node : [..., N], no unit, index of the node, -1 without one; None: the only node
 
     Returns
     -------
@@ -137,7 +137,8 @@ def _edge_energy_j(
 def _edge_power_w(system: System, counted_hz: Array, serving_node: Array | None) -> Array:
     """Return the power of all servers, [...], W: eq. 15 at each node."""
     if serving_node is None or system.num_node == 1:
-        return energy.edge_power_w(_sum_tasks(counted_hz), system.server.num_core, system.server.kappa)
+        server = system.server
+        return energy.edge_power_w(_sum_tasks(counted_hz), server.num_core, server.kappa)
     xp = namespace(counted_hz)
     per_vehicle_hz = xp.sum(counted_hz, axis=-1)
     power_w = 0.0

@@ -49,7 +49,7 @@ class DataPlane:
         num_flow = system.num_vehicle * system.num_class
         meter = system if system.model.edge_energy_rule == "job" else None
         self.queues: ServerQueues
-        if system.server.discipline == "fifo":
+        if system.discipline == "fifo":
             self.queues = Fifo(self.columns, system.cycles_per_byte, num_flow)
         else:
             self.queues = Slices(self.columns, system.cycles_per_byte, num_flow, meter)

@@ -57,7 +57,7 @@ def edge_job_energy_j(cycles: Array, frequency_hz: Array, num_core: Array, kappa
     return kappa * (core_hz * core_hz) * cycles
 
 
-def edge_power_w(total_hz: Array, num_core: int, kappa: Array) -> Array:
+def edge_power_w(total_hz: Array, num_core: Array, kappa: Array) -> Array:
     """Return the power of the server: ``N_E kappa (X / N_E)^3``.
 
     Products instead of a power: a Python float, a NumPy scalar and an array give the same bits.
@@ -65,8 +65,8 @@ def edge_power_w(total_hz: Array, num_core: int, kappa: Array) -> Array:
     Parameters
     ----------
     total_hz : [...], Hz, sum X of what is counted (true speeds, or allocations), spread over the cores
-    num_core : number of cores N_E
-    kappa : W/Hz^3, effective switching capacitance
+    num_core : [...], no unit, number of cores N_E
+    kappa : [...], W/Hz^3, effective switching capacitance
 
     Returns
     -------

@@ -10,8 +10,6 @@ import numpy as np
 
 from physical.arrays import Floats
 from physical.system import System
-from policies.optimal import tasks
-from policies.optimal.layers import problem
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
@@ -27,7 +25,7 @@ class Case:
     ----------
     snapshot : what the twin believed
     decision : what was decided, feasible
-    objective : no unit, what the decision was expected to bring (`predicted_objective`)
+    objective : no unit, what the decision was expected to bring (`policies.scoring`)
     realised : no unit, objective of the slot in the event simulation; NaN if unknown
     origin : where the case comes from, for people: ``p2-exact dtecn seed=1 slot=12``
     capacity_price : no unit, price of the whole server that the decision rests on, as the policy says; NaN: unknown
@@ -46,18 +44,11 @@ class Case:
         return self.objective if math.isnan(self.realised) else self.realised
 
 
-def predicted_objective(snapshot: TwinSnapshot, decision: Decision) -> float:
-    """Return what a decision leads to by the closed form on the twin's belief: P2, or the weighted cost."""
-    if snapshot.system.cost is not None:
-        return float(problem.evaluate(snapshot, decision).objective)
-    return float(tasks.evaluate(snapshot, decision).objective)
-
-
 def features(snapshot: TwinSnapshot) -> Floats:
     """Return what the likeness of two snapshots is judged by, [2 N K + N + K], no unit.
 
     Per vehicle, in its place: ``log(1 + size / class mean)``, ``log(1 + uplink rate / (bit/s))``, and the known bias in
-    shares of the server; per class ``log(1 + backlog / unit)``.
+    shares of its node's server; per class ``log(1 + backlog / unit)``.
     """
     system = snapshot.system
     return np.concatenate(
@@ -65,7 +56,7 @@ def features(snapshot: TwinSnapshot) -> Floats:
             np.log1p(snapshot.size_bytes / system.size_bytes_mean).reshape(-1),
             np.log1p(snapshot.uplink_rate_bps),
             np.log1p(snapshot.backlog_bytes / system.backlog_unit_bytes),
-            (snapshot.estimation_bias_hz / system.server.frequency_hz).reshape(-1),
+            (snapshot.estimation_bias_hz / system.at_node(system.node_hz, snapshot.serving_node)).reshape(-1),
         ]
     )
 

@@ -375,14 +375,15 @@ def _digest(rows: pa.Table) -> str:
 def _describe(system: System) -> dict[str, Any]:
     """Return the constants of a system as JSON has them."""
     described: dict[str, Any] = {name: getattr(system, name) for name in ("num_vehicle", "num_class", "num_node")}
-    for field in dataclasses.fields(system):
-        value = getattr(system, field.name)
-        if isinstance(value, np.ndarray):
-            described[field.name] = [_plain(number) for number in value.tolist()]
-        else:
-            described[field.name] = value.model_dump(mode="json") if isinstance(value, Params) else _plain(value)
-    return described
+    return described | {field.name: _plain(getattr(system, field.name)) for field in dataclasses.fields(system)}
 
 
 def _plain(value: Any) -> Any:
+    """Return a constant as JSON has it; a number that is not finite is null."""
+    if isinstance(value, Params):
+        return value.model_dump(mode="json")
+    if isinstance(value, np.ndarray):
+        return [_plain(number) for number in value.tolist()]
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
     return value if not isinstance(value, float) or math.isfinite(value) else None

@@ -10,23 +10,12 @@ import numpy as np
 
 from physical.errors import InputError
 from physical.system import System
-from policies.cases.case import Case, CaseSet, predicted_objective
+from policies.cases.case import Case, CaseSet
 from policies.cases.selection import Selection, nearest, select
-from policies.feasible import project, rest_hz
 from policies.foreign.contained import Contained
+from policies.scoring import fit
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
-
-
-def fit(snapshot: TwinSnapshot, decision: Decision) -> Decision:
-    """Return a decision as far as it fits beside what is reserved: one from elsewhere may overfill the server.
-
-    Raises
-    ------
-    InvalidDecisionError : it cannot be read as a decision for this system
-    """
-    bias_hz, node = snapshot.estimation_bias_hz, snapshot.serving_node
-    return project(snapshot.system, decision, bias_hz, node, rest_hz(snapshot))[0]
 
 
 class CaseMemory:
@@ -133,9 +122,8 @@ class CaseMemory:
         return case.decision
 
     def _case(self, snapshot: TwinSnapshot, decision: Decision, origin: str, price: float) -> Case:
-        feasible = fit(snapshot, decision)
-        objective = predicted_objective(snapshot, feasible)
-        return Case(snapshot, feasible, objective, math.nan, f"{origin} slot={snapshot.slot}", price)
+        fitted = fit(snapshot, decision)
+        return Case(snapshot, fitted, fitted.objective, math.nan, f"{origin} slot={snapshot.slot}", price)
 
     def choose(self, snapshot: TwinSnapshot, count: int) -> tuple[Case, ...]:
         """Return `count` cases for a slot (fewer while there are not so many), the most important last.

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from physical.system import System
-from policies.cases.memory import CaseMemory, fit
+from policies.cases.memory import CaseMemory
 from policies.feasible import JOINT_FIELDS
+from policies.scoring import fit
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 

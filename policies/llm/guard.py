@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from physical.system import System
 from policies.baselines import GreedyCost, LocalOnly
-from policies.cases.case import Case, predicted_objective
-from policies.cases.memory import fit
+from policies.cases.case import Case
+from policies.scoring import Scored, fit
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
@@ -33,19 +33,17 @@ class Guard:
         for policy in self._simple:
             policy.reset(system, seed)
 
-    def check(self, snapshot: TwinSnapshot, decision: Decision, cases: Sequence[Case]) -> tuple[Decision, bool]:
+    def check(self, snapshot: TwinSnapshot, decision: Decision, cases: Sequence[Case]) -> tuple[Scored, bool]:
         """Return the decision, or the best simple one if that is better, and whether it has been replaced.
 
         snapshot : the slot
-        decision : feasible
+        decision : the model's
         cases : whose decisions may be copied
         """
-        promised = predicted_objective(snapshot, decision)
+        fitted = fit(snapshot, decision)
         others = [policy.decide(snapshot) for policy in self._simple] + [case.decision for case in cases]
-        simple = [fit(snapshot, other) for other in others]
-        values = [predicted_objective(snapshot, other) for other in simple]
-        best = min(range(len(values)), key=values.__getitem__)
-        if promised <= values[best] + self._margin:
-            return decision, False
+        best = min((fit(snapshot, other) for other in others), key=lambda simple: simple.objective)
+        if fitted.objective <= best.objective + self._margin:
+            return fitted, False
         self.num_replaced += 1
-        return simple[best], True
+        return best, True

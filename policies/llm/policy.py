@@ -11,8 +11,7 @@ from typing import Any, Literal
 from physical.errors import InputError
 from physical.system import System
 from physical.ticks import HORIZON_S
-from policies.cases.case import predicted_objective
-from policies.cases.memory import CaseMemory, fit
+from policies.cases.memory import CaseMemory
 from policies.cases.selection import Selection
 from policies.llm.bundled.manifest import check_manifest
 from policies.llm.engine import Engine
@@ -20,6 +19,7 @@ from policies.llm.errors import ModelError
 from policies.llm.guard import Guard
 from policies.llm.models import ModelFile, check_sha256, resolve, sha256
 from policies.optimal.tasks import check_p2
+from policies.scoring import fit
 from twin.decision import Decision, Diagnostics, Prompt
 from twin.snapshot import TwinSnapshot
 
@@ -177,9 +177,10 @@ class Llm:
             prefill_s=answer.prefill_s,
             decode_s=answer.decode_s,
         )
-        objective = predicted_objective(snapshot, decision)
         num_token = answer.num_prompt_token + answer.num_answer_token
-        self._diagnostics = Diagnostics(objective=objective, num_token=num_token, capacity_price=price, prompt=prompt)
+        self._diagnostics = Diagnostics(
+            objective=decision.objective, num_token=num_token, capacity_price=price, prompt=prompt
+        )
         return decision
 
     def close(self) -> None:

@@ -15,7 +15,8 @@ from physical.arrays import Floats
 from physical.system import System
 from policies.feasible import project, rest_hz
 from policies.optimal.p2_exact import certificate, check_margin, lower_bound
-from policies.optimal.tasks import Tasks, check_p2, evaluate, read_tasks
+from policies.optimal.tasks import Tasks, check_p2, read_tasks
+from policies.scoring import slot_outcome
 from twin.decision import Decision, Diagnostics
 from twin.snapshot import TwinSnapshot
 
@@ -65,7 +66,7 @@ class P2Slsqp:
         idle = Decision(np.zeros(shape), np.zeros(shape))
         points = _Smooth(tasks, self.smoothing).solve(self.method, self.max_iteration)
         decisions = [self._decision(snapshot, tasks, *point) for point in points]
-        values = [float(evaluate(snapshot, decision).objective) for decision in (*decisions, idle)]
+        values = [float(slot_outcome(snapshot, decision).objective) for decision in (*decisions, idle)]
         best = int(np.argmin(values))
         solve_s = time.perf_counter() - begin_s
         bound = lower_bound(read_tasks(snapshot) if self.margin else tasks) + tasks.constant

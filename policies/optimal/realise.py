@@ -8,7 +8,8 @@ from physical.arrays import Floats, Mask
 from physical.closed_form.slot import SlotOutcome
 from policies.optimal.options import SlotOptions
 from policies.optimal.recover import Candidate
-from policies.optimal.tasks import Tasks, evaluate
+from policies.optimal.tasks import Tasks
+from policies.scoring import slot_outcome
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
@@ -41,14 +42,14 @@ def realise(
     binding = promised & (_delay_s(tasks, ratio, speed_hz) >= (1.0 - _BINDING) * tasks.deadline_s)
     ratio, speed_hz = _nudged(tasks, ratio, speed_hz, binding, _NUDGES[0])
     decision = _decision(tasks, ratio, speed_hz, active, snapshot.size_bytes.shape)
-    outcome = evaluate(snapshot, decision)
+    outcome = slot_outcome(snapshot, decision)
     for nudge in _NUDGES[1:]:
         late = promised & (outcome.missed.reshape(-1) > 0)
         if not late.any():
             break
         ratio, speed_hz = _nudged(tasks, ratio, speed_hz, late, nudge)
         decision = _decision(tasks, ratio, speed_hz, active, snapshot.size_bytes.shape)
-        outcome = evaluate(snapshot, decision)
+        outcome = slot_outcome(snapshot, decision)
     return decision, outcome, int(np.count_nonzero(binding))
 
 

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from physical.arrays import Floats, Mask
-from physical.closed_form.slot import SlotOutcome, slot_step
 from physical.errors import InputError
 from physical.model import computing, energy, qos, rate
 from physical.system import System
 from policies.feasible import least_allocation_hz, rest_hz
-from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
 
@@ -170,18 +168,4 @@ def read_tasks(snapshot: TwinSnapshot, margin: float = 0.0) -> Tasks:
         upload_rule=model.upload_rule,
         effective=model.capacity_rule == "effective",
         idle_late=flat(qos.deadline_missed(idle_s, deadline_s)) > 0,
-    )
-
-
-def evaluate(snapshot: TwinSnapshot, decision: Decision) -> SlotOutcome:
-    """Return what `slot_step` makes of a decision on the snapshot's belief."""
-    return slot_step(
-        snapshot.system,
-        snapshot.size_bytes,
-        snapshot.uplink_rate_bps,
-        decision.offloading_ratio,
-        decision.compute_allocation_hz,
-        snapshot.backlog_bytes,
-        snapshot.estimation_bias_hz,
-        snapshot.serving_node if snapshot.system.num_node > 1 else None,
     )

@@ -11,8 +11,7 @@ import numpy as np
 
 from physical.arrays import Floats
 from policies.baselines import EdgeEqual
-from policies.cases.case import Case, predicted_objective
-from policies.cases.memory import fit
+from policies.cases.case import Case
 from policies.cases.selection import nearest
 from policies.llm.bundled.engine import BundledEngine
 from policies.llm.bundled.environments import GROUPS, TRAINING, Group, RandomEnvironment, outside, solved_cases
@@ -20,6 +19,7 @@ from policies.llm.bundled.manifest import check_manifest
 from policies.llm.guard import Guard
 from policies.llm.models import resolve
 from policies.optimal.p2_exact import P2Exact
+from policies.scoring import fit
 from sim.bench.report import Report
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
@@ -117,7 +117,7 @@ def _score_one(environment: RandomEnvironment, seed: int, path: str) -> tuple[di
 
 def _cost(snapshot: TwinSnapshot, decision: Decision) -> float:
     """Return P2 + w_U of what remains of a decision when it is made feasible."""
-    return predicted_objective(snapshot, fit(snapshot, decision)) + snapshot.system.objective.qos_weight
+    return fit(snapshot, decision).objective + snapshot.system.objective.qos_weight
 
 
 def shuffled_answers(cases: Sequence[Case], rng: np.random.Generator) -> list[Case]:

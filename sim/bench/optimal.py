@@ -15,7 +15,8 @@ import numpy as np
 from physical.system import System
 from policies.optimal.p2_exact import P2Exact
 from policies.optimal.p2_slsqp import P2Slsqp
-from policies.optimal.tasks import evaluate, read_tasks
+from policies.optimal.tasks import read_tasks
+from policies.scoring import slot_outcome
 from sim.bench.report import Report
 from sim.runs.run import run
 from sim.scenario.scenario import Scenario
@@ -102,7 +103,7 @@ def _measure_size(num_vehicle: int, num_slot: int) -> dict[str, Any]:
             begin = time.process_time()
             decision = solve(index)
             times[name].append(time.process_time() - begin)
-            objectives[name].append(float(evaluate(snapshot, decision).objective))
+            objectives[name].append(float(slot_outcome(snapshot, decision).objective))
         gaps.append(exact.diagnostics().gap)
     if clarabel is not None:
         times["clarabel alone"], objectives["clarabel alone"] = clarabel.solve_s, objectives["clarabel"]
@@ -150,7 +151,7 @@ class _Clarabel:
         unit_hz = snapshot.system.server.frequency_hz / ratio.size
         load = ratio * tasks.work_cycles
         before_s = (1.0 - ratio) * tasks.local_s + ratio * tasks.upload_s
-        delay_s = evaluate(snapshot, decision).delay_s.reshape(-1)
+        delay_s = slot_outcome(snapshot, decision).delay_s.reshape(-1)
         left_s = np.where(active & (delay_s <= tasks.deadline_s), tasks.deadline_s - before_s, np.inf)
         least = np.where(active, np.maximum(tasks.least_hz, load / np.maximum(left_s, 1e-300)), 0.0) / unit_hz
         share = cp.Variable(ratio.size)

@@ -11,7 +11,7 @@ import numpy as np
 
 from policies.marl.apg import Apg
 from policies.optimal.p2_exact import P2Exact
-from policies.optimal.tasks import evaluate
+from policies.scoring import slot_outcome
 from sim.bench.report import Report
 from sim.learn.train import VARIANTS, TrainingJob, train
 from sim.runs.run import run
@@ -48,7 +48,7 @@ class OptimalSlots:
 
 def cost(snapshot: TwinSnapshot, decision: Decision) -> float:
     """Return P2 + w_U of a slot, which is positive."""
-    return float(evaluate(snapshot, decision).objective) + snapshot.system.objective.qos_weight
+    return float(slot_outcome(snapshot, decision).objective) + snapshot.system.objective.qos_weight
 
 
 def measure() -> Report:

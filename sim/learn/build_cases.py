@@ -10,10 +10,11 @@ import numpy as np
 
 from physical.errors import InputError
 from physical.seed import whole_seed
-from policies.cases.case import Case, CaseSet, predicted_objective
+from policies.cases.case import Case, CaseSet
 from policies.cases.file import check_target, write_cases
 from policies.guarded import GuardedPolicy
 from policies.registry import make
+from policies.scoring import predicted_objective
 from sim.runs.run import RunOptions, RunResult, simulate
 from sim.scenario.scenario import Scenario
 from twin.cloud import Deliberation

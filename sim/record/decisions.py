@@ -67,7 +67,7 @@ class DecisionRecorder:
         self._system = system
         self._writer = writer
         self._deliberations: list[tuple[Deliberation, VehicleStates]] = []
-        self._has_flows = system.server.discipline == "slices"
+        self._has_flows = system.discipline == "slices"
         # With one node, who is out of its range has no gain: the node tells nothing more.
         self._beliefs = [name for name in _BELIEFS if name != "serving_node" or system.num_node > 1]
 

@@ -229,4 +229,4 @@ def test_the_vandal_can_be_seen() -> None:
     assert hidden.tobytes() != np.arange(6.0).tobytes()
     assert any(each is system.server for each in reached(system))
     assert spoil(system) > 30
-    assert vars(system)["server"] == 666.0
+    assert vars(system)["servers"] == 666.0

@@ -31,7 +31,7 @@ class Queues:
     """
 
     def __init__(self, clock: Clock, system: System) -> None:
-        self.sliced = system.server.discipline == "slices"
+        self.sliced = system.discipline == "slices"
         self.arrived_bytes = np.zeros(system.num_class)
         self._clock = clock
         self._num_class = system.num_class

@@ -11,7 +11,7 @@ import pytest
 from physical.arrays import Floats
 from physical.system import System
 from policies.optimal.p2_exact import P2Exact
-from policies.optimal.tasks import evaluate
+from policies.scoring import slot_outcome
 from sim import RunResult, Scenario, run
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
@@ -32,7 +32,7 @@ class Watched:
 
     def decide(self, snapshot: TwinSnapshot) -> Decision:
         decision = self._policy.decide(snapshot)
-        outcome, weights = evaluate(snapshot, decision), snapshot.system.objective
+        outcome, weights = slot_outcome(snapshot, decision), snapshot.system.objective
         self.penalties.append(float(outcome.objective) - weights.beta * float(outcome.drift))
         return decision
 

@@ -21,9 +21,10 @@ from policies.optimal.layers.alternating import (
     minimise_ratios,
     start_point,
 )
-from policies.optimal.layers.problem import LayersProblem, LayersSolution, cost_of, evaluate, read_problem
+from policies.optimal.layers.problem import LayersProblem, LayersSolution, cost_of, read_problem
 from policies.optimal.layers.schemes import Rlor, Rrlo, random_layers, random_resources
 from policies.optimal.layers.search import allocate_layers, solve
+from policies.scoring import split_outcome
 from sim.scenario.scenario import Scenario
 from tests.policy.drops import BANDWIDTH_HZ, NODE_HZ, NUM_LAYER, make_drop, make_problem
 from tests.support.p2 import make_system
@@ -288,7 +289,7 @@ def test_policies_decide(policy: AoSqpFp | Rlor | Rrlo, mode: str) -> None:
         decision = policy.decide(snapshot)
         decisions.append(decision)
         told = policy.diagnostics()
-        assert told.objective == float(evaluate(snapshot, decision).objective)
+        assert told.objective == float(split_outcome(snapshot, decision).objective)
         # The slot counts whole bit/s, of which the least power in mode "paper" may reach only thousands.
         assert told.objective >= solve(read_problem(snapshot)).lower_bound * (1.0 - 1e-4)
         assert np.isnan(told.gap)

@@ -13,8 +13,9 @@ from physical.arrays import Floats
 from policies.optimal.layers.bound import Pricing
 from policies.optimal.layers.cells import Sets, local_frequency_hz, read_cells
 from policies.optimal.layers.exact import LayersExact, certificate
-from policies.optimal.layers.problem import LayersProblem, cost_of, evaluate, read_problem
+from policies.optimal.layers.problem import LayersProblem, cost_of, read_problem
 from policies.optimal.layers.search import allocate, allocate_layers, solve
+from policies.scoring import split_outcome
 from sim.scenario.scenario import Scenario
 from tests.policy.drops import check_point, gap, make_drop, make_problem
 from twin.snapshot import TwinSnapshot
@@ -343,7 +344,7 @@ def test_policy_decides_and_certifies(mode: str) -> None:
         )
         decision = policy.decide(snapshot)
         told = policy.diagnostics()
-        assert told.objective == float(evaluate(snapshot, decision).objective)
+        assert told.objective == float(split_outcome(snapshot, decision).objective)
         assert 0 <= told.gap < 1e-7, "numbers rounded down to the grid of `decision_of` cost a little"
         assert told.lower_bound <= solve(read_problem(snapshot)).objective
 

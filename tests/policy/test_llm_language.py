@@ -36,7 +36,8 @@ from policies.llm.bundled.vocabulary import (
     with_answers,
     worth_of_draining,
 )
-from policies.optimal.tasks import evaluate, read_tasks
+from policies.optimal.tasks import read_tasks
+from policies.scoring import slot_outcome
 from sim import Scenario
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
@@ -128,7 +129,7 @@ def test_labels_cost_what_p2_costs(seed: int) -> None:
     def account(offloaded: NDArray[np.bool_], share: NDArray[np.float64]) -> tuple[float, float]:
         """Return P2 by `slot_step` and by the labels."""
         allocation_hz = np.where(offloaded, share * server_hz, 0.0)
-        outcome = evaluate(snapshot, Decision(offloaded.astype(float).reshape(shape), allocation_hz.reshape(shape)))
+        outcome = slot_outcome(snapshot, Decision(offloaded.astype(float).reshape(shape), allocation_hz.reshape(shape)))
         total_hz = (allocation_hz + tasks.bias_hz * offloaded).sum()
         # What the labels pay for capacity is no part of P2; the server's energy is.
         labels = cost_of(costs, offloaded, share).sum() / tasks.num_task - price * total_hz
@@ -153,7 +154,7 @@ def test_everything_local_costs_what_local_only_costs() -> None:
     tasks = read_tasks(snapshot)
     policy = LocalOnly()
     policy.reset(environment.system, 0)
-    objective = float(evaluate(snapshot, policy.decide(snapshot)).objective)
+    objective = float(slot_outcome(snapshot, policy.decide(snapshot)).objective)
     system = environment.system
     idle = terms_at(tasks, system.server.frequency_hz, system.slot_duration_s, 0.0).idle
     assert float(np.mean(idle)) + tasks.constant == pytest.approx(objective)

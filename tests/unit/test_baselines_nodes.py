@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from policies.registry import make
 from sim import Scenario, run
 from tests.support.nodes import OWN, make_snapshot
 from tests.support.snapshots import decide
+from tests.support.snapshots import make_snapshot as make_pair
 from twin.decision import Decision
 
 NODE_HZ = np.array([1.41e9, 2e9, 1.41e9, 1.41e9, 1.41e9])
@@ -148,3 +150,18 @@ def test_policies_that_decide_no_layers_say_so(name: str) -> None:
         make(name).reset(make_snapshot().system, 0)
     assert (caught.value.where, caught.value.key) == ("--policy", name)
     assert "dtecn" in caught.value.accepted
+
+
+def test_greedy_cost_weighs_the_energy_of_the_vehicles_own_node() -> None:
+    """Two vehicles that differ in nothing but the node: one has a server that takes a thousand times the energy."""
+    snapshot = make_pair([[20e3, 40e3], [20e3, 40e3]], [1e-10, 1e-10], 0.0, "vehicles.kappa=1e-25")
+    frugal = snapshot.system.server
+    hungry = frugal.model_copy(update={"kappa": 1e3 * frugal.kappa})
+    names = ("node_hz", "node_num_core", "node_flop_per_cycle", "node_bandwidth_hz")
+    arrays: dict[str, Any] = {name: np.repeat(getattr(snapshot.system, name), 2) for name in names}
+    for servers in ((frugal, hungry), (hungry, frugal)):
+        kappa = np.array([server.kappa for server in servers])
+        system = replace(snapshot.system, servers=servers, node_kappa=kappa, **arrays)
+        two = replace(snapshot, system=system, serving_node=np.array([0, 1]))
+        offloads = decide("greedy-cost", two).offloading_ratio.any(axis=1)
+        assert offloads.tolist() == [servers[0] is frugal, servers[1] is frugal]

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 
 from physical.errors import InputError
 from physical.system import System
-from policies.cases.case import Case, CaseSet, features, predicted_objective
+from policies.cases.case import Case, CaseSet, features
 from policies.cases.file import CASES, open_cases, read_cases, write_cases
 from policies.cases.selection import Selection, nearest, select
+from policies.scoring import predicted_objective
 from sim import Scenario
 from sim.runs.check import check
 from tests.support.cases import JOINT, SYSTEM, make_case, make_set
@@ -194,7 +195,7 @@ def test_the_file_describes_its_system(tmp_path: Path) -> None:
         "num_node": 1,
     }
     assert system["deadline_s"] == [0.04, 0.5]
-    assert system["server"]["frequency_hz"] == 60e9
+    assert [server["frequency_hz"] for server in system["servers"]] == [60e9]
     fields = {field.name for field in dataclasses.fields(System)}
     assert fields <= system.keys()
 
@@ -227,11 +228,13 @@ def test_nodes_and_joint_fields_must_suit(tmp_path: Path) -> None:
     one_class = Scenario.from_dict(data | {"tasks": data["tasks"][:1]}).system()
     with pytest.raises(InputError, match=r"bandwidth_hz: are decided in only one of this case set and the scenario"):
         read_cases(path, one_class)
-    case = make_case(1)
+    case = make_case(1, JOINT)
     far = replace(case, snapshot=replace(case.snapshot, serving_node=np.array([0, 4, -1])))
-    write_cases(CaseSet(SYSTEM, [far]), path)
-    with pytest.raises(InputError, match=r"serving_node: 4 is no node of this scenario \(accepted: at most 0\)"):
-        read_cases(path, SYSTEM)
+    write_cases(CaseSet(JOINT, [far]), path)
+    data = Scenario.load("llm6g", ["vehicles.num_vehicle=3"]).model_dump(mode="json")
+    three_nodes = Scenario.from_dict(data | {"rsus": data["rsus"][:3]}).system()
+    with pytest.raises(InputError, match=r"serving_node: 4 is no node of this scenario \(accepted: at most 2\)"):
+        read_cases(path, three_nodes)
 
 
 def change(path: Path, edit: Callable[[pa.Table], pa.Table]) -> None:

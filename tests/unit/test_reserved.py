@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from physical.arrays import Floats
 from policies.baselines import EdgeEqual
-from policies.feasible import FLOOR, command, project, reserved_hz, rest_hz
+from policies.feasible import FLOOR, project, reserved_hz, rest_hz
 from policies.guarded import GuardedPolicy
 from policies.registry import make
+from policies.scoring import command
 from sim import Scenario, run
 from tests.support import nodes
 from tests.support.snapshots import EXAMPLE, SERVER_HZ, make_snapshot
@@ -146,7 +147,7 @@ def test_the_certificate_is_that_of_a_server_which_has_the_rest() -> None:
     snapshot = with_backlog([[2e9, 0.0], [5e8, 1e9]])
     system = snapshot.system
     small = dataclasses.replace(
-        system, server=system.server.model_copy(update={"frequency_hz": 25e9}), node_hz=np.array([25e9])
+        system, servers=(system.server.model_copy(update={"frequency_hz": 25e9}),), node_hz=np.array([25e9])
     )
     answers = []
     for case in (snapshot, dataclasses.replace(with_backlog(np.zeros(SHAPE)), system=small)):

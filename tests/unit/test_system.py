@@ -99,6 +99,20 @@ def test_nodes_have_servers_and_pools_of_their_own() -> None:
     np.testing.assert_allclose(system.node_flop_per_cycle, [flop, 800.0, flop, flop, flop], rtol=1e-15)
 
 
+def test_there_is_one_server_only_where_all_nodes_have_it() -> None:
+    """What belongs to no node in particular is nobody's: the first node has no privilege."""
+    alike = llm6g()
+    assert alike.server == Scenario.load("llm6g").server
+    differing = llm6g('rsus.1.server={frequency_hz="2 GHz", kappa=3e-26, gpu={num_core=100, flop_per_cycle=8}}')
+    with pytest.raises(ValueError, match="nodes have different servers; take what holds at each, such as node_hz"):
+        _ = differing.server
+    for system in (alike, differing):
+        assert (system.discipline, len(system.servers)) == ("slices", 5)
+        sizes = np.full((20, 1), 1e6)
+        with pytest.raises(ValueError, match="there are 5 nodes; tell who is at which"):
+            system.work_cycles(sizes, None)
+
+
 def test_a_base_station_is_the_first_node_if_it_is_given() -> None:
     names = [node.name for node in Scenario.load("llm6g").nodes]
     with_station = Scenario.load("llm6g", ["base_station.position_m=[5, 6]"]).nodes

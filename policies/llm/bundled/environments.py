@@ -18,8 +18,9 @@ from physical.arrays import Floats
 from physical.model import channel, mobility
 from physical.params import BaseStation, Model, Objective, Radio, Server, TaskClass, Time, Vehicles
 from physical.system import System, build_system
-from policies.cases.case import Case, CaseSet, predicted_objective
+from policies.cases.case import Case, CaseSet
 from policies.optimal.p2_exact import P2Exact
+from policies.scoring import predicted_objective
 from twin.snapshot import TwinSnapshot
 
 Range = tuple[float, float]

@@ -19,10 +19,10 @@ from policies.optimal.layers.problem import (
     check_system,
     cost_of,
     decision_of,
-    evaluate,
     read_problem,
 )
 from policies.optimal.layers.search import allocate_layers
+from policies.scoring import split_outcome
 from twin.decision import Decision, Diagnostics
 from twin.snapshot import TwinSnapshot
 
@@ -85,7 +85,7 @@ class AoSqpFp:
         solution = alternate(problem, start_point(problem), self.max_iteration, self.max_sqp_iteration)
         decision = decision_of(problem, solution)
         solve_s = time.perf_counter() - begin_s
-        self._diagnostics = Diagnostics(objective=float(evaluate(snapshot, decision).objective), solve_s=solve_s)
+        self._diagnostics = Diagnostics(objective=float(split_outcome(snapshot, decision).objective), solve_s=solve_s)
         return decision
 
     def diagnostics(self) -> Diagnostics:

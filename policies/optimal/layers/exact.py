@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass
 
 from physical.system import System
-from policies.optimal.layers.problem import check_system, decision_of, evaluate, read_problem
+from policies.optimal.layers.problem import check_system, decision_of, read_problem
 from policies.optimal.layers.search import solve
+from policies.scoring import split_outcome
 from twin.decision import Decision, Diagnostics
 from twin.snapshot import TwinSnapshot
 
@@ -51,7 +52,7 @@ class LayersExact:
         problem = read_problem(snapshot)
         solution = solve(problem, self.tolerance, self.max_node)
         decision = decision_of(problem, solution)
-        objective = float(evaluate(snapshot, decision).objective)
+        objective = float(split_outcome(snapshot, decision).objective)
         self._diagnostics = certificate(objective, solution.lower_bound, time.perf_counter() - begin_s)
         return decision
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from physical.arrays import Floats, Ints, Mask
-from physical.closed_form.split import SplitOutcome, literal_upload_s, split_step
+from physical.closed_form.split import literal_upload_s
 from physical.errors import InputError
 from physical.model import computing, energy, rate, transformer
 from physical.model.objective import weighted_cost
@@ -153,26 +153,6 @@ def decision_of(problem: LayersProblem, solution: LayersSolution) -> Decision:
         local_frequency_hz=np.floor(solution.local_hz * _GRID_HZ) / _GRID_HZ,
         transmit_power_w=np.maximum(np.floor(solution.power_w * _GRID) / _GRID, problem.power_min_w),
         bandwidth_hz=np.floor(solution.bandwidth_hz * _GRID_HZ**2) / _GRID_HZ**2,
-    )
-
-
-def evaluate(snapshot: TwinSnapshot, decision: Decision) -> SplitOutcome:
-    """Return what a decision leads to by the closed form, on the twin's belief; rates are not rounded here."""
-    assert decision.transmit_power_w is not None
-    assert decision.bandwidth_hz is not None
-    assert decision.local_frequency_hz is not None
-    system = snapshot.system
-    return split_step(
-        system,
-        snapshot.size_bytes,
-        rate.fdma_rate_bps(
-            decision.bandwidth_hz, decision.transmit_power_w, snapshot.channel_gain, system.noise_density_w_hz
-        ),
-        snapshot.serving_node,
-        decision.offloading_ratio,
-        decision.compute_allocation_hz,
-        decision.transmit_power_w,
-        decision.local_frequency_hz,
     )
 
 

@@ -15,10 +15,10 @@ from policies.optimal.layers.problem import (
     check_system,
     cost_of,
     decision_of,
-    evaluate,
     read_problem,
 )
 from policies.optimal.layers.search import allocate_layers
+from policies.scoring import split_outcome
 from twin.decision import Decision, Diagnostics
 from twin.snapshot import TwinSnapshot
 
@@ -122,4 +122,4 @@ def _random_parts(problem: LayersProblem, generator: np.random.Generator) -> Flo
 
 def _told(snapshot: TwinSnapshot, decision: Decision, begin_s: float) -> Diagnostics:
     solve_s = time.perf_counter() - begin_s
-    return Diagnostics(objective=float(evaluate(snapshot, decision).objective), solve_s=solve_s)
+    return Diagnostics(objective=float(split_outcome(snapshot, decision).objective), solve_s=solve_s)

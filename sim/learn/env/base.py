@@ -135,7 +135,7 @@ class VehicleEnvironment(ParallelEnv[str, Numbers, Numbers]):
     def _observations(self, present: Present) -> dict[str, Numbers]:
         """Return what the agents see."""
         system, count = self.system, self.system.num_vehicle
-        share_hz = system.server.frequency_hz / (count * system.num_class)
+        share_hz = system.at_node(system.node_hz, present.serving_node) / (count * system.num_class)
         columns = [
             present.size_bytes / system.size_bytes_mean,
             np.broadcast_to(present.backlog_bytes / system.backlog_unit_bytes, (count, system.num_class)),
