@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from physical import drawn
 from physical.arrays import Floats, Ints, Mask
 from physical.errors import InputError
 from physical.model import channel, mobility, rate, units
@@ -65,18 +66,15 @@ class Channels:
     def _correlations(self, speed_mps: Floats) -> Floats:
         """Return the correlations from slot to slot of shadowing and both parts of the fading, [..., N, 3]."""
         slot_s = self._system.slot_duration_s
-        doppler_hz = channel.doppler_hz(speed_mps, self._radio.carrier_hz)
-        fading = quantize(channel.fading_correlation(doppler_hz, slot_s))
-        shadowing = quantize(channel.shadowing_correlation(speed_mps * slot_s, self._radio.shadowing_decorrelation_m))
+        fading = quantize(drawn.fading_correlation(self._radio, speed_mps, slot_s))
+        shadowing = quantize(drawn.shadowing_correlation(self._radio, speed_mps, slot_s))
         return np.stack([shadowing, fading, fading], axis=-1)
 
-    def large_scale_gain(self, position_m: Floats, shadowing_db: Floats | float) -> Floats:
-        """Return the gains to all nodes without fading, [..., N, M]."""
-        radio = self._radio
-        per_node = [mobility.distance_m(position_m, station_m, radio.distance_m_min) for station_m in self.node_m]
-        distance_m = np.stack(per_node, axis=-1)
-        path_loss_db = channel.path_loss_db(distance_m, radio.intercept_db, radio.path_loss_slope_db)
-        return quantize(channel.large_scale_gain(path_loss_db, shadowing_db))
+    def large_scale_gain(self, position_m: Floats, shadowing: Floats | float) -> Floats:
+        """Return the gains to all nodes without fading, [..., N, M]; `shadowing` is standard normal."""
+        least_m = self._radio.distance_m_min
+        per_node = [mobility.distance_m(position_m, station_m, least_m) for station_m in self.node_m]
+        return quantize(drawn.large_scale_gain(self._radio, np.stack(per_node, axis=-1), shadowing))
 
     def gains(self, course: Course, first_slot: int, down: Mask | None) -> tuple[Ints, Floats, Floats]:
         """Return serving nodes, large-scale and channel gains of the next slots, [B, N].
@@ -86,7 +84,7 @@ class Channels:
         """
         radio, num_node, num_slot = self._radio, len(self.node_m), len(course.position_m)
         states = self._walk(course.speed_mps).reshape(num_slot, self._count, num_node, 3)
-        all_gains = self.large_scale_gain(course.position_m, radio.shadowing_std_db * states[..., 0])
+        all_gains = self.large_scale_gain(course.position_m, states[..., 0])
         node = self.association.attach(course.position_m, all_gains, down, course.present)
         if self._rates is not None:
             gain = self._rates.gains(first_slot, num_slot)
@@ -96,9 +94,7 @@ class Channels:
         if radio.fading == "none":
             return node, large_scale_gain, large_scale_gain.copy()
         states = np.take_along_axis(states, link[..., np.newaxis], axis=2)[:, :, 0]
-        # Real and imaginary part have variance 1/2 each: the fading power has mean one.
-        real, imaginary = states[..., 1] * np.sqrt(0.5), states[..., 2] * np.sqrt(0.5)
-        fading: Floats = channel.fading_power(real, imaginary)
+        fading = drawn.rayleigh_power(states[..., 1], states[..., 2])
         return node, large_scale_gain, quantize(channel.channel_gain(large_scale_gain, fading))
 
     def _walk(self, speed_mps: Floats) -> Floats:
@@ -138,9 +134,9 @@ class _Rates:
         rate_bps = trace.column("uplink_rate_bps")
         self._links = [(time_s[link == index], rate_bps[link == index]) for index in range(len(names))]
         self._check(rate_bps)
-        drawn = np.stack([generator.random(2) for generator in streams.of_vehicles("link-trace", system.num_vehicle)])
-        self._link = np.floor(drawn[:, 0] * len(names)).astype(np.int64)
-        self._offset = drawn[:, 1]
+        places = np.stack([generator.random(2) for generator in streams.of_vehicles("link-trace", system.num_vehicle)])
+        self._link = np.floor(places[:, 0] * len(names)).astype(np.int64)
+        self._offset = places[:, 1]
 
     def _check(self, rate_bps: Floats) -> None:
         """Refuse rates that no channel gives, the least of 1 bit/s among them."""

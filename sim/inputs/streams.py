@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from physical.seed import whole_seed
 
 
-class _Key(ISeedSequence):
+class _PhiloxKey(ISeedSequence):
     """Hands a key to Philox, whose own `key` argument first asks the operating system for entropy: thrice the time."""
 
     def __init__(self, key: bytes) -> None:
@@ -46,7 +46,7 @@ class Streams:
     def generator(self, purpose: str, entity: str) -> Generator:
         """Return a generator at the start of the stream."""
         name = f"{self.seed}/{purpose}/{entity}".encode()
-        key = _Key(hashlib.blake2b(name, digest_size=16).digest())
+        key = _PhiloxKey(hashlib.blake2b(name, digest_size=16).digest())
         return Generator(Philox(key))  # type: ignore[arg-type]  # NumPy documents ISeedSequence, its stub forgets it
 
     def of_vehicles(self, purpose: str, num_vehicle: int) -> list[Generator]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from physical import drawn
 from physical.arrays import Floats, Mask
 from physical.model import workload
 from physical.params import Bursts, TaskClass
@@ -44,11 +45,13 @@ class Workload:
         self._tasks = tasks
         self._timeline = timeline
         self._generators = streams.of_vehicles("tasks", num_vehicle)
-        self._bursts = None if bursts is None else _Bursts(bursts, streams, num_vehicle)
+        self._bursts = None if bursts is None else BurstChains(bursts, 1, num_vehicle)
+        self._event_generator = streams.generator("bursts", "event")
+        self._burst_generators = streams.of_vehicles("bursts", num_vehicle) if self._bursts else []
         self._range = np.array([task.units for task in tasks], dtype=float).T
         self._bytes_per_unit = np.array([task.bytes_per_unit for task in tasks])
         self._requests = {
-            index: _Requests(requests[index], task.requests.speed, task.requests.begin_s, index, streams)
+            index: DealtRequests(requests[index], task.requests.speed, task.requests.begin_s, index, streams)
             for index, task in enumerate(tasks)
             if task.requests is not None
         }
@@ -57,46 +60,54 @@ class Workload:
         """Return the sizes of the next slots' tasks in whole bytes, [B, N, K]; who is not `present` [B, N] has none."""
         low, high = self._range
         uniform = draw_uniform(self._generators, num_slot, len(low))
-        units = low + np.floor(uniform * (high - low + 1.0))
+        units = drawn.num_unit(low, high, uniform)
         for index, requests in self._requests.items():
             units[..., index] = requests.deal(first_slot, self._timeline.slot_ns, present, units[..., index])
         factors: list[Floats] = []
         if self._bursts is not None:
-            factors.append(self._bursts.factors(num_slot))
+            of_events = self._event_generator.random((num_slot, 1))
+            of_bursts = draw_uniform(self._burst_generators, num_slot, 1)[..., 0]
+            factors.append(self._bursts.factors(of_events, of_bursts)[..., np.newaxis])
         timed = self._timeline.size_factor([task.name for task in self._tasks], first_slot, num_slot)
         if timed is not None:
             factors.append(timed[:, np.newaxis, :])
         for factor in factors:
-            units = np.where(units > 0, np.maximum(np.rint(units * factor), 1.0), 0.0)
+            units = drawn.enlarged(units, factor)
         sizes: Floats = units * self._bytes_per_unit
         return sizes if present is None else np.where(present[..., np.newaxis], sizes, 0.0)
 
 
-class _Bursts:
-    """The chain of events, and the chains of the vehicles' bursts; all start at rest."""
+class BurstChains:
+    """Chains of events, and the chains of the vehicles' bursts, which depend on them; all start at rest.
 
-    def __init__(self, params: Bursts, streams: Streams, num_vehicle: int) -> None:
+    Parameters
+    ----------
+    params : probabilities of the chains
+    event_shape : of the events, [B] for that many environments
+    burst_shape : of the bursts, [N] for one environment, [N, B] for several
+    """
+
+    def __init__(self, params: Bursts, event_shape: int, burst_shape: int | tuple[int, int]) -> None:
         self._params = params
-        self._event_generator = streams.generator("bursts", "event")
-        self._generators = streams.of_vehicles("bursts", num_vehicle)
-        self._event = np.zeros(1, dtype=np.bool_)
-        self._burst = np.zeros(num_vehicle, dtype=np.bool_)
+        self._event: Mask = np.zeros(event_shape, dtype=np.bool_)
+        self._burst: Mask = np.zeros(burst_shape, dtype=np.bool_)
 
-    def factors(self, num_slot: int) -> Floats:
-        """Return the size factors of the next slots, [B, N, 1]."""
+    def factors(self, of_events: Floats, of_bursts: Floats) -> Floats:
+        """Return the size factors of the next slots, of the shape of `of_bursts`.
+
+        of_events, of_bursts : [T, ...], uniform numbers, one for each chain in each slot
+        """
         params = self._params
-        event_uniform = self._event_generator.random((num_slot, 1))
-        uniform = draw_uniform(self._generators, num_slot, 1)[..., 0]
-        bursts = np.empty(uniform.shape, dtype=np.bool_)
-        for row in range(num_slot):
-            self._event = workload.next_state(self._event, params.event_begin, params.event_end, event_uniform[row])
-            begin = params.burst_begin_in_event if self._event[0] else params.burst_begin
-            self._burst = workload.next_state(self._burst, begin, params.burst_end, uniform[row])
+        bursts = np.empty(of_bursts.shape, dtype=np.bool_)
+        for row, (of_event, of_burst) in enumerate(zip(of_events, of_bursts, strict=True)):
+            self._event = workload.next_state(self._event, params.event_begin, params.event_end, of_event)
+            begin = np.where(self._event, params.burst_begin_in_event, params.burst_begin)
+            self._burst = workload.next_state(self._burst, begin, params.burst_end, of_burst)
             bursts[row] = self._burst
-        return np.where(bursts, params.size_factor, 1.0)[..., np.newaxis]
+        return np.where(bursts, params.size_factor, 1.0)
 
 
-class _Requests:
+class DealtRequests:
     """Deals the requests of a trace to vehicles: who gets the next one is drawn, one each per slot.
 
     Requests that have arrived by a slot start are dealt there; those beyond one for each vehicle wait for later slots.

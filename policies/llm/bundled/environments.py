@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from physical import drawn
 from physical.arrays import Floats
 from physical.model import channel, mobility
 from physical.params import BaseStation, Model, Objective, Radio, Server, TaskClass, Time, Vehicles
@@ -167,8 +168,8 @@ def _gains(rng: np.random.Generator, x_m: Floats, radio: Radio) -> Floats:
     """Return linear power gains to the base station: path loss, shadowing and Rayleigh fading, [N]."""
     position_m = np.stack([x_m, np.zeros_like(x_m)], axis=-1)
     distance_m = mobility.distance_m(position_m, np.array(_STATION.position_m), radio.distance_m_min)
-    loss_db = channel.path_loss_db(distance_m, radio.intercept_db, radio.path_loss_slope_db)
-    large = channel.large_scale_gain(loss_db, rng.normal(0.0, radio.shadowing_std_db, x_m.shape))
+    large = drawn.large_scale_gain(radio, distance_m, rng.standard_normal(x_m.shape))
+    # A power of Rayleigh fading is exponential: slots are independent, so that one number is enough.
     gains: Floats = channel.channel_gain(large, rng.exponential(1.0, x_m.shape))
     return gains
 

@@ -13,8 +13,8 @@ from physical.errors import InputError
 from physical.model.arrays import Array
 from policies.marl.environment import Observation
 from sim.learn.batch.episodes import EPISODE, Episodes
+from sim.learn.batch.inputs import BatchInputs, EventInputs, FastInputs, FrequencyBiases, InputBlock
 from sim.learn.batch.library import Dtype, LibraryName, library_of
-from sim.learn.batch.worlds import EventWorlds, FastWorlds, FrequencyBiases, WorldBlock, Worlds
 from sim.scenario.scenario import Scenario
 
 InputsKind = Literal["fast", "event"]
@@ -79,7 +79,7 @@ class BatchEnvironment(Episodes):
         self._resolved = self.scenario.resolve()
         self.system = self._resolved.system.map_arrays(self._library.constant)
         self._spread_hz = bias_spread_hz
-        self._world_type = FastWorlds if inputs == "fast" else EventWorlds
+        self._inputs_type = FastInputs if inputs == "fast" else EventInputs
         self._known = scenario.twin.bias.known
         num_vehicle_slot = num_environment * self.system.num_vehicle
         self._block_length = int(np.clip(_MAX_VEHICLE_SLOT // num_vehicle_slot, _MIN_SLOT, _MAX_SLOT))
@@ -87,12 +87,12 @@ class BatchEnvironment(Episodes):
 
     def _start(self, seeds: range) -> None:
         """Begin an episode."""
-        self._worlds: Worlds = self._world_type(self._resolved, seeds)
+        self._inputs: BatchInputs = self._inputs_type(self._resolved, seeds)
         bias = self.scenario.twin.bias.cpu_frequency_hz
         self._biases = FrequencyBiases(bias, self._resolved.system, seeds, self._spread_hz)
         self._bias_hz: Floats | None = None
         self._slot, self._first_slot = 0, 0
-        self._block: WorldBlock | None = None
+        self._block: InputBlock | None = None
         empty = np.zeros((self.system.num_class, self.num_environment)).T
         self._no_bias_hz = self._library.share(np.zeros(self._shape))
         self._observe(self._library.share(empty))
@@ -140,7 +140,7 @@ class BatchEnvironment(Episodes):
         """Lay out the present slot."""
         if self._block is None or self._slot == self._first_slot + self._block_length:
             self._first_slot = self._slot
-            self._block = self._worlds.block(self._slot, self._block_length)
+            self._block = self._inputs.block(self._slot, self._block_length)
             # In a very deep fade a rate rounds to 0: what is sent never arrives, and gradients are not numbers.
             np.maximum(self._block.rate_bps, _LEAST_RATE_BPS, out=self._block.rate_bps)
         row = self._slot - self._first_slot

@@ -10,8 +10,8 @@ from physical.model import rate
 from physical.model.arrays import Array
 from sim.learn.batch.engine import check_count, check_shape, with_num_vehicle
 from sim.learn.batch.episodes import Episodes
+from sim.learn.batch.inputs import EventInputs, JointBlock
 from sim.learn.batch.library import Dtype, LibraryName, library_of
-from sim.learn.batch.worlds import EventWorlds, JointBlock
 from sim.scenario.scenario import Scenario
 
 _BLOCK_LENGTH = 16
@@ -75,7 +75,7 @@ class JointBatchEnvironment(Episodes):
         self._begin(seed, 0)
 
     def _start(self, seeds: range) -> None:
-        self._worlds = EventWorlds(self._resolved, seeds)
+        self._inputs = EventInputs(self._resolved, seeds)
         self._slot = 0
         self._observe()
 
@@ -126,7 +126,7 @@ class JointBatchEnvironment(Episodes):
     def _observe(self) -> None:
         row = self._slot % _BLOCK_LENGTH
         if row == 0:
-            self._block: JointBlock = self._worlds.joint_block(self._slot, _BLOCK_LENGTH)
+            self._block: JointBlock = self._inputs.joint_block(self._slot, _BLOCK_LENGTH)
         size_bytes, gain, node = (values[row] for values in self._block)
         share = self._library.share
         self._observation = JointObservation(share(size_bytes.transpose(2, 0, 1)), share(gain.T), share(node.T))

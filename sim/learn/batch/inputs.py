@@ -11,13 +11,14 @@ from typing import Any, NamedTuple, Protocol, cast
 import numpy as np
 from numpy.random import Generator
 
-from physical.arrays import Floats, Ints, Mask
-from physical.model import channel, mobility, workload
-from physical.params import Bursts
+from physical import drawn
+from physical.arrays import Floats, Ints
+from physical.model import channel, mobility
 from physical.system import System
 from sim.inputs.blocks import Block, Inputs
 from sim.inputs.motion import GeneratedMotion
 from sim.inputs.streams import Streams
+from sim.inputs.workload import BurstChains
 from sim.scenario.resolved import Resolved
 from sim.scenario.tables import ScenarioTables
 from twin.bias import BiasProcess
@@ -27,7 +28,7 @@ _MAX_DRAWN = 1 << 16
 """Numbers that are drawn before they are transposed: they fit into the cache."""
 
 
-class WorldBlock(NamedTuple):
+class InputBlock(NamedTuple):
     """Inputs of T slots.
 
     size_bytes : [T, N, K, B], bytes
@@ -51,23 +52,23 @@ class JointBlock(NamedTuple):
     serving_node: Ints
 
 
-class Worlds(Protocol):
+class BatchInputs(Protocol):
     """A source of inputs."""
 
-    def block(self, first_slot: int, num_slot: int) -> WorldBlock:
+    def block(self, first_slot: int, num_slot: int) -> InputBlock:
         """Make the next slots; blocks must be asked for in order, and their lengths change nothing."""
 
 
-class EventWorlds:
+class EventInputs:
     """The very inputs of the event simulator, number by number: environment b is a run with seed ``seeds[b]``."""
 
     def __init__(self, resolved: Resolved, seeds: Sequence[int]) -> None:
         self._inputs = [Inputs(resolved, Streams(seed)) for seed in seeds]
 
-    def block(self, first_slot: int, num_slot: int) -> WorldBlock:
+    def block(self, first_slot: int, num_slot: int) -> InputBlock:
         """Make the next slots."""
         blocks = [inputs.block(first_slot, num_slot) for inputs in self._inputs]
-        return WorldBlock(*_stacked(blocks, "size_bytes", "uplink_rate_bps"))
+        return InputBlock(*_stacked(blocks, "size_bytes", "uplink_rate_bps"))
 
     def joint_block(self, first_slot: int, num_slot: int) -> JointBlock:
         """Make the next slots."""
@@ -80,7 +81,7 @@ def _stacked(blocks: Sequence[Block], *names: str) -> list[Any]:
     return [np.stack([getattr(block, name) for block in blocks], axis=-1) for name in names]
 
 
-class FastWorlds:
+class FastInputs:
     """The same processes as the event simulator's, with two streams per environment instead of several per vehicle.
 
     Numbers are drawn for all vehicles of an environment at once, and all formulas run over all environments at once.
@@ -100,49 +101,46 @@ class FastWorlds:
         self._state: Floats | None = None
         self._low, self._high = np.array([task.units for task in scenario.tasks]).T[..., np.newaxis]
         self._bytes_per_unit = np.array([float(task.bytes_per_unit) for task in scenario.tasks])[:, np.newaxis]
-        self._bursts = None if scenario.bursts is None else _BurstChains(scenario.bursts, *self._shape)
+        self._bursts = None if scenario.bursts is None else BurstChains(scenario.bursts, len(seeds), self._shape)
 
     def _spread(self, scenario: ScenarioTables, streams: Sequence[Streams]) -> GeneratedMotion:
         """Return the motion of all vehicles as one fleet: vehicle n of environment b is number ``n B + b``."""
         num_vehicle, num_environment = self._shape
-        drawn = [stream.generator("batch-mobility", "environment").random((num_vehicle, 5)) for stream in streams]
-        rows = np.stack(drawn, axis=1).reshape(num_vehicle * num_environment, 5)
+        numbers = [stream.generator("batch-mobility", "environment").random((num_vehicle, 5)) for stream in streams]
+        rows = np.stack(numbers, axis=1).reshape(num_vehicle * num_environment, 5)
         return GeneratedMotion(scenario.mobility, _DrawnStreams(rows), len(rows), scenario.time.slot_duration_s)
 
     def _correlations(self) -> Floats:
         """Return those of shadowing and both parts of the fading from slot to slot, [3, N, B]; speeds do not change."""
         radio, slot_s = self._radio, self._system.slot_duration_s
         speed_mps = self._motion.typical_speed_mps.reshape(self._shape)
-        fading = channel.fading_correlation(channel.doppler_hz(speed_mps, radio.carrier_hz), slot_s)
-        shadowing = channel.shadowing_correlation(speed_mps * slot_s, radio.shadowing_decorrelation_m)
+        fading = drawn.fading_correlation(radio, speed_mps, slot_s)
+        shadowing = drawn.shadowing_correlation(radio, speed_mps, slot_s)
         return np.stack([shadowing, fading, fading])
 
-    def block(self, first_slot: int, num_slot: int) -> WorldBlock:
+    def block(self, first_slot: int, num_slot: int) -> InputBlock:
         """Make the next slots."""
         gain = self._gain(first_slot, num_slot).swapaxes(1, 2)
         rate_bps = self._system.uplink_rate_bps(gain).swapaxes(1, 2)
-        return WorldBlock(self._size_bytes(num_slot), rate_bps)
+        return InputBlock(self._size_bytes(num_slot), rate_bps)
 
     def _gain(self, first_slot: int, num_slot: int) -> Floats:
         """Return the gains of the next slots, [T, N, B]."""
         radio, shape = self._radio, (num_slot, *self._shape)
         position_m = self._motion.course(first_slot, num_slot).position_m
         distance_m = mobility.distance_m(position_m, self._station_m, radio.distance_m_min).reshape(shape)
-        path_loss_db = channel.path_loss_db(distance_m, radio.intercept_db, radio.path_loss_slope_db)
         states = self._walk(num_slot)
-        large_scale_gain: Floats = channel.large_scale_gain(path_loss_db, radio.shadowing_std_db * states[:, 0])
+        large_scale_gain = drawn.large_scale_gain(radio, distance_m, states[:, 0])
         if radio.fading == "none":
             return large_scale_gain
-        half = np.sqrt(0.5)  # real and imaginary part have variance 1/2 each
-        fading = channel.fading_power(states[:, 1] * half, states[:, 2] * half)
-        gain: Floats = channel.channel_gain(large_scale_gain, fading)
+        gain: Floats = channel.channel_gain(large_scale_gain, drawn.rayleigh_power(states[:, 1], states[:, 2]))
         return gain
 
     def _walk(self, num_slot: int) -> Floats:
         """Return the Gaussian states of the next slots, [T, 3, N, B]."""
         num_vehicle, num_environment = self._shape
-        drawn = _draw(self._channel, "standard_normal", num_slot * 3 * num_vehicle)
-        states = drawn.reshape(num_slot, 3, num_vehicle, num_environment)
+        normal = _draw(self._channel, "standard_normal", num_slot * 3 * num_vehicle)
+        states = normal.reshape(num_slot, 3, num_vehicle, num_environment)
         for row, innovation in enumerate(states):
             if self._state is not None:
                 states[row] = channel.gauss_markov(self._state, self._correlation, innovation)
@@ -155,35 +153,15 @@ class FastWorlds:
         num_vehicle, num_environment = self._shape
         num_size = num_vehicle * self._system.num_class
         num_burst = 0 if self._bursts is None else num_vehicle + 1
-        drawn = _draw(self._tasks, "random", num_slot * (num_size + num_burst))
-        uniform = drawn.reshape(num_slot, num_size + num_burst, num_environment)
+        uniform = _draw(self._tasks, "random", num_slot * (num_size + num_burst))
+        uniform = uniform.reshape(num_slot, num_size + num_burst, num_environment)
         of_sizes = uniform[:, :num_size].reshape(num_slot, num_vehicle, self._system.num_class, num_environment)
-        units: Floats = self._low + np.floor(of_sizes * (self._high - self._low + 1.0))
+        units = drawn.num_unit(self._low, self._high, of_sizes)
         if self._bursts is not None:
-            factor = self._bursts.factors(uniform[:, num_size:])[:, :, np.newaxis]
-            units = np.maximum(np.rint(units * factor), 1.0)
+            factor = self._bursts.factors(uniform[:, num_size], uniform[:, num_size + 1 :])
+            units = drawn.enlarged(units, factor[:, :, np.newaxis])
         size_bytes: Floats = units * self._bytes_per_unit
         return size_bytes
-
-
-class _BurstChains:
-    """One chain of events per environment, and the chains of its vehicles' bursts; all start at rest."""
-
-    def __init__(self, params: Bursts, num_vehicle: int, num_environment: int) -> None:
-        self._params = params
-        self._event: Mask = np.zeros(num_environment, dtype=np.bool_)
-        self._burst: Mask = np.zeros((num_vehicle, num_environment), dtype=np.bool_)
-
-    def factors(self, uniform: Floats) -> Floats:
-        """Return the size factors of the next slots, [T, N, B], from uniform numbers [T, N + 1, B], events first."""
-        params = self._params
-        bursts = np.empty((len(uniform), *self._burst.shape), dtype=np.bool_)
-        for row, drawn in enumerate(uniform):
-            self._event = workload.next_state(self._event, params.event_begin, params.event_end, drawn[0])
-            begin = np.where(self._event, params.burst_begin_in_event, params.burst_begin)
-            self._burst = workload.next_state(self._burst, begin, params.burst_end, drawn[1:])
-            bursts[row] = self._burst
-        return np.where(bursts, params.size_factor, 1.0)
 
 
 class FrequencyBiases:
@@ -209,8 +187,8 @@ class FrequencyBiases:
         self._values = params.values if params.kind == "per-vehicle" else ()
         self._spread_hz: Floats = np.zeros(self._shape)
         if spread_hz:
-            drawn = [Streams(seed).generator("batch-bias", "environment").random(num_vehicle) for seed in seeds]
-            self._spread_hz = spread_hz * (2.0 * np.stack(drawn, axis=-1) - 1.0)
+            uniform = [Streams(seed).generator("batch-bias", "environment").random(num_vehicle) for seed in seeds]
+            self._spread_hz = spread_hz * (2.0 * np.stack(uniform, axis=-1) - 1.0)
 
     def at(self, slot: int) -> Floats:
         """Return the biases in a slot, [N, B], Hz; slots only go forward."""
@@ -247,7 +225,7 @@ class _DrawnNumbers:
 
 def _draw(generators: Sequence[Generator], method: str, count: int) -> Floats:
     """Return [count, B] numbers, column b from generator b."""
-    drawn = np.empty((count, len(generators)))
+    numbers = np.empty((count, len(generators)))
     size = min(max(_MAX_DRAWN // count, 16), len(generators))
     group = np.empty((size, count))
     for begin in range(0, len(generators), size):
@@ -255,5 +233,5 @@ def _draw(generators: Sequence[Generator], method: str, count: int) -> Floats:
         for row, generator in enumerate(some):
             fill: Any = getattr(generator, method)
             fill(out=group[row])
-        drawn[:, begin : begin + len(some)] = group[: len(some)].T
-    return drawn
+        numbers[:, begin : begin + len(some)] = group[: len(some)].T
+    return numbers
