@@ -149,10 +149,9 @@ class Oracle:
         streams = Streams(seed)
         self.result = OracleResult()
         self._scenario = scenario
-        resolved = scenario.resolve()
-        self._system = resolved.system
+        self._system = scenario.system()
         self._clock = Clock()
-        self._inputs = Inputs(resolved, streams)
+        self._inputs = Inputs(scenario.resolve(), streams)
         self._biases = BiasTable(scenario, self._system, streams)
         self._queues = Queues(self._clock, self._system)
         self._servers = [Server(node, self._system, self._queues) for node in range(self._system.num_node)]

@@ -43,14 +43,12 @@ FLOORS = (
 
 UPWARDS_YET = {
     ("sim.engine.columns", "sim.runs.recorded"),
-    ("sim.scenario.scenario", "sim.inputs.motion"),
-    ("sim.scenario.scenario", "sim.inputs.routes"),
     ("sim.studies.compare", "sim.show.export.output"),
     ("sim.studies.sweep", "sim.show.export.output"),
 }
 """Imports of a higher floor that are still there."""
 
-CYCLES_YET = {"sim.scenario.scenario"}
+CYCLES_YET: set[str] = set()
 """Modules that are in a circle of imports until they are disentangled."""
 
 CALLED_BY_DECORATOR = {"command", "callback", "model_validator"}
@@ -64,7 +62,7 @@ CALLED_BY_LIBRARIES = {
     "Commands.resolve_command": "click, to find a command",
     "Group.format_options": "click, for help",
     "VehicleEnvironment.render": "PettingZoo",
-    "_Key.generate_state": "NumPy, to seed a generator",
+    "_PhiloxKey.generate_state": "NumPy, to seed a generator",
     "_Loader.get_code": "importlib, to import a module",
 }
 """Methods that replace one of a library's class, and who calls them."""
