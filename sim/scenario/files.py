@@ -80,6 +80,16 @@ class InputFiles:
         tasks = enumerate(self._tables.tasks)
         return {index: _requests(task.requests.file) for index, task in tasks if task.requests is not None}
 
+    def read(self) -> None:
+        """Read all files, so that nobody has to later.
+
+        Raises
+        ------
+        InputError : a file cannot be read, or nobody is on the road during the run
+        """
+        for name in ("mobility", "begin_ns", "link", "requests"):
+            getattr(self, name)
+
     def crowd(self) -> Crowd | None:
         """Return how many vehicles the mobility trace has; None without one."""
         if self.mobility is None:

@@ -44,6 +44,7 @@ def resolve(tables: ScenarioTables) -> Resolved:
     InputError : a file cannot be read, or nobody is on the road during the run
     """
     files, slot_ns = InputFiles(tables), to_ns(tables.time.slot_duration_s)
+    files.read()
     crowd = crowd_of(tables, files)
     system = system_of(tables, files, crowd)
     return Resolved(tables, files, tables.nodes, crowd, tables.timeline_of_run(), system, slot_ns)
