@@ -1,8 +1,8 @@
-"""Tables on a terminal, whose numbers are never cut, wrapped or elided.
+"""Tables of text, whose numbers are never cut, wrapped or elided.
 
-What is too wide is tried in this order: headings and names take several lines; the table stands upright, a column for
-each row; the last columns are left out, and a line says which and where they are shown; each row is a block of lines.
-Columns therefore stand in the order of their importance.
+If a table is too wide, these forms are tried one after the other: headings and names take several lines; rows and
+columns are exchanged; the last columns are left out, and a line says which they are and where they are shown; each row
+becomes a block of lines. So the caller puts the most important columns first.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _GAP = "  "
 _RULE = "─"
 _KEPT = "\N{NO-BREAK SPACE}"
 _NAME_MIN = 12
-# Where a name may go on in the next line: after what separates options, and between words with a hyphen.
+# A name may continue in the next line after a sign that separates options, and after a hyphen between words.
 IN_NAME = re.compile(r"(?<=[:,])|(?<=[^ ]/)|(?<= )|(?<=[A-Za-z]-)(?=[A-Za-z])")
-_IN_OPTION = re.compile(r"(?<==)")  # only where an option is longer than a line
+_IN_OPTION = re.compile(r"(?<==)")  # used only if an option is longer than a line
 IN_WORDS = re.compile(r"(?<= )")
-# Spaces that stay in a line: within 1 234 567 and 0.5 ± 0.1, and before a unit.
+# No line ends at these spaces: within 1 234 567 and 0.5 ± 0.1, and before a unit.
 _WITHIN_NUMBER = re.compile(r"(?<=\d) (?=\d{3}\b)| (?=±)|(?<=±) |(?<=\d) (?=%|[^\W\d]{1,3}\b)|(?<= /) (?=\w+$)")
 
 
@@ -50,12 +50,12 @@ class TableColumn:
 
     @property
     def natural(self) -> int:
-        """Characters that it takes if nothing takes several lines."""
+        """Width in characters if no heading and no cell takes several lines."""
         return max(map(cell_len, (self.label, *self.cells)))
 
     @property
     def least(self) -> int:
-        """Characters that it needs; names get some more than their longest part, so that they take few lines."""
+        """Least width in characters; a column of names gets a bit more than this, so that names take few lines."""
         cells = (
             [piece.rstrip() for cell in self.cells for part in pieces(cell) for piece in _IN_OPTION.split(part)]
             if self.is_text
@@ -66,7 +66,7 @@ class TableColumn:
 
 
 def table(output: Console, keys: Sequence[TableColumn], columns: Sequence[TableColumn]) -> None:
-    """Print columns beside the keys, which name the rows; see this module for what happens where they do not fit."""
+    """Print columns beside the keys, which name the rows; the module says what happens if they do not fit."""
     chosen = [*keys, *columns]
     widths = _widths(chosen, output.width)
     if widths is None:
@@ -89,13 +89,13 @@ def table(output: Console, keys: Sequence[TableColumn], columns: Sequence[TableC
 
 
 def say(output: Console, text: str) -> None:
-    """Print words, in as many lines as they take."""
+    """Print words in as many lines as they need."""
     for line in fold(text, output.width, IN_WORDS):
         output.print(Text(line), soft_wrap=True)
 
 
 def listing(output: Console, rows: Sequence[tuple[str, str]]) -> None:
-    """Print names with words beside them; where the words have little room, below them."""
+    """Print names with words beside them, or below them if there is little room beside them."""
     rows = [(printable(name), words) for name, words in rows]
     indent = max((cell_len(name) for name, _ in rows), default=0) + len(_GAP)
     beside = output.width - indent >= min(indent, output.width // 2)
@@ -120,7 +120,7 @@ def pieces(text: str, within: re.Pattern[str] = IN_NAME) -> list[str]:
 
 
 def fold(text: str, width: int, within: re.Pattern[str] = IN_NAME) -> list[str]:
-    """Return a text in lines; a part that is longer than a line, and must stay whole, is longer.
+    """Return a text in lines; only a part that must stay whole may be longer than `width`.
 
     >>> fold("p2-exact:margin=0.1,max_node=9", 12)
     ['p2-exact:', 'margin=0.1,', 'max_node=9']
@@ -137,13 +137,13 @@ def fold(text: str, width: int, within: re.Pattern[str] = IN_NAME) -> list[str]:
 
 
 def _widths(columns: Sequence[TableColumn], width: int) -> list[int] | None:
-    """Return how wide each column is; None where not even several lines per cell make it fit."""
+    """Return the width of each column; None if the table does not fit even with several lines per cell."""
     widths = [column.least for column in columns]
     left = width - _total(widths)
     if left < 0:
         return None
     wanted = {index: column.natural - widths[index] for index, column in enumerate(columns)}
-    for index in sorted(wanted, key=lambda index: wanted[index]):  # many whole headings are better than a long one
+    for index in sorted(wanted, key=lambda index: wanted[index]):  # many short headings before one long one
         more = min(left, wanted[index])
         widths[index] += more
         left -= more

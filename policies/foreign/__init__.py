@@ -1,1 +1,5 @@
-"""Policies of somebody else: found by path, kept apart, and known by what their code depends on."""
+"""Policies of users: they are found by path, kept apart from the run, and identified by digests of their code.
+
+Read `by_path` first (how a text names a class), then `contained` (what a run calls) with `answers`, `mistakes` and
+`surroundings`. `origin` computes digests of a policy's code, with `closure`, `reached` and `loaded`.
+"""

@@ -1,4 +1,4 @@
-"""What a policy returns in place of an array: read as numbers, or refused by the name of what it is."""
+"""Reads the values that a policy returns in place of an array as numbers, or refuses them and says what they are."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ class InvalidDecisionError(ValueError):
 
 
 def numbers_of(values: Any, name: str, shape: tuple[int, ...]) -> Floats:
-    """Return an array-like of somebody's as numbers in double precision, for what is not such an array already.
+    """Return the values of a user's policy as numbers in double precision.
 
-    Truth values count as 0 and 1. Nothing is taken for a number that is none: no text, date, complex number, and no
-    value that a mask hides.
+    Truth values count as 0 and 1. Texts, dates, complex numbers and values that a mask hides are refused.
 
     Parameters
     ----------
@@ -45,13 +44,13 @@ def numbers_of(values: Any, name: str, shape: tuple[int, ...]) -> Floats:
     if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
         raise InvalidDecisionError(f"{name} has values that are masked")
     try:
-        # Libraries warn of what they convert; what is wrong with it is told here.
+        # Libraries warn about conversions. The error below says what is wrong, so their warnings are not shown.
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             array = np.asarray(values)
             if array.dtype.kind in "biuf" and array.shape == shape:
                 return np.array(array, dtype=np.float64)
-    except Exception as error:  # `__array__` is somebody else's code
+    except Exception as error:  # `__array__` is the user's code and may raise anything
         raise InvalidDecisionError(f"{name} is not an array of numbers: {named(error)}") from error
     if array.dtype.kind == "O":
         array = _of_objects(array, name)

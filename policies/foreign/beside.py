@@ -1,7 +1,7 @@
-"""Modules that lie beside policies by path: found last, and in this process only.
+"""Finds modules that lie beside policies by path: as the last finder, and in this process only.
 
-Folders on ``sys.path`` would also reach worker processes, and there come before what an editable install offers: a
-``sim.py`` beside a policy would take the place of ours.
+Folders on ``sys.path`` would also be used by worker processes. There they come before an editable install, so that a
+``sim.py`` beside a policy would replace our package.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ _folders: list[str] = []
 
 
 class _Finder:
-    """Finds what nobody else finds: functions of a policy may import what is beside it when they are called."""
+    """Finds modules that no other finder finds, because functions of a policy may import modules beside it later."""
 
     @classmethod
     def find_spec(
         cls, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return where a module is; None if it is not beside a policy, or has the name of one of our packages."""
+        """Return the place of a module; None if it is not beside a policy, or has the name of one of our packages."""
         if path is not None or fullname in OWN_PACKAGES:
             return None
         return PathFinder.find_spec(fullname, _folders, target)
 
 
 def add_folder(folder: str) -> None:
-    """Look in a folder for modules that are nowhere else, from now on."""
+    """From now on, look in a folder for modules that are found nowhere else."""
     if _Finder not in sys.meta_path:
         sys.meta_path.append(_Finder)
     if folder not in _folders:

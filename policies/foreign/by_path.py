@@ -1,4 +1,4 @@
-"""Policies by path: ``./policy.py:BestChannels,part=0.8``, or ``module:Class``: how they are read and imported."""
+"""Reads and imports policies by path, such as ``./policy.py:BestChannels,part=0.8`` or ``module:Class``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _WITH_COLON = re.compile(rf"(?P<name>[^=,:]+:{_NAME})\s*:(?P<options>\s*[^\W\d][
 
 
 class Reference(NamedTuple):
-    """Where a class is.
+    """The place of a class.
 
     place : a Python file, or the name of a module
     attribute : the class within it
@@ -60,14 +60,14 @@ class Reference(NamedTuple):
         if _is_path(self.place):
             try:
                 return Path(self.place).expanduser().resolve()
-            except (RuntimeError, OSError) as error:  # links in a circle, a home that nobody has
+            except (RuntimeError, OSError) as error:  # a circle of links, or ~name of an unknown user
                 raise InputError(f"cannot be found: {error}", key=self.place) from None
         base = Path.cwd().joinpath(*self.place.split("."))
         files = (base.with_name(f"{base.name}.py"), base / "__init__.py")
         return next((file.resolve() for file in files if file.is_file()), None)
 
     def has_file(self) -> bool:
-        """Whether a file is meant, there or not."""
+        """Whether a file is meant, whether or not it exists."""
         return self.file() is not None
 
 
@@ -93,7 +93,7 @@ def reference(text: str) -> Reference | None:
 
 
 def with_comma(text: str) -> str:
-    """Return a text that has a colon before its options, as names of policies have, with a comma; else nothing.
+    """Return a text whose options follow a colon, as after a policy's name, with a comma instead; else nothing.
 
     >>> with_comma("./policy.py:BestChannels:part=0.8")
     './policy.py:BestChannels,part=0.8'
@@ -103,13 +103,13 @@ def with_comma(text: str) -> str:
 
 
 def load_reference(found: Reference) -> Callable[..., Any]:
-    """Import a policy's class; its code is run.
+    """Import a policy's class, which runs its code.
 
-    A file is imported anew once it, or a module beside it that it imports, has changed.
+    A file is imported again if it, or a module beside it that it imports, has changed.
 
     Raises
     ------
-    InputError : no such file, module or class, an import that raises, a class that is no policy
+    InputError : there is no such file, module or class, the import raises, or the class is no policy
     """
     file = found.file()
     module = _import_module(found.place) if file is None else _import_file(file, found.place)
@@ -131,7 +131,7 @@ def load_reference(found: Reference) -> Callable[..., Any]:
 
 
 def _classes(module: ModuleType) -> list[str]:
-    """Return the names of a module's own classes that decide."""
+    """Return the names of a module's own classes that have a method `decide`."""
     own = inspect.getmembers(module, inspect.isclass)
     return [name for name, each in own if each.__module__ == module.__name__ and hasattr(each, "decide")]
 
@@ -149,17 +149,17 @@ def _import_module(name: str) -> ModuleType:
 
 @contextlib.contextmanager
 def _told(place: str) -> Iterator[None]:
-    """Turn whatever an import raises into one line; what it prints is no answer, so it goes to stderr."""
+    """Turn every error of an import into one line; its printed text goes to stderr, because it is no result."""
     try:
         with contextlib.redirect_stdout(sys.stderr):
             yield
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # a module may raise anything, and leave the process
+    except BaseException as error:  # a module may raise anything, also SystemExit
         if is_plain(error):
             raise
         reason = named(error)
-        line = None if isinstance(error, SyntaxError) else _line_in(error, place)  # a wrong syntax tells its line
+        line = None if isinstance(error, SyntaxError) else _line_in(error, place)  # a syntax error names its line
         at = f" (line {line})" if line else ""
         raise InputError(f"cannot be imported: {reason}{at}", key=place) from error
 
@@ -181,7 +181,7 @@ class _Loaded(NamedTuple):
 
 
 class _Loader(SourceFileLoader):
-    """Compiles the source as it is: bytecode on disk is taken for current if the second and the size agree."""
+    """Always compiles the source, because Python would use old bytecode if time (in seconds) and size are the same."""
 
     def get_code(self, fullname: str) -> CodeType:
         """Return the module's code."""
@@ -194,7 +194,7 @@ _loading: set[Path] = set()
 
 
 def _import_file(file: Path, place: str) -> ModuleType:
-    """Return the module of a file, imported anew if any of its files, or of the modules it got hold of, has changed."""
+    """Return the module of a file, imported again if one of its files or of the modules that it uses has changed."""
     if not file.is_file() or file.suffix != ".py":
         problem = "is not a Python file" if file.exists() else "there is no such file"
         beside = sorted(each.name for each in file.parent.glob("*.py"))[:5] if file.parent.is_dir() else []
@@ -212,7 +212,7 @@ def _import_file(file: Path, place: str) -> ModuleType:
             return known.module
         _forget(known)
     digests = _digests(files)
-    for package in OWN_PACKAGES:  # a folder of the same name beside the file does not take its place
+    for package in OWN_PACKAGES:  # not a folder of the same name beside the file
         importlib.import_module(package)
     name = module_name(file, root)
     if "." not in name:  # any folder may have a policy.py
@@ -231,7 +231,7 @@ def _import_file(file: Path, place: str) -> ModuleType:
 
 
 def _digests(files: Mapping[str, Path]) -> dict[str, str]:
-    """Return digests of files; of one that is gone, nothing."""
+    """Return digests of files; a file that is gone has none."""
     return {label: digest(path) if path.is_file() else "" for label, path in files.items()}
 
 
@@ -255,13 +255,14 @@ def _executed(name: str, file: Path) -> ModuleType:
 
 
 def _make_way(files: dict[str, Path], file: Path, place: str) -> None:
-    """Let modules of the same names make way for those beside the file: else they would be taken silently.
+    """Remove loaded modules that have the names of modules beside the file, because Python would use them silently.
 
-    Those of another policy by path do, as it has imported what it needs: two versions of a folder can be compared.
+    Modules of another policy by path are removed, because that policy has imported what it needs. So two versions of a
+    folder can be compared.
 
     Raises
     ------
-    InputError : a module that others may need, or that is imported when a function is called
+    InputError : other code may need such a module, or a function imports it when it is called
     """
     for label, path in files.items():
         present = getattr(sys.modules.get(label), "__file__", None)
@@ -269,7 +270,7 @@ def _make_way(files: dict[str, Path], file: Path, place: str) -> None:
             continue
         owners = [known.files for known in _loaded.values() if known.files.get(label) == there]
         is_free = bool(owners) and not any(imports_late(each) for each in (files, *owners))
-        if is_free or not there.exists():  # else the folder has moved
+        if is_free or not there.exists():  # otherwise the folder has moved
             del sys.modules[label]
         else:
             problem = f"imports {label} from {path}, but {label} is {present} in this process"
@@ -277,7 +278,7 @@ def _make_way(files: dict[str, Path], file: Path, place: str) -> None:
 
 
 def _forget(known: _Loaded) -> None:
-    """Let modules be imported anew."""
+    """Forget modules, so that they are imported again."""
     for label, path in known.files.items():
         present = getattr(sys.modules.get(label), "__file__", None)
         if present is not None and Path(present).resolve() == path and label != "__main__":
@@ -288,7 +289,7 @@ def _forget(known: _Loaded) -> None:
 
 @contextlib.contextmanager
 def _first_in_path(folder: Path) -> Iterator[None]:
-    """Look for modules in a folder first, as for a script there, then last: functions may import what is beside."""
+    """Look for modules in a folder first, as Python does for a script, and later last, for imports in functions."""
     writes = sys.dont_write_bytecode
     place = str(folder)
     sys.path.insert(0, place)

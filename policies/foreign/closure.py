@@ -1,4 +1,4 @@
-"""Which files a module is made of: its own, and of what it imports those that lie beside it. Nothing is executed."""
+"""Finds the files on which a module depends: its own file and the imported files beside it. No code is executed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from policies.foreign.strangers import class_module
 _OWN_ROOT = Path(__file__).resolve().parents[2]
 _IMPORTERS = {"import_module", "__import__"}
 _SUFFIXES = (*EXTENSION_SUFFIXES, ".py")
-"""In the order in which an import looks for them."""
+"""Endings of modules, in the order in which an import looks for them."""
 _INSTALLED = {"site-packages", "dist-packages"}
 
 
@@ -28,20 +28,20 @@ def is_own(file: Path) -> bool:
     """Whether a file belongs to this distribution."""
     try:
         file = file.resolve()
-    except (OSError, ValueError):  # the current folder is gone, or code says that it is of a file that cannot be
+    except (OSError, ValueError):  # the current folder is gone, or code names an impossible file
         return False
     return file.is_relative_to(_OWN_ROOT) and file.relative_to(_OWN_ROOT).parts[0].removesuffix(".py") in OWN_PACKAGES
 
 
 def is_own_code(made: Any) -> bool:
-    """Whether a class, a function or an object is of this distribution's code: then what it raises is our fault."""
-    # A function says it in an attribute; what a class or an object of somebody's answers is nobody's to believe.
+    """Whether a class, a function or an object comes from this distribution, so that its errors are our fault."""
+    # A function names its file in an attribute. Classes and objects of users may give false answers, so we do not ask.
     module = made.__module__ if type(made) is FunctionType else class_module(made)
     return str(module).partition(".")[0] in OWN_PACKAGES
 
 
 def root_of(file: Path) -> Path:
-    """Return the folder from which a module's absolute name counts: the one that holds its topmost package."""
+    """Return the folder that holds a module's topmost package; the module's absolute name starts there."""
     folder = file.resolve().parent
     while (folder / "__init__.py").is_file() and folder.parent != folder:
         folder = folder.parent
@@ -60,21 +60,21 @@ def _counts(file: Path) -> bool:
 
 
 def _label(file: Path, root: Path) -> str:
-    """Return the name of a file of a package: of a module, or of data, which its code may read."""
+    """Return the name of a file of a package, which is a module or data that its code may read."""
     return module_name(file, root) if file.suffix == ".py" else file.resolve().relative_to(root).as_posix()
 
 
 def module_files(file: Path, root: Path | None = None) -> dict[str, Path]:
-    """Return the files on which a module depends, by module name: its own first.
+    """Return the files on which a module depends, by module name; its own file is the first.
 
-    Imports count wherever they stand, also within functions, and ``import_module`` of a literal name. They are looked
-    for beside the module (in `root`), and in the folders of ``sys.path`` that hold no installed packages. Of an
-    installed module its whole package counts, and what it imports of the same distribution.
+    Imports count everywhere, also within functions, and so does ``import_module`` of a literal name. They are searched
+    beside the module (in `root`) and in the folders of ``sys.path`` that hold no installed packages. For an installed
+    module, its whole package counts, and the modules of the same distribution that it imports.
 
     Parameters
     ----------
     file : of the module
-    root : folder from which its absolute name counts; by default that of its topmost package
+    root : folder in which its absolute name starts; by default that of its topmost package
     """
     file = file.resolve()
     root = root_of(file) if root is None else root.resolve()
@@ -94,7 +94,7 @@ def module_files(file: Path, root: Path | None = None) -> dict[str, Path]:
 
 
 def _find(name: str, root: Path, package: str) -> list[tuple[str, Path]]:
-    """Return the files that importing an absolute name reads, packages first; nothing for what does not count."""
+    """Return the files that the import of an absolute name reads, packages first; none if it does not count."""
     top = name.partition(".")[0]
     if top in OWN_PACKAGES:
         return []
@@ -125,7 +125,7 @@ def _find_in(root: Path, name: str) -> list[tuple[str, Path]]:
 
 
 def imports_late(files: Mapping[str, Path]) -> bool:
-    """Whether a function of these modules imports one of them when it is called: by name, whichever that is then."""
+    """Whether a function of these modules imports one of them by name when it is called."""
     tops = {label.partition(".")[0] for label in files}
     for label, file in files.items():
         for node in ast.walk(_parsed(file)):
@@ -137,22 +137,22 @@ def imports_late(files: Mapping[str, Path]) -> bool:
 
 
 def _imported(name: str, file: Path) -> Iterator[str]:
-    """Yield the absolute names of all that a module's source imports; a name may be of something within a module."""
+    """Yield the absolute names of everything that a module's source imports; a name may be that of a class."""
     return _names(name, file, _parsed(file))
 
 
 def _parsed(file: Path) -> ast.AST:
-    source = file.with_name(f"{file.name.partition('.')[0]}.py")  # beside what was compiled of it
+    source = file.with_name(f"{file.name.partition('.')[0]}.py")  # the source beside the compiled file
     try:
         return ast.parse(source.read_bytes())
-    except (SyntaxError, ValueError, MemoryError, RecursionError):  # the last two: nested too deeply
-        return ast.Module([], [])  # importing it fails; its bytes count all the same
+    except (SyntaxError, ValueError, MemoryError, RecursionError):  # the last two if it is nested too deeply
+        return ast.Module([], [])  # its import fails, but its bytes count
     except FileNotFoundError:
-        return ast.Module([], [])  # an extension, or the folder of a policy that was imported before has moved
+        return ast.Module([], [])  # it is an extension module, or the folder of an imported policy has moved
 
 
 def _names(name: str, file: Path, tree: ast.AST) -> Iterator[str]:
-    """Yield what a part of a module's source imports."""
+    """Yield the imports of a part of a module's source."""
     package = name.split(".") if file.name == "__init__.py" else name.split(".")[:-1]
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -176,7 +176,7 @@ def _literal(arguments: Sequence[ast.expr]) -> Iterator[str]:
 
 
 def is_installed(folder: Path) -> bool:
-    """Whether a folder is the standard library's, or one of installed packages: of any environment on the path."""
+    """Whether a folder holds the standard library or installed packages, of any environment on the path."""
     return not _INSTALLED.isdisjoint(folder.parts) or any(folder.is_relative_to(place) for place in _installed_places())
 
 
@@ -195,7 +195,7 @@ def _other_roots(path: tuple[str, ...]) -> tuple[Path, ...]:
 
 @cache
 def _installed_in(folder: Path) -> frozenset[str]:
-    """Return the top-level modules that ``pip install --target`` has put into a folder, where others may lie, too."""
+    """Return the top-level modules that ``pip install --target`` has put into a folder; it may hold other files too."""
     found = (metadata.Distribution.at(each).files or () for each in folder.glob("*.dist-info"))
     return frozenset(file.parts[0].partition(".")[0] for files in found for file in files)
 

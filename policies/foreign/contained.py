@@ -1,7 +1,7 @@
-"""A policy that is kept apart: it gets copies, and what it returns and raises is made plain before anybody uses it.
+"""Calls a user's policy safely: it gets copies, and its results and errors become plain data before they are used.
 
-The policies of this distribution write into nothing and leave the process as it was, which tests see to; they are
-called directly.
+The policies of this distribution change neither their input nor the process, which tests check. They are called
+directly.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class InvalidDiagnosticsError(ValueError):
 
 
 class Contained:
-    """One policy, to which the snapshots of the twin and the system of the world are given as copies.
+    """One policy, which gets copies of the twin's snapshots and of the system.
 
-    Its methods raise what those of the policy raise.
+    Its methods raise the errors of the policy's methods.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Contained:
 
     @property
     def learns(self) -> bool:
-        """Whether the policy wants to be told what slots realised."""
+        """Whether the policy wants to know the results of slots."""
         return offers(self.policy, Learns)
 
     def reset(self, system: System, seed: int) -> None:
@@ -60,7 +60,7 @@ class Contained:
 
         Raises
         ------
-        InputError : the policy refuses the system; somebody else's raises whatever it may be
+        InputError : the policy refuses the system; a user's policy may raise any other error
         """
         policy = self.policy
         if is_a(policy, type):
@@ -83,19 +83,19 @@ class Contained:
             raise InputError(problem, where="--policy", key=f"{class_name(policy)}.reset") from error
 
     def decide(self, snapshot: TwinSnapshot) -> Any:
-        """Return what the policy decides on a copy of a snapshot, whatever that is."""
+        """Return the policy's decision on a copy of a snapshot; it may be any object."""
         if self._is_ours:
             return self.policy.decide(snapshot)
-        if self._copies is None:  # a caller that decides without a run
+        if self._copies is None:  # for a caller that decides without a run
             self._copies = Copies(snapshot.system)
         return self._surroundings.call(self.policy.decide, self._copies.of(snapshot))
 
     def diagnostics(self) -> Diagnostics:
-        """Return what the policy says about its last decision; nothing if it says nothing.
+        """Return the policy's diagnostics of its last decision; empty if it has none.
 
         Raises
         ------
-        InvalidDiagnosticsError : what it says cannot be recorded
+        InvalidDiagnosticsError : they cannot be recorded
         """
         if not self._explains:
             return Diagnostics()
@@ -103,16 +103,16 @@ class Contained:
         return plain_diagnostics(explain() if self._is_ours else self._surroundings.call(explain))
 
     def learn(self, outcomes: Sequence[tuple[int, float]]) -> None:
-        """Tell the policy what slots have realised."""
+        """Tell the policy the results of slots."""
         learn = self.policy.learn  # type: ignore[attr-defined]  # asked only of one that learns
         self._surroundings.call(learn, outcomes)
 
     def describe(self) -> Any:
-        """Return what the policy says about itself as plain data; None if it says nothing.
+        """Return the policy's description of itself as plain data; None if it has none.
 
         Raises
         ------
-        InputError : that fails, or is no plain data
+        InputError : the description fails, or is no plain data
         """
         if not offers(self.policy, Describes):
             return None
@@ -131,7 +131,7 @@ class Contained:
             raise InputError(told(error, self.policy), where="--policy", key=key, accepted=accepted) from error
 
     def close(self) -> str:
-        """Let the policy go of what it holds; return what went wrong, if anything did."""
+        """Let the policy release its resources; return the error, if there was one."""
         if not offers(self.policy, Closes):
             return ""
         try:
@@ -144,7 +144,7 @@ class Contained:
 
 
 def _is_ours(policy: object) -> bool:
-    """Whether a policy is an object of one of our classes, as that class has it."""
+    """Whether a policy is an unchanged object of one of our classes."""
     kind = type(policy)
     if not is_own_code(kind) or getattr(sys.modules.get(kind.__module__), kind.__name__, None) is not kind:
         return False
@@ -152,24 +152,24 @@ def _is_ours(policy: object) -> bool:
 
 
 def _of_file(error: BaseException) -> InputError | None:
-    """Return what is wrong with a file, if an error is about one, and can say about which."""
+    """Return an error that names a file, if the given error is about a file and names it."""
     try:
         if not isinstance(error, OSError) or error.filename is None:
             return None
         problem = f"cannot be used: {error.strerror or said(error)}"
         return InputError(one_line(problem), where=one_line(str(error.filename)))
-    except BaseException as failed:  # its fields may be properties of somebody's
+    except BaseException as failed:  # its fields may be properties of the user
         if comes_from_a_signal(failed):
             raise
         return None
 
 
 def plain_diagnostics(found: Any) -> Diagnostics:
-    """Return diagnostics that can be recorded; an infinite number says as little as none, and becomes NaN.
+    """Return diagnostics that can be recorded; an infinite number has no meaning and becomes NaN.
 
     Raises
     ------
-    InvalidDiagnosticsError : names the field, and what it holds
+    InvalidDiagnosticsError : names the field and its value's type
 
     >>> plain_diagnostics(Diagnostics(gap=float("inf"))).gap
     nan

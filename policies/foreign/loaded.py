@@ -1,4 +1,4 @@
-"""Whether code in this process is what its file says now: an import is not done again when a file changes."""
+"""Checks whether the code in this process is that of its file, because Python does not import a changed file again."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from policies.foreign.reached import function_of
 
 _ANEW = "a new start of the script or the notebook, or importlib.reload"
 _seen: dict[str, tuple[Any, str]] = {}
-"""File of a module -> the import that has run it, and what the file said when it was first looked at after that."""
+"""File of a module -> the import that ran it, and the text of the file when it was first read after the import."""
 
 
 def check_current(files: Mapping[str, Path]) -> None:
-    """Refuse modules that were imported before their file changed: their digest would not be that of what runs.
+    """Refuse modules whose file changed after the import, because the digest would not be that of the running code.
 
-    Functions and methods are compared with the file; values of a module count by what the file was when it was first
-    looked at.
+    Functions and methods are compared with the file. For values of a module, the file must be as it was when it was
+    first read.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def check_current(files: Mapping[str, Path]) -> None:
         if file is None or Path(file).name not in names or Path(file).resolve() not in sources:
             continue
         if not isinstance(getattr(module, "__loader__", None), SourceFileLoader):
-            continue  # what rewrites code on import, as test runners do, has a loader of its own
+            continue  # tools that rewrite code on import, such as test runners, have their own loader
         try:
             tree = ast.parse(Path(file).read_bytes())
             whole = compile(tree, file, "exec", dont_inherit=True)
@@ -50,11 +50,11 @@ def check_current(files: Mapping[str, Path]) -> None:
 
 
 def _check_values(module: ModuleType, file: str, text: str) -> None:
-    """Refuse a module whose file was another one when it was first looked at; `text` is that without comments."""
+    """Refuse a module whose file had another text when it was first read; `text` is the file without comments."""
     if (ran := module.__spec__) is None:  # a script
         return
     known = _seen.setdefault(file, (ran, text))
-    if known[0] is not ran:  # it was imported anew
+    if known[0] is not ran:  # it was imported again
         _seen[file] = (ran, text)
     elif known[1] != text:
         raise InputError("has changed since it was imported", where=file, accepted=_ANEW)
@@ -78,13 +78,13 @@ def _all(code: CodeType) -> Iterator[CodeType]:
 
 
 def _told(code: CodeType) -> tuple[Any, ...]:
-    """Return what code does, wherever it stands in its file."""
+    """Return the parts of code that do not depend on its line in the file."""
     constants = tuple(_spelled(one) for one in code.co_consts)
     return code.co_code, code.co_names, code.co_varnames, code.co_freevars, constants
 
 
 def _spelled(constant: Any) -> Any:
-    """Return a constant so that an integer is not the equal float, and -0.0 is not 0.0."""
+    """Return a constant in a form in which 1 and 1.0 differ, and 0.0 and -0.0 too."""
     if isinstance(constant, CodeType):
         return _told(constant)
     if isinstance(constant, tuple | frozenset):

@@ -1,4 +1,4 @@
-"""Where somebody else's policy went wrong, in words for the one who wrote it."""
+"""Messages about errors in a user's policy, for the person who wrote it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def told(error: BaseException, policy: object) -> str:
 
     Parameters
     ----------
-    error : that was caught
+    error : error that was caught
     policy : object or class
     """
     place = _place(error, policy)
@@ -35,41 +35,41 @@ def named(error: BaseException) -> str:
 
 
 def said(error: BaseException) -> str:
-    """Return an error's own words, of which the first are enough; it may fail to say any."""
+    """Return the begin of an error's own message, which may fail to be made."""
     try:
         return str.__str__(str(error))[:_REASON_MAX]
-    except BaseException as failed:  # its `__str__` is somebody else's code, too
+    except BaseException as failed:  # its `__str__` is the user's code too
         if comes_from_a_signal(failed):
             raise
         return f"(its text cannot be had: {class_name(failed)})"
 
 
 def is_plain(error: BaseException) -> bool:
-    """Whether an error is one of ours that can be told as it is."""
-    if type(error) is not InputError:  # one that is made of it may have fields that call code
+    """Whether an error is one of ours, whose message can be shown as it is."""
+    if type(error) is not InputError:  # the fields of a subclass may call code
         return False
     return all(type(part) is str for part in (error.problem, error.where, error.key, error.accepted))
 
 
 def offers(policy: object, protocol: type) -> bool:
-    """Whether a policy has the methods of a protocol; looking for them may call code of its own, and fail."""
+    """Whether a policy has the methods of a protocol; the look-up may call code of the policy, and fail."""
     try:
         return isinstance(policy, protocol)
-    except BaseException as error:  # of a `__getattr__`, for example
+    except BaseException as error:  # for example in a `__getattr__`
         if comes_from_a_signal(error):
             raise
         return False
 
 
 def wrong_signature(error: BaseException, policy: object, method: str, given: Sequence[str]) -> str:
-    """Return what is wrong with the arguments of a method that could not be called; nothing if it was called.
+    """Return a sentence about the arguments of a method that could not be called; empty if it was called.
 
     Parameters
     ----------
-    error : that was caught
+    error : error that was caught
     policy : the object
-    method : its name
-    given : names of the arguments that it is given, by position
+    method : name of the method
+    given : names of the arguments that we pass, by position
     """
     files = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(trace_of(error))}
     called = not all(is_own(Path(file)) for file in files)
@@ -77,7 +77,7 @@ def wrong_signature(error: BaseException, policy: object, method: str, given: Se
         return ""
     try:
         parameters = inspect.signature(getattr(policy, method)).parameters.values()
-    except BaseException as failed:  # what has no signature, and attributes of somebody else's making
+    except BaseException as failed:  # for objects without a signature, and for attributes of the user
         if comes_from_a_signal(failed):
             raise
         return ""
@@ -95,7 +95,7 @@ def wrong_signature(error: BaseException, policy: object, method: str, given: Se
 def _place(error: BaseException, policy: object) -> str:
     home = getattr(sys.modules.get(class_module(policy)), "__file__", None)
     found = ""
-    counts: dict[str, bool] = {}  # a recursion has many frames of one file
+    counts: dict[str, bool] = {}  # a recursion has many frames in one file
     for frame, line in traceback.walk_tb(trace_of(error)):
         file = frame.f_code.co_filename
         if file not in counts:

@@ -1,4 +1,4 @@
-"""What the decisions of a policy depend on beside scenario and seed: digests of its code and of the files it names."""
+"""Digests of everything, besides scenario and seed, on which a policy depends: its code and the files that it names."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from policies.foreign.reached import function_of, reached
 from policies.registry import load, look_up, parameters_of
 
 REACHED = ", reached"
-"""Ends the label of a module that no import statement names, but that the code has got hold of."""
+"""Ends the label of a module that the code uses although no import statement names it."""
 
 
 class NoSourceError(Exception):
-    """No file holds the code of a policy: it was written in a notebook or at a prompt.
+    """No file holds the code of a policy, because it was written in a notebook or at a prompt.
 
     Parameters
     ----------
-    found : what `contents` finds nevertheless: the modules that the code uses, and the files that options name
+    found : the digests that `contents` can find: of the modules that the code uses, and of files that options name
     """
 
     def __init__(self, message: str, found: dict[str, str]) -> None:
@@ -38,32 +38,33 @@ class NoSourceError(Exception):
         self.found = found
 
     def __reduce__(self) -> tuple[type[NoSourceError], tuple[str, dict[str, str]]]:
-        """Travel between processes with both arguments."""
+        """Keep both arguments when the error is sent to another process."""
         return type(self), (str(self), self.found)
 
 
 def contents(policy: str | Callable[..., Any] | object, *, by_path: bool = False) -> dict[str, str]:
-    """Return digests of what a policy's decisions depend on beside scenario and seed, by label.
+    """Return, by label, digests of everything on which a policy's decisions depend, besides scenario and seed.
 
-    These are the source files of its code, unless they are this distribution's: its module and, transitively, the
-    modules that it imports from beside it, see `policies.foreign.closure.module_files`; of an installed package all
-    modules. Then the files and folders that its options name, given or by default, with the ``.json`` beside such a
-    file, and a model that is installed as a package. A policy that an option names, a teacher, counts with its own
-    contents.
-    Files that the code opens by names of its own are not known.
+    These are first the source files of its code, unless they belong to this distribution: its module and, transitively,
+    the modules beside it that it imports, see `policies.foreign.closure.module_files`; for an installed package, all
+    its modules. Second, they are the files and folders that its options name, given or by default, the ``.json``
+    beside such a file, and a model that is installed as a package. If an option names another policy, such as a
+    teacher, the contents of that policy count.
 
-    Labels are names of modules and options: a folder that moves, unchanged, gives the same.
+    Files that the code opens by names in the code are not known.
+
+    Labels are names of modules and options, so that an unchanged folder gives the same digests after a move.
 
     Parameters
     ----------
     policy : text that names a policy; or a class or function that makes one; or a policy itself
-    by_path : the text may be one by path, whose code is run; see `policies.registry.make`
+    by_path : whether the text may be a path, whose code is run; see `policies.registry.make`
 
     Raises
     ------
-    InputError : a text that names no policy, a policy that cannot be imported, a file that cannot be read, a file
-        that has changed since this process imported it
-    NoSourceError : a class or function that is in no file; the caller has to look at the code itself
+    InputError : the text names no policy, the policy cannot be imported, a file cannot be read, or a file has changed
+        since this process imported it
+    NoSourceError : the class or function is in no file; the caller has to look at the code itself
 
     >>> contents("edge-equal")
     {}
@@ -73,7 +74,7 @@ def contents(policy: str | Callable[..., Any] | object, *, by_path: bool = False
 
 
 def portable(text: str) -> str:
-    """Return a policy's text without folders, which say nothing about decisions: `contents` has what lies there.
+    """Return a policy's text without folders, because their contents matter, not their names; see `contents`.
 
     A text that names no policy stays as it is.
 
@@ -93,19 +94,19 @@ def portable(text: str) -> str:
 
 
 def _of_text(text: str, seen: set[str], *, by_path: bool = False) -> dict[str, str]:
-    """Return the contents of a policy by its text; `seen` are names, as teachers may name each other."""
+    """Return the contents of a policy by its text; `seen` are names met before, because teachers may form a circle."""
     spec, options = look_up(text, by_path=by_path)
     if spec.name in seen:
         return {}
     seen = seen | {spec.name}
     if isinstance(spec.target, str) and spec.target.partition(":")[0].partition(".")[0] in OWN_PACKAGES:
-        return _of_options(options, seen)  # its libraries may take seconds to import
+        return _of_options(options, seen)  # the import of its libraries may take seconds
     made = load(spec)
     return _of_options(_defaults(made) | options, seen) | _of_code(made)
 
 
 def _of_object(policy: object) -> dict[str, str]:
-    """Return the contents of what makes a policy, or of a policy."""
+    """Return the contents of a policy, or of a class or function that makes one."""
     made, given = policy, dict[str, object]()
     while isinstance(made, functools.partial):
         positional = {f"argument {index}": value for index, value in enumerate(made.args)}
@@ -135,7 +136,7 @@ def _defaults(made: Callable[..., Any]) -> dict[str, object]:
 
 
 def _of_options(options: Mapping[str, object], seen: set[str]) -> dict[str, str]:
-    """Return the contents of all that options name: files, folders, other policies."""
+    """Return the contents of everything that options name: files, folders, other policies."""
     found = {}
     for name, value in _flat(options):
         for label, path in _paths(value).items():
@@ -158,12 +159,12 @@ def _flat(options: Mapping[str, object]) -> Iterator[tuple[str, str | Path]]:
 
 
 def _paths(value: str | Path) -> dict[str, Path]:
-    """Return the files that an option's value stands for, by what to add to the option's name.
+    """Return the files that an option's value names, by the part to add to the option's name.
 
-    A folder counts only if the value is a path beyond doubt: an option's ``random`` is hardly the folder of that name.
+    A folder counts only if the value is certainly a path, because an option's ``random`` rarely means a folder.
     """
     if value == "smollm2":
-        from policies.llm import models  # a short run imports no more than it needs
+        from policies.llm import models  # imported here so that short runs start quickly
 
         with contextlib.suppress(InputError):
             return {"": models.resolve(value).path}
@@ -174,14 +175,14 @@ def _paths(value: str | Path) -> dict[str, Path]:
             return {f"/{each.relative_to(path).as_posix()}": each for each in sorted(walked) if each.is_file()}
         if not path.is_file() or is_own(path):
             return {}
-    except (OSError, ValueError):  # too long for a path, or with a zero in it
+    except (OSError, ValueError):  # too long for a path, or with a zero byte
         return {}
     beside = path.with_suffix(".json")
     return {"": path} | ({".json": beside} if beside != path and beside.is_file() else {})
 
 
 def _of_code(made: Callable[..., Any]) -> dict[str, str]:
-    """Return the digests of a class's or function's module, and of what it imports.
+    """Return the digests of a class's or function's module and of the modules that it imports.
 
     Raises
     ------
@@ -219,13 +220,13 @@ def _root(name: str, file: Path) -> Path:
 
 
 def _is_from(made: Callable[..., Any], file: Path) -> bool:
-    """Whether code is from its module's file: what is typed at a prompt has the module of the script before it."""
+    """Whether code is from its module's file; code typed at a prompt has the module of the script before it."""
     codes = [code for code, _ in _codes(made) if not code.co_filename.startswith("<string>")]
     return all(Path(code.co_filename).resolve() == file.resolve() for code in codes)
 
 
 def _codes(made: Callable[..., Any]) -> Iterator[tuple[CodeType, dict[str, Any]]]:
-    """Yield the code of a function, or of a class's own methods, with what it sees."""
+    """Yield the code of a function, or of a class's own methods, with the names that it uses."""
     members = vars(made).values() if isinstance(made, type) else [made]
     for member in members:
         function = function_of(member)
@@ -235,7 +236,7 @@ def _codes(made: Callable[..., Any]) -> Iterator[tuple[CodeType, dict[str, Any]]
 
 
 def _files_used(made: Callable[..., Any]) -> dict[str, Path]:
-    """Return the files of modules that code without a file of its own uses, also through what it calls."""
+    """Return the files of modules that code without its own file uses, also through functions that it calls."""
     found: dict[str, Path] = {}
     waiting, seen = [made], set()
     while waiting:

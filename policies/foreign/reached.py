@@ -1,4 +1,4 @@
-"""The modules that a module has got hold of, however it has imported them: by a computed name, a finder, a loop."""
+"""Finds the modules that a module uses, however it imported them: by a computed name, by a finder, or in a loop."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from policies.foreign.closure import is_installed, is_own
 
 
 def reached(module: ModuleType) -> dict[str, Path]:
-    """Return the files of the user's modules that a module's names lead to, by module name; not its own.
+    """Return the files of the user's modules to which a module's names lead, by module name, without its own file.
 
-    What the standard library, installed packages and this distribution hold does not count.
+    Modules of the standard library, of installed packages and of this distribution are left out.
     """
     found: dict[str, Path] = {}
     waiting, seen = [module], {id(module)}
@@ -30,7 +30,7 @@ def reached(module: ModuleType) -> dict[str, Path]:
 
 
 def function_of(member: Any) -> Any:
-    """Return the function of a member of a class or a module: a method's, a property's; else the member itself."""
+    """Return the function behind a member of a class or a module, such as a method or property; else the member."""
     if isinstance(member, property):
         return member.fget
     if isinstance(member, classmethod | staticmethod):

@@ -1,4 +1,4 @@
-"""What somebody else's objects are, asked so that none of their code answers: a class may hide or fake all of it."""
+"""Finds out what a user's objects are without running their code, because a class may hide or fake its answers."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ def class_name(value: object) -> str:
 
 
 def class_module(value: object) -> str:
-    """Return the name of the module that made a value's class, or a class; nothing if it does not say.
+    """Return the name of the module of a value's class, or of a class; empty if it is unknown.
 
     >>> class_module(KeyError("a"))
     'builtins'
     """
     try:
         module = _MODULE.__get__(_class_of(value))
-    except AttributeError:  # somebody has deleted it
+    except AttributeError:  # it was deleted
         return ""
     return str.__str__(module) if is_a(module, str) else ""
 
 
 def is_a(value: object, *kinds: type) -> bool:
-    """Whether a value is of one of some classes, whatever it says itself that it is.
+    """Whether a value is an instance of one of some classes, even if it claims another class.
 
     >>> is_a(KeyError("a"), OSError, LookupError)
     True
@@ -42,7 +42,7 @@ def is_a(value: object, *kinds: type) -> bool:
 
 
 def trace_of(error: BaseException) -> TracebackType | None:
-    """Return where an error has come from."""
+    """Return the traceback of an error."""
     trace: TracebackType | None = _TRACE.__get__(error)
     return trace
 

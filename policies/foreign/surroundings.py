@@ -1,6 +1,6 @@
-"""What a process shares, kept as it was around somebody else's code: streams, folder, filters, signals, random numbers.
+"""Restores the shared state of the process after a user's code: streams, folder, filters, signals, random numbers.
 
-What code leaves in objects of its own, in modules or in threads stays: nothing in Python can undo that.
+Changes that the code makes in its own objects, in modules or in threads stay, because Python cannot undo them.
 """
 
 from __future__ import annotations
@@ -34,29 +34,29 @@ _RANDOM = (
     ("random", operator.methodcaller("getstate"), "setstate"),
     ("numpy.random", operator.methodcaller("get_state", legacy=False), "set_state"),
 )
-"""Modules with numbers of the whole process: nobody here draws from them, a policy may."""
+"""Modules with random numbers of the whole process. We do not draw from them, but a policy may."""
 
-# The wrapper in `signal` looks numbers up in enumerations, which takes a hundred times as long.
+# The wrapper in `signal` looks numbers up in enumerations, which takes 100 times as long.
 _handler_of: Callable[[int], Any] = sys.modules["_signal"].getsignal
 
 
 class Surroundings:
-    """Calls functions of somebody else, and afterwards puts back what would change how the run itself goes on.
+    """Calls functions of a user, and restores afterwards the state on which the rest of the run depends.
 
-    NumPy's error handling and the decimal context live in a context of each call. The rest is looked at after a call,
-    which takes a microsecond or two, if the run is in the main thread: in another one, others may have changed it.
-    What no run depends on waits for its end: see `undisturbed`.
+    NumPy's error handling and the decimal context belong to a context of each call. Everything else is checked after
+    each call, which takes one or two microseconds. This is done only in the main thread; in another thread, others may
+    have changed the state. State on which no run depends is restored at the end of the run, see `undisturbed`.
     """
 
     def __init__(self) -> None:
         self._is_main = threading.current_thread() is threading.main_thread()
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Return what a function returns; raise what it raises.
+        """Return the function's result, or raise its error.
 
         Raises
         ------
-        TypeError : none of its code has been executed, as it is a coroutine or a generator
+        TypeError : the function is a coroutine or a generator, so that none of its code has been executed
         """
         return executed(self._called(function, *arguments))
 
@@ -65,7 +65,7 @@ class Surroundings:
             return contextvars.copy_context().run(function, *arguments)
         before = _look()
         stdout, stderr = before[:2]
-        sys.stdout = stderr  # what a policy prints is no answer of ours
+        sys.stdout = stderr  # a policy's printed text is no output of ours
         try:
             return contextvars.copy_context().run(function, *arguments)
         finally:
@@ -76,11 +76,11 @@ class Surroundings:
 
 
 def executed(returned: Any) -> Any:
-    """Return what a function returned, unless that is its code itself, still waiting to be executed."""
+    """Return a function's result, and refuse a coroutine or generator, whose code has not been executed."""
     if type(returned) not in _UNEXECUTED:
         return returned
     if type(returned) is CoroutineType:
-        returned.close()  # Python warns of one that nobody has awaited
+        returned.close()  # Python warns about a coroutine that is never awaited
     raise TypeError(f"returned a {_UNEXECUTED[type(returned)]}: nothing of it has been executed")
 
 
@@ -99,25 +99,25 @@ def _look() -> tuple[Any, ...]:
 def _folder() -> str | None:
     try:
         return os.getcwd()
-    except OSError:  # somebody has removed it
+    except OSError:  # it was removed
         return None
 
 
 def _put_back(before: tuple[Any, ...]) -> None:
     stdout, stderr, limit, handlers, collects, filters, folder = before
     sys.stdout, sys.stderr = stdout, stderr
-    with suppress(RecursionError):  # less than what is in use now
+    with suppress(RecursionError):  # the limit is less than the present use
         sys.setrecursionlimit(limit)
     for number, handler in zip(_ENDING, handlers, strict=True):
-        # A first signal gives the handler back, so that a second one ends the run at once: that stays.
+        # After the first signal, the handler is Python's own, so that a second signal ends the run at once. This stays.
         if _handler_of(number) not in {signal.default_int_handler, signal.SIG_DFL, handler}:
             _set_handler(number, handler)
     if collects != gc.isenabled():
         (gc.enable if collects else gc.disable)()
     if warnings.filters != filters:
         with warnings.catch_warnings():
-            pass  # what is remembered of filters is forgotten
-        warnings.filters[:] = filters  # type: ignore[index]  # a list, which others may hold
+            pass  # clears the cache of filters
+        warnings.filters[:] = filters  # type: ignore[index]  # the same list, to which others may refer
     _go_to(folder)
 
 
@@ -134,9 +134,9 @@ def _set_handler(number: int, handler: Any) -> None:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Put back at the end what policies may have changed in the process, that also which no run depends on.
+    """Restore, at the end of a run, all state of the process that policies may have changed.
 
-    Only around a run in the main thread.
+    It does so only for a run in the main thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -174,10 +174,10 @@ def _put_back_environment(before: dict[str, str]) -> None:
 
 
 def comes_from_a_signal(error: BaseException) -> bool:
-    """Whether an exception ends the run because somebody outside wants it to, and not because a policy raised it.
+    """Whether an exception comes from a signal that ends the run, and not from a policy.
 
-    A handler of the caller's, or one of ours, has raised it, or it is the interrupt of Python's own handler, where that
-    is in place: where signals are ignored, as in the background of a shell, none raises anything.
+    A handler of the caller or one of ours raised it, or it is the interrupt of Python's own handler, if that handler is
+    set. If signals are ignored, as in the background of a shell, no handler raises anything.
     """
     if _is_from_handler(error):
         return True
@@ -194,7 +194,7 @@ def comes_from_a_signal(error: BaseException) -> bool:
 
 
 def _is_from_handler(error: BaseException) -> bool:
-    """Whether the present handler of a signal that ends processes has raised an error, or something that it calls."""
+    """Whether the present handler of a signal that ends processes, or a function that it calls, has raised an error."""
     numbers = (getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP"))
     handlers = {getattr(_handler_of(number), "__code__", None) for number in numbers if number is not None} - {None}
     trace = trace_of(error)

@@ -13,10 +13,13 @@ with V <= F, or F - sum delta by "alloc"; a task without an allocation has v = 0
 Sequential tasks take t = (1 - omega) L + U + omega W / y, parallel ones t = max((1 - omega) L, U + omega W / y); U is
 the upload of what is charged.
 
-Every way in which a task can be part of an optimum (its *options*: idle, full, a binding deadline, both parts ending
-together) costs ``C0 + a / (v + z) + k v - s v`` in the capacity v that it takes. For a price p on capacity each task
-takes its cheapest option at its best v: the sum is a lower bound for every p, concave in p. Two options at the best
-price and single flips between them give an incumbent, branch and bound closes what is left.
+A task can be part of an optimum in a few ways, its *options*: idle, full, with a binding deadline, or with both parts
+ending together. Each option costs ``C0 + a / (v + z) + k v - s v`` in the capacity v that it takes. At a price p on
+capacity, each task takes its cheapest option at its best v. The sum of these costs is a lower bound for every p, and it
+is concave in p. The options on both sides of the best price, and flips of single tasks between them, give an incumbent.
+Branch and bound closes the gap that is left.
+
+Read the files in this order:
 
 tasks : constants of a slot; options, menu : the options and their best v at a price; dual : the bound;
 recover : incumbents; branch : the search; realise : from options to a decision; p2_exact, p2_slsqp : the policies

@@ -1,4 +1,4 @@
-"""Branch and bound: closes what gap the price bound and its best neighbours leave."""
+"""Branch and bound: closes the gap that is left between the price bound and its best neighbours."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from policies.optimal.tasks import SharedServer, Tasks
 
 _SPLIT_EDGE = 0.05
 _ROUNDING_COST = 1e-12
-"""Part of P2 by which rounding may raise a reduced cost: without it, the best decision's own options can be dropped."""
+"""Rounding may raise a reduced cost by this part of P2; without it, the best decision's options could be dropped."""
 _SMALL = 1000
-"""Up to so many tasks, setting the decided ones aside takes longer than to carry them along."""
+"""Up to this number of tasks, it is faster to keep the decided tasks than to set them aside."""
 
 
 @dataclass(frozen=True)
 class Solution:
-    """What was found for a slot.
+    """The result for a slot.
 
     Parameters
     ----------
     candidate : best options and capacities found
     bound : certified lower bound of P2 less its constant
-    num_node : nodes of the search tree that were looked at, 0 if the root was enough
+    num_node : number of nodes of the search tree that were examined; 0 if the root was enough
     price : 1/Hz, of capacity, at which the bound of the whole slot is largest
     """
 
@@ -41,7 +41,7 @@ class Solution:
 
 @dataclass(frozen=True)
 class _ChoiceNode:
-    """Part of the choices: what the undecided tasks may still choose from; `split` if the interval of one is cut."""
+    """A part of the choices: the options that undecided tasks still have; `split` if the interval of one was cut."""
 
     menu: Menu
     price: float
@@ -60,7 +60,7 @@ def solve(tasks: Tasks, options: SlotOptions, tolerance: float, max_node: int) -
     server = tasks.server
     root = root_bracket(tasks, options, tolerance)
     best = allocate(options, server, root.high.responses[0].choice, root.high.price)
-    if best is None:  # only where rounding makes the cheap end of the bracket not fit
+    if best is None:  # happens only if rounding makes the cheap end of the bracket too large
         best = allocate(options, server, np.zeros(tasks.num_task, dtype=np.intp), root.high.price)
     assert best is not None, "idle tasks always fit"
     scale = tolerance * max(abs(best.value + tasks.constant), 1.0)
@@ -115,7 +115,7 @@ class _Search:
         self._num_pushed = 1
 
     def _kept(self, root: Bracket) -> Mask:
-        """Tell which options may be part of something better than the best one: their reduced cost is small enough."""
+        """Tell which options may be part of a better candidate, because their reduced cost is small enough."""
         menu = self._options.menu
         kept = np.isfinite(menu.curve.base)
         for point in (root.low, root.high):
@@ -124,13 +124,13 @@ class _Search:
         return kept
 
     def _to_gain(self, point: DualPoint) -> float:
-        """Return by how much the best candidate is above the bound at a point, and a bit for rounding."""
+        """Return the gap between the best candidate and the bound at a point, plus a margin for rounding."""
         return self._best.value - point.bound + _ROUNDING_COST * max(abs(self._best.value), 1.0)
 
     def run(self, max_node: int) -> Solution:
-        """Look at the most promising nodes until the best candidate is proven, or the nodes are used up."""
+        """Examine the most promising nodes until the best candidate is proven optimal or `max_node` is reached."""
         num_node = 0
-        floor = np.inf  # of nodes that were given up within the tolerance
+        floor = np.inf  # least bound of nodes that were given up within the tolerance
         if not self._closed:  # then the root's prices are those of the first node
             num_node = 1
             bound, _, node = heapq.heappop(self._heap)
@@ -146,7 +146,7 @@ class _Search:
         return Solution(self._best, bound, num_node, self._root.high.price)
 
     def _visit(self, bound: float, node: _ChoiceNode) -> float:
-        """Bound a node and branch on it; return the bound of what needs no children."""
+        """Bound a node and branch on it; return the bound of the part that needs no children."""
         server = self._server
         menus = (node.menu, *self._closed)
         if sum(menu.least_hz() for menu in menus) > server.capacity_hz * (1.0 + ROUNDING):
@@ -160,7 +160,7 @@ class _Search:
         return self._branch(bound, node, bracket)
 
     def _branch(self, bound: float, node: _ChoiceNode, bracket: Bracket) -> float:
-        """Try what a node suggests and push its children; return the bound of what needs no children."""
+        """Try the candidates of a node and push its children; return the bound of the part that needs no children."""
         server, options = self._server, self._options
         high, low = bracket.high.responses[0], bracket.low.responses[0]
         choice = self._choice.copy()
@@ -186,9 +186,9 @@ class _Search:
         return np.inf
 
     def _filtered(self, node: _ChoiceNode, bracket: Bracket) -> _ChoiceNode | None:
-        """Drop options that cost more than all there is to gain: less to branch on, and tighter bounds below.
+        """Drop options whose cost exceeds the whole possible gain, so that the tree is smaller and bounds are tighter.
 
-        None if a task has no option left: then nothing here is better than the best candidate.
+        None if a task has no option left. Then no choice of this node is better than the best candidate.
         """
         dropped = np.zeros(node.menu.reach.shape, dtype=np.bool_)
         for point in (bracket.low, bracket.high):
@@ -215,7 +215,7 @@ class _Search:
         self._num_pushed += 1
 
     def _push_without(self, bound: float, node: _ChoiceNode, bracket: Bracket, task: int, option: int) -> None:
-        """Branch on a task: this option, or any other."""
+        """Branch on a task: one child has this option, the other has the other options."""
         others = np.array([row for row in range(len(node.menu.reach)) if row != option])
         here = np.array([task])
         with_option = node.menu.without(others, np.full(others.size, task))
@@ -223,7 +223,7 @@ class _Search:
         self._push(bound, replace(node, menu=node.menu.without(np.array([option]), here), price=bracket.high.price))
 
     def _push_split(self, bound: float, node: _ChoiceNode, bracket: Bracket, task: int, at_hz: float) -> None:
-        """Branch on the interval of a concave option: shorter chords are tighter."""
+        """Branch on the interval of a concave option, because shorter chords are tighter."""
         option = int(bracket.high.responses[0].choice[task])
         low_hz, high_hz = float(node.menu.low_hz[option, task]), float(node.menu.high_hz[option, task])
         margin_hz = _SPLIT_EDGE * (high_hz - low_hz)

@@ -10,7 +10,7 @@ from policies.optimal.menu import Menu, Response
 from policies.optimal.tasks import SharedServer
 
 ROUNDING = 3e-13
-"""Part of the capacity that counts as nothing; `policies.feasible.project` forgives 1e-12."""
+"""This part of the capacity counts as 0; `policies.feasible.project` accepts an excess of 1e-12."""
 _STEP_MAX = 256.0
 _MARGIN = 1.1
 _LEAST = 1e-30
@@ -29,7 +29,7 @@ class DualPoint:
     ----------
     price : 1/Hz
     bound : d(p), a lower bound of P2 less its constant
-    excess_hz : Hz, its derivative: capacity asked for less capacity offered
+    excess_hz : Hz, its derivative: demand less offer of capacity
     responses : of each menu
     """
 
@@ -51,11 +51,11 @@ class DualPoint:
 
 @dataclass(frozen=True)
 class Bracket:
-    """Prices on both sides of the best one: too much is asked for at `low`, not too much at `high`.
+    """Prices on both sides of the best one: the demand is too large at `low`, and not too large at `high`.
 
     Parameters
     ----------
-    low, high : the two sides; the same point where the best price leaves capacity over
+    low, high : the two sides; they are the same point if capacity is left over at the best price
     bound : largest bound found
     """
 
@@ -73,8 +73,9 @@ class Bracket:
 class Dual:
     """The dual function of some menus at one server.
 
-    ``d(p) = sum_i min_options min_v [cost(v) + (p - s) v] + min_(V <= C) [e3 V^3 - p V]``: one price pays for energy
-    and capacity, as both count the same v. Up to ``e3' (C)`` it is that of energy, and the server offers less than C.
+    ``d(p) = sum_i min_options min_v [cost(v) + (p - s) v] + min_(V <= C) [e3 V^3 - p V]``. One price pays for energy
+    and capacity, because both count the same v. Up to ``e3' (C)`` it is the price of energy, and the server offers less
+    than C.
 
     Parameters
     ----------
@@ -90,7 +91,7 @@ class Dual:
         self.price_min = max(menu.drain_max for menu in menus)
 
     def offered_hz(self, price: float) -> float:
-        """Return what the server offers at a price, Hz."""
+        """Return the capacity that the server offers at a price, Hz."""
         if price < self.price_full:
             return math.sqrt(price / (3.0 * self.server.cubic))
         return self.server.capacity_hz
@@ -107,7 +108,7 @@ class Dual:
         return DualPoint(price, bound, excess_hz, responses)
 
     def absorbed_hz(self, point: DualPoint) -> float:
-        """Return what could be added, free of charge, to the allocations of tasks that only drain, Hz."""
+        """Return the capacity that tasks which only drain the backlog could take at no cost, Hz."""
         spare_hz = 0.0
         for menu, response in zip(self.menus, point.responses, strict=True):
             spare_hz += float(menu.pick(response.choice).spare_hz(point.price, response.v_hz).sum())
@@ -117,15 +118,16 @@ class Dual:
 def find_price(dual: Dual, start: float, tolerance: float, target: float = math.inf) -> Bracket | None:
     """Return a bracket of the price at which the bound is largest, or None if no price makes the tasks fit.
 
-    Regula falsi (Illinois) in ``1 / sqrt(p - s)``, in which the demand is almost a straight line; where demand jumps,
-    the crossing of the tangents of d instead. The best bound cannot exceed that crossing: it ends the search.
+    The search is regula falsi (Illinois) in ``1 / sqrt(p - s)``, in which the demand is almost a straight line. Where
+    the demand jumps, the next price is the crossing of the tangents of d. The best bound cannot exceed that crossing,
+    which ends the search.
 
     Parameters
     ----------
     dual : the dual function
-    start : price to begin at, 1/Hz
-    tolerance : how far the bound may stay below the best one
-    target : a bound that is as good as any; where a task jumps, 2 % of the distance to it may be given away
+    start : first price, 1/Hz
+    tolerance : distance by which the bound may stay below the best one
+    target : a bound that is good enough; where a task jumps, 2 % of the distance to it may be lost
     """
     close_hz = ROUNDING * dual.server.capacity_hz
     low, high = _enclose(dual, start, close_hz)
@@ -153,7 +155,7 @@ def find_price(dual: Dual, start: float, tolerance: float, target: float = math.
         slow = abs(point.excess_hz) > _SLOW * abs(replaced.excess_hz)
         method = (1 if method != 1 else 2) if slow else method % 2
         weight[side] = 1.0
-        if side == last:  # Illinois: the end that stays is trusted less
+        if side == last:  # Illinois: the end that stays gets less weight
             weight[1 - side] *= 0.5
         last = side
         low, high = (low, point) if side else (point, high)
@@ -161,9 +163,9 @@ def find_price(dual: Dual, start: float, tolerance: float, target: float = math.
 
 
 def _enclose(dual: Dual, start: float, close_hz: float) -> tuple[DualPoint, DualPoint | None]:
-    """Return a price at which too much is asked for and one at which it is not; twice the same if that one is best.
+    """Return a price at which the demand is too large, and one at which it is not; the same price twice if it is best.
 
-    Each step is as long as it would have to be if demand were a straight line in ``1 / sqrt(p - s)``, and a bit more.
+    Each step is a bit longer than it had to be if the demand were a straight line in ``1 / sqrt(p - s)``.
     """
     base = dual.price_min
     above = max(start - base, _LEAST)
@@ -197,7 +199,7 @@ def _enclose(dual: Dual, start: float, close_hz: float) -> tuple[DualPoint, Dual
 
 
 def _trial(dual: Dual, low: DualPoint, high: DualPoint, weight: list[float]) -> float:
-    """Return where the demand would meet the offer if it were a straight line in ``1 / sqrt(p - s)``."""
+    """Return the price at which demand and offer would be equal if both were straight in ``1 / sqrt(p - s)``."""
     above_low, above_high = low.price - dual.price_min, high.price - dual.price_min
     if above_low <= 0.0:
         return math.nan
@@ -208,7 +210,7 @@ def _trial(dual: Dual, low: DualPoint, high: DualPoint, weight: list[float]) -> 
 
 
 def _crossing(low: DualPoint, high: DualPoint) -> tuple[float, float]:
-    """Return where the tangents of d at both ends cross, and how high: no bound is above."""
+    """Return the price at which the tangents of d at both ends cross, and their value there, an upper limit of d."""
     price = (high.bound - low.bound + low.excess_hz * low.price - high.excess_hz * high.price) / (
         low.excess_hz - high.excess_hz
     )

@@ -1,4 +1,4 @@
-"""Menus: what each task may choose from, each option a convex hyperbola in the capacity that it takes."""
+"""Menus: the options of each task; each is a convex hyperbola in the capacity that it takes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from physical.arrays import Floats
 Ints = NDArray[np.intp]
 
 _FLAT = 1e-14
-"""A hyperbola that bends less than this over the capacity is priced as a straight line."""
+"""A hyperbola that bends less than this over the capacity counts as a straight line."""
 _TINY = 1e-300
 
 
@@ -21,8 +21,8 @@ _TINY = 1e-300
 class Hyperbolas:
     """Costs ``base + (num0 + num1 v) / (den0 + den1 v)`` of options, [J, M]: J options (rows) of M tasks.
 
-    Covers the shifted reciprocals ``C0 + a / (v + z)`` of an option and their limit, a straight line, without
-    the cancellation that C0 and a suffer near it.
+    This form holds the shifted reciprocals ``C0 + a / (v + z)`` of an option and their limit, a straight line. It
+    avoids the cancellation of C0 and a near that limit.
     """
 
     base: Floats
@@ -49,11 +49,11 @@ class Hyperbolas:
 
 @dataclass(frozen=True)
 class Response:
-    """What the tasks do at a price.
+    """The response of the tasks to a price.
 
     Parameters
     ----------
-    cost : sum of the tasks' least costs, capacity paid
+    cost : sum of the tasks' least costs, including the paid capacity
     used_hz : Hz, sum of v
     choice : [M], option of each task
     v_hz : [M], Hz
@@ -67,14 +67,14 @@ class Response:
 
 @dataclass(frozen=True)
 class Menu:
-    """Options of M tasks with what pricing them needs, [J, M]; an option that a task does not have costs infinity.
+    """Options of M tasks with their prices, [J, M]; an option that a task does not have costs infinity.
 
     Parameters
     ----------
     curve : costs, convex and decreasing in v
     reach, offset : the best v at a price p is ``reach / sqrt(p - s) - offset``, clipped
     low_hz, high_hz : Hz, interval of v
-    drain_per_hz : [M], 1/Hz, s: what one Hz earns whatever the option
+    drain_per_hz : [M], 1/Hz, s: gain of one Hz with any option
     """
 
     curve: Hyperbolas
@@ -91,7 +91,7 @@ class Menu:
 
     @cached_property
     def drain_max(self) -> float:
-        """Largest s, 1/Hz: below this price capacity is never left over."""
+        """Largest s, 1/Hz; below this price no capacity is left over."""
         return float(self.drain_per_hz.max()) if self.drain_per_hz.size else 0.0
 
     def values(self, price: float) -> tuple[Floats, Floats]:
@@ -118,7 +118,7 @@ class Menu:
         return value, v_hz
 
     def respond(self, price: float) -> Response:
-        """Let every task choose its cheapest option; the first one where they tie."""
+        """Let every task choose its cheapest option, or the first of equally cheap ones."""
         value, v_hz = self.values(price)
         if len(value) == 1:
             nothing = np.zeros(self.num_task, dtype=np.intp)
@@ -155,12 +155,12 @@ class Menu:
         return replace(self, curve=replace(self.curve, base=base))
 
     def spare_hz(self, price: float, v_hz: Floats) -> Floats:
-        """Return by how much v may grow at no cost, in the first row, [M]: backlog is drained at just its price."""
+        """Return how much v may grow at no cost, in the first row, [M], because draining backlog earns its price."""
         free = (self.drain_per_hz == price) & (self.reach[0] == 0.0)
         return np.where(free, self.high_hz[0] - v_hz, 0.0)
 
     def least_hz(self) -> float:
-        """Return the least capacity that the tasks can get by with, Hz."""
+        """Return the least capacity that the tasks need, Hz."""
         return float(np.where(np.isfinite(self.curve.base), self.low_hz, np.inf).min(axis=0).sum())
 
 
@@ -196,7 +196,7 @@ def make_menu(
 
 
 def chord(menu: Menu, truth: Hyperbolas, entry: tuple[Ints, Ints], bounds_hz: tuple[Floats, Floats]) -> None:
-    """Price concave options, in place, by their chords over [low, high]: a bound from below, exact at both ends.
+    """Replace concave options, in place, by their chords over [low, high], a lower bound that is exact at both ends.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """The ways in which a task can be part of an optimum of P2, derived from t = T (see `policies.optimal`).
 
-For a fixed speed the sequential cost is linear in the ratio and the parallel one is convex and piecewise linear, both
-with a jump of P_m / M at t = T. So some optimal ratio is 0, 1, where both parts end together, or where a deadline
-binds.
+For a fixed speed, the sequential cost is linear in the ratio, and the parallel cost is convex and piecewise linear.
+Both jump by P_m / M at t = T. So there is an optimal ratio that is 0, or 1, or the ratio at which both parts end
+together, or the ratio at which the deadline binds.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from policies.optimal.tasks import Tasks
 
 
 class Kind(IntEnum):
-    """Options. LATE ones pay P_m; the others but IDLE and DRAIN promise t <= T where P_m > 0."""
+    """Options. LATE options pay P_m. All others except IDLE and DRAIN promise t <= T if P_m > 0."""
 
     IDLE = 0
     """Ratio 0; an allocation still drains the backlog."""
     DRAIN = 1
-    """Ratio 0 with an allocation, on its own where that has a least speed: a positive bias by the rule "effective"."""
+    """Ratio 0 with an allocation; its own option where a positive bias, by the rule "effective", sets a least speed."""
     FULL = 2
     FULL_LATE = 3
     BIND = 4
@@ -61,11 +61,11 @@ class _OptionRow(NamedTuple):
 
 @dataclass(frozen=True)
 class SlotOptions:
-    """The menu of a slot, and what the options mean; [J, M].
+    """The menu of a slot, and the meaning of its options; [J, M].
 
     Parameters
     ----------
-    kinds : [J], what the rows are
+    kinds : [J], kinds of the rows
     menu : prices of the options, concave ones by their chords
     truth : costs as they are
     share : the ratio is ``share y / (den0 + den1 v)`` with the denominators of `truth`
@@ -121,7 +121,7 @@ def list_options(tasks: Tasks) -> SlotOptions:
 def _stack(
     rows: list[_OptionRow], name: str, tasks: Tasks, missing: Mask | None = None, instead: float = 0.0
 ) -> Floats:
-    """Lay one property of the rows out as [J, M], with a value for options that a task does not have."""
+    """Return one property of the rows as [J, M], with a given value for options that a task does not have."""
     values = np.empty((len(rows), tasks.num_task))
     for index, row in enumerate(rows):
         values[index] = getattr(row, name)
@@ -161,7 +161,7 @@ def _idle(tasks: Tasks) -> _OptionRow:
 
 
 def _has_least_speed(tasks: Tasks) -> Mask:
-    """Tell which idle tasks cannot have any small allocation: with the smallest one they run at their bias."""
+    """Tell which idle tasks cannot have a small allocation, because the smallest one already runs at their bias."""
     return tasks.effective & (tasks.bias_hz > 0.0)
 
 
@@ -228,7 +228,7 @@ def _parallel(tasks: Tasks) -> list[_OptionRow]:
     q, paid_s, up_s = tasks.delay_cost_per_s, tasks.fixed_upload_s, tasks.ratio_upload_s
     local_s, work = tasks.local_s, tasks.work_cycles
     more_costs = tasks.backlog_cost - tasks.local_cost
-    gain = more_costs - q * local_s  # what a unit of ratio costs while the local part is the longer one
+    gain = more_costs - q * local_s  # cost of a unit of ratio as long as the local part is the longer one
     balance = _OptionRow(
         Kind.BALANCED,
         (local_s > paid_s) & (gain < 0) & tasks.reachable,
@@ -273,7 +273,7 @@ def _parallel(tasks: Tasks) -> list[_OptionRow]:
 
 
 def _either(one: _OptionRow, other: _OptionRow) -> _OptionRow:
-    """Put two options of the same kind that no task has both of into one row."""
+    """Merge two options of the same kind into one row; no task has both of them."""
     merged = {
         name: np.where(other.has, getattr(other, name), getattr(one, name))
         for name in ("base", "share", "den0", "den1", "slope", "low_hz")

@@ -15,16 +15,16 @@ from twin.snapshot import TwinSnapshot
 
 _ROUNDING = 1e-14
 MODEL = "eqs. 7-9, no waiting, no QoS floor"
-"""What P2 takes a slot for: tasks wait for nothing, and a late one costs ever more."""
+"""How P2 reads a slot: tasks do not wait for each other, and the cost of a late task grows with its delay."""
 
 
 @dataclass
 class P2Exact:
     """Solves P2 on the twin's belief by a price on capacity, then branch and bound (see `policies.optimal`).
 
-    Deadlines are a price P_m, never a constraint. The objective is that of `slot_step` for the decision returned; the
-    lower bound holds for every decision that keeps the ratios in [0, 1], the floors and the capacity. With `slices`
-    the capacity is what leftovers do not need (`policies.feasible.reserved_hz`): all three refer to that rest.
+    Deadlines are a price P_m, never a constraint. The objective is that of `slot_step` for the returned decision. The
+    lower bound holds for every decision that keeps the ratios in [0, 1], the floors and the capacity. With `slices`,
+    the capacity is the rest that leftovers do not need (`policies.feasible.reserved_hz`), for all three of them.
 
     Parameters
     ----------
@@ -86,10 +86,10 @@ def lower_bound(tasks: Tasks, tolerance: float = 1e-9) -> float:
 
 
 def certificate(objective: float, bound: float, solve_s: float) -> Diagnostics:
-    """Return what is known about a decision.
+    """Return the diagnostics of a decision.
 
-    The gap is ``(objective - bound) / max(|objective|, 1)``: P2 crosses zero. The bound is lowered by what rounding may
-    have added to it, 1e-14, and to the objective if it is still above, so that the gap is never negative.
+    The gap is ``(objective - bound) / max(|objective|, 1)``, because P2 may be 0. The bound is lowered by 1e-14, which
+    rounding may have added. If it is still above the objective, it becomes the objective, so that no gap is negative.
     """
     bound = min(bound - _ROUNDING * max(abs(bound), 1.0), objective)
     gap = (objective - bound) / max(abs(objective), 1.0)

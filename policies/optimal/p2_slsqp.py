@@ -1,4 +1,4 @@
-"""`p2-slsqp`: P2 as one would give it to a general solver; slower than `p2-exact`, and never below its bound."""
+"""`p2-slsqp`: solves P2 by a general solver; it is slower than `p2-exact`, and its result is never below that bound."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _IDLE_RATIO = 1e-6
 class P2Slsqp:
     """Solves P2 by sequential quadratic programming (scipy) over ratios and allocations, from equal shares.
 
-    A local solver needs a smooth function: each miss counts as a logistic step of width `smoothing` T, and by the
-    upload rule "whole" every task pays its upload. What it returns is scored as it is, by `slot_step`; the lower bound
-    is the price bound of `p2-exact`, for the same rest of the capacity. If the start is better than the end, it is
-    returned instead.
+    A local solver needs a smooth function. So each miss is a logistic step of width `smoothing` T, and with the upload
+    rule "whole" every task pays its upload. `slot_step` scores the result without this smoothing. The lower bound is
+    the price bound of `p2-exact`, for the same rest of the capacity. If the start is better than the end, the start is
+    returned.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class P2Slsqp:
         self._diagnostics = Diagnostics()
 
     def decide(self, snapshot: TwinSnapshot) -> Decision:
-        """Return what the solver finds for the slot of `snapshot`."""
+        """Return the solver's decision for the slot of `snapshot`."""
         begin_s = time.perf_counter()
         tasks = read_tasks(snapshot, self.margin)
         shape = snapshot.size_bytes.shape
@@ -78,7 +78,7 @@ class P2Slsqp:
         return self._diagnostics
 
     def _decision(self, snapshot: TwinSnapshot, tasks: Tasks, ratio: Floats, allocation_hz: Floats) -> Decision:
-        """Round ratios near 0 to 0, and clip the solver's infeasibilities away."""
+        """Round ratios near 0 to 0, and clip values that the solver leaves slightly infeasible."""
         ratio = np.where(ratio < _IDLE_RATIO, 0.0, np.minimum(ratio, 1.0))
         allocation_hz = np.where((ratio > 0) | (tasks.drain_per_hz > 0), allocation_hz, 0.0)
         raw = Decision(ratio.reshape(snapshot.size_bytes.shape), allocation_hz.reshape(snapshot.size_bytes.shape))
@@ -91,7 +91,7 @@ class _Smooth:
     def __init__(self, tasks: Tasks, smoothing: float) -> None:
         self.tasks = tasks
         self.width_s = smoothing * tasks.deadline_s
-        self.live = tasks.reachable | (tasks.drain_per_hz > 0.0)  # what an allocation is of use to
+        self.live = tasks.reachable | (tasks.drain_per_hz > 0.0)  # tasks to which an allocation is useful
         self.least_hz = np.where(self.live, tasks.least_hz, 0.0)
         counted_hz = self.live * tasks.bias_hz if tasks.effective else 0.0
         self.offer_hz = tasks.server.capacity_hz - float(np.sum(counted_hz))
@@ -115,7 +115,7 @@ class _Smooth:
         if method == "slsqp":
             options["ftol"] = 1e-10
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a step of length zero is no news
+            warnings.simplefilter("ignore")  # a step of length 0 is nothing to warn about
             solver: Any = minimize  # its stubs know neither arrays of bounds nor a gradient returned with the value
             found = solver(
                 self.value,

@@ -1,4 +1,4 @@
-"""From a candidate to a decision: ratios, allocations, and deadlines that are kept to the last bit."""
+"""Turns a candidate into a decision: ratios and allocations that keep deadlines to the last bit."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ _LEAST_DRAIN_HZ = 1e-9
 def realise(
     snapshot: TwinSnapshot, tasks: Tasks, options: SlotOptions, candidate: Candidate
 ) -> tuple[Decision, SlotOutcome, int]:
-    """Return the decision of a candidate, what `slot_step` makes of it, and how many deadlines bind.
+    """Return the decision of a candidate, its outcome by `slot_step`, and the number of deadlines that bind.
 
-    A deadline that binds is met with equality, which rounding would turn into a miss every other time: ``t > T`` is
-    literal. Such a task is nudged: 4e-15 of its ratio goes to the side that has time to spare, and its speed grows so
-    that the edge part gains four times as much of T, by at most 2e-13. If `slot_step` still finds it late, the nudge
-    grows. All of it together stays below the part of the capacity, 1e-12, that `policies.feasible.project` leaves
-    alone. The event engine rounds stages to 2^-14 ns, ends to the nearest ns: what is in time here is in time there.
+    A binding deadline is met with equality, and ``t > T`` is tested literally, so that rounding would turn half of
+    these tasks into misses. So such a task is nudged: 4e-15 of its ratio moves to the side that has time to spare, and
+    its speed grows, by at most 2e-13, so that the edge part gains four times as much of T. If `slot_step` still finds
+    it late, the nudge grows. All nudges together stay below 1e-12 of the capacity, an excess that
+    `policies.feasible.project` accepts. The event engine rounds stages to 2^-14 ns and ends to the nearest ns. So a
+    task that is in time here is in time there.
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ def _delay_s(tasks: Tasks, ratio: Floats, speed_hz: Floats) -> Floats:
 
 
 def _nudged(tasks: Tasks, ratio: Floats, speed_hz: Floats, late: Mask, nudge: float) -> tuple[Floats, Floats]:
-    """Move late tasks into their deadlines: towards the side with time to spare, and faster."""
+    """Bring late tasks into their deadlines: move work to the side with time to spare, and raise the speed."""
     index = np.flatnonzero(late)
     if not index.size:
         return ratio, speed_hz

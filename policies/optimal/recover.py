@@ -1,4 +1,4 @@
-"""From prices to decisions: allocate for given options, and look for better options near the best price."""
+"""Turns prices into candidates: allocates for given options, and looks for better options near the best price."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Candidate:
     value : P2 less its constant
     choice : [M], option of each task
     v_hz : [M], Hz
-    price : 1/Hz, what one more Hz would be worth
+    price : 1/Hz, value of one more Hz
     """
 
     value: float
@@ -41,15 +41,15 @@ def allocate(
 ) -> Candidate | None:
     """Return the best capacities for given options, or None if these do not fit.
 
-    Where the price has been found, both ends of its bracket are mixed so that the capacity is used exactly.
+    When the price is found, both ends of its bracket are mixed so that the capacity is used exactly.
 
     Parameters
     ----------
     options : menu of the slot
-    server : what the tasks share
+    server : server that the tasks share
     choice : [M], option of each task
-    start : price to begin at, 1/Hz
-    menu : the options chosen, where not as in `options`
+    start : first price, 1/Hz
+    menu : the chosen options, if they differ from those in `options`
     """
     menu = menu or options.menu.pick(choice)
     if menu.least_hz() > server.capacity_hz * (1.0 + ROUNDING):
@@ -68,7 +68,8 @@ def allocate(
 def _newton(dual: Dual, menu: Menu, price: float) -> tuple[Floats, float] | None:
     """Return the allocation of given options and its price by Newton's method in ``1 / sqrt(p - s)``.
 
-    Fast where demand is smooth; None where it is not, where capacity is left over, or after too many steps.
+    It is fast if the demand is smooth. It returns None if the demand is not smooth, if capacity is left over, or after
+    too many steps.
     """
     base, drain = dual.price_min, menu.drain_per_hz
     reach, offset, low_hz, high_hz = menu.reach[0], menu.offset[0], menu.low_hz[0], menu.high_hz[0]
@@ -98,7 +99,7 @@ def _newton(dual: Dual, menu: Menu, price: float) -> tuple[Floats, float] | None
 
 
 def _mix(bracket: Bracket, menu: Menu) -> Floats:
-    """Return the capacities between both ends of a bracket; what is over at its price drains the backlog."""
+    """Return the capacities between both ends of a bracket; capacity that is left over drains the backlog."""
     low, high = bracket.low.responses[0].v_hz, bracket.high.responses[0].v_hz
     if bracket.low is not bracket.high:
         part = bracket.low_part
@@ -121,10 +122,10 @@ def _true_value(options: SlotOptions, server: SharedServer, choice: Ints, v_hz: 
 
 
 def flips(options: SlotOptions, dual: Dual, bracket: Bracket) -> list[Ints]:
-    """Return choices worth trying: both ends of the bracket, improved one and two options at a time.
+    """Return promising choices: both ends of the bracket, improved by changes of one and two options at a time.
 
-    At the price p a choice costs its Lagrangian, and a price step to use the capacity costs about
-    ``excess^2 / (2 |demand'|)``: both are known for every option at once.
+    At the price p, a choice costs its Lagrangian. The change of the price that uses the capacity exactly costs about
+    ``excess^2 / (2 |demand'|)``. Both are computed for all options at once.
     """
     menu, price = options.menu, bracket.high.price
     value, v_hz = menu.values(price)
@@ -180,7 +181,7 @@ def _climb(menu: Menu, dual: Dual, price: float, priced: tuple[Floats, Floats], 
 
 
 def _demand_slope(menu: Menu, dual: Dual, price: float, choice: Ints) -> float:
-    """Return how fast demand falls and offer grows with the price, Hz^2."""
+    """Return the slope with which demand falls and offer grows with the price, Hz^2."""
     picked = menu.pick(choice)
     net = price - picked.drain_per_hz
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

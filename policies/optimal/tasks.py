@@ -1,4 +1,4 @@
-"""The constants of P2 in one slot: every task as a handful of numbers, the server as a capacity and a cubic."""
+"""The constants of P2 in one slot: a few numbers for every task, and a capacity and a cubic term for the server."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from twin.snapshot import TwinSnapshot
 
 @dataclass(frozen=True)
 class SharedServer:
-    """What the tasks share: ``V = sum v <= C``, and the energy term ``e3 V^3``.
+    """The server that the tasks share: ``V = sum v <= C``, and the energy term ``e3 V^3``.
 
-    `v` is what capacity and energy count: the allocation x (rule "alloc"), or the true speed y ("effective").
+    Capacity and energy count `v`, which is the allocation x (rule "alloc") or the true speed y ("effective").
 
     Parameters
     ----------
-    capacity_hz : Hz, C, less what leftovers need
+    capacity_hz : Hz, C, without the part that leftovers need
     cubic : 1/Hz^3, e3, the weighted energy term of eq. 15 per Hz^3
     """
 
@@ -61,8 +61,8 @@ class Tasks:
     work_cycles : [M], cycles, W
     local_s : [M], s, L, the whole task on its vehicle
     upload_s : [M], s, u, the upload of the whole task
-    reachable : [M], there is a task, and its vehicle has an uplink to a node; the others stay at home
-    deadline_s : [M], s, T less the safety margin: what decides whether a task counts as late
+    reachable : [M], whether there is a task and its vehicle has an uplink to a node; other tasks stay local
+    deadline_s : [M], s, T less the safety margin; a task with a longer delay counts as late
     local_cost : [M], E, weighted energy of the whole task on its vehicle
     backlog_cost : [M], Q, drift of the whole task arriving at the server
     drain_per_hz : [M], 1/Hz, s, drift that one Hz removes; 0 without a node
@@ -71,11 +71,11 @@ class Tasks:
     constant : - w_U, part of P2 that no decision changes
     bias_hz : [M], Hz, delta; y = x + delta
     least_hz : [M], Hz, least allocation x of an active task
-    server : what the tasks share
-    parallel : local and remote part overlap (else eq. 10)
+    server : server that the tasks share
+    parallel : whether local and remote part overlap (otherwise eq. 10 holds)
     upload_rule : "proportional", "whole" or "always"
-    effective : capacity and energy count true speeds, not allocations
-    idle_late : [M], the task misses its deadline when it stays on its vehicle
+    effective : whether capacity and energy count true speeds instead of allocations
+    idle_late : [M], whether the task misses its deadline if it stays on its vehicle
     """
 
     work_cycles: Floats
@@ -104,7 +104,7 @@ class Tasks:
 
     @property
     def fixed_upload_s(self) -> Floats | float:
-        """Upload that an active task pays whatever its ratio, s: all of it unless the rule is "proportional"."""
+        """Upload that an active task pays for any ratio, s: the whole upload unless the rule is "proportional"."""
         return 0.0 if self.upload_rule == "proportional" else self.upload_s
 
     @property
@@ -131,14 +131,14 @@ def read_tasks(snapshot: TwinSnapshot, margin: float = 0.0) -> Tasks:
     system, size_bytes = snapshot.system, snapshot.size_bytes
     model, weights, server = system.model, system.objective, system.server
     tau_s, unit_bytes = system.slot_duration_s, system.backlog_unit_bytes
-    num_task = int(np.count_nonzero(size_bytes))  # that there are, which the means of P2 are over
+    num_task = int(np.count_nonzero(size_bytes))  # number of tasks in the means of P2
     cpu_hz = system.cpu_hz[:, np.newaxis]
     work_cycles = system.work_cycles(size_bytes, None)[0]
     local_s = computing.execution_delay_s(work_cycles, cpu_hz)
     upload_s = rate.upload_delay_s(size_bytes, snapshot.uplink_rate_bps[:, np.newaxis])
     local_j = energy.local_energy_j(work_cycles, cpu_hz, system.kappa_vehicle[:, np.newaxis])
     attached = (snapshot.serving_node >= 0)[:, np.newaxis]
-    urgency = weights.beta * snapshot.backlog_bytes / unit_bytes  # of a unit of backlog that comes or goes
+    urgency = weights.beta * snapshot.backlog_bytes / unit_bytes  # drift of one unit of backlog
     deadline_s = (1.0 - margin) * system.deadline_s if margin else system.deadline_s
     idle_upload_s = upload_s if model.upload_rule == "always" else 0.0
     idle_s = computing.task_delay_s(local_s, idle_upload_s, 0.0, model.order)

@@ -1,4 +1,7 @@
-"""Benches by name: one literal table, as the policies have."""
+"""Benches by name: each measures speed as a ratio to something that runs on the same machine.
+
+This file holds the table of benches. Each bench is a module with a function `measure`, which returns a `Report`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from sim.bench.report import Report
 
 @dataclass(frozen=True)
 class BenchSpec:
-    """Where a bench is; `target` is ``module:attr`` of a function that measures and returns a `Report`."""
+    """A bench; `target` is ``module:function`` of the function that measures and returns a `Report`."""
 
     name: str
     target: str
@@ -41,11 +44,11 @@ _BENCHES = (
 
 
 def select(names: Iterable[str]) -> list[BenchSpec]:
-    """Return the benches of these names, all without names.
+    """Return the benches with these names; without names, all benches.
 
     Raises
     ------
-    InputError : no such bench
+    InputError : there is no such bench
 
     >>> [spec.name for spec in select(["kernel"])]
     ['kernel']

@@ -20,14 +20,14 @@ from sim.learn.batch import BatchEnvironment
 from sim.scenario.scenario import Scenario
 
 _SCENARIO, _NUM_VEHICLE = "dtecn-congested", 10
-# Numbers of environments; from a number of vehicles on, least vehicle-slots per raw timeout.
+# Numbers of environments; and the goal, vehicle-slots per raw timeout, which holds from a number of vehicles on.
 _NUM_ENVIRONMENT = (10, 100, 1_000, 10_000)
 _GOAL, _GOAL_FROM = 1.5, 10_000
 _SEED = 1
 _NUM_REPEAT = 3
 _RUN_S = 0.5
 _RAW_TIMEOUTS = 500_000
-# The first blocks of inputs fill the allocator's pools; what grows after them would grow for ever.
+# The first blocks of inputs fill the allocator's pools. Memory that still grows after them would grow for ever.
 _MEMORY_ENVIRONMENTS, _MEMORY_SINCE, _MEMORY_SLOTS = 1_000, 300, 3_000
 
 Steps = Callable[[int], None]
@@ -84,7 +84,7 @@ def _kinds() -> dict[str, tuple[Callable[[int], Steps], tuple[int, ...]]]:
     """Return the ways to step and their numbers of environments; torch only where it is installed."""
     kinds: dict[str, tuple[Callable[[int], Steps], tuple[int, ...]]] = {
         "NumPy": (_numpy_steps, _NUM_ENVIRONMENT),
-        # Slow to set up, and meant for comparison with runs.
+        # These inputs are slow to set up; they are meant for comparison with runs.
         "NumPy, inputs of events": (_event_steps, _NUM_ENVIRONMENT[:2]),
     }
     if importlib.util.find_spec("torch") is not None:
@@ -117,7 +117,7 @@ def _event_steps(num_environment: int) -> Steps:
 
 
 def _constant_steps(environment: BatchEnvironment) -> Steps:
-    """Offload half of everything, to equal shares: making a decision is not what is measured."""
+    """Offload half of everything to equal shares, because the time of a decision is not measured here."""
     ratio, allocation_hz = _decision(environment)
 
     def steps(num_slot: int) -> None:
@@ -149,13 +149,13 @@ def _torch_steps(num_environment: int, *, backward: bool) -> Steps:
 
 
 def _memory_growth_bytes() -> int:
-    """Run in a process of its own: this one's peak tells about other runs."""
+    """Run in another process, because the peak memory of this one comes from other runs."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(memory_growth_bytes, _MEMORY_ENVIRONMENTS, _MEMORY_SINCE, _MEMORY_SLOTS).result()
 
 
 def memory_growth_bytes(num_environment: int, since_slot: int, num_slot: int) -> int:
-    """Return by how much the peak memory of this process grows from a slot to the end."""
+    """Return the growth of this process's peak memory from a slot to the end, bytes."""
     steps = _numpy_steps(num_environment)
     steps(since_slot)
     before = peak_bytes()

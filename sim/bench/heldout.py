@@ -1,4 +1,4 @@
-"""`twin bench heldout`: decisions of the bundled model in environments that it was not trained on, against controls."""
+"""`twin bench heldout`: compares decisions of the bundled model with controls, in environments not used in training."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ _METHODS = (
 class Scores:
     """Costs P2 + w_U of every method, [num_environment]: means over an environment's slots.
 
-    groups : what is out of the training's range in each environment; "" if nothing is
-    num_guarded : decisions that the guard replaced, of `num_query`
+    groups : group of parameters outside the training's range in each environment; "" if there is none
+    num_guarded : number of decisions, out of `num_query`, that the guard replaced
     """
 
     costs: dict[str, Floats]
@@ -61,10 +61,10 @@ def score(seed: int, num_environment: int, *, is_outside: bool, path: str = "bun
 
     Parameters
     ----------
-    seed : of the environments; those of the training have others
-    num_environment : how many
-    is_outside : each environment has one group of parameters outside the ranges of the training, in turn
-    path : model
+    seed : of the environments; the training used other seeds
+    num_environment : number of environments
+    is_outside : whether each environment has one group of parameters outside the ranges of the training, in turn
+    path : file of the model
     """
     rows: dict[str, list[float]] = {method: [] for method in _METHODS}
     groups: list[str] = []
@@ -86,7 +86,7 @@ def score(seed: int, num_environment: int, *, is_outside: bool, path: str = "bun
 
 
 def _score_one(environment: RandomEnvironment, seed: int, path: str) -> tuple[dict[str, float], int]:
-    """Return each method's mean cost in one environment, and how many decisions the guard replaced."""
+    """Return each method's mean cost in one environment, and the number of decisions that the guard replaced."""
     system = environment.system
     exact, equal, guard = P2Exact(), EdgeEqual(), Guard()
     for policy in (exact, equal, guard):
@@ -96,7 +96,7 @@ def _score_one(environment: RandomEnvironment, seed: int, path: str) -> tuple[di
     mean = _mean_decision(list(cases))
     sums = dict.fromkeys(_METHODS, 0.0)
     file = resolve(path).path
-    # Prompt by prompt, not slot by slot: what the slots of a prompt share is read once.
+    # The loop goes prompt by prompt, not slot by slot, so that the common part of a prompt is read once.
     prompts = {"llm": list(cases), "llm, zero cases": [], "llm, shuffled cases": shuffled}
     for snapshot in snapshots:
         sums[_REFERENCE] += _cost(snapshot, exact.decide(snapshot))
@@ -116,12 +116,12 @@ def _score_one(environment: RandomEnvironment, seed: int, path: str) -> tuple[di
 
 
 def _cost(snapshot: TwinSnapshot, decision: Decision) -> float:
-    """Return P2 + w_U of what remains of a decision when it is made feasible."""
+    """Return P2 + w_U of a decision after its projection on the feasible set."""
     return fit(snapshot, decision).objective + snapshot.system.objective.qos_weight
 
 
 def shuffled_answers(cases: Sequence[Case], rng: np.random.Generator) -> list[Case]:
-    """Return cases in which each task has the answer of another one: the same numbers, without their meaning."""
+    """Return cases in which each task has the answer of another task, so that the answers have no meaning."""
     found = []
     for case in cases:
         order = rng.permutation(case.decision.offloading_ratio.size)
@@ -147,7 +147,7 @@ def ratio_interval(costs: Floats, reference: Floats) -> tuple[float, float, floa
 
 
 def measure() -> Report:
-    """Score the bundled model and its controls, in range and out of it."""
+    """Score the bundled model and its controls inside and outside the range of the training."""
     sets = {
         "in range": score(_SEED, NUM_ENVIRONMENT, is_outside=False),
         "outside": score(_SEED + 1, NUM_ENVIRONMENT, is_outside=True),
@@ -177,7 +177,7 @@ def measure() -> Report:
 
 
 def _by_group(scores: Scores) -> dict[str, float]:
-    """Return the model's ratio for each group of parameters that is out of range."""
+    """Return the model's ratio for each group of parameters that is outside the range."""
     found: dict[str, float] = {}
     for group in GROUPS:
         here = np.array([name == group for name in scores.groups])

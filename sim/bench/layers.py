@@ -32,12 +32,12 @@ _MODES = ("corrected", "paper")
 _SLSQP_MAX_VEHICLE, _SLSQP_NUM_SLOT, _SLSQP_ITERATION = 200, 3, 200
 _SEED = 1
 _SHARE_GOALS = {2_000: 20.0}
-"""Least ratio of CVXPY's time on V_f to that of `share_hz`."""
+"""Goal: least ratio of CVXPY's time on V_f to that of `share_hz`."""
 
 
 @dataclass
 class _ProblemCollector:
-    """Leaves everything local, and keeps the slots' problems."""
+    """A policy that computes everything locally and keeps the problem of every slot."""
 
     problems: list[LayersProblem] = field(default_factory=list)
     _policy: LocalOnly = field(default_factory=LocalOnly)
@@ -118,7 +118,7 @@ def _measure_size(num_vehicle: int, num_slot: int, cvxpy: Any) -> dict[str, Any]
 def _timed(solver: Callable[[LayersProblem], Result], problems: list[LayersProblem]) -> tuple[float, list[Result]]:
     """Return the median CPU time of a solve, s, and the results."""
     spent_s, results = [], []
-    solver(problems[0])  # the first call of all is slower
+    solver(problems[0])  # the first call is slower
     for problem in problems:
         begin = time.process_time()
         results.append(solver(problem))
@@ -137,7 +137,10 @@ def _share(problem: LayersProblem) -> float:
 
 
 def _share_by_cvxpy(cp: Any, problem: LayersProblem) -> float:
-    """Return V_f as CVXPY and Clarabel find it. Scaled, or they are wrong: shares count in equal parts of the node."""
+    """Return V_f as CVXPY and Clarabel find it.
+
+    Shares are in units of an equal part of the node, because the solver is wrong without scaling.
+    """
     num_vehicle, cycles = problem.num_vehicle, (problem.num_layer - 1) * problem.edge_cycles
     unit_hz = float(problem.node_hz[0]) / num_vehicle
     waiting = problem.time_weight * cycles / unit_hz
@@ -147,13 +150,13 @@ def _share_by_cvxpy(cp: Any, problem: LayersProblem) -> float:
     cost = (waiting / scale) @ cp.inv_pos(share) + (running / scale) @ cp.square(share)
     found = cp.Problem(cp.Minimize(cost), [cp.sum(share) <= num_vehicle])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it calls the last digits inaccurate; they are compared here
+        warnings.simplefilter("ignore")  # it warns that the last digits are inaccurate; they are compared here
         found.solve(solver=cp.CLARABEL)
     return scale * float(found.value)
 
 
 def _layers_by_slsqp(problem: LayersProblem) -> Ints:
-    """Return the layers to which SQP goes from half of them local."""
+    """Return the layers that SQP finds when it starts with half of them local."""
     return solve_layers(problem, start_point(problem), _SLSQP_ITERATION)
 
 

@@ -31,7 +31,7 @@ _SEED = 5
 
 
 def measure() -> Report:
-    """Measure the bundled model for several numbers of vehicles, and SmolLM2 in both of its ways for the least."""
+    """Measure the bundled model for several numbers of vehicles, and SmolLM2 in both ways for the smallest number."""
     entries = [_bundled(count) for count in _COUNTS]
     entries += [_text(method) for method in ("batch", "text")]
     rows = tuple(
@@ -97,7 +97,7 @@ def _text(method: Method) -> dict[str, Any]:
 
 
 def _times(name: str, make: Callable[[], Engine], cases: CaseSet, queries: list[TwinSnapshot]) -> dict[str, Any]:
-    """Return how long decisions take: the first one, and then others with the same cases."""
+    """Return the times of the first decision and of later decisions with the same cases."""
     engine, shown = make(), list(cases)
     first, cold_s = _timed(engine, shown, queries[0])
     answers = [_timed(engine, shown, query) for query in queries]

@@ -26,13 +26,13 @@ from twin.snapshot import TwinSnapshot
 _NUM_SLOT = {4: 40, 10: 40, 30: 20, 100: 20, 1_000: 10, 10_000: 4}
 _SLSQP_MAX_VEHICLE = 30
 _SEED = 1
-# Least ratio of a general solver's time to that of `p2-exact`.
+# Goals: least ratio of a general solver's time to that of `p2-exact`.
 _GOALS = {("clarabel", 10): 4.0, ("clarabel", 100): 4.0, ("clarabel", 1_000): 10.0, ("clarabel", 10_000): 10.0}
 _GOALS |= {("slsqp", 30): 50.0}
 
 
 def scenario(num_vehicle: int, num_slot: int) -> Scenario:
-    """Return `dtecn-congested` with server, spectrum and energy weight per vehicle kept."""
+    """Return `dtecn-congested` for a number of vehicles, with the same server, spectrum and weight per vehicle."""
     settings = {
         "vehicles.num_vehicle": num_vehicle,
         "time.num_slot": num_slot,
@@ -46,7 +46,7 @@ def scenario(num_vehicle: int, num_slot: int) -> Scenario:
 
 @dataclass
 class _SlotCollector:
-    """Decides as `p2-exact` does, and keeps the slots."""
+    """A policy that decides as `p2-exact` does and keeps the slots."""
 
     snapshots: list[TwinSnapshot] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
@@ -125,7 +125,7 @@ def _measure_size(num_vehicle: int, num_slot: int) -> dict[str, Any]:
 
 
 class _Clarabel:
-    """CVXPY and Clarabel, for the reading of the equations that `dtecn-congested` has; a test dependency."""
+    """CVXPY and Clarabel for the equations as `dtecn-congested` reads them; both are test dependencies."""
 
     def __init__(self, cvxpy: Any) -> None:
         self._cvxpy = cvxpy
@@ -141,9 +141,9 @@ class _Clarabel:
             return None
 
     def allocate(self, snapshot: TwinSnapshot, decision: Decision) -> Decision:
-        """Return the best allocation for the ratios of a decision; what it keeps of the deadlines is kept.
+        """Return the best allocation for the ratios of a decision that meets the deadlines that the decision meets.
 
-        Scaled, or the solver is wrong: allocations count in parts F / M, their total in F.
+        Allocations are in units of F / M and their total in F, because the solver is wrong without scaling.
         """
         cp, tasks = self._cvxpy, read_tasks(snapshot)
         ratio = decision.offloading_ratio.reshape(-1)
@@ -162,7 +162,7 @@ class _Clarabel:
         limits = [share >= least * (1.0 - 1e-9), cp.sum(share) <= ratio.size]
         problem = cp.Problem(cp.Minimize(cost), limits)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it calls the last digits inaccurate; they are compared here
+            warnings.simplefilter("ignore")  # it warns that the last digits are inaccurate; they are compared here
             problem.solve(solver=cp.CLARABEL)
         self.solve_s.append(problem.solver_stats.solve_time)
         allocation_hz = np.maximum(share.value, least) * unit_hz

@@ -1,4 +1,4 @@
-"""What a bench gives back."""
+"""The result of a bench."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Report:
-    """A table for people and the same numbers for programs.
+    """A table for people, and the same numbers for programs.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Measuring: CPU time of the simulation proper, the speed of raw SimPy next to it, and memory."""
+"""Measures the CPU time of a simulation, the speed of raw SimPy at the same time, and memory."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RunCost:
 
 
 def raw_timeouts_per_s(num_timeout: int) -> float:
-    """Return how many timeouts plain SimPy processes per CPU second: 10 processes that do nothing but wait."""
+    """Return the number of timeouts that plain SimPy handles per CPU second, with 10 processes that only wait."""
     env = Environment()
 
     def wait() -> ProcessGenerator:
@@ -48,12 +48,12 @@ def raw_timeouts_per_s(num_timeout: int) -> float:
 
 
 def run_cost(scenario: Scenario, policy: str, seed: int) -> RunCost:
-    """Run a scenario with its trace in a temporary directory and return what it took."""
+    """Run a scenario with its trace in a temporary directory and return its cost."""
     begin = time.process_time()
     started: list[float] = []
 
     def progress(_: int) -> None:
-        # The first call comes when the world is set up and its first slot begins.
+        # The first call is made when the world is set up and its first slot begins.
         if not started:
             started.append(time.process_time())
 
@@ -64,7 +64,7 @@ def run_cost(scenario: Scenario, policy: str, seed: int) -> RunCost:
 
 
 def peak_growth_bytes(scenario: Scenario, policy: str, seed: int, since_slots: tuple[int, ...]) -> list[int]:
-    """Return by how much the peak memory of this process grows during a run since each of some slots."""
+    """Return the growth of this process's peak memory during a run since each of some slots, bytes."""
     peaks: list[int] = []
 
     def progress(done: int) -> None:
@@ -73,13 +73,13 @@ def peak_growth_bytes(scenario: Scenario, policy: str, seed: int, since_slots: t
 
     with tempfile.TemporaryDirectory(prefix="twin-bench-") as directory:
         run(scenario, policy=policy, seed=seed, out=Path(directory) / "run", progress=progress)
-    # Linux adds the peak up from counters of its processors, a little differently each time.
+    # Linux computes the peak from counters of its processors, so that it differs a little each time.
     last = peak_bytes()
     return [max(last - peak, 0) for peak in peaks]
 
 
 def peak_bytes() -> int:
-    """Return the largest resident memory that this process has had so far."""
+    """Return the largest resident memory of this process so far, bytes."""
     status = Path("/proc/self/status")
     if status.exists():  # unlike getrusage, this does not count the parent's memory before exec
         line = next(line for line in status.read_text("ascii").splitlines() if line.startswith("VmHWM:"))

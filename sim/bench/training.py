@@ -1,4 +1,4 @@
-"""`twin bench training`: updates per second of the trainers, and how long `apg` takes to come near the optimum."""
+"""`twin bench training`: updates per second of the trainers, and the time in which `apg` comes near the optimum."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SEED = 90_001
 
 
 class OptimalSlots:
-    """Decides as `p2-exact` does, and keeps slots and what they cost it."""
+    """A policy that decides as `p2-exact` does and keeps the slots and their costs."""
 
     def __init__(self) -> None:
         self.snapshots: list[TwinSnapshot] = []
@@ -52,7 +52,7 @@ def cost(snapshot: TwinSnapshot, decision: Decision) -> float:
 
 
 def measure() -> Report:
-    """Train for a little, one trainer after another."""
+    """Train for a few steps with every trainer, one after the other."""
     scenario = Scenario.load(_NAME)
     slots = OptimalSlots()
     run(Scenario.load(_NAME, ["time.num_slot=100"]), policy=slots, seed=_SEED, keep_tables=False)
@@ -87,7 +87,7 @@ def measure() -> Report:
 def _train(
     algorithm: str, variant: str, steps: int, scenario: Scenario, slots: OptimalSlots, out: Path
 ) -> dict[str, Any]:
-    """Train for some steps; of `apg`, tell also how near it comes."""
+    """Train for some steps; for `apg`, also return its distance from the optimum."""
     begin_s = time.process_time()
     train(TrainingJob(algorithm, scenario, _NAME, variant, steps=steps), out)
     cpu_s = time.process_time() - begin_s

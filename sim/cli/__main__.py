@@ -1,6 +1,7 @@
-"""``python -m sim.cli``, the command ``twin``.
+"""``python -m sim.cli`` is the command ``twin``.
 
-Python looks for ``sim`` in the current folder first then; with ``python -P -m sim.cli``, as with ``twin``, it does not.
+With ``python -m``, Python looks for ``sim`` in the current folder first. With ``python -P -m sim.cli`` it does not, and
+neither does ``twin``.
 """
 
 from sim.cli import main

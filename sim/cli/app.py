@@ -1,10 +1,10 @@
 """The command line.
 
-Exit codes: 0; 1 the answer is no; 2 bad input, or no place for the output; 70 a fault of ours; 129, 130, 143 ended by
-SIGHUP, Ctrl-C, SIGTERM; 141 nobody reads the output.
+Exit codes: 0 success; 1 the answer is no; 2 bad input, or the output cannot be written; 70 a fault of vectwin; 129, 130
+and 143 ended by SIGHUP, Ctrl-C and SIGTERM; 141 nobody reads the output.
 
-A command's module is imported when the command is called, and what it needs inside the command: ``twin --help`` and
-short runs are quick.
+The module of a command is imported when the command is called, and a command imports what it needs itself. So
+``twin --help`` and short runs are quick.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 BAD_INPUT, INTERNAL, BROKEN_PIPE = 2, 70, 141
 _INTERRUPT = 130
 TRACEBACK = "VECTWIN_TRACEBACK"
-# What no code can help: disks that are full, broken or closed to this user, limits on his files and processes, and
-# names that no file can have.
+# Errors of the machine, not of the code: disks that are full, broken or closed to this user, limits on the user's files
+# and processes, and names that no file can have.
 _MACHINE = {
     getattr(errno, f"E{name}")
     for name in (
@@ -80,21 +80,21 @@ class Commands(Group):
         return super().get_command(ctx, cmd_name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command that is called; of one that does not exist say what it is like."""
+        """Return the command that is called; an error about an unknown command names similar ones."""
         if args[0] not in COMMANDS and not ctx.resilient_parsing:
             near = nearest(args[0], COMMANDS)
             ctx.fail(f"No such command {args[0]!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
         return super().resolve_command(ctx, args)
 
     def make_context(self, *words: Any, **more: Any) -> Any:
-        """Read the command line; Typer would end an interrupted one with the code of Ctrl-C, without a word."""
+        """Read the command line; on an interrupt, Typer alone would end with the code of Ctrl-C and no message."""
         try:
             return super().make_context(*words, **more)
         except KeyboardInterrupt:
             raise SystemExit(interrupted()) from None
 
     def invoke(self, ctx: Any) -> Any:
-        """Call the command; Typer would end an interrupted one without a word."""
+        """Call the command; on an interrupt, Typer alone would end without a message."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -109,7 +109,7 @@ class Commands(Group):
 
 
 class _Typer(typer.Typer):
-    """Makes commands whose help texts are ours."""
+    """Makes commands that use our layout of help texts."""
 
     def command(self, name: str | None = None, **more: Any) -> Any:
         """Register a command."""
@@ -130,7 +130,7 @@ app = _typer(Commands, add_completion=True)
 
 
 def group(name: str, about: str, *lines: str) -> typer.Typer:
-    """Return a command that has commands of its own; without one of them it is an error.
+    """Return a group of commands; a call without one of its commands is an error.
 
     name : of the command
     about : its help
@@ -150,23 +150,23 @@ def group(name: str, about: str, *lines: str) -> typer.Typer:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
-    # What is imported stays: looking for garbage among it every 700 objects takes a twentieth of a short run.
+    # Imported objects stay until the end. Looking for garbage among them every 700 objects takes 5 % of a short run.
     gc.set_threshold(50_000)
-    atexit.register(gc.freeze)  # nor at the end, when the process gives everything back
-    # Pydantic looks for plug-ins in every package that is installed.
+    atexit.register(gc.freeze)  # no search at the end, when the process frees everything anyway
+    # Without this, Pydantic looks for plug-ins in every installed package.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     words = sys.argv[1:] if arguments is None else arguments
     hints.begin(words)
     with output.streams(), stopping.as_interrupts(), notices.brief():
         try:
             code = _ended(_guarded(words))
-        except KeyboardInterrupt:  # while the last words were said
+        except KeyboardInterrupt:  # while the last messages were written
             code = stopping.exit_code()
     sys.exit(code)
 
 
 def _ended(code: int) -> int:
-    """Write what waits; return the exit code, if nothing is lost."""
+    """Write buffered output; return the exit code, or that of an error if output is lost."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -179,7 +179,7 @@ def _ended(code: int) -> int:
 
 
 def _guarded(words: Sequence[str]) -> int:
-    """Return the exit code; whatever went wrong has become one line on stderr."""
+    """Run the command line and return the exit code; every error has become one line on stderr."""
     try:
         output.check_words(words)
         code = app(args=words, prog_name="twin", standalone_mode=False)
@@ -190,7 +190,7 @@ def _guarded(words: Sequence[str]) -> int:
         output.abandon()
         return complain(str(error), BAD_INPUT)
     except InputError as error:
-        if error.__cause__ is not None:  # what a policy's own code raised, for example
+        if error.__cause__ is not None:  # for example an error in a policy's own code
             _trace(error)
         return complain(str(error), BAD_INPUT)
     except KeyboardInterrupt:
@@ -198,7 +198,7 @@ def _guarded(words: Sequence[str]) -> int:
     except BrokenPipeError:
         return _abandon_stdout()
     except SystemExit as error:
-        # Typer and rich turn a closed pipe into an exit; completion ends with one, too.
+        # Typer and rich turn a closed pipe into an exit; completion ends with an exit too.
         if isinstance(error.__context__, BrokenPipeError):
             return _abandon_stdout()
         return error.code if isinstance(error.code, int) else _internal(error)
@@ -217,7 +217,7 @@ def _guarded(words: Sequence[str]) -> int:
 
 
 def _not_imported(error: ImportError) -> int:
-    """Say which extra is missing, or what takes the place of one of our packages."""
+    """Name the extra that is missing, or the file that hides one of our packages."""
     try:
         importlib.import_module("sim").check_packages()
         told = importlib.import_module("physical.extras").missing(error, "twin")
@@ -230,7 +230,7 @@ def _not_imported(error: ImportError) -> int:
 
 
 def _internal(error: BaseException) -> int:
-    """Report what should not have happened."""
+    """Report a fault of vectwin."""
     _trace(error)
     return complain(f"internal error: {type(error).__name__}: {error} (set {TRACEBACK}=1 to see where)", INTERNAL)
 
@@ -243,7 +243,7 @@ def _trace(error: BaseException) -> None:
 
 
 def complain(text: str, code: int) -> int:
-    """Print one line on stderr, and to a person what comes next; return the exit code."""
+    """Print one line on stderr, for a person also the next steps; return the exit code."""
     typer.echo(f"twin: {_line(text)}", err=True)
     hints.after_failure(text, code, internal=INTERNAL)
     return code
@@ -255,27 +255,27 @@ def warn(text: str) -> None:
 
 
 def _line(text: str) -> str:
-    """Return a text in one line, printable and not endless, whatever it quotes."""
+    """Return a text as one printable line of limited length, whatever it quotes."""
     words = map(printable, text.split())
     line = " ".join(f"{word[:100]}...{word[-50:]}" if len(word) > _WORD_MAX else word for word in words)
     if len(line) <= _LINE_MAX:
         return line
-    return f"{line[: _LINE_MAX // 2]} ... {line[-_LINE_MAX // 2 :]}"  # what is accepted stands at the end
+    return f"{line[: _LINE_MAX // 2]} ... {line[-_LINE_MAX // 2 :]}"  # the accepted values are at the end
 
 
 def interrupted(text: str = "interrupted") -> int:
-    """Print the one line of a command that a signal has ended; return the exit code."""
+    """Print one line about a command that a signal has ended; return the exit code."""
     return complain(text, stopping.exit_code())
 
 
 def _abandon_stdout() -> int:
-    """Let nobody write to a pipe that nobody reads."""
+    """Stop all writing to a pipe that nobody reads."""
     output.abandon()
     return BROKEN_PIPE
 
 
 def _usage(error: Any) -> str:
-    """Spell a usage error as ``PLACE: problem (accepted: ...)``."""
+    """Return a usage error as ``PLACE: problem (accepted: ...)``."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "twin"
     place = command.removeprefix("twin").strip() or "command line"
@@ -335,7 +335,7 @@ def load(
 ) -> Scenario:
     """Read a scenario with its settings, and with another length if one is given; durations become whole slots.
 
-    What its files hold that cannot be is told on stderr.
+    Impossible values in its files are named on stderr.
     """
     from sim.scenario.files import InputFiles
 
@@ -352,7 +352,7 @@ def _load(source: str, settings: Sequence[str] | None, slots: int | None, durati
     try:
         scenario = Scenario.load(source, changes)
     except InputError as error:
-        # A length that does not suit other settings may be replaced, anything else is wrong in any case.
+        # Another length may repair an error about the length; no other error can be repaired.
         if error.key != "time.num_slot" or "too many" not in error.problem:
             raise
         scenario = None

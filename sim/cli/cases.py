@@ -108,7 +108,7 @@ _NUMBERS = ("objective", "realised", "capacity_price")
 
 
 def _rows(found: CaseFile) -> list[dict[str, Any]]:
-    """Return what is shown of each case; a number that is not known is None."""
+    """Return the row of the listing for each case; an unknown number is None."""
     plain = found.rows.select(["origin", "slot", *_NUMBERS]).to_pylist()
     used = found.used_share()
     offloaded = [int((ratio > 0).sum()) for ratio in found.arrays("offloading_ratio")]

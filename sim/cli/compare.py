@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sim.scenario.scenario import Scenario
     from sim.studies.comparison import Comparison
 
-_SEEDS_ENOUGH = 10  # for the next step to propose no more
+_SEEDS_ENOUGH = 10  # the next step proposes no more seeds than this
 
 ScenarioName = Annotated[str, typer.Argument(metavar="SCENARIO", help="Built-in name or TOML file.")]
 Policies = Annotated[str, typer.Option("--policies", metavar="A,B,...", help="Who is compared.")]
@@ -209,7 +209,7 @@ def _sweep(
 
 
 def _words(baseline: str | None, warmup: str, out: Path | None, workers: int) -> list[str]:
-    """Return the options that were given besides."""
+    """Return the other options that were given."""
     words = [] if baseline is None else ["--baseline", baseline]
     words += [] if warmup == "auto" else ["--warmup", warmup]
     words += [] if workers == 1 else ["--workers", str(workers)]
@@ -219,7 +219,7 @@ def _words(baseline: str | None, warmup: str, out: Path | None, workers: int) ->
 def _after_comparison(
     compared: Comparison, directory: Path, again: Sequence[str], changes: Sequence[str]
 ) -> list[hints.Step]:
-    """Return what comes after a comparison: look at it, at a run of the best policy, and more seeds if they are few.
+    """Return next steps after a comparison: view it, view a run of the best policy, add seeds if there are few.
 
     again : the same comparison, without seeds
     changes : options that change the scenario
@@ -240,7 +240,7 @@ def _after_comparison(
 
 
 def _ranges(seeds: Sequence[int]) -> str:
-    """Spell seeds as ``--seeds`` reads them; those that follow each other as a range.
+    """Return seeds as ``--seeds`` reads them; consecutive seeds become a range.
 
     >>> _ranges([0, 1, 2, 3]), _ranges([0, 3, 4, 5, 9]), _ranges([4, 2])
     ('0..3', '0,3..5,9', '4,2')

@@ -1,4 +1,4 @@
-"""How help texts look: names of arguments in capitals, no types of Python, no line cut, 80 columns."""
+"""The layout of help texts: names of arguments in capitals, no Python types, no cut line, 80 columns."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typer.core import TyperCommand, TyperGroup
 from physical.errors import InputError
 
 _COLUMN_MAX = 24
-"""Width of the left column: what is wider gets a line of its own."""
+"""Width of the left column; a wider entry has its own line."""
 _PATHS = ("--out", "--plot")
 _WIDTH = 72
 """Width of an example."""
 
 
 def _written(name: str) -> str:
-    """Return an argument or an option as it is written on a command line.
+    """Return an argument or an option as users write it on a command line.
 
     >>> _written("--slots <int range>"), _written("file <path>"), _written("RUN... <list[Path]>")
     ('--slots N', 'FILE', 'RUN...')
@@ -64,10 +64,10 @@ def _write_parameters(command: Any, ctx: Any, formatter: Any) -> None:
 
 
 class TwinCommand(TyperCommand):
-    """A command whose help fits into 80 columns."""
+    """A command of ``twin``, whose help fits into 80 columns."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Refuse an empty text for an option that takes a path: it would become the folder at hand."""
+        """Refuse an empty text for an option that takes a path, because it would mean the current folder."""
         for word, following in pairwise([*args, "--"]):
             option, equals, text = word.partition("=")
             if option in _PATHS and not (text if equals else following).strip():
@@ -75,7 +75,7 @@ class TwinCommand(TyperCommand):
         return super().parse_args(ctx, args)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Return what stands behind the command's name."""
+        """Return the part of the usage after the command's name."""
         return _usage(super().collect_usage_pieces(ctx))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -84,7 +84,7 @@ class TwinCommand(TyperCommand):
 
 
 class Group(TyperGroup):
-    """A command that has commands."""
+    """A group of commands."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write options, then commands."""
@@ -92,19 +92,19 @@ class Group(TyperGroup):
         self.format_commands(ctx, formatter)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write what commands do, the whole first line of each."""
+        """Write the commands, each with the whole first line of its help."""
         found = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
         with formatter.section("Commands"):
             formatter.write_dl([(name, (one.help or "").partition("\n\n")[0]) for name, one in found.items() if one])
 
 
 def examples(*lines: str) -> str:
-    """Lay out examples for the end of a help text; a long one goes on in the next line, as a shell reads it."""
+    """Return examples for the end of a help text; a long one continues in the next line, as a shell reads it."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for example in lines for line in _broken(example))
 
 
 def _broken(example: str) -> list[str]:
-    r"""Break an example before options.
+    r"""Break an example into lines before options.
 
     >>> _broken("twin run dtecn " + "--set " + "a" * 52 + " --json")
     ['twin run dtecn \\', '    --set aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa --json']

@@ -1,6 +1,6 @@
-"""What one does next: real commands with real paths, told once after a command, to people only.
+"""Next steps: real commands with real paths, shown once after a command, and only to people.
 
-Nothing is told with --json or --quiet, nor where output or errors go into a file or a pipe.
+Nothing is shown with --json or --quiet, or if output or errors go to a file or a pipe.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _RESUMES = {"train", "models"}
 
 
 class Step(NamedTuple):
-    """A next step: what for, and the words of the command after ``twin``."""
+    """A next step: its purpose, and the words of the command after ``twin``."""
 
     what_for: str
     words: Sequence[object]
 
 
 class _Running:
-    """What the running command was called with, and whether it has told what comes next."""
+    """The words of the running command, and whether it has shown next steps already."""
 
     words: Sequence[str] = ()
     already = False
@@ -44,14 +44,14 @@ def begin(words: Sequence[str]) -> None:
 
 
 def is_shown(*, silent: bool) -> bool:
-    """Tell whether progress is shown: to a person who has not asked for silence."""
+    """Tell whether progress is shown: only to a person, and not with --quiet or --json."""
     return not silent and sys.stderr.isatty()
 
 
 def tell(steps: Sequence[Step], *, before: str = "") -> None:
-    """Print commands to paste, dimmed, each in one line however long it is.
+    """Print commands to paste, dimmed, each in one line of any length.
 
-    before : what stands before each command, such as a variable of the environment
+    before : text before each command, such as a variable of the environment
     """
     is_person = sys.stdout.isatty() and sys.stderr.isatty()
     if _Running.already or not steps or not is_person or _SILENT & set(_Running.words):
@@ -72,11 +72,11 @@ def tell(steps: Sequence[Step], *, before: str = "") -> None:
 
 
 def after_failure(text: str, code: int, *, internal: int) -> None:
-    """Tell what comes after a failure, where its message does not tell it.
+    """Show next steps after a failure, if its message does not name them.
 
     text : the message
-    code : the exit code
-    internal : the code of a fault of ours; above 128 are signals
+    code : the exit code; codes above 128 are signals
+    internal : the code of a fault of vectwin
     """
     words = list(_Running.words)
     if code == internal:
@@ -88,7 +88,7 @@ def after_failure(text: str, code: int, *, internal: int) -> None:
 
 
 def _going_on(words: list[str]) -> list[Step]:
-    """Return the command that goes on where the interrupted one was."""
+    """Return the command that continues the interrupted one."""
     name = words[0] if words else ""
     if name in _GOES_ON:
         return [Step("go on", words)]
@@ -119,10 +119,10 @@ def _after_bad_input(words: list[str], text: str) -> list[Step]:
 
 
 def after_run(directory: Path, scenario: Scenario, name: str, policy: str, settings: Sequence[str]) -> list[Step]:
-    """Return what comes after a run: look at it, check it, compare its policy with another.
+    """Return next steps after a run: view it, check it, compare its policy with another.
 
-    name : of the scenario, as it was given
-    settings : words that change it
+    name : of the scenario, as the user wrote it
+    settings : words that change the scenario
     """
     compared = ["compare", name, "--policies", f"{policy},{other_policy(scenario, policy)}", "--seeds", "0..4"]
     return [
@@ -133,12 +133,12 @@ def after_run(directory: Path, scenario: Scenario, name: str, policy: str, setti
 
 
 def report(*directories: Path) -> list[object]:
-    """Return the command for a page beside the last directory."""
+    """Return the command that writes a page beside the last directory."""
     return ["report", *directories, "--out", beside(directories[-1], ".html")]
 
 
 def beside(directory: Path, ending: str) -> Path:
-    """Return the path with an ending after its name, even of the directory where one is.
+    """Return the path with an ending after its name, also if the path is a directory.
 
     >>> beside(Path("runs/first/"), ".html").as_posix()
     'runs/first.html'
@@ -148,12 +148,12 @@ def beside(directory: Path, ending: str) -> Path:
 
 
 def other_policy(scenario: Scenario, policy: str) -> str:
-    """Return a policy of the scenario that is not the given one."""
+    """Return a policy that suits the scenario and is not the given one."""
     return next(one for one in (scenario.policy.name, scenario.policy.fallback, "random") if one != policy)
 
 
 def unused(directory: Path) -> Path:
-    """Return the directory, numbered if that exists."""
+    """Return the directory, with a number if it exists already."""
     number, found = 1, directory
     while found.exists():
         number += 1
@@ -162,13 +162,13 @@ def unused(directory: Path) -> Path:
 
 
 def set_words(settings: Sequence[str] | None, num_slot: int | None = None) -> list[str]:
-    """Return the options that change a scenario as it was changed."""
+    """Return the options that change the scenario in the same way."""
     words = [word for setting in settings or () for word in ("--set", setting)]
     return words if num_slot is None else [*words, "--slots", str(num_slot)]
 
 
 def _program() -> list[str]:
-    """Return what to type for ``twin``: as it was called, where the shell does not find it by its name."""
+    """Return the word to type for ``twin``, which is a path if the shell does not find the name."""
     import shutil
 
     called = Path(sys.argv[0])

@@ -98,7 +98,7 @@ def _policies(
 
 
 def _is_policy(name: str) -> bool:
-    """Tell whether a name is that of a policy; what is a scenario, too, is a scenario."""
+    """Tell whether a name is the name of a policy and not of a scenario."""
     from policies.registry import specs
     from sim.scenario.sources import names
 
@@ -106,11 +106,11 @@ def _is_policy(name: str) -> bool:
 
 
 def _check_known(name: str) -> None:
-    """Refuse a bare word that names nothing; of a file, its reader says what is wrong.
+    """Refuse a bare word that names nothing; for a file, its reader reports the error.
 
     Raises
     ------
-    InputError : neither a scenario nor a policy; the nearest of both
+    InputError : the word names neither a scenario nor a policy; it names the most similar ones
     """
     from policies.registry import specs
     from sim.scenario.sources import names
@@ -141,7 +141,7 @@ def _one(name: str, *, as_json: bool) -> None:
 
 
 def _fitting(scenario: str, settings: list[str] | None, *, as_json: bool) -> None:
-    """Print who fits a scenario."""
+    """Print which policies fit a scenario."""
     from sim.runs.fitting import fits
     from sim.show import terminal
 

@@ -103,7 +103,7 @@ def _train(
 
 
 def _training(module: str) -> ModuleType:
-    """Import a module of the training, or say what is missing."""
+    """Import a module of the training, or name the extra that is missing."""
     try:
         return importlib.import_module(f"policies.llm.bundled.training.{module}")
     except ImportError as error:

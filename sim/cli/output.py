@@ -1,4 +1,7 @@
-"""Standard output and errors that can be closed, full, or unable to spell a character: one line, never a traceback."""
+"""Standard output and standard error, which may be closed, full, or unable to write a character.
+
+Each of these gives one line, never a traceback.
+"""
 
 from __future__ import annotations
 
@@ -16,24 +19,24 @@ _PLAIN = {"±": "+-", "−": "-", "─": "-", "µ": "u", "μ": "u", "×": "x", "
 
 
 class _Kept:
-    """Where the running command has left its results."""
+    """The place of the results of the running command."""
 
     place: Path | None = None
 
 
 def results_in(place: Path | None) -> None:
-    """Note where results are, for the case that nobody can be told."""
+    """Note the place of the results, for an error message if standard output cannot be written."""
     _Kept.place = place
 
 
 class Unwritable(InputError):
-    """Standard output takes no more."""
+    """Standard output cannot be written any more."""
 
 
 class _Stream:
-    """A text stream that spells what its encoding lacks otherwise.
+    """A text stream that replaces characters that its encoding lacks.
 
-    There is no `buffer`: whoever writes to that would pass this by.
+    It has no `buffer`, because writing to the buffer would skip the replacement.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -53,7 +56,7 @@ class _Stream:
 
 
 class _NamedStream(_Stream):
-    """Says which stream it is that cannot be written."""
+    """A stream whose errors name the stream."""
 
     def write(self, text: str) -> int:
         """Write a text."""
@@ -67,22 +70,22 @@ class _NamedStream(_Stream):
 
 
 class _Errors(_Stream):
-    """Goes silent where nobody can be told what is wrong; the exit code says it."""
+    """A stream that drops what it cannot write; the exit code tells about the error."""
 
     def write(self, text: str) -> int:
-        """Write a text, if that can be."""
+        """Write a text, if that is possible."""
         with suppress(OSError):
             return super().write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Write what waits, if that can be."""
+        """Write the buffered text, if that is possible."""
         with suppress(OSError):
             self._stream.flush()
 
 
 def spelled(text: str, encoding: str) -> str:
-    """Return a text with what an encoding lacks in other signs.
+    """Return a text in which other signs replace those that an encoding lacks.
 
     >>> spelled("0.5 ± 0.1 µs", "ascii")
     '0.5 +- 0.1 us'
@@ -101,7 +104,7 @@ def spelled(text: str, encoding: str) -> str:
 def _told() -> Iterator[None]:
     try:
         yield
-    except BrokenPipeError:  # whoever reads has seen enough
+    except BrokenPipeError:  # the reader has closed the pipe
         raise
     except OSError as error:
         kept = "" if _Kept.place is None else f"; the results are in {_Kept.place}"
@@ -111,7 +114,7 @@ def _told() -> Iterator[None]:
 
 @contextmanager
 def streams() -> Iterator[None]:
-    """Let standard output and errors be such streams inside; one that is closed can be opened, but not written."""
+    """Replace standard output and standard error by such streams; a closed one is open then, but cannot be written."""
     _fill_gaps()
     _Kept.place = None
     before = sys.stdout, sys.stderr
@@ -124,7 +127,7 @@ def streams() -> Iterator[None]:
 
 
 def _fill_gaps() -> None:
-    """Let no file that is opened later take the number of a standard stream that is closed, and get what is printed."""
+    """Reserve the numbers of closed standard streams, so that no later file gets such a number and the printed text."""
     for number, mode in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
         try:
             os.fstat(number)
@@ -133,22 +136,22 @@ def _fill_gaps() -> None:
 
 
 def _nowhere(mode: int) -> TextIO:
-    """Return a stream to the null device; one opened for reading refuses what is written, as a closed one does."""
+    """Return a stream to the null device; if it is opened for reading, it refuses writing as a closed stream does."""
     return open(os.open(os.devnull, mode), "w", encoding="utf-8")
 
 
 def abandon() -> None:
-    """Let nobody write to standard output any more, not even Python when it exits."""
+    """Stop all writing to standard output, also by Python at its exit."""
     with suppress(OSError, ValueError):  # a test's has no number
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def check_words(words: Sequence[str]) -> None:
-    """Refuse words that are no text: they could neither be printed nor written into a record.
+    """Refuse words that are no valid text, because they can neither be printed nor recorded.
 
     Raises
     ------
-    InputError : the first one
+    InputError : names the first such word
     """
     for word in words:
         try:

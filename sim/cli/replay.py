@@ -113,7 +113,7 @@ def _num_slot(run: Path) -> int:
 
 
 def _keeping(what_for: str, command: Sequence[object]) -> Step:
-    """Return a command with a directory of its own for the trace, beside the run that it takes, its second word."""
+    """Return a command with an own directory for the trace, beside the run, which is the command's second word."""
     return Step(what_for, [*command, "--out", hints.unused(hints.beside(Path(str(command[1])), "-what-if"))])
 
 
@@ -127,8 +127,8 @@ def _present(
 ) -> int:
     """Print both runs side by side.
 
-    policy : what the new run is called
-    kept : where the new trace is, if anywhere, and the command without that
+    policy : name of the new run
+    kept : directory of the new trace, if there is one, and the command without it
     """
     from sim.show import terminal
 

@@ -92,7 +92,7 @@ def _run(
 
 
 def free_directory(scenario: str, policy: str, seed: int) -> Path:
-    """Return ``runs/<scenario>-<policy>-seed<S>``, numbered if that exists."""
+    """Return ``runs/<scenario>-<policy>-seed<S>``, with a number if it exists already."""
     from policies.foreign.origin import portable
 
     words = re.sub(r"[^\w.]+", "-", f"{Path(scenario).stem}-{portable(policy)}").strip("-.")

@@ -1,4 +1,4 @@
-"""Wires scenarios to the trainers of `policies.marl`: which environments, how many, and what a weight file says."""
+"""Connects scenarios to the trainers of `policies.marl`: chooses the environments and writes the weight files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _VEHICLES_SCALED = (16, 25)
 _VEHICLES_BIASED = (8, 12, 20)
 _BATCH_VEHICLE = 1_280
 _BIAS_PART = 0.15
-"""Greatest bias of the biased environments, in equal shares of the server among the tasks of 10 vehicles."""
+"""Largest bias in biased environments, in equal shares of the server among the tasks of 10 vehicles."""
 _SEED_STRIDE = 1 << 20
 
 
@@ -47,10 +47,10 @@ class EnvironmentSet:
 
 
 def mixed_plans(scenario: Scenario) -> list[EnvironmentSet]:
-    """Return environments of many sizes for an actor for any number of vehicles.
+    """Return environments of many sizes, for an actor for any number of vehicles.
 
-    In most of them the server and the spectrum stay as they are, however many share them; in some they grow with the
-    number of vehicles, and in some the server has a bias.
+    In most of them, server and spectrum are the same for every number of vehicles. In some of them, they grow with the
+    number of vehicles; in others, the server has a bias.
     """
     share_hz = scenario.server.frequency_hz / (10 * len(scenario.tasks))
     plans = [EnvironmentSet(with_vehicles(scenario, count), _BATCH_VEHICLE // count) for count in _VEHICLES]
@@ -87,7 +87,7 @@ def scaled(scenario: Scenario, num_vehicle: int) -> Scenario:
 
 
 def factory(plans: Sequence[EnvironmentSet], seed: int) -> Factory:
-    """Return what makes the environments of each round, none of which ever sees the numbers of another."""
+    """Return a function that makes the environments of each round; no two environments share random numbers."""
 
     def make(number: int) -> list[BatchEnvironment]:
         first = seed * 1_000 + number
@@ -127,7 +127,7 @@ class TrainingJob:
 
 
 class _Choice(NamedTuple):
-    """How to train: arguments, environments, numbers of vehicles that the weights then suit, and the trainer."""
+    """A choice of arguments, environments and trainer, with the numbers of vehicles that the weights will suit."""
 
     arguments: Any
     plans: list[EnvironmentSet]
@@ -140,11 +140,12 @@ def train(
 ) -> WeightsManifest:
     """Train, write weights and manifest, and return the manifest.
 
-    A checkpoint lies beside `out` while the training lasts; with `resume` it goes on from there, to the very bit.
+    A checkpoint lies beside `out` during the training. With `resume` the training continues from it, and the weights
+    are bit for bit those of a training without interruption.
 
     Raises
     ------
-    InputError : a scenario that cannot be trained on, a file that cannot be read or written
+    InputError : the scenario does not suit the trainer, or a file cannot be read or written
     """
     if out.suffix != ".safetensors":
         raise InputError(f"{out} has another ending", where="--out", accepted="a file ending in .safetensors")
@@ -182,7 +183,7 @@ def mean_cost(trained: Trained) -> float:
 
 
 def _choose(job: TrainingJob) -> _Choice:
-    """Return how to train."""
+    """Return arguments, environments and trainer for a training."""
     variants = VARIANTS[job.algorithm]
     variant = job.variant or variants[0]
     if variant not in variants:

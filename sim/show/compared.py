@@ -1,4 +1,4 @@
-"""What the command line shows of comparisons: the penalty first, other metrics next, in tables that fit a terminal."""
+"""Prints comparisons and sweeps: first the penalty, then the other metrics, in tables that fit the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Summaries of runs on a terminal: a row for each number, in groups, a column for each run."""
+"""Prints summaries of runs: one row for each number, in groups, and one column for each run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GAP = "  "
 
 @dataclass(frozen=True)
 class SummaryRow:
-    """A row.
+    """One row of the table of summaries.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class SummaryRow:
 
 @dataclass(frozen=True)
 class _Layout:
-    """How wide label and cells are, and the rows whose cells stand below their label."""
+    """Widths of label and cells, and the labels of the rows whose cells stand below their label."""
 
     label: int
     cells: tuple[int, ...]

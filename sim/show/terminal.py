@@ -1,4 +1,4 @@
-"""What the command line shows on a terminal: tables with units, progress."""
+"""Prints on a terminal: summaries and tables with units, and progress."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sim.show.groups import SummaryRow, print_groups
 if TYPE_CHECKING:
     from sim.bench.report import Report
 
-# Key of the summary -> what it is called, and its unit; by groups, in the order of the table.
+# Group -> key of the summary -> label and unit, in the order of the table.
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Penalty and objective": {
         "penalty_mean": ("penalty, realised", "per slot"),
@@ -82,7 +82,7 @@ number = digits.number
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console; a file or pipe is as wide as a table may need."""
+    """Return a console; one that writes to a file or pipe is so wide that every table fits."""
     made = Console(stderr=stderr, highlight=False)
     if not made.is_terminal:
         made.width = _WIDTH_OF_PIPE
@@ -100,9 +100,9 @@ def listing(rows: Sequence[tuple[str, str]]) -> None:
 
 
 def summary(values: Mapping[str, Any], title: str, directory: Path, readings: Sequence[str] = ()) -> None:
-    """Print the summary of a run in groups, keys that no group knows in the last one.
+    """Print the summary of a run in groups; keys that belong to no group are in the last one.
 
-    readings : how the scenario reads its paper, where it takes more hardware for granted than there is
+    readings : sentences about readings of the paper in which a run uses more hardware than there is
     """
     output = console()
     text_table.say(output, title)
@@ -139,7 +139,7 @@ def _print_summaries(output: Console, runs: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def spell(key: str, value: object) -> str:
-    """Spell the value of a key of the summary; of one with a unit, round-off is 0.
+    """Return the value of a key of the summary as a text; round-off in a value with a unit becomes 0.
 
     >>> spell("stable", None), spell("stable", True), spell("slots", 10_000), spell("energy_j_mean", 1e-18)
     ('unknown, the run is too short', 'yes', '10 000', '0')
@@ -188,7 +188,7 @@ def models(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 class Telling(Protocol):
-    """What a bar is told: how many are done, and of how many if that has changed."""
+    """A function that updates a progress bar: it takes the number done and, if it has changed, the total."""
 
     def __call__(self, done: int, total: int | None = None, /) -> None:
         """Take note."""

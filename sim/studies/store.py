@@ -1,4 +1,4 @@
-"""Keeps results of runs: one row of Parquet for each, in a folder that several processes may write at once."""
+"""Keeps results of runs: one Parquet file with one row per run. Several processes may write to the folder at once."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from twin.snapshot import TwinSnapshot
 
 _IMPROVEMENT = 1e-6
 _LEAST = 1e-3
-"""SQP keeps frequencies above this part of their unit; the exact allocation for its layers then replaces them."""
+"""SQP keeps frequencies above this part of their unit; later the exact allocation for its layers replaces them."""
 _MAX_RATIO_ITERATION = 100
 _RATIO_TOLERANCE = 1e-13
 _ARMIJO = 0.2
@@ -45,17 +45,19 @@ _SMALL_SNR = 1e-3
 class AoSqpFp:
     """Alternates between layers and frequencies (Sub-problem I) and transmit powers and bandwidths (Sub-problem II).
 
-    Sub-problem I is solved by SQP (scipy's SLSQP) from the current point, node by node, with the number of layers
-    continuous and then rounded; the frequencies are those that are optimal for the rounded layers. Sub-problem II is
-    solved by the loop of Theorem 1 in mode "paper". In mode "corrected" its cost has a time, too, the inner minimum is
-    not unique and the loop diverges: there bandwidth and power are split exactly among the vehicles that offload.
+    Sub-problem I is solved by SQP (scipy's SLSQP) from the current point, node by node. The number of layers is
+    continuous and is rounded afterwards; the frequencies are then those that are optimal for the rounded layers.
+    Sub-problem II is solved by the loop of Theorem 1 in mode "paper". In mode "corrected" its cost contains a time too,
+    so that the inner minimum is not unique and the loop diverges. There, bandwidth and power are split exactly among
+    the vehicles that offload.
 
-    What the paper leaves open: with powers and bandwidths fixed, communication is a constant in Sub-problem I as
-    printed, so SQP does not see it. In mode "corrected" it is a fixed charge of a vehicle that offloads: after
-    rounding, a vehicle whose cost with its current power and bandwidth is higher than that of staying local stays
-    local, and so does one without bandwidth. The start has everyone offload, so that everyone has some.
+    The paper leaves one thing open: with fixed powers and bandwidths, communication is a constant in Sub-problem I as
+    printed, so that SQP does not see it. In mode "corrected" it is a fixed charge for a vehicle that offloads. After
+    rounding, a vehicle stays local if offloading with its current power and bandwidth costs more, or if it has no
+    bandwidth. At the start all vehicles offload, so that all have some bandwidth.
 
-    It stops when the objective improves by less than a millionth, and returns the best point seen, without a bound.
+    The policy stops when the objective improves by less than a millionth. It returns the best point seen, without a
+    bound.
 
     Parameters
     ----------
@@ -79,7 +81,7 @@ class AoSqpFp:
         self._diagnostics = Diagnostics()
 
     def decide(self, snapshot: TwinSnapshot) -> Decision:
-        """Return where the alternation ends for the slot of `snapshot`."""
+        """Return the end point of the alternation for the slot of `snapshot`."""
         begin_s = time.perf_counter()
         problem = read_problem(snapshot)
         solution = alternate(problem, start_point(problem), self.max_iteration, self.max_sqp_iteration)
@@ -199,7 +201,7 @@ class LayersCell:
         return alpha * self.num_layer, local * self.local_hz_max, edge * self.share_hz
 
     def solve(self, start: Floats, max_iteration: int) -> Floats:
-        """Return where SQP ends."""
+        """Return the end point of SQP."""
         count = len(self.local_cycles)
         low = np.repeat([1.0 / self.num_layer, _LEAST, _LEAST], count)
         high = np.repeat([1.0, 1.0, float(count)], count)
@@ -211,7 +213,7 @@ class LayersCell:
             return value / scale, slope / scale
 
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a step of length zero is no news
+            warnings.simplefilter("ignore")  # a step of length 0 is nothing to warn about
             solver: Any = minimize  # its stubs know neither arrays of bounds nor a gradient returned with the value
             found = solver(
                 scaled_value,
@@ -244,7 +246,7 @@ def layers_cell(problem: LayersProblem, node: int, members: Ints) -> LayersCell:
 def solve_layers(problem: LayersProblem, point: LayersSolution, max_iteration: int) -> Ints:
     """Return the layers of Sub-problem I by SQP from `point`, rounded to the nearest integers, [N].
 
-    Layers, frequencies and multipliers of different nodes never meet in eq. 11: each node is solved by itself.
+    Layers, frequencies and multipliers of different nodes do not interact in eq. 11, so each node is solved separately.
     """
     num_local = np.full(problem.num_vehicle, problem.num_layer)
     for node in range(problem.num_node):
@@ -252,7 +254,7 @@ def solve_layers(problem: LayersProblem, point: LayersSolution, max_iteration: i
         if not len(members):
             continue
         cell = layers_cell(problem, node, members)
-        # A vehicle without a frequency starts from an equal share, and so that all fit, shares are scaled.
+        # A vehicle without a frequency starts from an equal share. Shares are scaled so that all fit.
         edge = np.where(point.edge_hz[members] > 0.0, point.edge_hz[members] / cell.share_hz, 1.0)
         edge = np.maximum(edge * len(members) / max(edge.sum(), len(members)), _LEAST)
         alpha = point.num_local[members] / problem.num_layer
@@ -298,9 +300,10 @@ class Ratios:
     def minimise(self, bandwidth_hz: Floats) -> Floats:
         """Return the b to which Jong's loop converges from a given one.
 
-        Each round solves problem 46 for the (nu, beta) of b and moves b there: all the way, as in Theorem 1, or by half
-        of that and so on until eq. 40 falls enough, node by node. A full step alone swings between two points where
-        SNRs are high; but both objectives are convex in b and have the same slope at it, so that some step goes down.
+        Each round solves problem 46 for the (nu, beta) of b and moves b towards the solution. It moves all the way, as
+        in Theorem 1, or half of the way, and so on, until eq. 40 falls enough, node by node. If SNRs are high, full
+        steps alone would swing between two points. But both objectives are convex in b and have the same slope at b, so
+        that a small enough step goes down.
         """
         for _ in range(_MAX_RATIO_ITERATION):
             nu, beta = self.multipliers(bandwidth_hz)
@@ -325,8 +328,8 @@ class Ratios:
     def solve_subtractive(self, nu: Floats, beta: Floats) -> Floats:
         """Return b that minimises ``sum nu (p d - beta R(p, b))`` (eq. 46), with one price eta for each node.
 
-        With the SNR y = gamma p / b, the marginal rate is ``(ln(1 + y) - y / (1 + y)) / ln 2 = eta / (nu beta)``. What
-        is taken falls in eta; Newton's method in logarithms, kept in a bracket.
+        With the SNR y = gamma p / b, the marginal rate is ``(ln(1 + y) - y / (1 + y)) / ln 2 = eta / (nu beta)``. The
+        demand falls with eta. The root is found by Newton's method in logarithms, inside a bracket.
         """
         per_nat = nu * beta / np.log(2.0)
         count = np.bincount(self.node)
@@ -355,9 +358,9 @@ class Ratios:
 def minimise_ratios(problem: LayersProblem, bandwidth_hz: Floats) -> tuple[Floats, Floats]:
     """Return p and b that minimise eq. 40, [N] each, by the loop of Theorem 1 from a given b.
 
-    The power is the least: ``p / R`` increases in p by Lemma 1. Problem 46 does not know that: with p free, the loop
-    leaves the least power for good at nodes with high SNRs, even from the optimum. A vehicle without data takes a share
-    only of a node where nobody has any.
+    The power is the least, because ``p / R`` increases in p by Lemma 1. Problem 46 does not contain that: with free p,
+    the loop leaves the least power at nodes with high SNRs and never returns, even if it starts at the optimum. A
+    vehicle without data has a share only at a node where no vehicle has data.
     """
     sending = problem.in_range & (problem.charged_bits > 0.0)
     busy, node = np.unique(problem.node[sending], return_inverse=True)
@@ -385,7 +388,8 @@ def _marginal(snr: Floats) -> Floats:
 def _inverse_marginal(value: Floats) -> Floats:
     """Return the SNR y of a marginal rate > 0, by Newton's method in logarithms, where it is concave.
 
-    From below it stays below: ``y^2 / 2`` and ``ln(1 + y)`` are greater than the marginal rate.
+    The iteration starts below the root and stays below it, because ``y^2 / 2`` and ``ln(1 + y)`` exceed the marginal
+    rate.
     """
     value = np.minimum(value, _MAX_MARGINAL)
     snr = np.maximum(np.sqrt(2.0 * value), np.expm1(value))

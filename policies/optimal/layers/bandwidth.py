@@ -3,7 +3,7 @@
 A vehicle with the share b pays ``phi(b) = min_p s (w + v p) / (b log2(1 + gamma p / b))``, which is convex. In terms of
 the SNR ``y = gamma p / b``, with ``L = ln(1 + y)`` and ``M = (1 + y) L - y``, the best power is ``p = (w / v) y / M``
 within its limits, and the marginal price ``-phi'(b)`` is ``eta = s ln 2 (w + v p) M / ((1 + y) b^2 L^2)``. Its
-logarithm is nearly a straight line in ln y (slope 1.5 to 3), which is where Newton's method is at home.
+logarithm is nearly a straight line in ln y (slope 1.5 to 3), so that Newton's method converges fast.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from physical.model.objective import weighted_cost
 _LN2 = float(np.log(2.0))
 _ITERATION_MAX = 60
 _CLOSE = 1e-4
-"""Newton's last step, in ln y: the error left is less than its square, 1e-8; that of the cost is the square of that."""
+"""Newton's method ends with a step of this size in ln y. The error is less than its square, 1e-8, and the error of the
+cost is about the square of that."""
 _STEP_MAX = 8.0
 _SERIES = 1e-2
 
@@ -158,7 +159,7 @@ def marginal_price(links: Links, power_w: Floats, bandwidth_hz: Floats) -> tuple
 
 
 def respond(links: Links, log_price: Floats, log_snr: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return what is best at a price of spectrum, ``min_b phi(b) + eta b``: p in W, b in Hz, and ln y, all [J].
+    """Return the optimum at a price of spectrum, ``min_b phi(b) + eta b``: p in W, b in Hz, and ln y, all [J].
 
     Parameters
     ----------
@@ -195,7 +196,7 @@ def share_bandwidth(links: Links, owner: Ints, capacity_hz: Floats) -> tuple[Flo
     num_set = len(capacity_hz)
     count = np.bincount(owner, minlength=num_set)
     capacity_hz = np.where(count > 0, capacity_hz, 1.0)
-    root = np.sqrt(links.bits)  # what equal links would get that fill their share, or hear next to nothing
+    root = np.sqrt(links.bits)  # the solution for equal links with a very high or a very low SNR
     total = np.where(count > 0, np.bincount(owner, weights=root, minlength=num_set), 1.0)
     share_hz = root * (capacity_hz / total)[owner]
     log_price, z = marginal_price(links, best_power_w(links, share_hz), share_hz)

@@ -1,9 +1,10 @@
-"""The dual bound of P1: what every feasible point costs at least, from a price on frequency and one on spectrum.
+"""The dual bound of P1: a lower bound of the cost of every feasible point, from prices on frequency and spectrum.
 
-For sigma, eta >= 0, ``q_n = min_{f <= F} W_n (w / f + v kappa f^2) + sigma f`` and ``z_n = min_{b <= Bw} phi_n(b) +
-eta b``, offloading saves a vehicle ``Delta_n = K A_n - q_n - z_n`` at most, so that a cell costs at least ``Upsilon sum
-A_n - sum max(Delta_n, 0) - sigma F - eta Bw``. A set that differs from the sign of Delta on some vehicles costs the sum
-of their ``|Delta_n|`` more. Costs are counted here from the cost of the cell with everything local.
+Let sigma, eta >= 0, ``q_n = min_{f <= F} W_n (w / f + v kappa f^2) + sigma f`` and
+``z_n = min_{b <= Bw} phi_n(b) + eta b``. Then offloading saves a vehicle at most ``Delta_n = K A_n - q_n - z_n``. So a
+cell costs at least ``Upsilon sum A_n - sum max(Delta_n, 0) - sigma F - eta Bw``. If a set of vehicles differs from the
+sign of Delta for some vehicles, its bound is higher by the sum of their ``|Delta_n|``. Costs are counted here from the
+cost of the cell with everything local.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from policies.optimal.layers import bandwidth, frequency
 from policies.optimal.layers.cells import Cells, Sets
 
 _CUTS = 30
-"""Ellipsoid steps, each of which leaves 77 % of the area at most, before a new start in a box that is smaller then."""
+"""Number of ellipsoid steps before a new start in a smaller box; each step leaves at most 77 % of the area."""
 _RESTARTS = 2
 _PART = 0.02
-"""Part of the gap that better prices must promise to close; less is left to the search."""
+"""Better prices must be able to close this part of the gap; a smaller part is left to the search."""
 
 
 class Shares(NamedTuple):
@@ -36,7 +37,7 @@ class Shares(NamedTuple):
 
 
 class LayersResponse(NamedTuple):
-    """Vehicles at prices, all [J]: Delta_n, the f, Hz, and b, Hz, that it is found with, and ln y to go on from."""
+    """Responses of vehicles to prices, all [J]: Delta_n, its f, Hz, and b, Hz, and ln y as the next start."""
 
     saving: Floats
     edge_hz: Floats
@@ -46,14 +47,14 @@ class LayersResponse(NamedTuple):
 
 @dataclass(frozen=True)
 class Peak:
-    """The largest bound found for each set, [G], and the prices it was found at, sigma and eta, [G], 1/Hz."""
+    """The largest bound found for each set, [G], and its prices sigma and eta, [G], 1/Hz."""
 
     bound: Floats
     sigma: Floats
     eta: Floats
 
     def offer(self, index: Ints, bound: Floats, price: Floats) -> Peak:
-        """Return the better bounds if others, [H], are known for some sets, [H], at prices [H, 2]."""
+        """Return the larger bounds, given other bounds, [H], for some sets, [H], at prices [H, 2]."""
         new = np.flatnonzero(bound > self.bound[index])
         peak = Peak(self.bound.copy(), self.sigma.copy(), self.eta.copy())
         peak.bound[index[new]], peak.sigma[index[new]], peak.eta[index[new]] = bound[new], *price[new].T
@@ -83,7 +84,7 @@ class Pricing:
             )
 
     def allocate(self, sets: Sets) -> Shares:
-        """Return the cheapest resources for some sets, and what the sets cost with them: V_f + V_b - sum K A_n."""
+        """Return the cheapest resources for some sets, and the costs of the sets with them: V_f + V_b - sum K A_n."""
         cells, member = self.cells, sets.member
         hz, sigma = frequency.share_hz(
             cells.cycles[member], sets.owner, cells.free_hz[sets.cell], cells.node_hz[sets.cell], cells.time_weight
@@ -101,13 +102,13 @@ class Pricing:
         return Shares(-sets.total(saving), sigma, eta, hz, power_w, share_hz)
 
     def respond(self, sets: Sets, sigma: Floats, eta: Floats, log_snr: Floats | None = None) -> LayersResponse:
-        """Return what the members of some sets would do at the prices of their sets.
+        """Return the responses of the members of some sets to the prices of their sets.
 
         Parameters
         ----------
         sets : G sets with J members
         sigma, eta : [G], 1/Hz
-        log_snr : [J], where to begin; None begins at the SNR on the whole spectrum
+        log_snr : [J], first values; None begins at the SNR on the whole spectrum
         """
         cells, member, owner = self.cells, sets.member, sets.owner
         start_hz, node_hz = cells.free_hz[sets.cell][owner], cells.node_hz[sets.cell][owner]
@@ -128,7 +129,7 @@ class Pricing:
         return LayersResponse(saving - cost, hz, share_hz, z)
 
     def bound(self, sets: Sets, response: LayersResponse, sigma: Floats, eta: Floats, forced: Mask) -> Floats:
-        """Return the dual bound of each set, [G]: its members may offload, those `forced` [J] must, no others can."""
+        """Return the dual bound of each set, [G]: members may offload, `forced` [J] members must, others cannot."""
         taken = np.where(forced, response.saving, np.maximum(response.saving, 0.0))
         rent = sigma * self.cells.node_hz[sets.cell] + eta * self.cells.bandwidth_hz[sets.cell]
         return -sets.total(taken) - rent
@@ -136,14 +137,15 @@ class Pricing:
     def maximise(self, sets: Sets, forced: Mask, limits: Limits, start: Peak) -> tuple[Peak, Mask, Mask]:
         """Return the largest bounds over the prices, by the ellipsoid method with deep cuts, for all sets at once.
 
-        On the way, vehicles are decided that no set below the ceiling can have, or be without: its cost is at least the
-        bound at any prices plus ``|Delta_n|``. The bounds hold for what is left, or are above the ceiling.
+        On the way, a vehicle is decided if no set below the ceiling can contain it, or none can lack it. This is known
+        because the cost of such a set is at least the bound at any prices plus ``|Delta_n|``. The bounds hold for the
+        vehicles that are left, or are above the ceiling.
 
         Parameters
         ----------
         sets, forced : as of `bound`
-        limits : where to search, and when to stop
-        start : bounds already known
+        limits : box of the search, and when it stops
+        start : bounds that are known already
 
         Returns
         -------
@@ -155,8 +157,8 @@ class Pricing:
         log_snr: Floats | None = None
         for step in range(_RESTARTS * _CUTS):
             capacity = np.stack([self.cells.node_hz[sets.cell], self.cells.bandwidth_hz[sets.cell]], axis=1)
-            # The best prices pay no more rent than the best bound is below 0. With vehicles that must offload this is a
-            # guess; it costs time if it is wrong, as there is a bound at any prices.
+            # At the best prices, the rent of the capacities is at most minus the best bound. If some vehicles must
+            # offload, this is only a guess. A wrong guess costs time but is safe, because every price gives a bound.
             box = np.clip(-peak.bound[alive, np.newaxis] / capacity, 0.0, limits.box[alive])
             if not step % _CUTS:
                 ellipse, scale[alive] = Ellipses.around(len(alive)), box
@@ -189,13 +191,13 @@ class Pricing:
 
 @dataclass(frozen=True)
 class Limits:
-    """Where to search for prices, and when to stop.
+    """The box of the search for prices, and when the search stops.
 
     Parameters
     ----------
-    box : [G, 2], 1/Hz, prices that the best ones do not exceed
+    box : [G, 2], 1/Hz, upper limits of the best prices
     ceiling : [G], a known cost; a bound that is close to it is good enough
-    close : [G], how close; a small part of what is missing to the ceiling may be missing to the largest bound too
+    close : [G], the distance that is close enough; a bound may also miss a small part of its distance to the ceiling
     """
 
     box: Floats
@@ -220,9 +222,9 @@ class Ellipses:
         return Ellipses(self.center[mask], self.shape[mask])
 
     def cut(self, uphill: Floats, missing: Floats) -> Floats:
-        """Shrink to the smallest ellipses around what satisfies ``uphill (x - center) >= missing >= 0``.
+        """Shrink to the smallest ellipses around the points with ``uphill (x - center) >= missing >= 0``.
 
-        Returns how far uphill the old ellipses reached, [G].
+        Return the reach of the old ellipses in the direction uphill, [G].
         """
         along = np.einsum("gij,gj->gi", self.shape, uphill)
         reach: Floats = np.sqrt(np.maximum(np.einsum("gi,gi->g", uphill, along), 0.0))

@@ -1,4 +1,4 @@
-"""Closes the cells that the prices of a first few sets leave open: better prices, exhaustive flips, and branching."""
+"""Solves the cells that the first prices leave open: by better prices, by all promising flips, and by branching."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from policies.optimal.layers.flips import dominates, list_flips
 _FLIPS_MAX = 256
 _FIRST_CHUNK = 8
 _MEMBER_MAX = 1 << 18
-"""Vehicles that are worked on at once: what fits a processor's cache."""
+"""Number of vehicles that are handled at once, so that they fit into a processor's cache."""
 _AROUND = 3
 _FREE_MAX = 1500
-"""Dominance is looked at among so many undecided vehicles; it takes the square of them in memory."""
+"""Dominance is computed for this number of undecided vehicles; it needs memory for the square of the number."""
 
 
 @dataclass
 class Incumbent:
-    """The best set known for each cell, and what is known about its optimum.
+    """The best known set for each cell, and a bound of its optimum.
 
     Parameters
     ----------
     value, bound : [C], cost from all local, and a lower bound of it
     offloads : [L], the vehicles in the best sets
-    close : [C], how far the two may stay apart
+    close : [C], allowed distance between value and bound
     """
 
     value: Floats
@@ -43,7 +43,7 @@ class Incumbent:
         return is_open
 
     def offer(self, sets: Sets, value: Floats, starts: Ints) -> None:
-        """Take the sets that are better than the best known; `starts`, [C + 1], is where each cell's vehicles begin."""
+        """Take sets that are better than the best known ones; `starts`, [C + 1], is the first vehicle of each cell."""
         better = np.flatnonzero(value < self.value[sets.cell])
         if not better.size:
             return
@@ -58,9 +58,9 @@ class Incumbent:
 
 @dataclass(frozen=True)
 class CellNode:
-    """Part of a cell's sets: only `member` [J] may offload, those `forced` [J] must; none costs less than `bound`.
+    """A part of a cell's sets: only `member` [J] may offload, `forced` [J] ones must; none costs less than `bound`.
 
-    Where prices are known that give the bound they are `price`, sigma and eta, 1/Hz.
+    `price` is sigma and eta, 1/Hz, that give the bound, if they are known.
     """
 
     cell: int
@@ -81,15 +81,15 @@ class _Task:
 
     Parameters
     ----------
-    node : what is left of it
+    node : the rest of it that is not decided
     saving : [J], Delta
     bound : at these prices
     base : [J], the set that the prices suggest
-    free : vehicles that may be decided otherwise, most undecided first
+    free : vehicles that may be decided differently, the most undecided first
     stronger : dominance among them
     flips : (penalty, indices in `free`), cheapest first
-    complete : nothing else can be better
-    num_done : how many flips have been evaluated
+    complete : whether no other set can be better
+    num_done : number of flips that have been evaluated
     """
 
     node: CellNode
@@ -146,7 +146,7 @@ class Branch:
         )
 
     def _worth(self, cell: int, bound: float) -> bool:
-        """Tell whether a node may hold something better; if not, remember its bound."""
+        """Tell whether a node may hold a better set; if not, keep its bound."""
         if self._best.value[cell] - bound > self._best.close[cell]:
             return True
         self._floor[cell] = min(self._floor[cell], bound)
@@ -178,7 +178,7 @@ class Branch:
         return [task for task in tasks if not task.complete and self._worth(task.node.cell, task.node.bound)]
 
     def _try_prefixes(self, tasks: list[_Task]) -> None:
-        """Evaluate the sets that prices suggest, and those with a few vehicles more or less in the same order."""
+        """Evaluate the sets that prices suggest, and sets with a few vehicles more or less in the same order."""
         members, cells = [], []
         for task in tasks:
             order = np.argsort(np.where(task.node.forced, -np.inf, -task.saving), kind="stable")
@@ -196,7 +196,7 @@ class Branch:
             self._best.offer(sets, self._pricing.allocate(sets).value, self._starts)
 
     def _list(self, task: _Task) -> None:
-        """Find the flips of a node that could pay."""
+        """Find the flips of a node that could give a better set."""
         node = task.node
         task.base = node.forced | (task.saving > 0.0)
         penalty = np.abs(task.saving)
@@ -212,7 +212,7 @@ class Branch:
         task.complete &= len(free) <= _FREE_MAX
 
     def _evaluate(self, tasks: list[_Task]) -> None:
-        """Evaluate the flips of all tasks, cheapest first, as long as they may pay."""
+        """Evaluate the flips of all nodes, cheapest first, as long as they may give a better set."""
         chunk = _FIRST_CHUNK
         while tasks:
             members, cells, size = [], [], 0
@@ -236,7 +236,7 @@ class Branch:
             chunk *= 2
 
     def _split(self, task: _Task) -> list[CellNode]:
-        """Decide the vehicle that prices leave most undecided, and what dominance decides with it."""
+        """Branch on the vehicle that prices leave most undecided, and decide the vehicles that dominance ties to it."""
         node, free = task.node, task.free
         with_it, without = node.forced.copy(), np.ones(len(node.member), dtype=np.bool_)
         with_it[free[0]] = True

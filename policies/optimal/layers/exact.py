@@ -14,16 +14,16 @@ from twin.snapshot import TwinSnapshot
 
 _ROUNDING = 1e-14
 MODEL = "eqs. 1-10, no waiting"
-"""What P1 takes a slot for: no job waits for another."""
+"""How P1 reads a slot: no job waits for another."""
 
 
 @dataclass
 class LayersExact:
     """Solves P1 on the twin's belief by prices on frequency and spectrum, then branch and bound, cell by cell.
 
-    The objective is that of `split_step` for the decision returned, whose numbers are rounded down to a grid; the lower
-    bound holds for every decision with whole layers that keeps to the limits of eqs. 10a to 10e; of servers that have
-    leftovers, to the rest of eq. 10e (`policies.feasible.reserved_hz`).
+    The objective is that of `split_step` for the returned decision, whose numbers are rounded down to a grid. The lower
+    bound holds for every decision with whole layers that keeps the limits of eqs. 10a to 10e. If a server has
+    leftovers, the limit of eq. 10e is the rest of its capacity (`policies.feasible.reserved_hz`).
 
     Parameters
     ----------
@@ -62,11 +62,11 @@ class LayersExact:
 
 
 def certificate(objective: float, bound: float, solve_s: float) -> Diagnostics:
-    """Return what is known about a decision.
+    """Return the diagnostics of a decision.
 
-    The gap is ``(objective - bound) / objective``: P1 is positive, and may be small. The bound is lowered by what
-    rounding may have added to it, 1e-14 of it, and to the objective if it is still above, so that the gap is never
-    negative.
+    The gap is ``(objective - bound) / objective``, because P1 is positive and may be small. The bound is lowered by
+    1e-14 of it, which rounding may have added. If it is still above the objective, it becomes the objective, so that no
+    gap is negative.
     """
     bound = min(bound * (1.0 - _ROUNDING), objective)
     gap = (objective - bound) / objective if objective > 0.0 else 0.0

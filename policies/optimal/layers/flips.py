@@ -1,4 +1,4 @@
-"""Which vehicles may be decided otherwise than prices say, and what an optimum need not do: dominance."""
+"""Flips, which are vehicles decided differently than prices say, and dominance, which rules out some of them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _SLACK = 1.0 + 1e-12
 def dominates(cells: Cells, member: Ints) -> Mask:
     """Tell, [J, J], whether some optimum that offloads the second of two vehicles of a cell offloads the first too.
 
-    It does if the first saves at least a >= 1 times as much locally and costs at most a times as much to run and to
-    send with the same resources: then it takes the place of the second at no loss, as the second saves something. Of
-    equal vehicles, the one with the smaller index goes first.
+    It does if, for some a >= 1, the first saves at least a times as much locally, and costs at most a times as much to
+    run and to send with the same resources. Then the first can replace the second at no loss, because the second saves
+    something. Of equal vehicles, the one with the smaller index is the first.
     """
 
     def ratio(values: Floats) -> Floats:
         some = values[member]
-        with np.errstate(divide="ignore", invalid="ignore"):  # nothing to send: 0 / 0 is no more than anything
+        with np.errstate(divide="ignore", invalid="ignore"):  # nothing to send: 0 / 0 counts as small enough
             quotient: Floats = some[:, np.newaxis] / some
         return np.where(some[:, np.newaxis] > 0.0, quotient, 0.0)
 
@@ -42,23 +42,24 @@ def dominates(cells: Cells, member: Ints) -> Mask:
 def list_flips(
     penalty: Floats, offloads: Mask, stronger: Mask, slack: float, count_max: int
 ) -> tuple[list[tuple[float, list[int]]], bool]:
-    """Return the sets of vehicles that may be decided otherwise at a total penalty up to `slack`, cheapest first.
+    """Return the sets of vehicles that may be decided differently at a total penalty up to `slack`, cheapest first.
 
     Sets that dominance rules out are left out.
 
     Parameters
     ----------
     penalty : [J], |Delta_n|, ascending
-    offloads : [J], what the sign of Delta says
-    stronger : [J, J], as of `dominates`
+    offloads : [J], decision by the sign of Delta
+    stronger : [J, J], from `dominates`
     slack : largest total
-    count_max : at most so many are returned
+    count_max : largest number of returned sets
 
     Returns
     -------
     (total, indices) of each set, and whether these are all
     """
-    # Taking a vehicle out takes out those it dominates; putting one in puts in those that dominate it.
+    # If a vehicle is taken out, those that it dominates are taken out too; if one is put in, those that dominate it
+    # too.
     needs = np.where(offloads[:, np.newaxis], stronger & offloads, (stronger & ~offloads[:, np.newaxis]).T)
     clash = stronger & offloads[:, np.newaxis] & ~offloads
     need, against = _bits(needs), _bits(clash | clash.T)
@@ -73,7 +74,7 @@ def list_flips(
                 break
             num_step += 1
             bit = 1 << index
-            if needed & ~flipped & (bit - 1):  # something needed has been passed over
+            if needed & ~flipped & (bit - 1):  # a needed vehicle was skipped
                 break
             if barred & bit or need[index] & ~flipped & (bit - 1):
                 continue

@@ -10,7 +10,7 @@ _NEWTON = 4
 """Steps from the starts used below, at most 8 % off, to 1e-15."""
 _OUTER_MAX = 80
 _CLOSE = 3e-8
-"""Newton's last step, relative: the error left is its square."""
+"""Newton's method ends with a relative step of this size; the error is its square."""
 _LEAST = 1e-9
 """Of ``1 - (F / (n f0))^3`` in the start of Newton's method."""
 
@@ -24,7 +24,7 @@ def free_hz(time_weight: float, energy_price: Floats, hz_max: Floats) -> Floats:
     energy_price : [...], v kappa, s^3
     hz_max : [...], Hz
     """
-    with np.errstate(divide="ignore"):  # energy that costs nothing: as fast as possible
+    with np.errstate(divide="ignore"):  # energy costs nothing, so the highest frequency is best
         return np.minimum(np.cbrt(time_weight / (2.0 * energy_price)), hz_max)
 
 
@@ -62,9 +62,9 @@ def share_hz(
 ) -> tuple[Floats, Floats]:
     """Return the shares that minimise ``sum W_n (w / f_n + v kappa f_n^2)``, ``sum f_n <= F``, and the prices sigma.
 
-    With ``f_n = f0 y_n``: ``1 - y_n^3 = c_n y_n^2 / q^2``, where ``c_n = f0^2 / (w W_n)`` and ``sigma = q^-2``. What is
-    asked for is concave in q, so Newton's method is monotone after its first step, which ends left of the root. It
-    begins where equal vehicles have theirs, and stays above ``q = (F / f0) / sum c_n^(-1/2)``, which is too small.
+    With ``f_n = f0 y_n``: ``1 - y_n^3 = c_n y_n^2 / q^2``, where ``c_n = f0^2 / (w W_n)`` and ``sigma = q^-2``. The
+    demand is concave in q, so Newton's method is monotone after its first step, which ends left of the root. It begins
+    at the root for equal vehicles, and stays above ``q = (F / f0) / sum c_n^(-1/2)``, which is below the root.
 
     Parameters
     ----------
@@ -110,10 +110,10 @@ def share_hz(
 def spread_hz(
     cycles: Floats, owner: Ints, start_hz: Floats, capacity_hz: Floats, time_weight: float
 ) -> tuple[Floats, Floats]:
-    """Return shares that use up servers which have more than is wanted, ``sum f_n = F > n f0`` (10e), and sigma < 0.
+    """Return shares that use up servers with more capacity than vehicles want, ``sum f_n = F > n f0`` (10e); sigma < 0.
 
-    With ``f_n = f0 y_n`` and ``t_n = -sigma c_n``: ``y_n^3 - t_n y_n^2 = 1``. What is taken is convex in -sigma, so
-    Newton's method is monotone after its first step. It begins where equal vehicles have their root.
+    With ``f_n = f0 y_n`` and ``t_n = -sigma c_n``: ``y_n^3 - t_n y_n^2 = 1``. The sum of the shares is convex in
+    -sigma, so Newton's method is monotone after its first step. It begins at the root for equal vehicles.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
 """Mode "paper" with equal vehicles at each node: an optimum offloads the longest jobs of a cell, so only counts remain.
 
-Nothing is sent, and gain and cycles of a vehicle are in one proportion for a whole cell. A vehicle that offloads saves
-something, and would give its place to a longer job at no loss: some optimum is a prefix of the vehicles in descending
-order. At a price sigma the first k of them cost at least ``-sum Delta_n - sigma F``, with the sum over these k; at the
-price of the best allocation to them they cost just that.
+No upload is charged here, and the ratio of gain and cycles is the same for all vehicles of a cell. A vehicle that
+offloads saves something, and a longer job could take its place at no loss. So there is an optimum that is a prefix of
+the vehicles in descending order. At a price sigma, the first k of them cost at least ``-sum Delta_n - sigma F``, with
+the sum over these k. At the price of their best allocation, they cost exactly that.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from policies.optimal.layers.branch import Incumbent
 from policies.optimal.layers.cells import Cells, Sets
 
 _EQUAL = 1e-14
-"""How far rounding may put gain and cycles from one proportion, relative; the bound is lowered by what that costs."""
+"""Largest relative error of the ratio of gain and cycles by rounding; the bound is lowered by its cost."""
 _BATCH = 16
 """Prefixes of a cell that are evaluated at once."""
 _SIZE_STEPS = 3
@@ -75,7 +75,7 @@ def search(cells: Cells, pricing: Pricing, starts: Ints, tolerance: float) -> tu
 
 
 def _keep(value: Floats, best_hz: Floats, cell: Ints, new_value: Floats, new_hz: Floats) -> None:
-    """Put the best of G new prefixes, in ascending order of their cells, in the place of worse ones, [C] and [C, H]."""
+    """Replace prefixes, [C] and [C, H], by the best of G new ones if these are better; cells are in ascending order."""
     order = np.lexsort((new_value, cell))
     known, first = np.unique(cell, return_index=True)
     least = order[first]
@@ -85,7 +85,7 @@ def _keep(value: Floats, best_hz: Floats, cell: Ints, new_value: Floats, new_hz:
 
 
 def _count_max(cells: Cells, starts: Ints) -> Ints:
-    """Return how many vehicles of each cell may offload in an optimum, [C]: each must save something.
+    """Return how many vehicles of each cell may offload in an optimum, [C]; each of them must save something.
 
     A cycle that runs at f costs ``w / f + v kappa f^2``, which must be less than the gain of a cycle, r, so that f is
     more than the smaller root f_min of ``r f = w + v kappa f^3``, which is approached from below here.
@@ -97,7 +97,7 @@ def _count_max(cells: Cells, starts: Ints) -> Ints:
     pays = gain > cycles * (cells.time_weight / best_hz + energy_price * best_hz**2)
     price = gain / np.where(pays, cycles, 1.0)
     least_hz = np.zeros(cells.num_cell)
-    with np.errstate(divide="ignore", invalid="ignore"):  # cells in which nobody offloads are left out below
+    with np.errstate(divide="ignore", invalid="ignore"):  # cells in which no vehicle offloads are left out below
         for _ in range(_SIZE_STEPS):
             least_hz = cells.time_weight / (price - energy_price * least_hz**2)
         fit = cells.node_hz * (1.0 + _EQUAL) / least_hz
@@ -106,7 +106,7 @@ def _count_max(cells: Cells, starts: Ints) -> Ints:
 
 
 def _longest(cells: Cells, starts: Ints, width: int) -> Ints:
-    """Return the vehicles of each cell in descending order of gain, [C, width]; of those after its last, any."""
+    """Return the vehicles of each cell in descending order of gain, [C, width]; entries after the last mean nothing."""
     order = np.lexsort((-cells.gain, cells.cell))
     place = starts[:-1, np.newaxis] + np.arange(width)
     longest: Ints = order[np.minimum(place, len(order) - 1)]
@@ -114,7 +114,7 @@ def _longest(cells: Cells, starts: Ints, width: int) -> Ints:
 
 
 def _spread_out(mask: Mask) -> Mask:
-    """Keep every entry of a row, [C, H], that has up to `_BATCH`, and so many at equal distances of a longer one."""
+    """Keep all entries of a row, [C, H], if there are up to `_BATCH`, else that many at equal distances."""
     rank = np.cumsum(mask, axis=1)
     count = np.maximum(rank[:, -1:], 1)
     step: Mask = rank * _BATCH // count != (rank - 1) * _BATCH // count
@@ -122,7 +122,7 @@ def _spread_out(mask: Mask) -> Mask:
 
 
 def _prefix_bounds(pricing: Pricing, order: Ints, count: Ints, cell: Ints, sigma: Floats) -> Floats:
-    """Return what every prefix costs at least by each of G prices, [G, H].
+    """Return a lower bound of the cost of every prefix at each of G prices, [G, H].
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Problem P1 of the llm6g paper for one slot, as arrays, and the way from its solution back to a decision."""
+"""Problem P1 of the llm6g paper for one slot, as arrays, and the decision that belongs to a solution."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
 _GRID, _GRID_HZ = 2.0**20, 2.0**5
-"""Steps per W and Hz that decisions are rounded to (squared, of bandwidths): logarithms differ between processors."""
+"""Steps per W and Hz (squared for bandwidths) of rounded decisions, because logarithms differ between processors."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,9 @@ def read_problem(snapshot: TwinSnapshot) -> LayersProblem:
         power_min_w=np.full(system.num_vehicle, system.transmit_power_w_min),
         power_max_w=system.transmit_power_w,
         node=node,
-        node_hz=np.maximum(rest_hz(snapshot), FLOOR * system.node_hz),  # biases alone could use a server up
+        node_hz=np.maximum(
+            rest_hz(snapshot), FLOOR * system.node_hz
+        ),  # the biases alone could exceed a server's capacity
         node_kappa=energy.edge_job_energy_j(1.0, 1.0, system.node_num_core, system.node_kappa),  # per cycle at 1 Hz
         node_bandwidth_hz=system.node_bandwidth_hz,
         literal=literal,
@@ -145,7 +147,7 @@ def read_problem(snapshot: TwinSnapshot) -> LayersProblem:
 
 
 def decision_of(problem: LayersProblem, solution: LayersSolution) -> Decision:
-    """Return the decision that a solution means, with its numbers on a fine grid, rounded down."""
+    """Return the decision of a solution, with its numbers rounded down to a fine grid."""
     ratio = (problem.num_layer - solution.num_local) / problem.num_layer
     return Decision(
         offloading_ratio=ratio[:, np.newaxis],
@@ -159,7 +161,7 @@ def decision_of(problem: LayersProblem, solution: LayersSolution) -> Decision:
 def cost_of(
     problem: LayersProblem, num_local: Ints, local_hz: Floats, edge_hz: Floats, power_w: Floats, bandwidth_hz: Floats
 ) -> Floats:
-    """Return eq. 10 vehicle by vehicle, [N], infinite where something offloaded has no share of what it needs."""
+    """Return eq. 10 for each vehicle, [N]; it is infinite if offloaded layers lack a share of a resource."""
     num_edge = problem.num_layer - num_local
     local_cycles, edge_cycles = num_local * problem.local_cycles, num_edge * problem.edge_cycles
     kappa_edge = problem.node_kappa[np.maximum(problem.node, 0)]

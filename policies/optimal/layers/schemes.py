@@ -27,7 +27,7 @@ from twin.snapshot import TwinSnapshot
 class Rlor:
     """Random LLM offloading, optimised resources: layers uniform in 1 to Upsilon, the rest optimal for them.
 
-    Layers are drawn for every vehicle and slot; one that is out of range keeps all of them.
+    Layers are drawn for every vehicle and slot. A vehicle that is out of range keeps all layers.
     """
 
     def reset(self, system: System, seed: int) -> None:
@@ -53,9 +53,9 @@ class Rlor:
 class Rrlo:
     """Random resources, optimised LLM offloading: the layers are the best for resources drawn in every slot.
 
-    Uniform are f_n in (0, f_max] and p_n in [p_min, p_max]; each node is cut at random, independently for frequency and
-    for bandwidth, between the vehicles in its range. In mode "corrected" the share of one that stays local is left
-    unused.
+    f_n is uniform in (0, f_max], and p_n in [p_min, p_max]. The frequency and the bandwidth of each node are divided at
+    random, independently, among the vehicles in its range. In mode "corrected", the share of a vehicle that stays local
+    is left unused.
     """
 
     def reset(self, system: System, seed: int) -> None:

@@ -15,7 +15,7 @@ from policies.optimal.layers.problem import LayersProblem, LayersSolution, cost_
 
 _ROUNDS = 4
 _FEW = 5
-"""Vehicles of a cell whose sets are all evaluated, which is faster than to search."""
+"""Up to this number of vehicles in a cell, all sets are evaluated, which is faster than a search."""
 
 
 def solve(problem: LayersProblem, tolerance: float = 1e-9, max_node: int = 2000) -> LayersSolution:
@@ -86,7 +86,7 @@ def allocate_layers(problem: LayersProblem, num_local: Ints, edge_hz: Floats | N
 
 
 def _edge_hz(problem: LayersProblem, num_edge: Ints) -> Floats:
-    """Return the best shares of the servers for given layers on them, [N], Hz; the idle may have to take the rest."""
+    """Return the best shares of the servers for given layers, [N], Hz; idle vehicles may have to take the rest."""
     node = np.maximum(problem.node, 0)
     energy_price = problem.energy_weight * problem.node_kappa
     start_hz = frequency.free_hz(problem.time_weight, energy_price, 1e6 * problem.node_hz)
@@ -98,7 +98,7 @@ def _edge_hz(problem: LayersProblem, num_edge: Ints) -> Floats:
 
 
 def _fill(problem: LayersProblem, share: Floats, capacity: Floats, idle: Mask) -> Floats:
-    """Return shares with what is left of each node's capacity split among its idle vehicles (10c, 10e)."""
+    """Return shares in which the idle vehicles of each node divide the rest of its capacity (10c, 10e)."""
     reached, node = problem.in_range, np.maximum(problem.node, 0)
     used = np.bincount(node[reached], weights=share[reached], minlength=problem.num_node)
     takers = reached & idle
@@ -108,7 +108,7 @@ def _fill(problem: LayersProblem, share: Floats, capacity: Floats, idle: Mask) -
 
 
 def _spread(problem: LayersProblem, num_edge: Ints, edge_hz: Floats, start_hz: Floats) -> Floats:
-    """Return shares that use up the server where all vehicles of a cell offload and want less than it has (10e)."""
+    """Return shares that use up the server if all vehicles of a cell offload and want less than it has (10e)."""
     reached, node = problem.in_range, np.maximum(problem.node, 0)
     used = np.bincount(node[reached], weights=edge_hz[reached], minlength=problem.num_node)
     idle = np.bincount(node[reached & (num_edge * problem.edge_cycles == 0.0)], minlength=problem.num_node)
@@ -129,7 +129,7 @@ def _search(
     """Return the best sets if capacities need not be used up."""
     everyone = Sets(np.arange(len(cells.cell)), cells.cell, np.arange(cells.num_cell))
     free_of_charge = np.zeros(cells.num_cell)
-    # What a vehicle saves with a node for itself, at no charge, is the most it can ever save.
+    # A vehicle saves most if it has a node alone and the node costs nothing.
     most = pricing.respond(everyone, free_of_charge, free_of_charge).saving
     worth = most > 0.0
     candidates = everyone.where(worth)
@@ -146,7 +146,7 @@ def _search(
         shares = pricing.allocate(some.where(worth[some.member]))
         best.offer(some.where(worth[some.member]), shares.value, starts)
         price = np.stack([shares.sigma, shares.eta], axis=1)
-        if not round_:  # fewer vehicles never make a price higher
+        if not round_:  # with fewer vehicles, no price is higher
             box[some.cell] = price
             price = _halve(pricing, some, most, best, starts, shares.value, price)
         sigma, eta = price[:, 0], price[:, 1]
@@ -187,13 +187,13 @@ def _enumerate(pricing: Pricing, candidates: Sets, starts: Ints, best: Incumbent
 def _halve(
     pricing: Pricing, sets: Sets, most: Floats, best: Incumbent, starts: Ints, value: Floats, price: Floats
 ) -> Floats:
-    """Return the prices of the best sets found by halving: the most promising half of each, a quarter, and so on.
+    """Return the prices of the best sets found by halving: the most promising half of each set, a quarter, and so on.
 
     Parameters
     ----------
-    pricing, best, starts : evaluates, keeps
+    pricing, best, starts : evaluates sets; keeps the best ones; the first vehicle of each cell
     sets : [J] members of G cells
-    most : [L], what a vehicle alone could save
+    most : [L], largest saving of a vehicle alone
     value, price : [G] and [G, 2], cost and prices of the whole sets
     """
     rank = np.empty(len(sets.member), dtype=np.int64)
@@ -218,9 +218,9 @@ def _halve(
 def _use_up(cells: Cells, pricing: Pricing, starts: Ints, best: Incumbent, edge_hz: Floats | None = None) -> None:
     """Correct the cells in which all vehicles offload and want less than the server has, which 10e forbids.
 
-    Their server is not scarce: every vehicle saves `saving` at no charge, whatever the others do. Either all take more
-    than they want, or the one that saves least stays local and takes the rest. Both are exact. Shares that are known,
-    [L], Hz, are corrected too.
+    Their server is not scarce: every vehicle saves `saving` at no charge, whatever the others do. Either all vehicles
+    take more than they want, or the vehicle with the least saving stays local and takes the rest. Both are exact. Known
+    shares, [L], Hz, are corrected too.
     """
     num_in = np.bincount(cells.cell, weights=best.offloads, minlength=cells.num_cell)
     size = np.diff(starts)

@@ -23,10 +23,13 @@ from traces.schema import TABLES
 
 UNITS = "units.csv"
 _PER_CLASS = {"backlog_bytes", "arrived_bytes", "service_bytes", "estimated_backlog_bytes"}
-"""Lists over task classes alone: they become a column per class; longer ones stay one column, as JSON lists."""
+"""Lists with one item per task class. They become one column per class; other lists stay one column of JSON."""
 _FORMULA = "^([=+\\-@\uff1d\uff0b\uff0d\uff20\t\r\n'])"
-"""How a text begins that a spreadsheet runs: with one of these signs, also as East Asian keyboards write them. Numbers
-are no texts. A text that begins with an apostrophe gets one, too: without the first one, texts are as they were."""
+"""A spreadsheet runs a text that begins with one of these signs, also as East Asian keyboards write them.
+
+Such a text gets an apostrophe in front. A text that begins with an apostrophe gets another one. So whoever removes the
+first apostrophe has the original texts again. Numbers are not changed.
+"""
 _BATCH_ROWS = 50_000
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time of a ZIP entry: equal contents give equal bytes
 
@@ -34,7 +37,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time of a ZIP entry: equal conten
 def write_csv(
     trace: Trace, out: Path, tables: Sequence[str] = (), progress: Callable[[int], None] = lambda _: None
 ) -> dict[str, int]:
-    """Write tables of a run; return their numbers of rows.
+    """Write tables of a run and return their numbers of rows.
 
     Texts that begin like a formula get an apostrophe in front, see `_FORMULA`.
 
@@ -44,7 +47,7 @@ def write_csv(
 
     Raises
     ------
-    InputError : unknown table, a table that cannot be read, a place that cannot be written
+    InputError : a table is unknown or cannot be read, or `out` cannot be written
     """
     for name in tables:
         if name not in TABLES:
@@ -101,7 +104,7 @@ def _write_rows(file: IO[bytes], rows: pa.Table) -> None:
 
 
 def _width(rows: pa.Table) -> dict[str, int]:
-    """Return how many columns each list over task classes becomes."""
+    """Return the number of columns for each list over task classes."""
     found = {}
     for name in _PER_CLASS & set(rows.column_names):
         found[name] = pa.compute.max(pa.compute.list_value_length(rows.column(name))).as_py() or 0
@@ -128,7 +131,7 @@ def _flat(rows: pa.Table, width: dict[str, int]) -> pa.Table:
 
 
 def _harmless(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return texts with an apostrophe before those that a spreadsheet would take for formulas, or for quoted ones."""
+    """Return texts; those that a spreadsheet would take for formulas or for quoted texts get an apostrophe in front."""
     return pa.compute.replace_substring_regex(texts, pattern=_FORMULA, replacement=r"'\1")
 
 
@@ -140,7 +143,7 @@ def _spell(items: list[float | None] | None) -> str | None:
 
 
 def _describe(table: str, rows: pa.Table) -> Iterator[tuple[str, str, str, str]]:
-    """Yield a line of the list of columns for each one in the file."""
+    """Yield one line of the list of columns for each column of the file."""
     width = _width(rows)
     for column in TABLES[table].columns:
         if column.name in width:

@@ -25,7 +25,7 @@ PAPERS = ("dtecn", "llm6g")
 
 @dataclass(frozen=True)
 class Produced:
-    """What `produce` gives: the numbers, the verdicts, and the files."""
+    """The result of `produce`: the numbers, the verdicts, and the files."""
 
     measured: Measured
     judged: tuple[Judged, ...]
@@ -97,10 +97,10 @@ def produce(
     fresh: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Produced:
-    """Run, judge, draw and write everything below `directory`, where finished runs of an earlier start are used.
+    """Run, judge, draw and write everything below `directory`; finished runs of an earlier command are used again.
 
-    command : what the page says it was made by
-    fresh : run again what is kept already
+    command : the command that the page names as its origin
+    fresh : whether runs that are kept already are run again
 
     Raises
     ------

@@ -27,11 +27,11 @@ FORMATS = (".svg", ".png", ".pdf")
 
 
 def check_plot(path: Path) -> None:
-    """Find out before anything is run whether a comparison can be drawn.
+    """Check before any run whether a comparison can be drawn.
 
     Raises
     ------
-    InputError : matplotlib is not installed, or the name ends in something else than `FORMATS`
+    InputError : matplotlib is not installed, or the name has an ending that is not in `FORMATS`
     """
     require("--plot")
     if path.suffix not in FORMATS:
@@ -42,8 +42,8 @@ def check_plot(path: Path) -> None:
 def draw_comparison(comparison: Comparison, title: str, path: Path) -> None:
     """Draw one panel for each of penalty, deadlines missed, delay and energy, one row for each policy, the best on top.
 
-    Policies are ordered by penalty. An unstable one is a hollow circle without an interval: its means are a function of
-    the runs' length.
+    Policies are ordered by penalty. An unstable policy is a hollow circle without an interval, because its means depend
+    on the length of the runs.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def draw_comparison(comparison: Comparison, title: str, path: Path) -> None:
     order = sorted(comparison.policies, key=lambda policy: comparison.means[policy][HEADLINE].mean)
     height = 2 * (_ROW_INCH * len(order) + _FRAME_INCH)
     with mpl.rc_context(rc=STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # of a name in another script: the font has a box for it
+        warnings.filterwarnings("ignore", "Glyph")  # a name in another script, which the font shows as boxes
         page = Figure(figsize=(2 * COLUMN_INCH, height), layout="constrained")
         axes = page.subplots(2, 2, sharey=True)
         for (metric, label, factor), one in zip(_PANELS, axes.ravel(), strict=True):
@@ -76,7 +76,7 @@ def draw_comparison(comparison: Comparison, title: str, path: Path) -> None:
 
 
 def _draw_panel(comparison: Comparison, order: list[str], metric: str, factor: float, axes: Axes) -> None:
-    """Draw the means of a metric, one below the other; a logarithmic axis where unstable ones dwarf the others."""
+    """Draw the means of a metric one below the other; if unstable ones are far larger, the axis is logarithmic."""
     colour = LOOKS[1].colour
     means = [comparison.means[policy][metric] for policy in order]
     for row, (policy, entry) in enumerate(zip(order, means, strict=True)):

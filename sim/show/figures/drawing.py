@@ -1,7 +1,8 @@
 """Draws a figure as PNG and SVG: one IEEE column per panel, legible in grayscale, the same bytes for the same numbers.
 
-Colours are those of Okabe and Ito, without the yellow that paper swallows; every method also has a marker and a line of
-its own. The certified optimum is a broad grey line behind all others. Nothing here touches pyplot's global state.
+The colours are those of Okabe and Ito without yellow, which is hard to see on paper. Every method also has its own
+marker and line. The certified optimum is a broad grey line behind all others. Nothing here changes pyplot's global
+state.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ COLUMN_INCH = 3.5
 _PANEL_INCH, _LEGEND_ROW_INCH, _HEADER_INCH = 1.75, 0.17, 0.35
 DPI = 200
 _OPTIMUM_GREY = "#a0a0a0"
-STYLE: Any = {  # matplotlib has a type of its own for the keys
+STYLE: Any = {  # matplotlib has its own type for the keys
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same text widths everywhere
     "font.size": 8,
     "axes.titlesize": 8,
@@ -67,7 +68,7 @@ _WORLD_LINES = ("-", (0, (4, 1.5)))
 
 
 def require(where: str) -> None:
-    """Find out before anything is run whether figures can be drawn; `where` is what asks.
+    """Check before any run whether figures can be drawn; `where` is the command that errors name.
 
     Raises
     ------
@@ -94,7 +95,7 @@ def draw(figure: FigurePlan, measured: Measured, mode: str, stem: Path) -> tuple
             unused.set_axis_off()
         _head(figure, measured, mode, page)
         page.draw_without_rendering()
-        page.set_layout_engine("none")  # it is laid out; saving would do so again, for each format
+        page.set_layout_engine("none")  # the layout is done; without this, saving would repeat it for each format
         paths = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
         page.savefig(paths[0], dpi=DPI, metadata={"Software": None})
         page.savefig(paths[1], metadata={"Date": None, "Title": f"{figure.title}, mode {mode}"})
@@ -102,7 +103,7 @@ def draw(figure: FigurePlan, measured: Measured, mode: str, stem: Path) -> tuple
 
 
 def _head(figure: FigurePlan, measured: Measured, mode: str, page: Figure) -> None:
-    """Write title and what the bands are over the panels, and the legend of the methods below them."""
+    """Write the title and the meaning of the bands above the panels, and the legend of the methods below them."""
     plan = measured.plan
     count = f"{'quick look, ' if plan.quick else ''}{len(measured.seeds)} seeds, 95 % bands"
     certified = f"gap of {plan.optimum.policy} ≤ {_rounded_up(measured.gap_max(mode, figure.worlds))}"
@@ -123,7 +124,7 @@ def _head(figure: FigurePlan, measured: Measured, mode: str, page: Figure) -> No
 
 
 def _rounded_up(gap: float) -> str:
-    """Spell a bound with one digit that is not below it.
+    """Return a bound with one digit, rounded up.
 
     >>> _rounded_up(2.3e-10), _rounded_up(9.7e-10), _rounded_up(0.0)
     ('3e-10', '1e-9', '0')
@@ -152,7 +153,7 @@ def _draw_panel(panel: Panel, measured: Measured, mode: str, axes: Axes) -> None
 
 
 def values_of(panel: Panel, one: Series, measured: Measured, mode: str) -> Floats:
-    """Return what a panel shows of a series, [point, seed]."""
+    """Return the values of a series that a panel shows, [point, seed]."""
     if panel.against is None:
         return measured.values(mode, one, panel.metric)
     return 100.0 * measured.relative(mode, one, Series(panel.against, one.world), panel.metric)
@@ -190,14 +191,14 @@ def _draw_curves(panel: Panel, series: Sequence[Series], measured: Measured, mod
 
 
 def _places_from_middle(method: Method, measured: Measured) -> float:
-    """Return how many places a method stands from the middle of those that have a style."""
+    """Return the distance of a method, in places, from the middle of the methods that have a style."""
     if method.style is None:
         return 0.0
     return method.style - (sum(other.style is not None for other in measured.plan.methods) - 1) / 2
 
 
 def _draw_methods(panel: Panel, series: Sequence[Series], measured: Measured, mode: str, axes: Axes) -> None:
-    """Draw one bar with its interval per method, methods side by side; worlds beside each other, hatched in turn."""
+    """Draw one bar with an interval per method, side by side, and one group of bars per world, hatched in turn."""
     methods = list(dict.fromkeys(one.method for one in series))
     width = 0.8 / len(panel.worlds)
     for one in series:
@@ -220,7 +221,7 @@ def _draw_methods(panel: Panel, series: Sequence[Series], measured: Measured, mo
 
 
 def _widen(axes: Axes, least: float) -> None:
-    """Give an axis on which nothing happens a span that does not magnify rounding errors."""
+    """Give an axis with almost equal values a range that does not magnify rounding errors."""
     low, high = axes.get_ylim()
     middle, least = (low + high) / 2, max(0.02 * abs(low + high) / 2, least)
     if high - low < least:

@@ -33,7 +33,7 @@ MISSES = Metric("deadline_miss_ratio", "deadlines missed")
 OBJECTIVE = Metric("objective_mean", "objective P2")
 
 OPTIMUM, MARL, SARL, APG, EQUAL = "p2-exact", "maddpg", "ddpg", "apg", "edge-equal"
-POINTS = (4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0)  # those that an actor per vehicle is shipped for
+POINTS = (4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0)  # the numbers for which an actor per vehicle is shipped
 QUICK_POINTS = (4.0, 10.0)
 NUM_SLOT, NUM_SLOT_CONGESTED, NUM_SLOT_QUICK = 50, 200, 20  # see "Spread between seeds" in claims.md
 
@@ -275,16 +275,16 @@ _EVERYWHERE = tuple(f"{place}{sign}" for place in _PLACES for sign in _SIGNS)
 
 
 def _by_sign(metric: Metric, name: str, place: str, *, alike: bool = False) -> Versus:
-    """Return whether a method has less at the positive bias.
+    """State that a method has less at the positive bias.
 
-    alike : it cannot in mode corrected, where allocations make a known bias good
+    alike : in mode corrected it cannot have less, because allocations compensate a known bias
     """
     modes = ("corrected",) if alike else ()
     return Versus(metric, Series(name, f"{place}+"), Series(name, f"{place}-"), *LESS, alike_in=modes)
 
 
 def _over(metric: Metric, name: str, *others: str, less: bool = False) -> tuple[Statement, ...]:
-    """Return whether a method has more (or less) than others, everywhere."""
+    """State that a method has more (or less) than others, everywhere."""
     low, high = LESS if less else MORE
     return tuple(
         Versus(metric, Series(name, world), Series(other, world), low, high)

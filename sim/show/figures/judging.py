@@ -22,12 +22,12 @@ Verdict = Literal["reproduces", "in part", "does not reproduce", "cannot be told
 
 @dataclass(frozen=True)
 class Finding:
-    """One measured number and the range that the claim needs it in.
+    """One measured number, and the range in which it must be for the claim.
 
     where : which quantity, at which point
-    relative : the number is a relative difference, not in the metric's unit
+    relative : whether the number is a relative difference, not a value in the metric's unit
     group : of the world, see `FigureWorld`
-    bound_alike : the model itself makes both sides equal there, see `FigureWorld.alike` and `Versus.alike_in`
+    bound_alike : whether the model makes both sides equal there, see `FigureWorld.alike` and `Versus.alike_in`
     """
 
     where: str
@@ -40,14 +40,14 @@ class Finding:
 
     @property
     def outcome(self) -> Outcome:
-        """Whether the mean is in the range; "alike" where a difference is claimed that there cannot be, and is not."""
+        """Whether the mean is in the range; "alike" if the model allows no difference and none is measured."""
         told = judge(self.found, self.low, self.high)
         is_equal = judge(self.found, -MARGIN, MARGIN) == "yes"
         return "alike" if told == "no" and self.relative and self.bound_alike and is_equal else told
 
 
 def judge(found: Interval, low: float, high: float) -> Outcome:
-    """Return whether a mean lies in [low, high]: its whole interval does, none of it does, or it cannot be told.
+    """Tell whether a mean lies in [low, high]: "yes" if its whole interval does, "no" if none of it does, else "open".
 
     >>> judge(Interval(-0.3, 0.1), *LESS), judge(Interval(0.0, 0.0), *LESS), judge(Interval(-0.3, 0.4), *LESS)
     ('yes', 'no', 'open')
@@ -61,7 +61,7 @@ def judge(found: Interval, low: float, high: float) -> Outcome:
 
 
 def verdict(outcomes: Sequence[Outcome]) -> Verdict:
-    """Return the verdict on a claim, which is meant at all points; it is not tested where nothing can differ.
+    """Return the verdict on a claim, which is meant at all points; points where nothing can differ test nothing.
 
     >>> verdict(["yes", "yes"]), verdict(["yes", "no"]), verdict(["no", "open"]), verdict(["open"]), verdict([])
     ('reproduces', 'in part', 'does not reproduce', 'cannot be told', 'cannot be told')
@@ -78,7 +78,7 @@ def verdict(outcomes: Sequence[Outcome]) -> Verdict:
 
 
 def findings_of(claim: Claim, measured: Measured, mode: str) -> list[Finding]:
-    """Return what all statements of a claim found; one that needs a method that was not run finds nothing."""
+    """Return the findings of all statements of a claim; a statement about a method that was not run has none."""
     return [finding for statement in claim.statements for finding in findings(statement, measured, mode)]
 
 
@@ -151,7 +151,7 @@ def _at_points(
     relative: bool,
     alike: bool = False,
 ) -> list[Finding]:
-    """Return a finding for each point that is asked for; `what` describes their quantity."""
+    """Return a finding for each point of the statement; `what` describes the quantity."""
     symbol = measured.plan.axis.symbol
     return [
         Finding(f"{what}, {symbol} = {number(x)}", entry, statement.low, statement.high, relative, world.group, alike)

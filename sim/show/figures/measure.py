@@ -1,4 +1,4 @@
-"""Runs what a plan asks for, as jobs of which every finished one is a file, and holds the numbers."""
+"""Makes the runs of a plan, as jobs whose results are files, and holds their numbers."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from sim.studies.statistics import Interval, interval
 
 _NUM_SLOT_TRIED = 2
 MORE = "sim.show.figures.measure:more"
-"""Adds to a summary what the papers' figures need and only the tables know."""
+"""Adds numbers to a summary that the papers' figures need and that only the tables hold."""
 
 
 def more(scenario: Scenario, result: RunResult) -> dict[str, Any]:
-    """Return what a figure shows beside the summary.
+    """Return the numbers that a figure shows besides the summary.
 
     energy_edge_j_mean : of all servers, per slot [J]
     energy_vehicle_j_mean : all energy, per vehicle and slot [J]
@@ -88,7 +88,7 @@ class Measured:
         return relative_difference(values, base)
 
     def penalties(self) -> list[dict[str, Any]]:
-        """Return the headline as plain data: mean penalty and interval of every method at every point of every mode."""
+        """Return the mean penalty and its interval for every method, point and mode, as plain data."""
         rows = []
         for mode in self.modes:
             for world, index, value in self.plan.points():
@@ -112,7 +112,7 @@ class Measured:
         return max(gaps, default=float("nan"))
 
     def gap_model(self, mode: str) -> str:
-        """Return for which model the optimum's gaps hold, as it says."""
+        """Return the model for which the optimum says that its gaps hold."""
         place = (mode, self.plan.optimum.policy)
         told = {
             str(row["gap_model"])
@@ -127,7 +127,7 @@ class Measured:
         return is_stable(self.summaries[mode, series.world, series.method, index]) is False
 
     def unstable(self, mode: str) -> dict[str, list[str]]:
-        """Return the policies that are unstable somewhere, by world (its name, and the value of the axis)."""
+        """Return, for worlds and values of the axis, the policies that are unstable there."""
         found: dict[str, list[str]] = {}
         for world, index, value in self.plan.points():
             for method in self.plan.methods:
@@ -160,9 +160,10 @@ def intervals(values: Floats) -> list[Interval]:
 
 
 def runnable(plan: PaperPlan, num_slot: int = _NUM_SLOT_TRIED) -> PaperPlan:
-    """Return the plan without the methods that cannot be made, or cannot decide two slots, here.
+    """Return the plan without the methods that cannot be made, or cannot decide two slots, on this machine.
 
-    A language model may be there and yet not run: its library was built for another processor, its file is missing.
+    A language model may fail even if it is installed: its library was built for another processor, or its file is
+    missing.
     """
     missing: dict[str, str] = {}
     world = plan.worlds[0]
@@ -193,7 +194,7 @@ def measure(
 ) -> Measured:
     """Run every method with every seed at every point; finished runs are kept below `directory`.
 
-    fresh : run again what is kept already
+    fresh : whether runs that are kept already are run again
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Writes what was found: a CSV file beside every figure, all findings as CSV, and `claims.md`."""
+"""Writes the results: a CSV file beside every figure, all findings as CSV, and `claims.md`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def judge_all(measured: Measured) -> list[Judged]:
 
 
 def write_figure_data(figure: FigurePlan, measured: Measured, mode: str, path: Path) -> None:
-    """Write what a figure draws: means, half-widths, and paired differences from the certified optimum."""
+    """Write the numbers of a figure: means, half-widths, and paired differences from the certified optimum."""
     columns = (
         "metric",
         "unit",
@@ -67,7 +67,7 @@ def write_figure_data(figure: FigurePlan, measured: Measured, mode: str, path: P
         writer.writerow(columns)
         for metric, one in wanted:
             if metric.unit == "%" or not measured.has(one):
-                continue  # a panel of differences: they stand beside the values
+                continue  # a panel of differences, which are written beside the values
             values = measured.values(mode, one, metric)
             optimum = measured.values(mode, Series(measured.plan.optimum.policy, one.world), metric)
             points = measured.plan.world(one.world).points
@@ -105,7 +105,7 @@ def write_findings(judged: Sequence[Judged], path: Path) -> None:
 
 
 def _cell(value: float) -> str:
-    """Spell a number, or nothing where it is not known."""
+    """Return a number as a text, empty if it is unknown."""
     return "" if math.isnan(value) else f"{value:.9g}"
 
 
@@ -185,7 +185,7 @@ def _table(judged: Sequence[Judged], plan: PaperPlan) -> Iterator[str]:
 
 
 def _measured(judged: Judged, plan: PaperPlan) -> str:
-    """Return the findings in short: the extremes, how many hold, and the first that does not."""
+    """Return a short text about the findings: the extremes, how many hold, and the first that does not."""
     findings = judged.findings
     if not findings:
         return f"not run: {', '.join(plan.missing)}" if plan.missing else "too few points"
@@ -217,7 +217,7 @@ def percent(found: Interval) -> str:
     mean, half = 100 * found.mean, 100 * found.half_width
     digits = 1 if abs(mean) >= 1 else 3
     signed = f"{mean:+.{digits}f}" if abs(mean) >= 0.5 * 10**-digits else f"{0:.{digits}f}"
-    width = f" ± {half:.{digits}f} %" if math.isfinite(half) else ""  # one seed tells of none
+    width = f" ± {half:.{digits}f} %" if math.isfinite(half) else ""  # with one seed there is no interval
     return f"{signed} %{width}".replace("-", _MINUS)
 
 
@@ -274,7 +274,7 @@ def _methods_at(
 
 
 def _spread(measured: Measured) -> Iterator[str]:
-    """State how wide the intervals are: whether seeds and slots suffice."""
+    """Say how wide the intervals are, which shows whether seeds and slots suffice."""
     plan = measured.plan
     yield "## Spread between seeds"
     yield ""
@@ -308,7 +308,7 @@ def _num_slot(world: FigureWorld) -> str:
 
 
 def _commands(measured: Measured) -> Iterator[str]:
-    """Give the plain sweeps that measure the same runs, one per mode and world."""
+    """Return the `twin sweep` commands that make the same runs, one per mode and world."""
     plan = measured.plan
     yield "## The same runs, one by one"
     yield ""

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 MARGIN = 0.001
-"""Relative differences up to this are none: with paired runs even 1e-9 can be significant."""
+"""Relative differences up to this value count as equal, because with paired runs even 1e-9 can be significant."""
 LESS, MORE = (-math.inf, -MARGIN), (MARGIN, math.inf)
 SIMILAR = (-0.05, 0.05)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A number of a run's summary, and how it is shown.
+    """A number of a run's summary, and how figures show it.
 
     key : of the summary, or of `sim.show.figures.measure.more`
     label, unit : of the axis; no unit for a ratio
@@ -34,15 +34,15 @@ class Metric:
 
 
 PENALTY = Metric("penalty_mean", "penalty")
-"""The headline: what a run is judged by, whatever its policy minimises."""
+"""The headline: every run is judged by it, whatever its policy minimises."""
 
 
 @dataclass(frozen=True)
 class Axis:
     """The scenario key that is varied along x.
 
-    symbol : stands for it in texts
-    dodge : how far methods are moved apart along x, so that equal values do not hide each other
+    symbol : its symbol in texts
+    dodge : distance between methods along x, so that equal values do not hide each other
     """
 
     key: str
@@ -56,9 +56,9 @@ class FigureWorld:
     """A scenario with settings, and the values of the axis that are run there.
 
     name : in CSV files; label : in legends
-    group : worlds of a group are judged together
-    alike : why methods cannot differ there, if the scenario leaves them no choice; a claim of a difference is then not
-        testable where none is measured
+    group : worlds of one group are judged together
+    alike : reason why methods cannot differ there, if the scenario leaves them no choice; where no difference is
+        measured, a claim of a difference is then "not testable there"
     """
 
     name: str
@@ -72,7 +72,7 @@ class FigureWorld:
 
 @dataclass(frozen=True)
 class Method:
-    """A policy, and what it stands for.
+    """A policy, and its name in the paper.
 
     style : index of its colour, marker and line; the certified optimum has none
     """
@@ -94,8 +94,8 @@ class Series:
 class Panel:
     """One pair of axes.
 
-    against : policy; if given, the paired difference from it is drawn, in per cent of its mean
-    by_method : methods side by side instead of curves over the axis; for worlds with one point
+    against : policy; if given, the panel shows the paired difference from it, in per cent of its mean
+    by_method : whether methods stand side by side instead of being curves over the axis; for worlds with one point
     """
 
     title: str
@@ -112,10 +112,11 @@ class Panel:
 
 @dataclass(frozen=True)
 class FigurePlan:
-    """A figure of the paper, or one that adds to them.
+    """A figure of the paper, or an additional one.
 
     name : of the files
-    shown, taken : what the paper's figure shows as far as the text tells, and what we took where it does not
+    shown : what the paper's figure shows, as far as its text says so
+    taken : what we chose where the text does not say it
     """
 
     name: str
@@ -197,7 +198,7 @@ class PaperPlan:
     modes : name -> scenario settings
     methods : the policies, with the certified optimum first
     objective : the metric that the optimum minimises
-    missing : policy -> why it is not run
+    missing : policy -> reason why it is not run
     """
 
     name: str

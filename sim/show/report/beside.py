@@ -1,4 +1,4 @@
-"""Tiles of several runs or policies: a row for each, with its difference from the first or from the baseline."""
+"""Tiles of several runs or policies: one row for each, with its difference from the first or from the baseline."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sim.show.report.tile import COLOURS, Tile, TileRow
 from sim.studies.statistics import Interval
 
 ROWS_MAX = 8
-"""Rows of a tile; more than that are read in a table."""
+"""Largest number of rows of a tile; the table shows the others."""
 ENERGIES = {"energy_local_j": "vehicles", "energy_transmit_j": "radio", "energy_edge_j": "servers"}
 _TIMES_MIN = 3.0
-"""Beyond this a number is so many times another one, not so many percent more."""
+"""Above this ratio, a difference is spelled as a factor ("3 times"), not in per cent."""
 _BAR_TIMES = 5.0
-"""How many times the longest bar of who is stable a bar may be; who is not may be ever so far off, and is cut there."""
+"""A bar is cut at this multiple of the longest bar of a stable policy, because unstable policies may be far off."""
 _NOTHING = Interval(math.nan, math.nan)
 
 
@@ -25,10 +25,10 @@ _NOTHING = Interval(math.nan, math.nan)
 class Shown:
     """A run, or a policy of a comparison.
 
-    colour : index of it
-    means : metric -> mean; the interval of one run, and of an unstable policy, has no length
-    differences : metric -> paired difference from the baseline; None: it is the baseline, or differences follow from
-        the means
+    colour : index of its colour
+    means : metric -> mean; one run, or an unstable policy, has no interval
+    differences : metric -> paired difference from the baseline; None: it is the baseline, or the differences are
+        those of the means
     unstable : whether means depend on the length of the runs
     """
 
@@ -42,7 +42,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class _Number:
-    """One of the numbers: key of the summary, what it is called, unit, and how a difference is told."""
+    """One of the numbers: its key in the summary, its label and unit, and how a difference is spelled."""
 
     key: str
     metric: str
@@ -63,7 +63,7 @@ _NUMBERS = (
 
 
 def beside(shown: Sequence[Shown], without: Sequence[str] = ()) -> list[Tile]:
-    """Return the five numbers of some runs; the time to decide where no information is old, else its age.
+    """Return the five tiles of some runs; the fifth is the age of the information, or the time to decide if it is 0.
 
     without : keys of tiles to leave out
     """
@@ -75,7 +75,7 @@ def beside(shown: Sequence[Shown], without: Sequence[str] = ()) -> list[Tile]:
 
 def _tile(number: _Number, shown: Sequence[Shown], reference: Shown) -> Tile:
     means = {one.name: _scaled(one.means.get(number.metric, _NOTHING), number.factor) for one in shown}
-    steady = [one for one in shown if not one.unstable] or shown  # who is not may be ever so far off
+    steady = [one for one in shown if not one.unstable] or shown  # an unstable policy may be very far off
     known = [abs(means[one.name].mean) for one in steady if math.isfinite(means[one.name].mean)]
     longest = min(
         max((abs(means[one.name].mean) for one in shown if math.isfinite(means[one.name].mean)), default=0.0),
@@ -105,9 +105,9 @@ def _scaled(found: Interval, factor: float) -> Interval:
 
 
 def _parts(number: _Number, one: Shown, mean: float, longest: float) -> list[tuple[float, int]]:
-    """Return a bar from 0, of energy by who spent it; nothing where numbers change their sign.
+    """Return a bar from 0; for energy, in pieces for those who spent it. Numbers that may be negative have no bar.
 
-    longest : what fills the room of a bar
+    longest : value whose bar has the full length
     """
     if number.key == "penalty" or not longest or not math.isfinite(mean):
         return []
@@ -119,7 +119,7 @@ def _parts(number: _Number, one: Shown, mean: float, longest: float) -> list[tup
 
 
 def _difference(number: _Number, one: Shown, reference: Shown) -> tuple[str, str]:
-    """Return the difference from the reference in words, and whether it is good; all numbers are better if less."""
+    """Return the difference from the reference in words, and whether it is good; less is better for all numbers."""
     if one is reference:
         told = [*(["baseline"] if one.is_baseline else []), *(["unstable"] if one.unstable else [])]
         return ", ".join(told), "bad" if one.unstable else ""

@@ -1,4 +1,4 @@
-"""Which charts a report has, and their curves: of one run in detail, of several runs with a colour each."""
+"""The charts of a report about runs: one run is shown in detail, several runs have one colour each."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Points = tuple[Floats, Floats]
 QUANTILES = 500
 """Points of a distribution."""
 MARKS_MAX = 100
-"""Vertical lines per kind of event in one run; with more of them, lines would hide the charts."""
+"""Largest number of vertical lines per kind of event in one run; more lines would hide the charts."""
 _EVENTS_MAX = 1000
 _WAITING = {"cpu": "vehicles' CPUs", "uplink": "uplinks", "server": "servers"}
 
 
 def charts_of(runs: Runs) -> list[Chart]:
-    """Return the charts of runs; those without anything to show are left out."""
+    """Return the charts of runs; charts that have nothing to show are left out."""
     makers: tuple[Callable[[Runs], Iterator[Chart]], ...] = (
         _events,
         _penalty,
@@ -46,12 +46,12 @@ def charts_of(runs: Runs) -> list[Chart]:
 
 
 def event_kinds(runs: Runs) -> list[str]:
-    """Return the kinds of events of all runs; the place of one is its colour and its line in the chart."""
+    """Return the kinds of events of all runs; the index of a kind is its colour and its line in the chart."""
     return sorted({kind for run in runs for _, kind, _ in run.events()})
 
 
 def marks(runs: Runs) -> list[dict[str, object]]:
-    """Return the vertical lines of all charts over time: kind, colour, times; none of a kind that is too frequent."""
+    """Return the vertical lines of all charts over time: kind, colour, times; kinds that are too frequent have none."""
     found: list[dict[str, object]] = []
     kinds = event_kinds(runs)
     for run in runs:
@@ -63,7 +63,7 @@ def marks(runs: Runs) -> list[dict[str, object]]:
 
 
 def event_points(runs: Runs) -> list[dict[str, object]]:
-    """Return the points of the chart of events; of a kind with very many, every n-th."""
+    """Return the points of the chart of events; of a kind with very many events, only every n-th."""
     found: list[dict[str, object]] = []
     for run in runs:
         for colour, kind in enumerate(event_kinds(runs)):
@@ -85,7 +85,7 @@ def event_points(runs: Runs) -> list[dict[str, object]]:
 
 
 def _lines(runs: Runs, what: str, points: Callable[[ReportedRun], Points], colour: int = 0) -> list[Curve]:
-    """Return one curve per run: of a single run it is called by what it shows, of several by the run."""
+    """Return one curve per run, labelled by its quantity if there is a single run, else by the run."""
     if len(runs) == 1:
         return [Curve(what, *points(runs[0]), colour)]
     return [Curve(run.name, *points(run), run.colour, run.index) for run in runs]
@@ -151,7 +151,7 @@ def _backlog(runs: Runs) -> Iterator[Chart]:
         if backlog.size:
             curves.append(Curve(name, run.slot_time_s, backlog[:, index], index))
     for index, name in enumerate(run.class_names):
-        # Where the twin knows nothing but the truth, a second line only hides the first.
+        # If the twin always knows the truth, a second line would only hide the first.
         if known.size and known.shape[1] == len(run.class_names) and not _same(backlog, known):
             curves.append(
                 Curve(f"{name}, as the twin knew it", run.decision_time_s, known[:, index], index, faint=True)
@@ -174,7 +174,7 @@ def _delays(runs: Runs) -> Iterator[Chart]:
         lines: dict[float, dict[str, int]] = {}
         for index, task in enumerate(run.scenario.tasks):
             lines.setdefault(float(task.deadline_s), {})[task.name] = index
-        # A line of several classes has the colour of none.
+        # A line for several classes has no class's colour.
         x_lines = [
             (x, next(iter(of.values())) if len(of) == 1 else -1, f"deadline of {', '.join(of)}")
             for x, of in lines.items()
@@ -200,13 +200,15 @@ def _delay_of(run: ReportedRun, task_class: int) -> Points:
 
 
 def _end(curves: Sequence[Curve], *deadlines: float) -> float:
-    """Return where the axis of a distribution ends at first."""
+    """Return the end of a distribution's axis when the page opens."""
     usual = [float(curve.x[np.searchsorted(curve.y, min(0.95, curve.y[-1]))]) for curve in curves if curve.x.size]
     return 1.1 * max([*usual, *deadlines])
 
 
 def distribution(delay_s: Floats, outcome: NDArray[np.int8]) -> Points:
-    """Return delays and the share of tasks done by then; tasks in flight do not count, dropped ones are never done.
+    """Return delays, and for each the share of tasks with at most this delay.
+
+    Tasks in flight are left out. Dropped tasks count, but they are never done.
 
     >>> distribution(np.array([0.3, 0.1, 0.2, np.nan]), np.array([1, 1, 3, 0], dtype=np.int8))[1].round(3).tolist()
     [0.0, 0.333, 0.667]
@@ -246,7 +248,7 @@ def _objective(runs: Runs) -> Iterator[Chart]:
 
 
 def _of_vehicles(runs: Runs, name: str, *, absolute: bool = False) -> list[Curve]:
-    """Return the mean over vehicles, and of a single run the worst of them."""
+    """Return the curve of the mean over vehicles, and for a single run also that of the worst vehicle."""
     found = {run.index: run.over_vehicles(name, absolute=absolute) for run in runs}
     curves = _lines(runs, "mean", lambda run: found[run.index][:2])
     if len(runs) == 1:

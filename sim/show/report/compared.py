@@ -1,4 +1,4 @@
-"""The page about a comparison: who is best and by how much, where they differ, and their runs on one clock."""
+"""The page about a comparison: which policy is best and by how much, how policies differ, and maps of their runs."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _DELAYS_MAX = 4.0
 def page_of(point: StudiedPoint, runs: Sequence[ReportedRun], about_maps: Sequence[str]) -> str:
     """Return the page about a comparison.
 
-    runs : whose maps play
-    about_maps : what is to be said of them, and of those that are not there; a line each
+    runs : runs that have a map
+    about_maps : lines about the maps, and about maps that are missing
     """
     comparison = point.comparison
     lead = (
@@ -64,7 +64,7 @@ def _shown(comparison: Comparison) -> list[Shown]:
         means = dict(comparison.means[policy])
         times = [run.summary.get("decision_ms_p50") for run in comparison.runs[policy]]
         known = [float(time) for time in times if time is not None]
-        if known:  # a wall time: no result, so it has no interval
+        if known:  # a wall time is no result, so it has no interval
             means["decision_ms_p50"] = Interval(float(np.mean(known)), math.nan)
         is_baseline = policy == comparison.baseline and len(comparison.policies) > 1
         differences = comparison.differences.get(policy)
@@ -78,7 +78,7 @@ def charts_of(point: StudiedPoint) -> list[Chart]:
 
 
 def _delays(point: StudiedPoint) -> list[Chart]:
-    """Return a chart per class; none where the store of an older comparison lacks them."""
+    """Return one chart of delays per class; none if an older comparison did not keep the delays."""
     comparison, charts = point.comparison, []
     kept = {policy: [run.delays for run in runs] for policy, runs in comparison.runs.items()}
     if not all(one.get("counts") for rows in kept.values() for one in rows):
@@ -112,7 +112,10 @@ def _delays(point: StudiedPoint) -> list[Chart]:
 
 
 def _usual_end(curves: Sequence[Curve]) -> float:
-    """Return where the axis ends at first: where 99 of 100 are done of whom most are done, at least a bit late."""
+    """Return the end of the axis when the page opens: where 99 % of the tasks are done, and at least 1.5 deadlines.
+
+    Policies that finish fewer tasks do not count.
+    """
     ends = [float(curve.x[np.searchsorted(curve.y, 0.99)]) for curve in curves if curve.y[-1] >= 0.99]
     return min(max([1.5, *ends]), _DELAYS_MAX)
 
@@ -165,7 +168,7 @@ def _over_time(point: StudiedPoint) -> Chart:
 
 
 def energy_card(comparison: Comparison) -> str:
-    """Return who spends the energy, a bar per policy."""
+    """Return the energy by those who spend it, one bar per policy."""
     rows, longest = (
         [],
         max((row["energy_j_mean"].mean for row in comparison.means.values() if "energy_j_mean" in row), default=0.0),
@@ -205,7 +208,7 @@ def energy_card(comparison: Comparison) -> str:
 
 
 def details(point: StudiedPoint) -> list[tuple[str, str]]:
-    """Return what is folded: all numbers, and what was compared."""
+    """Return the folded parts of the page: all numbers, and what was compared."""
     comparison, scenario = point.comparison, point.scenario
     facts = {
         "scenario": scenario.title,

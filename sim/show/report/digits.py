@@ -1,4 +1,4 @@
-"""How a page spells numbers: three digits, or as many as an interval bears, with a true minus."""
+"""Numbers as texts of a page: three digits, or as many as an interval allows, with a real minus sign."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def plain(value: float | None, num: int = 3) -> str:
 
 
 def fixed(value: float, decimals: int) -> str:
-    """Spell a number with some decimals; what rounds to 0 has no sign.
+    """Spell a number with some decimals; a number that rounds to 0 has no sign.
 
     >>> fixed(-0.0001, 2), fixed(-1234567.0, -2)
     ('0.00', '\N{MINUS SIGN}1...234...600')
@@ -55,9 +55,9 @@ def count(number: int) -> str:
 
 
 def duration(seconds: float, scale: float = 0.0, unit: str = "") -> str:
-    """Spell a time in the unit of another one where that reads well, else in one of its own.
+    """Spell a time in a given unit, or in a better one if the number would be hard to read.
 
-    scale, unit : how many seconds the unit has, and its name
+    scale, unit : length of the unit in seconds, and its name
 
     >>> duration(10.0), duration(0.07), duration(0.4, 1e-3, "ms"), duration(10.0, 1e-6, "us")
     ('10 s', '70 ms', '400 ms', '10 s')
@@ -79,10 +79,10 @@ def percent(part: float | None) -> str:
 
 
 def measured(found: Interval, unit: float = 1.0, *, signed: bool = False) -> str:
-    """Spell a mean with its interval, both with the digits that the interval bears; one of length 0 is not shown.
+    """Spell a mean with its interval, both with the digits that the interval allows; an interval of 0 is not shown.
 
-    unit : how many of the mean's units one of the shown ones is
-    signed : whether to write the sign of a positive mean, as of a difference
+    unit : size of the shown unit, in units of the mean
+    signed : whether a positive mean has a sign, as a difference has
 
     >>> measured(Interval(-0.123456, 0.0123)), measured(Interval(4.0, 0.0)), measured(Interval(0.5, math.nan))
     ('\N{MINUS SIGN}0.123 ± 0.012', '4.00', '0.500')

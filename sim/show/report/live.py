@@ -1,4 +1,4 @@
-"""What the map tells beside the vehicles: how a run stands at every time, and the strip under its clock."""
+"""Numbers beside the map: the state of a run at every time, and the strip under the clock."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sim.show.report.series import POINTS_MAX, rounded
 
 
 def live_of(run: ReportedRun) -> dict[str, Any]:
-    """Return the numbers of a run up to every time: penalty and energy per slot, share missed; and what waits then.
+    """Return penalty and energy per slot and the share of missed deadlines up to every time, and the work that waits.
 
-    The slots are those whose tasks are all known; of very many, every n-th.
+    The slots are those whose tasks are all known. Of very many slots, only every n-th is returned.
     """
     slots = run.slot_time_s
     step = max(1, -(-len(slots) // POINTS_MAX))
@@ -38,7 +38,7 @@ def live_of(run: ReportedRun) -> dict[str, Any]:
 
 
 def strip(runs: Sequence[ReportedRun]) -> dict[str, Any]:
-    """Return what stands under the clock: the share of deadlines missed, or the penalty where none is missed."""
+    """Return the curves under the clock: the share of missed deadlines, or the penalty if none is missed."""
     name, label = "deadline_miss_ratio", "deadlines missed"
     if not any(np.nan_to_num(run.column("slots", name)).any() for run in runs):
         name, label = "penalty", "penalty"

@@ -1,4 +1,4 @@
-"""Where vehicles were, as small integers: what the map of a report plays."""
+"""Positions of vehicles as small integers, for the map of a report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sim.show.report.runs import ReportedRun
 from sim.show.report.series import rounded
 
 PLAYER_BYTES = 7_500_000
-"""Of a page, for the positions of all its runs; frames are left out until they fit."""
+"""Room on a page for the positions of all its runs; frames are left out until they fit."""
 _ABSENT = -32768
 _LARGEST = 32767
 _BASE64 = 4 / 3
@@ -26,13 +26,13 @@ _BELIEF_BYTES = 4
 
 
 class Blobs:
-    """Arrays in base64, each held once, whoever needs it: runs with one seed have one motion."""
+    """Arrays in base64; equal arrays are held once, because runs with the same seed have the same motion."""
 
     def __init__(self) -> None:
         self.texts: dict[str, str] = {}
 
     def add(self, values: NDArray[Any]) -> str:
-        """Return the name under which an array is kept."""
+        """Keep an array and return its name."""
         data = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<")).tobytes()
         name = hashlib.sha256(data).hexdigest()[:12]
         if name not in self.texts:
@@ -41,9 +41,9 @@ class Blobs:
 
 
 def motion_of(run: ReportedRun, blobs: Blobs, bytes_max: int = PLAYER_BYTES) -> dict[str, Any] | None:
-    """Return what the player needs to know of a run; None where nobody was on the road.
+    """Return the data of a run for the player; None if no vehicle was ever on the road.
 
-    bytes_max : of base64, for this run
+    bytes_max : room for this run, in bytes of base64
     """
     rows = run.table("vehicles")
     if not rows.num_rows:
@@ -95,7 +95,7 @@ class _PackedAxis:
 
     @classmethod
     def of(cls, values: Floats, nodes: Sequence[float]) -> _PackedAxis:
-        # Millimetres: a page that rounded more would move everything.
+        # Millimetres; rounding more would move everything visibly.
         return cls(round(float(min(values.min(), *nodes)), 3), round(float(max(values.max(), *nodes)), 3))
 
     def quantised(self, values: Floats) -> NDArray[np.int16]:
@@ -118,9 +118,10 @@ class _Grid:
 
 
 def _seats(slot: Ints, vehicle: Ints) -> tuple[Ints, list[list[int]]]:
-    """Deal vehicles to seats, so that many who come and go need few: seat of every row, and [seat, from, to, vehicle].
+    """Assign vehicles to seats, so that many vehicles that come and go need few seats.
 
-    One slot at least lies between two vehicles of a seat: no line is drawn from one to the other.
+    Return the seat of every row, and rows [seat, from, to, vehicle]. At least one slot lies between two vehicles of a
+    seat, so that no line is drawn from one to the other.
     """
     known, where = np.unique(vehicle, return_inverse=True)
     first, last = np.full(len(known), np.iinfo(np.int64).max), np.full(len(known), -1)
@@ -134,7 +135,7 @@ def _seats(slot: Ints, vehicle: Ints) -> tuple[Ints, list[list[int]]]:
 
 
 def _jump_m(run: ReportedRun, step: int) -> float:
-    """Return the distance beyond which a vehicle did not drive from frame to frame: the road wraps around there."""
+    """Return a distance that no vehicle drives between frames; if it is larger, the vehicle wrapped around."""
     speed_mps = float(np.nan_to_num(run.column("vehicles", "speed_mps")).max(initial=0.0))
     return 2.0 * speed_mps * run.slot_s * step + 1.0
 
@@ -149,11 +150,11 @@ def _serving(run: ReportedRun) -> NDArray[np.uint8]:
 
 
 def _states(run: ReportedRun, slot: Ints, vehicle: Ints) -> NDArray[np.uint8]:
-    """Return what became of the tasks that a vehicle had in a slot: the worst of them; 0 where nothing is known."""
+    """Return the worst outcome of the tasks of each vehicle in each slot; 0 where nothing is known."""
     tasks = run.table("tasks")
     count = int(vehicle.max()) + 1
     key = tasks.column("slot").to_numpy().astype(np.int64) * count + tasks.column("vehicle").to_numpy()
-    rows = slot * count + vehicle  # ascends, as the table is sorted
+    rows = slot * count + vehicle  # ascends, because the table is sorted
     place = np.searchsorted(rows, key)
     known = (place < len(rows)) & (rows[np.minimum(place, len(rows) - 1)] == key)
     worst = np.zeros(len(rows), dtype=np.uint8)
@@ -169,7 +170,7 @@ def _belief(
     shape: tuple[int, int],
     whereabouts: tuple[Ints, Ints, Ints],
 ) -> dict[str, str]:
-    """Return where the twin believed vehicles when it decided."""
+    """Return the positions that the twin believed vehicles to have when it decided."""
     twin = run.table("twin")
     slot, vehicle, seat = whereabouts
     count = int(vehicle.max()) + 1

@@ -1,4 +1,4 @@
-"""Puts a report together: one HTML file with everything in it, and nothing that is loaded from elsewhere."""
+"""Puts a report together: one HTML file that holds everything and loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _SCRIPTS = ("common.js", "plot.js", "charts.js", "motion.js", "map.js", "player.
 
 
 class Parts(NamedTuple):
-    """What differs between kinds of pages.
+    """The parts in which kinds of pages differ.
 
     title : of the window
-    lead : HTML of what stands first
-    runs : whose maps play
-    details : (title, HTML) of what is folded
+    lead : HTML of the first part of the page
+    runs : runs that have a map
+    details : (title, HTML) of the folded parts
     end_s : of the charts over time
-    after_map : HTML of what stands below the map
-    cards : HTML of what stands among the charts and needs no script
-    map_notes : what else is to be said of the maps, a line each
+    after_map : HTML of the part below the map
+    cards : HTML of cards among the charts that need no script
+    map_notes : lines about the maps
     """
 
     title: str
@@ -50,7 +50,7 @@ class Parts(NamedTuple):
 
 
 def page(runs: Sequence[ReportedRun]) -> str:
-    """Return the page about some runs; equal runs give equal pages."""
+    """Return the page about some runs; equal runs give equal bytes."""
     name = " | ".join(dict.fromkeys(run.name for run in runs))
     return assemble(
         Parts(
@@ -85,7 +85,7 @@ def _subtitle(runs: Sequence[ReportedRun]) -> str:
 
 
 def assemble(parts: Parts) -> str:
-    """Return the page of given parts."""
+    """Return the page that consists of the given parts."""
     runs, blobs = parts.runs, Blobs()
     players = [motion_of(run, blobs, PLAYER_BYTES // max(len(runs), 1)) for run in runs]
     drawn = [chart for chart in parts.charts if not chart.constant]
@@ -127,7 +127,7 @@ def _template(name: str) -> Template:
 
 
 def _json(value: object) -> str:
-    """Spell data so that nothing in it can end the script element that holds it."""
+    """Return data as JSON that cannot end the script element that holds it."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

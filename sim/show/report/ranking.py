@@ -1,4 +1,4 @@
-"""The table that a comparison is about: policies by penalty, with intervals and paired differences, drawn to scale."""
+"""The main table of a comparison: policies by penalty, with intervals and paired differences, drawn to scale."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from sim.studies.comparison import HEADLINE, Comparison
 from sim.studies.statistics import Interval
 
 _ROOM = 2.5
-"""How many times the reach of the better half a scale has; whoever lies beyond is drawn at its end."""
+"""Length of a scale, as a multiple of the range of the better half; a policy outside is drawn at the end."""
 _BEYOND = "goes on beyond the scale"
 _LEAST_P = 0.001
 
 
 class Reach:
-    """A scale for intervals, in parts of its room: 0 to 1."""
+    """A scale for intervals, from 0 to 1."""
 
     def __init__(self, better: Sequence[Interval], others: Sequence[Interval], at: float | None = None) -> None:
         """Fit a scale.
 
-        better : who must lie within; `others` : who may lie beyond
-        at : a value that must be in sight
+        better : intervals that must lie inside
+        others : intervals that may lie outside
+        at : a value that must lie inside
         """
         ends = [end for one in better for end in (one.low, one.high, one.mean) if math.isfinite(end)]
         ends += [] if at is None else [at]
@@ -39,11 +40,11 @@ class Reach:
         self.low, self.high = self.low - air, self.high + air
 
     def at(self, value: float) -> float:
-        """Return where a value stands, held inside."""
+        """Return the place of a value; a value outside is at the end."""
         return min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
 
     def html(self, found: Interval, colour: int, zero: float | None = None, *, bare: bool = False) -> str:
-        """Draw an interval and its mean; `zero` : a line; `bare` : the mean alone."""
+        """Draw an interval and its mean; `zero` adds a line at 0, `bare` leaves the interval out."""
         parts = []
         if zero is not None:
             parts.append(f'<u style="left:{100 * self.at(zero):.2f}%"></u>')
@@ -64,7 +65,7 @@ class Reach:
 
 
 def verdict(comparison: Comparison) -> str:
-    """Say in a sentence who is best, and by how much."""
+    """Say in a sentence which policy is best, and by how much."""
     order = ranked(comparison)
     best, baseline = order[0], comparison.baseline
     if len(order) == 1:
@@ -91,7 +92,7 @@ def verdict(comparison: Comparison) -> str:
 
 
 def notes_html(notes: Sequence[str]) -> str:
-    """Return what a reader should know before he trusts the numbers."""
+    """Return what a reader should know before trusting the numbers."""
     lines = "".join(f"<li>{escape(note[0].upper() + note[1:])}</li>" for note in notes)
     return f'<ul class="notes">{lines}</ul>' if lines else ""
 
@@ -183,7 +184,7 @@ def _tone(difference: float) -> str:
 
 
 def metrics_table(rows: Mapping[str, Mapping[str, Interval]], comparison: Comparison, *, differences: bool) -> str:
-    """Return all metrics of all policies, one row per metric; none where all policies have 0."""
+    """Return all metrics of all policies, one row per metric; metrics that are 0 for all policies are left out."""
     policies = [policy for policy in ranked(comparison) if policy in rows]
     metrics = dict.fromkeys(metric for policy in policies for metric in rows[policy] if _says(rows[policy][metric]))
     unstable = {one for one in policies if comparison.is_unstable(one, with_baseline=differences)}

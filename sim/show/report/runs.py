@@ -1,4 +1,4 @@
-"""What a report takes from a run."""
+"""A run as a report reads it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class ReportedRun:
     ----------
     directory : of the run
     index : place in the report
-    name : what it is called; by default its policy and seed
-    colour : by default its place
+    name : its name in the report; by default its policy and seed
+    colour : index of its colour; by default its place
 
     Raises
     ------
@@ -50,7 +50,7 @@ class ReportedRun:
 
     @cached_property
     def system(self) -> System:
-        """Constants of what was run."""
+        """Constants of the simulated system."""
         return self.scenario.system()
 
     @property
@@ -87,7 +87,7 @@ class ReportedRun:
 
     @cached_property
     def outcome(self) -> NDArray[np.int8]:
-        """What became of each task: 0 in flight, 1 in time, 2 late, 3 dropped."""
+        """Outcome of each task: 0 in flight, 1 in time, 2 late, 3 dropped."""
         column = self.table("tasks").column("outcome")
         texts = pa.compute.dictionary_encode(column.cast(pa.string())).combine_chunks()
         codes = {"in flight": 0, "completed": 1, "late": 2}
@@ -136,7 +136,7 @@ class ReportedRun:
         return self.decision_time_s, mean, largest
 
     def summary(self) -> dict[str, Any]:
-        """Return the summary; of a run that was killed, what follows from the slots that it recorded."""
+        """Return the summary; for a run that was killed, it is computed from the recorded slots."""
         if self.is_whole:
             return dict(self.recorded.trace.manifest["summary"])
         outcome = self.outcome
@@ -162,7 +162,7 @@ class ReportedRun:
         return found
 
     def _of_tasks(self) -> dict[str, float | None]:
-        """Return mean delay and share of misses as the books of a run have them, see `sim.record.slots.Ledger`."""
+        """Return mean delay and share of misses as the ledger of a run computes them, see `sim.record.slots.Ledger`."""
         end_s, deadline_s = self.num_slot * self.slot_s, self.system.deadline_s[self.task_class]
         lost_s = qos.floor_delay_s(deadline_s, self.system.objective.qos_floor)
         age_s = np.where(self.outcome == 0, end_s - self.column("tasks", "generated_ns") / 1e9, self.delay_s)
@@ -172,12 +172,12 @@ class ReportedRun:
         return {"delay_s_mean": _mean(delay_s[counted]), "deadline_miss_ratio": _mean(missed[counted].astype(float))}
 
     def summary_number(self, key: str) -> float | None:
-        """Return a number of the summary, if it has it."""
+        """Return a number of the summary, or None if it has no such number."""
         value = self.summary().get(key)
         return None if value is None else float(value)
 
     def events(self) -> Iterator[tuple[float, str, str]]:
-        """Yield time (s), kind and detail of what happened, decisions that were repaired or guarded among them."""
+        """Yield time (s), kind and detail of all events; repaired and guarded decisions are events too."""
         rows = self.table("events").to_pylist()
         yield from ((row["time_ns"] / 1e9, row["kind"], row["detail"]) for row in rows)
         slots = self.column("decisions", "slot")
@@ -194,11 +194,11 @@ class ReportedRun:
 
 
 def open_runs(directories: Sequence[Path]) -> list[ReportedRun]:
-    """Open the runs of a report; they are called by their policies, and by seed or folder where that is not enough.
+    """Open the runs of a report, and name them by their policies, and by seed or folder if names would be equal.
 
     Raises
     ------
-    InputError : no run, or one that cannot be read
+    InputError : there is no run, or one cannot be read
     """
     if not directories:
         raise InputError("is missing", where="RUN", accepted="directories of runs")

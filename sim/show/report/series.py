@@ -1,4 +1,4 @@
-"""Curves of a report: means over bins where there are more points than a screen shows."""
+"""Curves of a report; if there are more points than a screen shows, a curve shows means over bins."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 from physical.arrays import Floats
 
 POINTS_MAX = 1000
-"""Points of a curve; of more, bins are shown by their mean, least and largest value."""
+"""Largest number of points of a curve; more points become bins with mean, least and largest value."""
 _DIGITS = 6
 _ALIKE = 1e-9
-"""Values that differ by at most this part of the largest one are constant: round-off makes no curve."""
+"""Values that differ by at most this part of the largest one are constant, because round-off is no curve."""
 _SCALES = {
     "B": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")),
     "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")),
@@ -32,9 +32,9 @@ class Curve:
     x, y : [n]; NaN breaks the line
     colour : index into the palette
     run : index of the run
-    faint : thin, for what only accompanies another line
+    faint : whether the line is thin, because it only accompanies another one
     low, high : [n], ends of an interval about each point
-    off : whether it is hidden until somebody asks for it
+    off : whether it is hidden until the reader clicks on its label
     """
 
     label: str
@@ -61,17 +61,17 @@ class Chart:
     """One chart.
 
     key : of the HTML element
-    note : what it shows, in a sentence or two
-    unit : of the y values; scaled to a readable one
+    note : one or two sentences about what it shows
+    unit : of the y values; the page may show a multiple of it
     kind : "time", "delay" (a distribution), "events", or "grid" (points of a sweep, or seeds)
     level : a horizontal line, with its name
     x_lines : vertical lines: (x, colour, label)
     log : whether the y axis is logarithmic
-    x_end : where the x axis ends at first, if that is not the end of the runs
-    x_title : of the x axis; by default seconds, of a delay in a unit that suits it
-    x_ticks : (x, label), where x only counts
-    smooth : whether a distribution has lines from point to point, and not steps
-    instead : what is said in its place, where there is nothing to draw
+    x_end : end of the x axis when the page opens, if that is not the end of the runs
+    x_title : title of the x axis; by default seconds, for delays in a suitable unit
+    x_ticks : (x, label), if x is only a number of a place
+    smooth : whether a distribution has lines from point to point instead of steps
+    instead : text in its place, if there is nothing to draw
     """
 
     key: str
@@ -91,7 +91,7 @@ class Chart:
 
     @property
     def constant(self) -> str:
-        """What a chart without a change says, in words; empty if there is something to draw."""
+        """Sentence in place of a chart whose curves are all constant; empty if there is something to draw."""
         if self.instead:
             return self.instead
         curves = [curve for curve in self.curves if np.isfinite(curve.y).any()]
@@ -106,7 +106,7 @@ class Chart:
         return f"always the same: {', '.join(told)}"
 
     def data(self) -> dict[str, Any]:
-        """Return what the page's script draws; delays have a scale of their own, along x."""
+        """Return the data that the page's script draws; delays have their own scale along x."""
         x_scale, x_title = 1.0, self.x_title or "time / s"
         if self.kind == "delay" and not self.x_title:
             x_scale, x_unit = scale_of(self.x_end or 1.0, "s")
@@ -145,7 +145,7 @@ def rounded(value: float) -> float | None:
 
 
 def bins(x: Floats, y: Floats) -> tuple[Floats, Floats, Floats | None, Floats | None]:
-    """Return x, mean, least and largest y of bins of equally many points; the points themselves if they are few.
+    """Return x, mean, least and largest y of bins of equally many points; few points are returned as they are.
 
     >>> x, mean, low, high = bins(np.arange(4000.0), np.arange(4000.0))
     >>> len(x), float(mean[0]), float(low[0]), float(high[0])
@@ -171,7 +171,7 @@ def _bin_size(num: int) -> int:
 
 
 def scale_of(largest: float, unit: str) -> tuple[float, str]:
-    """Return a unit in which the largest value reads well: how many of the given one it is, and its name."""
+    """Return a unit in which the largest value is easy to read: its size in given units, and its name."""
     scales = _SCALES.get(unit, ((1.0, unit),))
     if largest <= 0:
         return 1.0, unit

@@ -1,4 +1,4 @@
-"""What a report takes from the folder of a comparison or a sweep, and the runs that it simulates again for the map."""
+"""A comparison or a sweep as a report reads it from its folder, and the runs that are simulated again for the map."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from traces.jsonfile import is_file
 
 FILES = ("compare.json", "sweep.json")
 MAPS = 4
-"""Policies that get a map, if nobody says how many."""
+"""Default number of policies that get a map."""
 _MAP_SLOTS = 400
 _MAPS_WALL_S = 60.0
-"""Of runs that took longer, no map is made: the page would take as long."""
+"""A run that took longer gets no map, because making the page would take as long."""
 _REPORT = "twin report FOLDER DIR"
 
 
 @dataclass(frozen=True)
 class StudiedPoint:
-    """What was compared at one point of a grid; a comparison has one, without values.
+    """The comparison at one point of a grid; a plain comparison has one point without values.
 
     values : key -> value
-    texts : policy -> what makes it; empty for classes and objects
+    texts : policy -> text that makes it; empty for classes and objects
     """
 
     values: dict[str, str]
@@ -64,9 +64,9 @@ def is_study(directory: Path) -> bool:
 
 
 def open_study(directory: Path) -> Study:
-    """Read a comparison or a sweep; all statistics are made anew from the runs, as `twin compare` made them.
+    """Read a comparison or a sweep; all statistics are computed from the runs again, as `twin compare` computes them.
 
-    Of a folder with both, the later one is read.
+    If a folder holds both, the later one is read.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def open_study(directory: Path) -> Study:
 
 
 def is_unfinished(directory: Path) -> bool:
-    """Tell whether a folder holds runs of a comparison or a sweep that did not come to its end."""
+    """Tell whether a folder holds runs of a comparison or a sweep that did not end."""
     return not is_study(directory) and is_begun(directory)
 
 
@@ -104,7 +104,7 @@ def _point(told: PointFile, directory: Path, file: Path) -> StudiedPoint:
 
 
 def ranked(comparison: Comparison) -> list[str]:
-    """Return the policies, the best first; the unstable ones, whose means say little, are the last."""
+    """Return the policies, the best first; the unstable ones are the last, because their means say little."""
     return sorted(
         comparison.policies,
         key=lambda policy: (comparison.is_unstable(policy), comparison.means[policy][HEADLINE].mean),
@@ -112,7 +112,7 @@ def ranked(comparison: Comparison) -> list[str]:
 
 
 def on_the_map(point: StudiedPoint, num: int) -> list[str]:
-    """Return the policies of which to make a map: the best ones, and the baseline in any case."""
+    """Return the policies that get a map: the best ones, and always the baseline."""
     order = ranked(point.comparison)
     chosen = order[:num]
     if num and point.comparison.baseline not in chosen:
@@ -121,10 +121,11 @@ def on_the_map(point: StudiedPoint, num: int) -> list[str]:
 
 
 def simulate_again(point: StudiedPoint, policies: Sequence[str], folder: Path) -> tuple[list[ReportedRun], list[str]]:
-    """Simulate the first seed again, since a comparison keeps no traces; return the runs, and why others have none.
+    """Simulate the first seed again, because a comparison keeps no traces.
 
-    A run goes on for as long as the player needs, at most 400 slots. Only policies by name are run: nobody's code is
-    imported because a folder names it. A policy that cannot be run does not keep the others from the map.
+    Return the runs, and the reasons why other policies have none. A run takes as many slots as the player needs, at
+    most 400. Only policies by name are run, so that no code is imported only because a folder names it. If one policy
+    cannot be run, the others still get a map.
 
     folder : for the traces
     """
@@ -152,7 +153,7 @@ def simulate_again(point: StudiedPoint, policies: Sequence[str], folder: Path) -
 
 
 def _why_not(point: StudiedPoint, policy: str) -> str:
-    """Return why a policy is not simulated again, and what to do; empty for one by name."""
+    """Return why a policy is not simulated again, and what to do; empty for a policy by name."""
     text, seed = point.texts[policy], point.comparison.seeds[0]
     if not text:
         return f"it was given as an object. To have one: run(..., policy=..., seed={seed}, out=DIR), then {_REPORT}"

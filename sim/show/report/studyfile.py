@@ -1,4 +1,4 @@
-"""What `twin compare` and `twin sweep` leave beside their runs, checked before a page relies on it."""
+"""Reads and checks the JSON files that `twin compare` and `twin sweep` write beside their runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ACCEPTED = "what this version of twin compare and sweep writes"
 _WHOLE_MAX = 2**53
 
 Key = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
-"""Of a run: the name of its file, and never a path."""
+"""Key of a run: the name of its file, never a path."""
 
 
 class _StudyPart(BaseModel):
@@ -23,7 +23,7 @@ class _StudyPart(BaseModel):
 
 
 class Precision(_StudyPart):
-    """What was asked for."""
+    """The precision that was asked for."""
 
     asked: Annotated[float, Field(gt=0, lt=1)] | None = None
 
@@ -40,14 +40,14 @@ def _different(items: list[Any]) -> list[Any]:
 
 
 class PointFile(_StudyPart):
-    """What was compared at one point of a grid; a comparison has one, without values.
+    """The comparison at one point of a grid; a plain comparison has one point without values.
 
     Parameters
     ----------
     scenario : as it is written in a scenario file
     policies, seeds, baseline : what was run
     results : policy -> the key of the run of each seed
-    texts : policy -> what makes it; empty for classes and objects
+    texts : policy -> text that makes it; empty for classes and objects
     warmup_slots, warmup_rule, precision : how they were compared
     values : key of the scenario -> value at the point
     """
@@ -64,11 +64,11 @@ class PointFile(_StudyPart):
     values: dict[str, Annotated[str, BeforeValidator(_spelled)]] = {}
 
     def check(self) -> None:
-        """Refuse what does not fit together.
+        """Refuse values that do not fit together.
 
         Raises
         ------
-        InputError : the first such thing
+        InputError : names the first such value
         """
         if self.baseline not in self.policies:
             raise InputError(f"{self.baseline!r} is not compared", key="baseline", accepted=", ".join(self.policies))

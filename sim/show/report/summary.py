@@ -1,4 +1,4 @@
-"""The part of a report that needs no script: what was run, and its summary."""
+"""The tables of a report, which need no script: what was run, and its summary."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STATUS = {
 }
 
 _SIGNED = {"penalty_mean", "drift_mean", "objective_mean", "objective_predicted_mean", "qos_mean"}
-"""Numbers that change their sign: a difference in percent of one says nothing."""
+"""Numbers that may be negative, so that a difference in per cent says nothing."""
 
 
 def facts(runs: Sequence[ReportedRun]) -> str:
@@ -43,7 +43,7 @@ def facts(runs: Sequence[ReportedRun]) -> str:
 
 
 def summary(runs: Sequence[ReportedRun]) -> str:
-    """Return a table of the summaries; of several runs in columns, with differences to the first."""
+    """Return a table of the summaries; several runs are columns, with differences from the first run."""
     values = [run.summary() for run in runs]
     known = {key for group in GROUPS.values() for key in group}
     keys = list(dict.fromkeys(key for one in values for key in one))
@@ -71,7 +71,7 @@ def _with_difference(key: str, value: object, first_value: object, *, first: boo
         return text
     assert isinstance(value, int | float)
     assert isinstance(first_value, int | float)
-    above = value - first_value if difference(value, first_value) else 0  # sums in another order are equal
+    above = value - first_value if difference(value, first_value) else 0  # round-off is no difference
     part = f", {100 * above / abs(first_value):+.1f} %" if first_value and above and key not in _SIGNED else ""
     sign = "+" if above > 0 else "±" if above == 0 else ""
     told = f"({sign}{spell('', above)}{part})"
@@ -115,7 +115,7 @@ def _classes(run: ReportedRun) -> str:
 
 
 def _readings(run: ReportedRun) -> str:
-    """Say where the scenario takes more hardware for granted than there is."""
+    """Say in which readings of the paper the scenario uses more hardware than there is."""
     return "; ".join(run.scenario.readings()) or "nothing: no more hardware than there is"
 
 

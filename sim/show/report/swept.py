@@ -1,4 +1,4 @@
-"""The page about a sweep: numbers over the values that were varied, and who is best at each point."""
+"""The page about a sweep: numbers over the values that were varied, and the best policy at each point."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def page_of(study: Study) -> str:
 
 
 def _notes(study: Study) -> list[str]:
-    """Return what a reader should know, and of which points if not of all."""
+    """Return notes for the reader; a note that does not hold for all points names its points."""
     of_note: dict[str, list[str]] = {}
     varied = _varied(study)
     for point in study.points:
@@ -71,7 +71,7 @@ def _varied(study: Study) -> list[str]:
 
 
 def best(study: Study) -> str:
-    """Return who is best at each point, with the difference from the baseline."""
+    """Return the best policy at each point, with its difference from the baseline."""
     keys = list(study.points[0].values)
     baseline = study.points[0].comparison.baseline
     heads = [*keys, "lowest penalty", "per slot", f"difference from {baseline}", "p (Holm)"]
@@ -107,7 +107,7 @@ def best(study: Study) -> str:
 
 
 def charts_of(study: Study) -> list[Chart]:
-    """Return the numbers over the key with the most values, a chart for each combination of the others."""
+    """Return charts over the key with the most values, one for each combination of the other keys' values."""
     keys = _varied(study)
     of_key = {key: list(dict.fromkeys(point.values[key] for point in study.points)) for key in keys}
     axis = max(keys, key=lambda key: (len(of_key[key]), -keys.index(key)))
@@ -159,7 +159,7 @@ def _chart(key: str, points: Sequence[StudiedPoint], axis: str, shown: tuple[str
 
 
 def numbers_of(texts: Sequence[str]) -> tuple[list[float], str]:
-    """Return values as numbers with their unit, if all of them are and have one unit or none; else nothing.
+    """Return values as numbers with their common unit; no numbers if a value is no number, or units differ.
 
     >>> numbers_of(["5", "10"]), numbers_of(["1 GHz", "2 GHz"]), numbers_of(["hold", "predict"])
     (([5.0, 10.0], ''), ([1.0, 2.0], 'GHz'), ([], ''))

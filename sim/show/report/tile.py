@@ -1,4 +1,4 @@
-"""A tile: one number of a page, with what tells whether it is good."""
+"""A tile: one number of a page, with information on whether it is good."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 COLOURS = 8
-"""Of the palette; more things than that share them."""
+"""Colours of the palette; if there are more things than colours, some share a colour."""
 _ROUND_OFF = 1e-9
 
 
@@ -15,13 +15,12 @@ _ROUND_OFF = 1e-9
 class TileRow:
     """One line of a tile, with a bar.
 
-    value : as it is spelled
-    parts : (length in parts of the bar's room, colour) of its pieces; a bar that is longer than its room has a broken
-        end
-    note : beside the value: a difference, a limit
-    tone : "good" or "bad": the colour of the note
-    dot : colour of the run, if the row is one
-    mark : where a limit stands, in parts of the bar's room
+    value : as a text
+    parts : (length, colour) of the pieces of the bar; 1 is the full length, and a longer bar has a broken end
+    note : text beside the value, such as a difference or a limit
+    tone : "good" or "bad", which is the colour of the note
+    dot : colour of the run, if the row is a run
+    mark : place of a limit on the bar; 1 is the full length
     """
 
     label: str
@@ -37,8 +36,8 @@ class TileRow:
 class Tile:
     """One number.
 
-    value : of a single run, large; empty where every run has a row
-    about : how good it is
+    value : large text for a single run; empty if every run has a row
+    about : text on how good it is
     legend : (colour, name) of the pieces of the bars
     """
 

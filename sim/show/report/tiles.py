@@ -1,8 +1,8 @@
-"""The five numbers that matter of a run, each with its unit and with what tells whether it is good.
+"""The five most important numbers of a run, each with its unit and with information on whether it is good.
 
-Penalty (what runs are judged by), deadlines missed, delay, energy, and what the twin knows: the age of its information,
-or, where that is 0 because reports arrive at once, the time that a decision takes. Of several runs each number stands
-beside that of the first one.
+They are the penalty (by which runs are judged), the missed deadlines, the delay, the energy, and the age of the twin's
+information. If that age is 0, because reports arrive at once, the time of a decision takes its place. With several
+runs, each number is compared with that of the first run.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def tiles_of(runs: Sequence[ReportedRun]) -> list[Tile]:
 
 
 def _intervals(run: ReportedRun) -> dict[str, Interval]:
-    """Return the numbers of a summary, none of which has an interval in a single run."""
+    """Return the numbers of a summary; the numbers of a single run have no interval."""
     told = run.summary()
     return {
         key: Interval(float(value), math.nan)
@@ -65,7 +65,7 @@ def _stability(told: dict[str, object]) -> str:
 
 
 def _penalty_parts(run: ReportedRun) -> dict[str, float]:
-    """Return what the mean penalty is the sum of."""
+    """Return the terms of the mean penalty."""
     penalty = run.column("slots", "penalty")
     counted = np.isfinite(penalty)
     if not counted.any():
@@ -131,7 +131,7 @@ def _energy(run: ReportedRun) -> Tile:
     if mean_j is not None:
         drawn_w, most_w = mean_j / run.slot_s, _most_w(run)
         about = f"{plain(drawn_w)} W"
-        if most_w:  # a reading such as eq. 7 of 'dtecn' has more hardware than there is
+        if most_w:  # a reading such as eq. 7 of 'dtecn' uses more hardware than there is
             more = "; more than" if drawn_w > most_w else "; of"
             about += f"{more} {plain(most_w)} W with everything at full power"
     row = TileRow("", "", [(joule / total, index) for index, joule in enumerate(spent)])
@@ -140,9 +140,10 @@ def _energy(run: ReportedRun) -> Tile:
 
 
 def _most_w(run: ReportedRun) -> float | None:
-    """Return what all CPUs and servers at full speed draw, with all radios where they count; None if that is no power.
+    """Return the power of all CPUs and servers at full speed, plus all radios if their energy counts.
 
-    The mean number of vehicles that are there stands for all of them where they come and go.
+    It is None with the edge energy rule "power", which adds watts to joules. If vehicles come and go, their mean number
+    counts.
     """
     system = run.system
     if system.model.edge_energy_rule == "power":
@@ -158,7 +159,7 @@ def _most_w(run: ReportedRun) -> float | None:
 
 
 def _knowledge(run: ReportedRun) -> Tile:
-    """Return how old the twin's information is, or how long decisions take where it is never old."""
+    """Return the tile of the age of the twin's information, or of the time to decide if that age is always 0."""
     age_s = run.summary_number("twin_age_s_mean")
     if age_s:
         scale, unit = scale_of(age_s, "s")

@@ -1,4 +1,4 @@
-"""Writes a report about whatever is in the given folders."""
+"""Writes the report that suits the contents of the given folders."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def write_report(directories: Sequence[Path], out: Path, maps: int = MAPS) -> in
     Parameters
     ----------
     directories : runs; or the folder of a comparison, and runs for its map; or the folder of a sweep
-    maps : of how many policies of a comparison to simulate the first seed again, for the map
+    maps : number of policies of a comparison whose first seed is simulated again for the map
 
     Raises
     ------
-    InputError : no run, one that cannot be read or holds no slot, a comparison that did not end, a name that is not
-        HTML
+    InputError : there is no run, a run cannot be read or holds no slot, a comparison did not end, or the file name does
+        not end in .html
     """
     if out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"{out.name!r} is no name for a page", where="--out", accepted="FILE.html")
@@ -38,7 +38,7 @@ def write_report(directories: Sequence[Path], out: Path, maps: int = MAPS) -> in
     studies = [directory for directory in directories if is_study(directory)]
     if len(studies) > 1:
         raise InputError("are given several", where="comparisons", accepted="one comparison or sweep per page")
-    # Somebody may have edited the numbers: what is too large, or none, is a gap in a chart.
+    # Somebody may have edited the numbers. A number that is too large, or no number, becomes a gap in a chart.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         if studies:
             text = _of_study(open_study(studies[0]), [one for one in directories if one not in studies], maps)
@@ -51,7 +51,7 @@ def write_report(directories: Sequence[Path], out: Path, maps: int = MAPS) -> in
 
 
 def default_out(directories: Sequence[Path]) -> Path:
-    """Return where a report goes if nobody says it: into the folder that it is about; of several, beside them."""
+    """Return the default path of a report: in its folder, or beside the folders if there are several."""
     return directories[0] / "report.html" if len(directories) == 1 else Path("report.html")
 
 

@@ -1,1 +1,4 @@
-"""Trace events for Perfetto."""
+"""Trace events for Perfetto.
+
+Read `file` first: it puts together the events of `messages` and `stages` on the threads of `tracks` and `lanes`.
+"""

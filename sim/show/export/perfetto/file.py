@@ -1,4 +1,4 @@
-"""Trace events (the JSON of Chrome and Perfetto): who did what when, opened with https://ui.perfetto.dev.
+"""Writes trace events, the JSON format of Chrome and Perfetto, which https://ui.perfetto.dev opens.
 
 Every entity is a process: the cloud twin, serving nodes, their edge servers, vehicles. A stage of a task is a slice
 ("X") on a thread of the entity that works on it; slices that overlap get threads of their own, as viewers want slices
@@ -34,11 +34,11 @@ _CHUNK_EVENTS = 20_000
 
 
 def check_name(out: Path) -> None:
-    """Demand a file name that says what is in the file.
+    """Refuse a file name with the wrong ending.
 
     Raises
     ------
-    InputError : another ending than ``.json`` or ``.json.gz``
+    InputError : the ending is neither ``.json`` nor ``.json.gz``
     """
     if not out.name.endswith((".json", ".json.gz")):
         raise InputError(f"{out.name!r} is no name for trace events", where="--out", accepted="FILE.json, FILE.json.gz")
@@ -104,7 +104,7 @@ class TraceEvents:
         self._slices = self._task_slices()
 
     def _slots(self, begin_s: float | None, until_s: float | None) -> tuple[int, int]:
-        """Return the first slot and the one behind the last."""
+        """Return the first slot and the slot after the last."""
         num_slot, end_s = self.recorded.num_slot, self.recorded.num_slot * self._slot_ns / 1e9
         for option, value_s in (("--from", begin_s), ("--until", until_s)):
             if value_s is not None and not 0 <= value_s < float("inf"):
@@ -135,8 +135,8 @@ class TraceEvents:
     def events(self, progress: Callable[[int], None] = lambda _: None) -> Iterator[str]:
         """Yield all events: names of tracks, reports, decisions, commands, other events, counters, tasks.
 
-        Viewers sort by time and keep the order of what happens at once: a flow is read after the slice that it leaves,
-        and before or in the slice that it enters.
+        Viewers sort events by time and keep the order of events with the same time. So a flow must be written after the
+        slice that it leaves, and before or in the slice that it enters.
         """
         cloud = self.tracks.tid(CLOUD_PID, DECISIONS, 0), self.tracks.tid(CLOUD_PID, EVENTS, 1)
         messages = Messages(self.table("messages"), self.table("decisions"), self.tracks, cloud[0])
@@ -184,7 +184,7 @@ class TraceEvents:
                 yield _counter("age of information / ms", time_ns, shown)
 
     def _task_slices(self) -> dict[str, Ints]:
-        """Return all stages of tasks by time, with their threads, and their places within their tasks."""
+        """Return all stages of tasks in order of time, with their threads and their places within their tasks."""
         tasks = self.table("tasks")
         found = list(stages(tasks, self.recorded.scenario.model, self._end_ns))
         row = np.concatenate([stage.row for stage in found])
@@ -207,7 +207,7 @@ class TraceEvents:
     def _threads(self, tasks: pa.Table, row: Ints, kind: Ints, begin: Ints, end: Ints) -> dict[str, Ints]:
         """Return process and thread of every stage.
 
-        A server is that of the node that serves the vehicle when the task arrives, or last did.
+        The server is that of the node that serves the vehicle when the task arrives, or that served it last.
         """
         names = [task.name for task in self.recorded.scenario.tasks]
         task_class = tasks.column("task_class").to_numpy().astype(np.int64)[row]
@@ -224,7 +224,7 @@ class TraceEvents:
         return {"pid": pid, "tid": self.tracks.tids(pid, label, which, lane)}
 
     def _serving_node(self, vehicle: Ints, slot: Ints) -> Ints:
-        """Return which node serves vehicles in slots, [n]; where none does, the one that last did, or the first."""
+        """Return the serving node of vehicles in slots, [n]; without one, the last serving node, or the first node."""
         rows = self.recorded.tables["vehicles"]
         names = [node.name for node in self.recorded.scenario.nodes]
         num_slot = self.recorded.num_slot
@@ -250,7 +250,7 @@ class TraceEvents:
         names = [json.dumps(f"{stage}, ")[:-1] for stage in STAGE_NAMES]
         ids = [f',"vehicle_id":{json.dumps(name)}' for name in self.tracks.names]
         classes = [json.dumps(task.name)[1:] for task in self.recorded.scenario.tasks]
-        # A part of a run has the flows that the whole has.
+        # The events of a part of a run have the same flows as those of the whole run.
         base = int(np.searchsorted(self.recorded.tables["tasks"].column("slot").to_numpy(), self._first))
         for begin in range(0, self.num_stage, _CHUNK_EVENTS):
             progress(begin)

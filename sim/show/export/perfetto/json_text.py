@@ -32,7 +32,7 @@ def _plain(value: Any) -> Any:
 def flow(phase: str, name: str, identity: int, pid: int, tid: int, time_ns: int, *, to_next: bool = False) -> str:
     """Spell a point of a flow: "s" begins it, "t" continues it, "f" ends it, in the slice that the thread is in.
 
-    identity : a number, as viewers read texts as hexadecimal ones; flows of other names have numbers of their own
+    identity : a number, because viewers read texts as hexadecimal numbers; each name of flows has its own numbers
     to_next : the flow ends in the next slice of the thread instead
     """
     place = ',"bp":"e"' if phase == "f" and not to_next else ""

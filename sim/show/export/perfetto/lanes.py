@@ -1,4 +1,4 @@
-"""Deals slices that overlap to lanes, so that on each lane one follows the other."""
+"""Puts slices that overlap on different lanes, so that slices of one lane follow each other."""
 
 from __future__ import annotations
 

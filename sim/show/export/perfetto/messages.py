@@ -17,7 +17,7 @@ _LOST_NS = -1
 
 
 class Messages:
-    """One slice per message that was delivered, an instant per lost one; both with the vehicle or the node it concerns.
+    """Yield one slice per delivered message and one instant per lost message, with the vehicle or node of the message.
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ class Messages:
         self._decided_slot = dict(zip(decisions.column("slot").to_pylist(), self._decided.tolist(), strict=True))
 
     def reports(self) -> Iterator[str]:
-        """Yield the messages to the twin by the time of sending; a flow leads from each to the next decision."""
-        waiting = []  # ends of flows come in the order of their own times
+        """Yield the messages to the twin in order of sending; a flow leads from each to the next decision."""
+        waiting = []  # ends of flows are in the order of their own times
         for row in np.flatnonzero(self._which == 0).tolist():
             yield self._message(row)
             after = int(np.searchsorted(self._decided, self._delivered[row]))
@@ -56,7 +56,7 @@ class Messages:
             yield flow("f", "report", row, CLOUD_PID, self._cloud, time_ns, to_next=True)
 
     def commands(self) -> Iterator[str]:
-        """Yield the messages of the twin by the time of sending; a flow leads to each from its decision."""
+        """Yield the messages of the twin in order of sending; a flow leads from the decision to each."""
         for row in np.flatnonzero(self._which == 1).tolist():
             decided_ns = self._decided_slot.get(int(self._slot[row]))
             linked = self._delivered[row] != _LOST_NS and decided_ns is not None

@@ -1,4 +1,4 @@
-"""The stages that a task went through, as intervals, from the times in its row."""
+"""Computes the stages of tasks, as intervals, from the times in their rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STAGE_NAMES = (
     "result return",
 )
 ABSENT_NS = -1
-"""In place of a time that is not recorded."""
+"""Stands for a time that is not recorded."""
 
 
 class StageSpans(NamedTuple):
@@ -45,8 +45,9 @@ class StageSpans(NamedTuple):
 def stages(tasks: pa.Table, model: Model, end_ns: int) -> Iterator[StageSpans]:
     """Yield the stages of tasks.
 
-    A stage of no length did not take place: a task that is offloaded as a whole has no local work, and on an ideal
-    network results return at once. Local work includes waiting for a shared processor, an upload that for the uplink.
+    A stage of length 0 did not take place: a task that is offloaded as a whole has no local work, and on an ideal
+    network results return at once. Local work includes the wait for a shared processor, and an upload includes the wait
+    for the uplink.
 
     tasks : rows of the table `tasks`
     model : its `order` and `upload` rule tell when an upload begins, and whether there is one
@@ -78,7 +79,7 @@ _ENDS = ("started", "local_end", "upload_end", "arrived", "service_begin", "serv
 
 
 def _results(model: Model, time: dict[str, Ints], last: Ints, outcome: NDArray[np.object_]) -> StageSpans:
-    """Return the way back; where the local part of a parallel task ended last, its end was not recorded."""
+    """Return the stage of the result's way back; its end is not recorded if the local part of the task ended later."""
     begin, end = time["service_end"], last
     if model.order == "parallel":
         end = np.where((time["local_end"] == ABSENT_NS) | (time["local_end"] >= last), ABSENT_NS, last)

@@ -1,4 +1,4 @@
-"""Which entity has which process and threads in a trace of events."""
+"""Numbers of the processes and threads that entities have in a trace of events."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from physical.arrays import Ints
 from sim.scenario.scenario import Scenario
 
 CLOUD_PID, NODE_PID, SERVER_PID, VEHICLE_PID = 1, 1_000, 100_000, 200_000
-"""Numbers of processes; that of a node, a server or a vehicle is the sum with its index."""
-_FIRST_TID = 1 << 24  # beyond all pids: viewers take a thread with its process's number for the main one
+"""Numbers of processes; a node, a server or a vehicle adds its index."""
+# Larger than all pids, because viewers take a thread with the number of its process for the main thread.
+_FIRST_TID = 1 << 24
 DECISIONS, EVENTS = "decisions", "events"
 
 
