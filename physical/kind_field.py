@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,8 +26,21 @@ class KindParams(Params):
     kind: str
 
     @classmethod
+    def used(cls) -> tuple[str, ...]:
+        """Return the keys that change something with this kind: those that ``twin keys`` and ``twin kinds`` list."""
+        return tuple(cls.model_fields)
+
+    @classmethod
+    def meanings(cls) -> str:
+        """Return the docstring: what the kind is, and lines ``key : meaning [source]``."""
+        return inspect.getdoc(cls) or ""
+
+    @classmethod
     def describe(cls, schema: dict[str, Any]) -> None:
-        """Change the JSON schema of the class, from which ``twin keys`` and ``twin kinds`` list its keys."""
+        """Let a JSON schema of the class show what it uses, with the meanings."""
+        used = {"kind", *cls.used()}
+        schema["properties"] = {name: key for name, key in schema["properties"].items() if name in used}
+        schema["description"] = cls.meanings()
 
 
 class OfKind:

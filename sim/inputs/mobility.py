@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -62,13 +62,16 @@ class Road(Mobility):
         return self
 
     @classmethod
-    def describe(cls, schema: dict[str, Any]) -> None:
-        """Show the keys that change something, with their meanings."""
-        used = {"kind", *cls.USED}
-        schema["properties"] = {name: key for name, key in schema["properties"].items() if name in used}
+    def used(cls) -> tuple[str, ...]:
+        """Return the keys that change something with this kind."""
+        return cls.USED
+
+    @classmethod
+    def meanings(cls) -> str:
+        """Return the docstring of the kind with the lines of the keys that it uses."""
         told = entries(inspect.getdoc(Road) or "")
         lines = [f"{name} : {' '.join(words.split())}" for name, words in told if name in cls.USED]
-        schema["description"] = "\n\n".join([inspect.getdoc(cls) or "", "\n".join(lines)])
+        return "\n\n".join([inspect.getdoc(cls) or "", "\n".join(lines)])
 
 
 class Highway(Road):
