@@ -180,7 +180,7 @@ def _words(error: Any, model: type[BaseModel], value: Any, data: Any) -> tuple[s
     keys = sorted({name for m in models for name in m.model_fields})
     if kind == "extra_forbidden":
         name = str(error["loc"][-1])
-        hint = did_you_mean(name, keys, cutoff=_TYPO) or _elsewhere(name) or did_you_mean(name, keys)
+        hint = did_you_mean(name, keys, cutoff=_TYPO) or _elsewhere(name, error["loc"]) or did_you_mean(name, keys)
         return f"unknown key{hint}", ", ".join(keys), ()
     if kind == "missing":
         return "is missing", "", ()
@@ -251,9 +251,11 @@ def _plain(choices: str) -> str:
     return choices.replace("'", "").replace(" or ", ", ")
 
 
-def _elsewhere(name: str) -> str:
-    """Return a hint at the keys of that name in other tables; of a name that many tables have, none."""
+def _elsewhere(name: str, here: Loc) -> str:
+    """Return a hint at the keys of that name in other tables than the one here; of a name that many have, none."""
     full = sorted({key.name for key in keys_of() if key.name.rpartition(".")[2] == name})
+    if ".".join(map(str, here)) in full:  # of another kind of the same table
+        return ""
     return f"; did you mean {' or '.join(full)}?" if 0 < len(full) <= 3 else ""
 
 
