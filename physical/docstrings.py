@@ -28,10 +28,11 @@ def meanings(text: str) -> dict[str, str]:
     {'length_m': 'from one end to the other', 'num_lane': 'both ways'}
     """
     plain = text.replace("``", "`")  # as Markdown has it, and terminals
-    return {name: " ".join(words.split()) for names, words in _entries(plain) for name in names.split(", ")}
+    return {name: " ".join(words.split()) for names, words in entries(plain) for name in names.split(", ")}
 
 
-def _entries(text: str) -> Iterator[tuple[str, str]]:
+def entries(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the names of each line ``name : meaning`` as they stand there, and its words."""
     names, words = "", ""
     for line in text.splitlines():
         found = _ENTRY.fullmatch(line)

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from physical import quantity
-from physical.errors import InputError
 from physical.model import channel
 from physical.params_base import (
     AllocationRule,
@@ -41,7 +40,6 @@ __all__ = (
     "EdgeEnergyRule",
     "Gpu",
     "HandoverRule",
-    "Mobility",
     "Mode",
     "Model",
     "Objective",
@@ -180,46 +178,6 @@ class Vehicles(Params):
     def cpu_rule(self, allocation: AllocationRule) -> CpuRule:
         """Return how local tasks share the CPU."""
         return self.cpu or ("in-turn" if allocation == "joint" else "sharing")
-
-
-class Mobility(Params):
-    """How vehicles move.
-
-    kind : "highway": lanes along x through the origin, half of them each way, see `ends`; "straight": the same start,
-        then on without an end; "stationary": the same start, no motion; "area": a uniform start in a square around the
-        origin, then along x or y, wrapping around at the sides; "trace": as `file` says, where vehicles enter and leave
-        [our choice, llm6g sec. IV-A]
-    file : mobility trace: floating car data of SUMO, or a file of ``twin import``; relative to the scenario's file
-    begin_s : time of the mobility trace at which the run begins; by default its earliest
-    length_m : length of the road, or side of the square [our choice, llm6g sec. IV-A]
-    num_lane : lanes of the road, both ways together [our choice]
-    lane_width_m : distance between the middles of two lanes [our choice]
-    speed_mps : range of the speeds, uniform; each vehicle keeps its own [dtecn Table I (v_n)]
-    ends : what happens at the ends of a highway. "wrap": who reaches an end goes on at the other one; "renew": it
-        leaves, and another vehicle enters its lane, with its own number, speed and channel: `vehicles.num_vehicle` are
-        there at all times [our choice]
-    """
-
-    kind: Literal["highway", "straight", "stationary", "area", "trace"] = "highway"
-    file: str | None = None
-    begin_s: quantity.TraceSeconds | None = None
-    length_m: quantity.RoadMetres = 1000.0
-    num_lane: quantity.NumLane = 4
-    lane_width_m: quantity.Metres = 3.5
-    speed_mps: quantity.SpeedRange = (10.0, 15.0)
-    ends: Literal["wrap", "renew"] = "wrap"
-
-    @model_validator(mode="after")
-    def _check(self) -> Mobility:
-        low, high = self.speed_mps
-        if (self.file is None) == (self.kind == "trace"):
-            problem = "is missing" if self.file is None else "is read by kind trace only"
-            raise InputError(problem, key="file", accepted='a file, with kind = "trace"')
-        if not 0 <= low <= high:
-            raise ValueError(f"speed_mps {[low, high]} is not a range with 0 <= low <= high")
-        if self.ends == "renew" and self.kind != "highway":
-            raise InputError("'renew' needs a road with ends", key="ends", accepted='wrap; "renew" with kind highway')
-        return self
 
 
 class Radio(Params):

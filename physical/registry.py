@@ -54,7 +54,10 @@ class KindSpec:
 
 
 def _said(error: BaseException) -> str:
-    return one_line(f"{type(error).__name__}: {error}")
+    try:
+        return one_line(f"{type(error).__name__}: {error}")
+    except Exception:  # its words are somebody else's code, too
+        return "an error without words"
 
 
 class Registry:
@@ -76,7 +79,7 @@ class Registry:
         self._built_in = {kind.name: kind for kind in built_in}
         self._by_hand: dict[str, KindSpec] = {}
         self._installed: dict[str, KindSpec] | None = None
-        self._reason = reason
+        self.reason = reason
 
     @property
     def entry_point_group(self) -> str:
@@ -111,6 +114,10 @@ class Registry:
     def names(self) -> list[str]:
         """Return the names of all known kinds."""
         return list(self.kinds())
+
+    def is_built_in(self, name: str) -> bool:
+        """Whether a kind is one of ours."""
+        return name in self._built_in
 
     def built_in(self) -> tuple[KindSpec, ...]:
         """Return the kinds of ours."""
@@ -157,7 +164,7 @@ class Registry:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a third party's module may raise anything
-            reason = self._reason(error)
+            reason = self.reason(error)
             if kind.extra and isinstance(error, ImportError):
                 raise needs(kind.extra, error, key=kind.name) from error
             raise InputError(f"{module_name} cannot be imported: {reason}", key=kind.name) from error

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from physical.arrays import Floats, Ints
-from physical.columns.fleet import AWAY, VehicleStates
-from physical.model import channel, mobility, units
+from physical.columns.fleet import VehicleStates
+from physical.model import units
 from physical.model.arrays import some
 from physical.quantize import freeze, quantize
 from physical.system import System
 from physical.ticks import NS_PER_S
 from twin.bias import BiasProcess
+from twin.estimators import Estimator, Heard
 from twin.messages import LOST_NS, ReportCohort, ServerReport
 from twin.snapshot import TwinSnapshot
 
@@ -44,29 +45,20 @@ class Belief:
     ----------
     system : static description
     registered : states with which the vehicles registered before the first slot; sizes there are the class means
-    estimator : "hold" or "predict"
+    estimator : makes estimates of reports
     biases : what separates estimates from reports
-    fading_correlation : [N], correlation of the fading from slot to slot
-    road_length_m : lengths at which x and y wrap around, or None where they do not
-    rounded : how positions are rounded
     """
 
     def __init__(
         self,
         system: System,
         registered: VehicleStates,
-        estimator: Literal["hold", "predict"],
+        estimator: Estimator,
         biases: Biases,
-        fading_correlation: Floats,
-        road_length_m: tuple[float | None, float | None],
-        rounded: Callable[[Floats], Floats] = quantize,
     ) -> None:
         self._system = system
         self._biases = biases
-        self._predict = estimator == "predict"
-        self._fading_correlation = fading_correlation
-        self._road_length_m = road_length_m
-        self._rounded = rounded
+        self._estimator = estimator
         self._states = registered
         self._report_slot = np.zeros(system.num_vehicle, dtype=np.int64)
         self._sampled_ns = np.zeros(system.num_vehicle, dtype=np.int64)
@@ -139,17 +131,9 @@ class Belief:
     def snapshot(self, slot: int, now_ns: int) -> TwinSnapshot:
         """Estimate the present from what has been delivered."""
         states = self._states
-        size_bytes, x_m, y_m = states.size_bytes, states.x_m, states.y_m
-        gain = states.channel_gain
         # A late decision may know reports of slots after its own: those are not extrapolated backwards.
         num_missed = np.maximum(slot - self._report_slot, 0)
-        if self._predict and num_missed.any():
-            has_tasks = (num_missed > 0) & (states.serving_node != AWAY)  # who has left, or has yet to enter, has none
-            size_bytes = np.where(has_tasks[:, np.newaxis], self._system.size_bytes_mean, size_bytes)
-            x_m, y_m = self._dead_reckoning(num_missed)
-            correlation = self._fading_correlation**num_missed
-            predicted = quantize(channel.predicted_gain(states.large_scale_gain, gain, correlation))
-            gain = np.where(num_missed > 0, predicted, gain)
+        size_bytes, x_m, y_m, gain = self._estimator.estimate(Heard(slot, states, num_missed))
         biases = self._biases
         age_s = (now_ns - self._sampled_ns) / NS_PER_S
         if not biases.task_size_bytes.is_zero:
@@ -202,19 +186,6 @@ class Belief:
                 here = serving_node == node
                 flow_cycles[here] = reported[here]
         return flow_cycles
-
-    def _dead_reckoning(self, num_missed: Ints) -> tuple[Floats, Floats]:
-        """Move the reported positions on by whole slots, as the vehicles themselves move."""
-        states = self._states
-        origin_m = np.stack([states.x_m, states.y_m], axis=-1)
-        elapsed_s = num_missed * self._system.slot_duration_s
-        position_m = mobility.straight_position_m(origin_m, states.speed_mps, states.heading_rad, elapsed_s)
-        x_m, y_m = position_m[..., 0], position_m[..., 1]
-        length_x_m, length_y_m = self._road_length_m
-        x_m = x_m if length_x_m is None else mobility.wrap_m(x_m, length_x_m)
-        y_m = y_m if length_y_m is None else mobility.wrap_m(y_m, length_y_m)
-        moved = num_missed > 0
-        return np.where(moved, self._rounded(x_m), states.x_m), np.where(moved, self._rounded(y_m), states.y_m)
 
 
 def _biased(backlog: Floats, bias: BiasProcess, slot: int) -> Floats:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field
 
 from physical.delay import Delay
 from physical.params import Params
 from physical.quantity import BIAS, Period, Seconds
+from twin.estimators import AnyEstimator
 
 
 class ConstantBias(Params):
@@ -161,11 +162,11 @@ class Twin(Params):
     **Source** our choice
 
     estimator : "hold" keeps the last report; "predict" extrapolates position and channel from it, takes mean sizes, and
-        keeps what waits
+        keeps what waits; a kind from a package may have keys of its own, ``[twin.estimator]`` with its ``kind``
     sync_window_s : the twin decides when the reports of all vehicles are in, at latest this long after they were sent
     """
 
-    estimator: Literal["hold", "predict"] = "hold"
+    estimator: AnyEstimator = cast("AnyEstimator", "hold")  # read as what a scenario says
     sync_window_s: Seconds = 0.02
     bias: Bias = Bias()
     decision: DecisionTime = DecisionTime()

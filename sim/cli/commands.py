@@ -41,6 +41,7 @@ PANELS = {
         "report": Entry("sim.cli.report_export:_report", "Write one page about runs, a comparison or a sweep."),
         "scenarios": Entry("sim.cli.listing:_scenarios", "List the built-in scenarios."),
         "policies": Entry("sim.cli.listing:_policies", "List the policies, or which of them fit a scenario."),
+        "kinds": Entry("sim.cli.kinds:_kinds", "List what can be named in a scenario, ours and of packages."),
         "keys": Entry("sim.cli.keys:_keys", "List what a scenario may say: keys, units, ranges."),
         "check": Entry("sim.cli.listing:_check", "Validate a scenario; verify a trace, case set or import."),
     },

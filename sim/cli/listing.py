@@ -84,7 +84,7 @@ def _policies(
     if settings:
         raise InputError("goes with a scenario only", where="--set", accepted="twin policies SCENARIO --set KEY=VALUE")
     if name is not None:
-        _one(name, as_json=as_json)
+        tell_policy(name, as_json=as_json)
         return
     found = specs().values()
     if as_json:
@@ -123,7 +123,7 @@ def _check_known(name: str) -> None:
     raise InputError(problem, where="SCENARIO|POLICY", accepted=accepted)
 
 
-def _one(name: str, *, as_json: bool) -> None:
+def tell_policy(name: str, *, as_json: bool) -> None:
     """Print what a policy does, and its options."""
     from policies.meanings import about, options
     from policies.registry import specs

@@ -32,6 +32,7 @@ from sim.scenario.timeline import Happening, NodeDown
 from traces.sink import Sink
 from twin.belief import Belief
 from twin.cloud import Cloud, Decider, Deliberation, Observer
+from twin.estimators import Knowledge, estimator_of
 
 LEARNING_SLOTS = 8
 """Every so many slots, policies that learn are told what slots have become complete."""
@@ -268,15 +269,9 @@ class ColumnsEngine:
 
 def _belief(scenario: Scenario, system: System, inputs: Inputs, streams: Streams) -> Belief:
     """Return what the twin believes before the first report."""
-    return Belief(
-        system,
-        inputs.registration(),
-        scenario.twin.estimator,
-        biases_of(scenario.twin.bias, system, inputs.timeline, streams),
-        inputs.fading_correlation,
-        inputs.motion.wraps_at_m,
-        inputs.motion.rounded,
-    )
+    motion, biases = inputs.motion, biases_of(scenario.twin.bias, system, inputs.timeline, streams)
+    known = Knowledge(system, inputs.fading_correlation, motion.wraps_at_m, motion.rounded)
+    return Belief(system, inputs.registration(), estimator_of(scenario.twin.estimator, known), biases)
 
 
 def _fate(passage: Passage) -> Fate:

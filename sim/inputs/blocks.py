@@ -16,12 +16,13 @@ from physical.columns.fleet import AWAY, VehicleStates
 from physical.quantize import freeze
 from sim.inputs.association import Association
 from sim.inputs.channels import Channels
+from sim.inputs.checked_motion import CheckedMotion
 from sim.inputs.draws import draw_uniform
-from sim.inputs.motion import Course, GeneratedMotion, Motion, RenewedMotion, TraceMotion
 from sim.inputs.routes import Graph, Passage, Route, build_graph
 from sim.inputs.streams import Streams
 from sim.inputs.workload import Workload
 from sim.scenario.links import CLOUD, EDGE_SERVER, VEHICLE
+from sim.scenario.mobility import MOBILITY, Course, Motion
 from sim.scenario.resolved import Resolved
 
 _MAX_SLOT = 512
@@ -174,14 +175,10 @@ def nothing_waits(num_vehicle: int) -> tuple[Floats, Floats]:
 
 
 def motion_of(resolved: Resolved, streams: Streams) -> Motion:
-    """Return the source of motion that a scenario names."""
-    tables, files, crowd = resolved.tables, resolved.files, resolved.crowd
-    if files.mobility is not None:
-        return TraceMotion(files.mobility, files.begin_ns, resolved.slot_ns)
-    params, slot_s = tables.mobility, tables.time.slot_duration_s
-    if params.ends == "renew":
-        return RenewedMotion(params, streams, crowd.most, crowd.num_vehicle, slot_s)
-    return GeneratedMotion(params, streams, crowd.num_vehicle, slot_s)
+    """Return the source of motion that a scenario names; one that is not ours is checked whenever it is asked."""
+    kind, files = resolved.tables.mobility, resolved.files
+    run = replace(resolved.tables.run_size(), rows=files.mobility, begin_ns=files.begin_ns)
+    return kind.motion(run, streams) if MOBILITY.is_built_in(kind.kind) else CheckedMotion(kind, run, streams)
 
 
 class _Way:

@@ -17,8 +17,8 @@ from physical.system import System
 from physical.ticks import NS_PER_S
 from sim.inputs.association import Association
 from sim.inputs.draws import draw_normal
-from sim.inputs.motion import Course
 from sim.inputs.streams import Streams
+from sim.scenario.mobility import Course
 from sim.scenario.tables import ServingNode
 
 if TYPE_CHECKING:

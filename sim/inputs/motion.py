@@ -3,109 +3,109 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from physical.arrays import Floats, Mask
+from physical.arrays import Floats
 from physical.model import mobility
-from physical.params import Mobility
 from physical.quantize import freeze, quantize, quantize_position
-from sim.inputs.streams import Streams
+from sim.scenario.mobility import Course, Motion, RandomStreams, RunSize
 
 if TYPE_CHECKING:
+    from sim.inputs.mobility import Highway, Road
     from traces.exogenous import MobilityTrace
 
 
-@dataclass(frozen=True)
-class Course:
-    """Motion during some slots.
+class LaneMotion(Motion):
+    """Vehicles that start on the lanes of a road, at constant speed, and are there all the time; base of some kinds."""
 
-    position_m : [B, N, 2], at slot starts
-    speed_mps, heading_rad : [B, N]
-    present : [B, N], or None if everybody is there
-    """
-
-    position_m: Floats
-    speed_mps: Floats
-    heading_rad: Floats
-    present: Mask | None
-
-
-class Motion(Protocol):
-    """A source of motion.
-
-    typical_speed_mps : [N], of a vehicle over the run: with it the twin predicts its fading
-    wraps_at_m : lengths at which x and y wrap around, None where they do not
-    """
-
-    typical_speed_mps: Floats
-    wraps_at_m: tuple[float | None, float | None]
-
-    def course(self, first_slot: int, num_slot: int) -> Course:
-        """Return the motion during some slots; they need not be asked for in order."""
-
-    def rounded(self, position_m: Floats) -> Floats:
-        """Round positions as those of this motion are rounded."""
-
-
-class GeneratedMotion:
-    """Vehicles at constant speed that are there all the time: on a highway, straight on, at rest, or in a square."""
-
-    def __init__(self, params: Mobility, streams: Streams, num_vehicle: int, slot_duration_s: float) -> None:
-        self._params = params
-        self._slot_duration_s = slot_duration_s
-        generators = streams.of_vehicles("mobility", num_vehicle)
-        drawn = np.stack([generator.random(3) for generator in generators])
-        low, high = params.speed_mps
-        lane = np.floor(drawn[:, 1] * params.num_lane)
-        self._start_m = (drawn[:, 0] - 0.5) * params.length_m
-        self._lane_m = (lane - 0.5 * (params.num_lane - 1)) * params.lane_width_m
-        self._direction = np.where(lane < 0.5 * params.num_lane, 1.0, -1.0)
-        self._along_y = np.zeros(num_vehicle, dtype=np.bool_)
+    def __init__(self, road: Road, run: RunSize, streams: RandomStreams) -> None:
+        self._slot_duration_s = run.slot_duration_s
+        self._length_m = road.length_m
+        self._generators = streams.of_vehicles("mobility", run.num_vehicle)
+        drawn = np.stack([generator.random(3) for generator in self._generators])
+        low, high = road.speed_mps
+        lane = np.floor(drawn[:, 1] * road.num_lane)
+        self._start_m = (drawn[:, 0] - 0.5) * road.length_m
+        self._lane_m = (lane - 0.5 * (road.num_lane - 1)) * road.lane_width_m
+        self._direction = np.where(lane < 0.5 * road.num_lane, 1.0, -1.0)
         self.typical_speed_mps = low + (high - low) * drawn[:, 2]
-        if params.kind == "stationary":
-            self.typical_speed_mps = np.zeros(num_vehicle)
         self._heading_rad = np.where(self._direction > 0, 0.0, np.pi)
-        if params.kind == "area":
-            self._place_in_area(np.stack([generator.random(2) for generator in generators]))
-        around = params.length_m if params.kind in {"highway", "area"} else None
-        self.wraps_at_m = (around, around if params.kind == "area" else None)
         freeze(self.typical_speed_mps, self._heading_rad)
 
-    def _place_in_area(self, drawn: Floats) -> None:
-        """Spread the vehicles over the square, each along x or y, one way or the other."""
-        self._lane_m = (drawn[:, 0] - 0.5) * self._params.length_m
+    def course(self, first_slot: int, num_slot: int) -> Course:
+        """Return the motion during some slots, in closed form."""
+        slots = np.arange(first_slot, first_slot + num_slot, dtype=np.float64)
+        time_s = (slots * self._slot_duration_s)[:, np.newaxis]
+        shape = (num_slot, len(self.typical_speed_mps))
+        return Course(
+            quantize(self._position_m(time_s)),
+            np.broadcast_to(self.typical_speed_mps, shape),
+            np.broadcast_to(self._heading_rad, shape),
+            None,
+        )
+
+    def _position_m(self, time_s: Floats) -> Floats:
+        """Return positions [B, N, 2] at times [B, 1]."""
+        raise NotImplementedError
+
+
+class StraightMotion(LaneMotion):
+    """On and on, in the direction of the lane."""
+
+    def _position_m(self, time_s: Floats) -> Floats:
+        origin_m = np.stack([self._start_m, self._lane_m], axis=-1)
+        position_m: Floats = mobility.straight_position_m(origin_m, self.typical_speed_mps, self._heading_rad, time_s)
+        return position_m
+
+
+class StationaryMotion(StraightMotion):
+    """At rest."""
+
+    def __init__(self, road: Road, run: RunSize, streams: RandomStreams) -> None:
+        super().__init__(road, run, streams)
+        self.typical_speed_mps = np.zeros(run.num_vehicle)
+        freeze(self.typical_speed_mps)
+
+
+class HighwayMotion(LaneMotion):
+    """Who reaches an end of the road goes on at the other one."""
+
+    def __init__(self, road: Road, run: RunSize, streams: RandomStreams) -> None:
+        super().__init__(road, run, streams)
+        self.wraps_at_m = (road.length_m, None)
+
+    def _position_m(self, time_s: Floats) -> Floats:
+        position_m: Floats = mobility.highway_position_m(
+            self._start_m, self.typical_speed_mps, self._direction, self._lane_m, self._length_m, time_s
+        )
+        return position_m
+
+
+class AreaMotion(HighwayMotion):
+    """In a square, each along x or y, one way or the other; who reaches a side goes on at the opposite one."""
+
+    def __init__(self, road: Road, run: RunSize, streams: RandomStreams) -> None:
+        super().__init__(road, run, streams)
+        self.wraps_at_m = (road.length_m, road.length_m)
+        drawn = np.stack([generator.random(2) for generator in self._generators])
+        self._lane_m = (drawn[:, 0] - 0.5) * road.length_m
         quarter = np.floor(drawn[:, 1] * 4.0).astype(np.int64)
         self._direction = np.where(quarter % 2 == 0, 1.0, -1.0)
         self._along_y = quarter >= 2
         self._heading_rad = np.array([0.0, np.pi, 0.5 * np.pi, -0.5 * np.pi])[quarter]
+        freeze(self._heading_rad)
 
-    def rounded(self, position_m: Floats) -> Floats:
-        """Round positions to single precision."""
-        return quantize(position_m)
-
-    def course(self, first_slot: int, num_slot: int) -> Course:
-        """Return the motion during some slots, in closed form."""
-        time_s = (np.arange(first_slot, first_slot + num_slot) * self._slot_duration_s)[:, np.newaxis]
-        speed_mps = self.typical_speed_mps
-        if self._params.kind in {"highway", "area"}:
-            position_m = mobility.highway_position_m(
-                self._start_m, speed_mps, self._direction, self._lane_m, self._params.length_m, time_s
-            )
-            if self._along_y.any():
-                position_m = np.where(self._along_y[:, np.newaxis], position_m[..., ::-1], position_m)
-        else:
-            origin_m = np.stack([self._start_m, self._lane_m], axis=-1)
-            position_m = mobility.straight_position_m(origin_m, speed_mps, self._heading_rad, time_s)
-        shape = (num_slot, len(speed_mps))
-        return Course(
-            quantize(position_m), np.broadcast_to(speed_mps, shape), np.broadcast_to(self._heading_rad, shape), None
-        )
+    def _position_m(self, time_s: Floats) -> Floats:
+        position_m = super()._position_m(time_s)
+        if self._along_y.any():
+            position_m = np.where(self._along_y[:, np.newaxis], position_m[..., ::-1], position_m)
+        return position_m
 
 
-class RenewedMotion:
+class RenewedMotion(Motion):
     """A highway with open ends: who reaches the end of its lane leaves, and another vehicle enters at the beginning.
 
     Places 0 to n - 1 are taken at all times. Vehicle ``place + n g`` is the g-th that takes its place after the first
@@ -113,21 +113,19 @@ class RenewedMotion:
     at first.
     """
 
-    wraps_at_m: tuple[float | None, float | None] = (None, None)
-
-    def __init__(self, params: Mobility, streams: Streams, num_place: int, num_vehicle: int, slot_s: float) -> None:
-        """Place `num_place` vehicles and let the others wait, `num_vehicle` in all."""
-        self._slot_s = slot_s
-        first = GeneratedMotion(params, streams, num_vehicle, slot_s)
+    def __init__(self, road: Highway, run: RunSize, streams: RandomStreams, num_vehicle: int) -> None:
+        """Place the vehicles that are there at once and let the others wait, `num_vehicle` in all."""
+        self._slot_s, num_place = run.slot_duration_s, run.num_vehicle
+        first = HighwayMotion(road, replace(run, num_vehicle=num_vehicle), streams)
         self.typical_speed_mps = first.typical_speed_mps
         start = first.course(0, 1)
         place = np.arange(num_vehicle) % num_place
         self._heading_rad = start.heading_rad[0, place]
         direction = np.where(self._heading_rad > 0, -1.0, 1.0)
         self._begin_m = start.position_m[0, place]
-        self._begin_m[num_place:, 0] = -0.5 * params.length_m * direction[num_place:]
-        away_m = np.full(num_vehicle, params.length_m)
-        away_m[:num_place] = 0.5 * params.length_m - direction[:num_place] * self._begin_m[:num_place, 0]
+        self._begin_m[num_place:, 0] = -0.5 * road.length_m * direction[num_place:]
+        away_m = np.full(num_vehicle, road.length_m)
+        away_m[:num_place] = 0.5 * road.length_m - direction[:num_place] * self._begin_m[:num_place, 0]
         with np.errstate(divide="ignore"):  # who stands still stays for ever
             self._stay_s = away_m / self.typical_speed_mps
         shape = (num_vehicle // num_place, num_place)
@@ -135,10 +133,6 @@ class RenewedMotion:
         self._enter_s = np.concatenate([np.zeros(num_place), left_s[:-num_place]])
         self._leave_s = left_s
         freeze(self._heading_rad)
-
-    def rounded(self, position_m: Floats) -> Floats:
-        """Round positions to single precision."""
-        return quantize(position_m)
 
     def course(self, first_slot: int, num_slot: int) -> Course:
         """Return the motion during some slots, in closed form; who is away rests where it enters, or has left."""
@@ -150,7 +144,7 @@ class RenewedMotion:
         return Course(quantize(position_m), speed_mps, np.broadcast_to(self._heading_rad, present.shape), present)
 
 
-class TraceMotion:
+class TraceMotion(Motion):
     """Vehicles of a mobility trace: positions between two samples are interpolated, outside them a vehicle is away.
 
     How far apart two samples may be follows from those of the vehicle itself, see `traces.exogenous.presence`.
@@ -166,8 +160,6 @@ class TraceMotion:
     names : of the vehicles in the trace, [N], in their natural order: "2" is before "10"
     kinds : [N], "" where the trace does not tell them
     """
-
-    wraps_at_m: tuple[float | None, float | None] = (None, None)
 
     def __init__(self, trace: MobilityTrace, begin_ns: int, slot_ns: int) -> None:
         from traces.exogenous.presence import Whereabouts  # most runs take no trace

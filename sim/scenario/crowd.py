@@ -1,4 +1,4 @@
-"""How many vehicles a run has, and how many of them are on the road at once."""
+"""How many vehicles of a mobility trace a run has, and how many of them are on the road at once."""
 
 from __future__ import annotations
 
@@ -7,26 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from physical.arrays import Ints
-from physical.model import mobility
-from physical.params import Mobility, Time
 from physical.system import Crowd
 
 if TYPE_CHECKING:
     from traces.exogenous.presence import Whereabouts
-
-
-def generated_crowd(road: Mobility, time: Time, num_vehicle: int) -> Crowd:
-    """Return the crowd of motion that is generated.
-
-    road : how vehicles move, and what happens at the ends of the road
-    time : length of the run
-    num_vehicle : vehicles that are on the road at once
-    """
-    if road.ends == "wrap":
-        return Crowd.steady(num_vehicle)
-    run_s = time.num_slot * time.slot_duration_s
-    num_generation = mobility.num_generation(run_s, road.speed_mps[1], road.length_m)
-    return Crowd(num_vehicle * num_generation, float(num_vehicle), num_vehicle)
 
 
 def traced_crowd(found: Whereabouts, begin_ns: int, slot_ns: int, num_slot: int) -> Crowd:

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic.fields import FieldInfo
 
 from physical.errors import InputError
+from physical.kind_field import OfKind
 from physical.nearest import did_you_mean
 from physical.quantity import Range
 from sim.scenario.keys import keys as keys_of
@@ -48,7 +50,7 @@ def explain(
     """
     first, choices = _most_telling(error.errors())
     key, value = _locate(first["loc"], first["type"] == "missing", data)
-    problem, accepted, inner = _words(first, model, value)
+    problem, accepted, inner = _words(first, model, value, data)
     if choices and (value is not None and not isinstance(value, dict)):
         accepted = f"{', '.join(choices)}, {accepted}"
     dotted = ".".join(str(part) for part in (*key, *inner))
@@ -112,7 +114,7 @@ def _scalars(value: Any, loc: Loc, annotations: list[Any], parsed: bool) -> Iter
         for key, item in value.items():
             fields = [m.model_fields[key] for m in models if key in m.model_fields]
             converted = parsed or any(_reads(m) for field in fields for m in field.metadata)
-            yield from _scalars(item, (*loc, key), [field.annotation for field in fields], converted)
+            yield from _scalars(item, (*loc, key), [_type_of(field, item) for field in fields], converted)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             yield from _scalars(item, (*loc, index), annotations, parsed)
@@ -171,14 +173,14 @@ def _locate(loc: Loc, missing: bool, data: Any) -> tuple[list[str | int], Any]:
     return kept, data
 
 
-def _words(error: Any, model: type[BaseModel], value: Any) -> tuple[str, str, Loc]:
+def _words(error: Any, model: type[BaseModel], value: Any, data: Any) -> tuple[str, str, Loc]:
     """Return the problem, what is accepted, and keys further inside if the message tells them."""
     kind, context = error["type"], error.get("ctx", {})
-    models = _models_at(error["loc"][:-1] if kind == "extra_forbidden" else error["loc"], model)
+    models = _models_at(error["loc"][:-1] if kind == "extra_forbidden" else error["loc"], model, data)
     keys = sorted({name for m in models for name in m.model_fields})
     if kind == "extra_forbidden":
         name = str(error["loc"][-1])
-        hint = did_you_mean(name, keys, cutoff=_TYPO) or _elsewhere(name) or did_you_mean(name, keys)
+        hint = did_you_mean(name, keys, cutoff=_TYPO) or _elsewhere(name, error["loc"]) or did_you_mean(name, keys)
         return f"unknown key{hint}", ", ".join(keys), ()
     if kind == "missing":
         return "is missing", "", ()
@@ -249,21 +251,51 @@ def _plain(choices: str) -> str:
     return choices.replace("'", "").replace(" or ", ", ")
 
 
-def _elsewhere(name: str) -> str:
-    """Return a hint at the keys of that name in other tables; of a name that many tables have, none."""
+def _elsewhere(name: str, here: Loc) -> str:
+    """Return a hint at the keys of that name in other tables than the one here; of a name that many have, none."""
     full = sorted({key.name for key in keys_of() if key.name.rpartition(".")[2] == name})
+    if ".".join(map(str, here)) in full:  # of another kind of the same table
+        return ""
     return f"; did you mean {' or '.join(full)}?" if 0 < len(full) <= 3 else ""
 
 
-def _models_at(loc: Loc, model: type[BaseModel]) -> set[type[BaseModel]]:
-    """Return the types that the table at `loc` may have; tags select a member of a union."""
+def _models_at(loc: Loc, model: type[BaseModel], data: Any) -> set[type[BaseModel]]:
+    """Return the types that the table at `loc` of the data may have; tags select a member of a union."""
     models = {model}
     for part in loc:
         tagged = {m for m in models if _tag(m) == part}
+        if not tagged:
+            data = _item(data, part)
         if isinstance(part, str) and (tagged or any(part in m.model_fields for m in models)):
             fields = [m.model_fields[part] for m in models if part in m.model_fields]
-            models = tagged or {found for field in fields for found in _models_in(field.annotation)}
+            models = tagged or {found for field in fields for found in models_of(field, data)}
     return models
+
+
+def _item(data: Any, part: str | int) -> Any:
+    if isinstance(data, Mapping):
+        return data.get(part)
+    return data[part] if isinstance(data, list | tuple) and isinstance(part, int) and part < len(data) else None
+
+
+def _type_of(field: FieldInfo, value: Any) -> Any:
+    """Return the type of a key's values; of a table by its kind, the class of the kind that this one names."""
+    kinds = (one.class_for(value) for one in field.metadata if isinstance(one, OfKind))
+    return next((found for found in kinds if found is not None), field.annotation)
+
+
+def models_of(field: FieldInfo, value: Any = None) -> set[type[BaseModel]]:
+    """Return the classes of tables that a key may hold, or only those that a given value may be.
+
+    >>> from sim.scenario.tables import ScenarioTables
+    >>> sorted(one.__name__ for one in models_of(ScenarioTables.model_fields["mobility"]))
+    ['Area', 'Highway', 'Stationary', 'Straight', 'TrafficTrace']
+    """
+    kinds = [one for one in field.metadata if isinstance(one, OfKind)]
+    if not kinds:
+        return _models_in(field.annotation)
+    found = kinds[0].class_for(value)
+    return {found} if found is not None else set(kinds[0].classes())
 
 
 def _tag(model: type[BaseModel]) -> str | None:

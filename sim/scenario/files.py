@@ -16,10 +16,11 @@ import numpy as np
 
 from physical.digits import seconds, span
 from physical.errors import InputError
-from physical.params import Mobility, TaskClass
+from physical.params import TaskClass, Time
 from physical.system import Crowd
 from physical.ticks import NS_PER_S, to_ns
 from sim.scenario.crowd import traced_crowd
+from sim.scenario.mobility import TraceFile
 from sim.scenario.tables import ScenarioTables
 from traces.part import check_own
 from traces.writer import MANIFEST
@@ -52,12 +53,14 @@ class InputFiles:
         ------
         InputError : the file cannot be read, or nobody is on the road during the run
         """
-        return None if self._tables.mobility.file is None else _during_run(self._tables)
+        road = self._tables.mobility.trace
+        return None if road is None else _during_run(road, self._tables.time)
 
     @cached_property
     def begin_ns(self) -> int:
         """Time of the mobility trace at which the run begins, ns; 0 without one."""
-        return 0 if self._tables.mobility.file is None else _begin_ns(self._tables.mobility)
+        road = self._tables.mobility.trace
+        return 0 if road is None else _begin_ns(road)
 
     @cached_property
     def link(self) -> LinkTrace | None:
@@ -105,18 +108,19 @@ class InputFiles:
 
     def warnings(self) -> tuple[str, ...]:
         """Return a sentence for what cannot be in the files: a vehicle that jumps."""
-        if self.mobility is None:
+        road = self._tables.mobility.trace
+        if road is None or self.mobility is None:
             return ()
         from traces.exogenous.presence import jump_of
 
         jump = jump_of(self.mobility)
-        return (f"{self._tables.mobility.file}: {jump}",) if jump else ()
+        return (f"{road.file}: {jump}",) if jump else ()
 
     def notes(self) -> tuple[str, ...]:
         """Return a sentence for what was recognised in the files, or derived from them."""
-        tables, requests = self._tables, self.requests
+        tables, requests, road = self._tables, self.requests, self._tables.mobility.trace
         named: list[tuple[str | None, ExogenousTrace | None]] = [
-            (tables.mobility.file, self.mobility),
+            (road.file if road is not None else None, self.mobility),
             (tables.radio.rate_file, self.link),
             *((task.requests.file, requests[index]) for index, task in enumerate(tables.tasks) if task.requests),
         ]
@@ -142,12 +146,10 @@ class InputFiles:
         return listed
 
 
-def _during_run(scenario: ScenarioTables) -> MobilityTrace:
+def _during_run(road: TraceFile, time: Time) -> MobilityTrace:
     """Return the rows of the mobility trace that tell where vehicles are during the run."""
     from traces.exogenous.presence import Whereabouts, span_ns
 
-    road, time = scenario.mobility, scenario.time
-    assert road.file is not None
     trace = _mobility(road.file)
     found = Whereabouts.of(trace)
     kept = found.needed(_begin_ns(road), to_ns(time.slot_duration_s), time.num_slot)
@@ -157,13 +159,12 @@ def _during_run(scenario: ScenarioTables) -> MobilityTrace:
     return found.cut(trace, kept)
 
 
-def _begin_ns(road: Mobility) -> int:
+def _begin_ns(road: TraceFile) -> int:
     """Return the time of the mobility trace at which the run begins, ns: as the scenario says, or the earliest."""
     if road.begin_s is not None:
         return to_ns(road.begin_s)
     from traces.exogenous.presence import span_ns
 
-    assert road.file is not None
     return span_ns(_mobility(road.file))[0]
 
 
@@ -189,18 +190,17 @@ def length_of_inputs(scenario: ScenarioTables) -> Length | None:
     """
     slot_ns = to_ns(scenario.time.slot_duration_s)
     found = []
-    if scenario.mobility.file is not None:
-        found.append(_length_of_mobility(scenario.mobility, slot_ns))
+    if (road := scenario.mobility.trace) is not None:
+        found.append(_length_of_mobility(road, slot_ns))
     for index, task in enumerate(scenario.tasks):
         if task.requests is not None:
             found.append(_length_of_requests(task, slot_ns, f"tasks.{index}.requests.begin_s"))
     return min(found, default=None)
 
 
-def _length_of_mobility(mobility: Mobility, slot_ns: int) -> Length:
+def _length_of_mobility(mobility: TraceFile, slot_ns: int) -> Length:
     from traces.exogenous.presence import span_ns
 
-    assert mobility.file is not None
     trace = _mobility(mobility.file)
     first_ns, last_ns = span_ns(trace)
     begin_ns = _begin_ns(mobility)

@@ -11,6 +11,7 @@ from typing import Any
 
 from physical import docstrings
 from physical.errors import InputError
+from physical.kind_field import KindParams
 from physical.nearest import did_you_mean
 from physical.quantity import spelled
 from sim.scenario.tables import ScenarioTables
@@ -115,6 +116,14 @@ def keys(prefix: str = "") -> list[Key]:
     hint = did_you_mean(wanted, sorted(tables))
     accepted = f"a table or a key, such as {', '.join(sorted({key.name.split('.')[0] for key in found}))}"
     raise InputError(f"there is no key {prefix[:60]!r}{hint}", where="PREFIX", accepted=accepted)
+
+
+def keys_of_kind(kind: type[KindParams], prefix: str) -> list[Key]:
+    """Return the keys that a kind uses; `prefix` is the dotted name of the table that is of this kind."""
+    schema = kind.model_json_schema()
+    kind.describe(schema)
+    del schema["properties"]["kind"]
+    return list(_Walk(schema).of_table(schema, f"{prefix}.", "", {}))
 
 
 def tables() -> dict[str, str]:

@@ -13,7 +13,6 @@ from physical.model import qos, transformer
 from physical.params import TaskClass
 from physical.quantity import NUM_SLOT_MAX, SIZE_BYTES_MAX
 from physical.ticks import HORIZON_NS, HORIZON_S, NS_PER_S, to_ns
-from sim.scenario.crowd import generated_crowd
 from sim.scenario.tables import ScenarioTables
 from sim.scenario.timeline import TaskBurst
 
@@ -57,12 +56,14 @@ def check_num_slot(num_slot: int, slot_duration_s: float, key: str, *, where: st
 
 def _check_entering(scenario: ScenarioTables) -> None:
     """Refuse a road so short, or a run so long, that more vehicles enter than a run can hold."""
-    if scenario.mobility.ends == "wrap":
+    kind = scenario.mobility
+    if kind.trace is not None or kind.everybody_stays:
         return
-    num_vehicle = generated_crowd(scenario.mobility, scenario.time, scenario.vehicles.num_vehicle or 0).num_vehicle
+    num_vehicle = kind.crowd(scenario.run_size()).num_vehicle
     if num_vehicle > _NUM_ENTERING_MAX:
         problem = f"lets {num_vehicle} vehicles enter, which is too many"
-        raise InputError(problem, key="mobility.ends", accepted=f"at most {_NUM_ENTERING_MAX} in a run")
+        key = "mobility.ends" if "ends" in type(kind).model_fields else "mobility"
+        raise InputError(problem, key=key, accepted=f"at most {_NUM_ENTERING_MAX} in a run")
 
 
 def _check_periods(scenario: ScenarioTables) -> None:

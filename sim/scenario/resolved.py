@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from physical.system import Crowd, System, build_system
 from physical.ticks import to_ns
-from sim.scenario.crowd import generated_crowd
 from sim.scenario.files import InputFiles
 from sim.scenario.tables import ScenarioTables, ServingNode
 from sim.scenario.timeline import Timeline
@@ -57,7 +56,7 @@ def crowd_of(tables: ScenarioTables, files: InputFiles) -> Crowd:
     ------
     InputError : the mobility trace cannot be read
     """
-    return files.crowd() or generated_crowd(tables.mobility, tables.time, tables.vehicles.num_vehicle or 0)
+    return files.crowd() or tables.mobility.crowd(tables.run_size())
 
 
 def system_of(tables: ScenarioTables, files: InputFiles, crowd: Crowd) -> System:

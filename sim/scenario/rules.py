@@ -83,7 +83,7 @@ def _check_joint(scenario: ScenarioTables) -> None:
 
 
 def _check_vehicles(scenario: ScenarioTables) -> None:
-    count, from_file = scenario.vehicles.num_vehicle, scenario.mobility.file is not None
+    count, from_file = scenario.vehicles.num_vehicle, scenario.mobility.trace is not None
     if count is None and not from_file:
         raise InputError("is missing", key="vehicles.num_vehicle")
     if count is not None and from_file:

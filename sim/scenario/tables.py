@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, cast
 
 from pydantic import Field
 
@@ -12,6 +12,7 @@ from physical.params import Params
 from physical.quantity import NumRow, Period
 from physical.ticks import to_ns
 from sim.scenario.links import BASE_STATION, NetworkParams
+from sim.scenario.mobility import AnyMobility, Mobility, RunSize
 from sim.scenario.timeline import Event, Timeline
 from twin.params import Twin
 
@@ -56,6 +57,7 @@ class ScenarioTables(Params):
     The serving nodes are the base station, if it is given or if there are no RSUs, then the RSUs.
 
     title : one line that says what the scenario is, for lists and reports
+    mobility : how vehicles move
     server : the server of the base station, and of every RSU without one of its own
     timeline : timed events, in any order: what happens to the scenario while it runs
     """
@@ -64,7 +66,7 @@ class ScenarioTables(Params):
     time: physical.Time = physical.Time()
     model: physical.Model = physical.Model()
     vehicles: physical.Vehicles
-    mobility: physical.Mobility = physical.Mobility()
+    mobility: AnyMobility = cast("Mobility", {"kind": "highway"})  # read as what a scenario says
     radio: physical.Radio
     base_station: physical.BaseStation | None = None
     rsus: tuple[physical.Rsu, ...] = ()
@@ -82,7 +84,11 @@ class ScenarioTables(Params):
     @property
     def everybody_stays(self) -> bool:
         """Whether all vehicles are there all the time, as far as the motion goes."""
-        return self.mobility.file is None and self.mobility.ends == "wrap"
+        return self.mobility.everybody_stays
+
+    def run_size(self) -> RunSize:
+        """Return how many vehicles are given, and how long a run is."""
+        return RunSize(self.vehicles.num_vehicle or 0, self.time.num_slot, self.time.slot_duration_s)
 
     def timeline_of_run(self) -> Timeline:
         """Return all timed events of a run, periodic ones spelled out."""

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 import typer
 
+from physical.kind_field import OfKind
 from physical.params import Params
 from policies import names as policy_names
 from policies.registry import specs
@@ -58,7 +59,12 @@ def lacking(wanted: Iterable[str], found: Iterable[str]) -> list[str]:
 def keys_of(model: type[Params], prefix: str = "") -> Iterator[str]:
     """Yield the keys of a table, from the classes that validate it."""
     for name, field in model.model_fields.items():
-        yield from keys_of_type(field.annotation, f"{prefix}{name}")
+        kinds = next((one for one in field.metadata if isinstance(one, OfKind)), None)
+        if kinds is None or kinds.names_only():
+            yield from [f"{prefix}{name}"] if kinds else keys_of_type(field.annotation, f"{prefix}{name}")
+            continue
+        for table in kinds.classes():
+            yield from keys_of(table, f"{prefix}{name}.")
 
 
 def keys_of_type(annotation: Any, name: str) -> Iterator[str]:

@@ -248,7 +248,7 @@ def test_every_file_that_a_scenario_can_name_counts() -> None:
 
     definitions = Scenario.model_json_schema()["$defs"]
     named = {entry for name, schema in definitions.items() for entry in keys(schema, name)}
-    assert named == {"Mobility.file", "Radio.rate_file", "Requests.file"}
+    assert named == {"TrafficTrace.file", "Radio.rate_file", "Requests.file"}
     data = {"mobility": {"file": "a"}, "radio": {"rate_file": "b"}, "tasks": [{"requests": {"file": "c"}}, {}]}
     assert [table[key] for table, key in file_entries(data)] == ["a", "b", "c"]
 

@@ -18,6 +18,7 @@ from physical.quantize import quantize
 from physical.system import System
 from physical.ticks import NS_PER_S, TICK_BITS, ticks_from_ns, to_ns
 from policies.guarded import GuardedPolicy
+from sim.inputs.mobility import Area, Highway
 from sim.inputs.streams import Streams
 from sim.scenario.scenario import Scenario
 from tests.oracle.task import Clock
@@ -134,16 +135,16 @@ class Belief:
         age_s = (now_ns - column("sampled_ns")) / NS_PER_S
         # A report of a later slot than the decided one is not extrapolated backwards.
         num_missed = np.maximum(slot - np.array([report.slot for report in reports]), 0)
-        if twin.estimator == "predict" and num_missed.any():
+        if twin.estimator.kind == "predict" and num_missed.any():
             size_bytes = np.where((num_missed > 0)[:, np.newaxis], system.size_bytes_mean, size_bytes)
             origin_m = np.stack([x_m, y_m], axis=-1)
             elapsed_s = num_missed * system.slot_duration_s
             position_m = mobility.straight_position_m(origin_m, column("speed_mps"), column("heading_rad"), elapsed_s)
             x_m, y_m = position_m[..., 0], position_m[..., 1]
             road = self._scenario.mobility
-            if road.kind in {"highway", "area"} and road.ends == "wrap":
+            if isinstance(road, Highway | Area) and road.ends == "wrap":
                 x_m = mobility.wrap_m(x_m, road.length_m)
-            if road.kind == "area":
+            if isinstance(road, Area):
                 y_m = mobility.wrap_m(y_m, road.length_m)
             x_m, y_m = quantize(x_m), quantize(y_m)
             correlation = self._fading_correlation**num_missed

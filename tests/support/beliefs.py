@@ -12,6 +12,7 @@ from physical.system import System
 from tests.support.scenarios import make_scenario
 from twin.belief import Belief, Biases
 from twin.bias import BiasProcess
+from twin.estimators import Hold, Knowledge, Predict
 from twin.messages import ReportCohort
 from twin.params import ConstantBias
 
@@ -48,7 +49,9 @@ def make_belief(
     hidden_hz = np.arange(NUM_VEHICLE * NUM_CLASS, dtype=float).reshape(NUM_VEHICLE, NUM_CLASS) - 2e9
     first = states(0) if registered is None else registered
     all_biases = Biases(cpu_frequency_hz=lambda slot: hidden_hz + slot, known=known, **processes)
-    return Belief(system, first, estimator, all_biases, CORRELATION, (ROAD_M, None))
+    knowledge = Knowledge(system, CORRELATION, (ROAD_M, None))
+    kind = Predict() if estimator == "predict" else Hold()
+    return Belief(system, first, kind.estimator(knowledge), all_biases)
 
 
 def cohort(

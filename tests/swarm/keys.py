@@ -8,6 +8,9 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from physical.kind_field import KindParams, OfKind
 
 Model = type[BaseModel]
 
@@ -38,12 +41,17 @@ def _tag(model: Model) -> str:
 
 @cache
 def _fields(model: Model) -> list[tuple[str, list[Any]]]:
-    fields = model.model_fields.items()
-    return [
-        (name, list(dict.fromkeys(_alternatives(field.annotation))))
-        for name, field in fields
-        if not (name == "kind" and _tag(model))
-    ]
+    used = model.used() if issubclass(model, KindParams) else model.model_fields
+    fields = [(name, model.model_fields[name]) for name in used]
+    return [(name, _values(field)) for name, field in fields if not (name == "kind" and _tag(model))]
+
+
+def _values(field: FieldInfo) -> list[Any]:
+    """List what a value may be; of a table whose class follows from its kind, the classes, or names of kinds."""
+    for one in field.metadata:
+        if isinstance(one, OfKind):
+            return one.registry.names() if one.names_only() else list(one.classes())
+    return list(dict.fromkeys(_alternatives(field.annotation)))
 
 
 def _inside(name: str, model: Model) -> str:

@@ -17,7 +17,7 @@ from policies.registry import make
 from sim.cli.app import load
 from sim.record.delays import DelayCounts
 from sim.runs.run import run
-from sim.scenario.explain import _models_in
+from sim.scenario.explain import models_of
 from sim.scenario.scenario import Scenario
 from tests.support.command import twin
 
@@ -33,7 +33,7 @@ def _times(model: type[BaseModel], seen: set[type[BaseModel]]) -> Iterator[tuple
     for name, field in model.model_fields.items():
         if name.endswith(("_s", "seconds")) or (model.__name__, name) == ("DecisionTime", "latency"):
             yield f"{model.__name__}.{name}", field
-        for inner in _models_in(field.annotation) - seen:
+        for inner in models_of(field) - seen:
             yield from _times(inner, seen)
 
 
@@ -43,7 +43,7 @@ _TIMES = dict(_times(Scenario, set()))
 def test_all_tables_with_times_are_found() -> None:
     tables = {name.partition(".")[0] for name in _TIMES}
     assert {"Time", "TaskClass", "Link", "Command", "Twin", "DecisionTime", "TaskBurst", "UniformDelay"} <= tables
-    assert {"LinkChange", "Mobility", "Requests", "TraceParams", "ConstantDelay", "NodeDown"} <= tables
+    assert {"LinkChange", "TrafficTrace", "Requests", "TraceParams", "ConstantDelay", "NodeDown"} <= tables
 
 
 @pytest.mark.parametrize("name", sorted(_TIMES))

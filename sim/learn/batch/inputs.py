@@ -6,6 +6,7 @@ Arrays have the batch axis last here, [T, N, K, B] for T slots: that is how they
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
@@ -16,9 +17,9 @@ from physical.arrays import Floats, Ints
 from physical.model import channel, mobility
 from physical.system import System
 from sim.inputs.blocks import Block, Inputs
-from sim.inputs.motion import GeneratedMotion
 from sim.inputs.streams import Streams
 from sim.inputs.workload import BurstChains
+from sim.scenario.mobility import Motion
 from sim.scenario.resolved import Resolved
 from sim.scenario.tables import ScenarioTables
 from twin.bias import BiasProcess
@@ -103,12 +104,12 @@ class FastInputs:
         self._bytes_per_unit = np.array([float(task.bytes_per_unit) for task in scenario.tasks])[:, np.newaxis]
         self._bursts = None if scenario.bursts is None else BurstChains(scenario.bursts, len(seeds), self._shape)
 
-    def _spread(self, scenario: ScenarioTables, streams: Sequence[Streams]) -> GeneratedMotion:
+    def _spread(self, scenario: ScenarioTables, streams: Sequence[Streams]) -> Motion:
         """Return the motion of all vehicles as one fleet: vehicle n of environment b is number ``n B + b``."""
         num_vehicle, num_environment = self._shape
         numbers = [stream.generator("batch-mobility", "environment").random((num_vehicle, 5)) for stream in streams]
         rows = np.stack(numbers, axis=1).reshape(num_vehicle * num_environment, 5)
-        return GeneratedMotion(scenario.mobility, _DrawnStreams(rows), len(rows), scenario.time.slot_duration_s)
+        return scenario.mobility.motion(replace(scenario.run_size(), num_vehicle=len(rows)), _DrawnStreams(rows))
 
     def _correlations(self) -> Floats:
         """Return those of shadowing and both parts of the fading from slot to slot, [3, N, B]; speeds do not change."""
