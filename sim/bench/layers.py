@@ -6,24 +6,20 @@ import importlib
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, TypeVar
 
 import numpy as np
 
 from physical.arrays import Ints
-from physical.system import System
-from policies.baselines import LocalOnly
 from policies.optimal.layers import frequency
 from policies.optimal.layers.alternating import solve_layers, start_point
 from policies.optimal.layers.problem import LayersProblem, read_problem
 from policies.optimal.layers.search import solve
 from sim.bench.report import Report
+from sim.record.kept import KeptDecisions
 from sim.runs.run import run
 from sim.scenario.scenario import Scenario
-from twin.decision import Decision
-from twin.snapshot import TwinSnapshot
 
 Result = TypeVar("Result")
 
@@ -35,27 +31,12 @@ _SHARE_GOALS = {2_000: 20.0}
 """Goal: least ratio of CVXPY's time on V_f to that of `share_hz`."""
 
 
-@dataclass
-class _ProblemCollector:
-    """A policy that computes everything locally and keeps the problem of every slot."""
-
-    problems: list[LayersProblem] = field(default_factory=list)
-    _policy: LocalOnly = field(default_factory=LocalOnly)
-
-    def reset(self, system: System, seed: int) -> None:
-        self._policy.reset(system, seed)
-
-    def decide(self, snapshot: TwinSnapshot) -> Decision:
-        self.problems.append(read_problem(snapshot))
-        return self._policy.decide(snapshot)
-
-
 def drops(num_vehicle: int, num_slot: int, mode: str = "corrected") -> list[LayersProblem]:
     """Return the problems of some slots of `llm6g`, with its five RSUs, for some number of vehicles."""
     settings = [f"vehicles.num_vehicle={num_vehicle}", f"time.num_slot={num_slot}", f'model.mode="{mode}"']
-    collector = _ProblemCollector()
-    run(Scenario.load("llm6g", settings), policy=collector, seed=_SEED, keep_tables=False)
-    return collector.problems
+    kept = KeptDecisions()
+    run(Scenario.load("llm6g", settings), policy="local-only", seed=_SEED, keep_tables=False, observers=(kept,))
+    return [read_problem(snapshot) for snapshot in kept.snapshots]
 
 
 def measure() -> Report:

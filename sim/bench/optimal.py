@@ -6,18 +6,17 @@ import importlib
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
 import numpy as np
 
-from physical.system import System
 from policies.optimal.p2_exact import P2Exact
 from policies.optimal.p2_slsqp import P2Slsqp
 from policies.optimal.tasks import read_tasks
 from policies.scoring import slot_outcome
 from sim.bench.report import Report
+from sim.record.kept import KeptDecisions
 from sim.runs.run import run
 from sim.scenario.scenario import Scenario
 from twin.decision import Decision
@@ -44,23 +43,6 @@ def scenario(num_vehicle: int, num_slot: int) -> Scenario:
     return Scenario.load("dtecn-congested", [f"{key}={value}" for key, value in settings.items()])
 
 
-@dataclass
-class _SlotCollector:
-    """A policy that decides as `p2-exact` does and keeps the slots."""
-
-    snapshots: list[TwinSnapshot] = field(default_factory=list)
-    decisions: list[Decision] = field(default_factory=list)
-
-    def reset(self, system: System, seed: int) -> None:
-        self._exact = P2Exact()
-        self._exact.reset(system, seed)
-
-    def decide(self, snapshot: TwinSnapshot) -> Decision:
-        self.snapshots.append(snapshot)
-        self.decisions.append(self._exact.decide(snapshot))
-        return self.decisions[-1]
-
-
 def measure() -> Report:
     """Solve the same slots with all solvers in turn."""
     entries = [_measure_size(num_vehicle, num_slot) for num_vehicle, num_slot in _NUM_SLOT.items()]
@@ -82,9 +64,9 @@ def measure() -> Report:
 
 
 def _measure_size(num_vehicle: int, num_slot: int) -> dict[str, Any]:
-    collector = _SlotCollector()
-    run(scenario(num_vehicle, num_slot), policy=collector, seed=_SEED, keep_tables=False)
-    snapshots = collector.snapshots
+    kept = KeptDecisions()
+    run(scenario(num_vehicle, num_slot), policy="p2-exact", seed=_SEED, keep_tables=False, observers=(kept,))
+    snapshots = kept.snapshots
     exact = P2Exact()
     exact.reset(snapshots[0].system, 0)
     solvers: dict[str, Callable[[int], Decision]] = {"exact": lambda index: exact.decide(snapshots[index])}
@@ -94,7 +76,8 @@ def _measure_size(num_vehicle: int, num_slot: int) -> dict[str, Any]:
         solvers["slsqp"] = lambda index: slsqp.decide(snapshots[index])
     clarabel = _Clarabel.load()
     if clarabel is not None:
-        solvers["clarabel"] = lambda index: clarabel.allocate(snapshots[index], collector.decisions[index])
+        decided = [exact.decide(snapshot) for snapshot in snapshots]
+        solvers["clarabel"] = lambda index: clarabel.allocate(snapshots[index], decided[index])
     times: dict[str, list[float]] = {name: [] for name in solvers}
     objectives: dict[str, list[float]] = {name: [] for name in solvers}
     gaps: list[float] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -15,39 +14,12 @@ from policies.cases.file import check_target, write_cases
 from policies.guarded import GuardedPolicy
 from policies.registry import make
 from policies.scoring import predicted_objective
+from sim.record.kept import KeptDecisions
 from sim.runs.run import RunOptions, RunResult, simulate
 from sim.scenario.scenario import Scenario
-from twin.cloud import Deliberation
-from twin.decision import Decision
-from twin.snapshot import TwinSnapshot
 
 _TAIL_SLOTS = 16
 """Slots simulated beyond the last case, so that its tasks can end."""
-
-
-class Decided(NamedTuple):
-    """A decision with what it rests on."""
-
-    snapshot: TwinSnapshot
-    decision: Decision
-    capacity_price: float
-
-
-class Keeper:
-    """Observes a run, and keeps some of its decisions; the fallback's are nothing to learn from.
-
-    every : keep those of slots 0, `every`, 2 `every`, ..
-    """
-
-    def __init__(self, every: int) -> None:
-        self.kept: list[Decided] = []
-        self._every = every
-
-    def decided(self, deliberation: Deliberation) -> None:
-        """Keep a decision if it is one of those."""
-        snapshot, ruling, _ = deliberation
-        if not ruling.fallback and snapshot.slot % self._every == 0:
-            self.kept.append(Decided(snapshot, ruling.decision, ruling.diagnostics.capacity_price))
 
 
 def num_slot_for(num_case: int, every: int) -> int:
@@ -100,30 +72,34 @@ def build(
         problem = f"{num_case} cases, one in {every} slots, need {needed} of {scenario.time.num_slot} slots"
         raise InputError(problem, where=name or "scenario", key="time.num_slot", accepted=f">= {needed}")
     decider = GuardedPolicy(make(policy, by_path=True), make(scenario.policy.fallback))
-    keeper = Keeper(every)
+    decisions = KeptDecisions(every)
     num_slot = min(needed + _TAIL_SLOTS, scenario.time.num_slot)
-    options = RunOptions(progress=progress, num_slot=num_slot, observers=(keeper,))
+    options = RunOptions(progress=progress, num_slot=num_slot, observers=(decisions,))
     result = simulate(scenario, decider, policy, seed, options)
     if result.status == "interrupted":
         raise KeyboardInterrupt
     realised = _realised(result)
-    kept = [decided for decided in keeper.kept if decided.snapshot.slot < needed]
+    kept = [
+        (snapshot, ruling)
+        for snapshot, ruling, _ in decisions.deliberations
+        if snapshot.slot < needed and not ruling.fallback  # the fallback's are nothing to learn from
+    ]
     if not kept:
         problem = "decided none of the slots; twin run shows why"
         raise InputError(problem, where="--policy", key=policy, accepted="a policy for this scenario")
     run = " ".join(part for part in (policy, name, f"seed={seed}") if part)
     cases = CaseSet(
-        kept[0].snapshot.system,
+        kept[0][0].system,
         (
             Case(
                 snapshot,
-                decision,
-                predicted_objective(snapshot, decision),
+                ruling.decision,
+                predicted_objective(snapshot, ruling.decision),
                 realised.get(snapshot.slot, np.nan),
                 f"{run} slot={snapshot.slot}",
-                price,
+                ruling.diagnostics.capacity_price,
             )
-            for snapshot, decision, price in kept
+            for snapshot, ruling in kept
         ),
     )
     write_cases(cases, out)

@@ -78,6 +78,7 @@ def run(
     progress: Callable[[int], None] = lambda _: None,
     speed: float | None = None,
     num_slot: int | None = None,
+    observers: Sequence[Observer] = (),
 ) -> RunResult:
     """Simulate a scenario.
 
@@ -91,6 +92,7 @@ def run(
     progress : called with the number of slots done, before the first and after each
     speed : simulated seconds per second of wall time, at most; None: as fast as possible
     num_slot : slots after which to stop, if before the scenario's end
+    observers : told of every decision when it leaves the cloud, see `twin.cloud.Observer`
 
     Raises
     ------
@@ -108,7 +110,7 @@ def run(
     if swaps := _swaps(scenario):
         decider = SwitchedDecisions(decider, swaps)
     told = {} if out is None else contents_of(name if policy is None else policy, by_path=policy is not None)
-    options = RunOptions(out, keep_tables, progress, speed, num_slot, told)
+    options = RunOptions(out, keep_tables, progress, speed, num_slot, told, observers)
     return simulate(scenario, decider, name, seed, options)
 
 

@@ -1,0 +1,89 @@
+"""Nothing depends on the order in which processes of one instant were created, or in which events were scheduled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import count
+from typing import Any
+
+import pytest
+from simpy.events import ProcessGenerator
+
+from sim import Scenario
+from sim.engine.clock import Clock
+from tests.property.families import case_of
+from tests.support.engine_runs import run_engine
+from tests.support.town import TOWN
+
+LATE = {
+    "network": {
+        "access": {"latency_s": 0.002, "jitter_s": 0.01, "loss": 0.05},
+        "backhaul": {"latency_s": 0.003, "jitter_s": 0.02, "loss": 0.05},
+    },
+    "trace": {"messages": True},
+}
+
+
+class BackwardsClock(Clock):
+    """Starts processes in reverse."""
+
+    def begin(self, processes: Iterable[ProcessGenerator]) -> None:
+        """Start the last one first."""
+        super().begin(list(processes)[::-1])
+
+
+class LastFirstClock(BackwardsClock):
+    """What was scheduled last of one instant and phase happens first, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.env._eid = count(0, -1)  # SimPy's number of an event, which orders those of one time and priority
+
+
+def check(scenario: Scenario, policy: Any, seed: int) -> None:
+    """Compare the digests of a run forwards and backwards."""
+    clocks = (Clock(), BackwardsClock(), LastFirstClock())
+    digests = {run_engine(scenario, policy, seed, clock=clock).summary["digest"] for clock in clocks}
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize("trouble", [{"trace": {"messages": True}}, LATE])
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("dtecn-congested", ("twin.decision.latency=0.13",)),
+        ("rush-hour", ("vehicles.report_interval=2",)),
+        ("corridor", ("model.handover=finish", "server.frequency_hz=2e9", "radio.hysteresis_db=1")),
+        ("corridor", ("model.handover=drop", "twin.bias.cpu_frequency_hz={kind='random-walk', step_std=1e8}")),
+        ("blackout", ()),
+        ("llm6g", ("time.num_slot=4",)),
+    ],
+)
+def test_built_in_scenarios(name: str, settings: tuple[str, ...], trouble: dict[str, Any]) -> None:
+    """One node and several, handover, a node that fails, decisions that last longer than a slot."""
+    num_slot = {"blackout": 60, "llm6g": 4}.get(name, 30)  # the RSU of `blackout` fails in slot 50
+    data = Scenario.load(name, [*settings, f"time.num_slot={num_slot}"]).model_dump(mode="json")
+    check(Scenario.from_dict({**data, **trouble}), "edge-equal", 2)
+
+
+def test_a_town_in_which_several_things_happen_at_one_instant() -> None:
+    events = [
+        {"kind": "node-down", "at_s": 0.5, "node": "west"},
+        {"kind": "node-down", "at_s": 0.5, "node": "east"},
+        {"kind": "node-up", "at_s": 0.8, "node": "west"},
+        {"kind": "node-up", "at_s": 0.8, "node": "east"},
+        {"kind": "vehicle-leaves", "at_s": 0.5, "vehicle": 1},
+        {"kind": "vehicle-enters", "at_s": 0.7, "vehicle": 1},
+        {"kind": "bias", "at_s": 0.5, "cpu_frequency_hz": 1e8},
+        {"kind": "bias", "at_s": 0.7, "cpu_frequency_hz": -2e8},
+    ]
+    for rule in ("forward", "finish", "drop"):
+        data = {**TOWN, **LATE, "timeline": events}
+        data["model"] = {**data.get("model", {}), "handover": rule}
+        check(Scenario.from_dict(data), "edge-equal", 4)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_small_systems_in_trouble(seed: int) -> None:
+    case = case_of(seed)
+    check(case.scenario, case.policy, case.seed)
