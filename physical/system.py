@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from physical.model import computing, energy, rate, transformer, units, workload
+from physical.model import computing, energy, rate, units, workload
 from physical.model.arrays import Array, namespace
+from physical.nodes import at_own
 from physical.params import (
     Bursts,
     Cost,
@@ -28,6 +29,7 @@ from physical.params import (
     Vehicles,
 )
 from physical.quantize import freeze, quantize
+from physical.tasks import ByteTasks, LayeredTasks
 
 
 class Crowd(NamedTuple):
@@ -149,6 +151,23 @@ class System:
         return bool((self.num_layer > 0).any())
 
     @cached_property
+    def tasks(self) -> ByteTasks:
+        """How tasks are cut, and what their parts take: anywhere, or between layers if some class is a transformer."""
+        if not self.has_transformer:
+            return ByteTasks(self.cycles_per_byte, self.model.upload_rule)
+        return LayeredTasks(
+            self.cycles_per_byte,
+            self.model.upload_rule,
+            self.num_layer,
+            self.hidden_size,
+            self.batch_size,
+            self.bytes_per_token,
+            self.vehicle_flop_per_cycle,
+            self.node_flop_per_cycle,
+            literal=self.model.mode == "paper",
+        )
+
+    @cached_property
     def joint(self) -> bool:
         """Whether policies decide frequency, transmit power and bandwidth of every vehicle, too."""
         return self.model.allocation == "joint"
@@ -195,52 +214,13 @@ class System:
         part = np.where(over, self.node_bandwidth_hz / np.where(over, used_hz, 1.0), 1.0)
         return np.where(attached, bandwidth_hz * part[np.maximum(node, 0)], bandwidth_hz)
 
-    @staticmethod
-    def at_node(values: Array, node: Array) -> Array:
-        """Return what holds at the serving nodes, [..., N, 1], given `values` [M]; no node counts as the first."""
-        return values[namespace(node).where(node < 0, 0 * node, node)][..., None]
-
-    def _at_own(self, values: Array, node: Array | None) -> Array:
-        """Return what holds at the serving nodes, or at the only one; ValueError if several are there, none told."""
-        if node is not None:
-            return self.at_node(values, node)
-        if self.num_node > 1:
-            raise ValueError(f"there are {self.num_node} nodes; tell who is at which")
-        return values[0]
-
     def work_cycles(self, size_bytes: Array, node: Array | None) -> tuple[Array, Array]:
-        """Return the work of whole tasks in cycles of their vehicle and of an edge server, both [..., N, K].
-
-        size_bytes : [..., N, K], bytes
-        node : [..., N], index of the serving node, -1 (none) counts as the first; None: there is one node
-        """
-        work = size_bytes * self.cycles_per_byte
-        if not self.has_transformer:
-            return work, work
-        num_token = size_bytes / self.bytes_per_token
-        flop = self.num_layer * transformer.layer_flops(num_token, self.hidden_size, self.batch_size)
-        xp = namespace(size_bytes)
-        edge_flop = self._at_own(self.node_flop_per_cycle, node)
-        split = self.num_layer > 0
-        local = xp.where(split, flop / self.vehicle_flop_per_cycle[..., None], work)
-        return local, xp.where(split, flop / edge_flop, work)
+        """Return the work of whole tasks in cycles of their vehicle and of an edge server (`ByteTasks.work_cycles`)."""
+        return self.tasks.work_cycles(size_bytes, node)
 
     def upload_bytes(self, size_bytes: Array, offloading_ratio: Array, task_class: Array | None = None) -> Array:
-        """Return what is sent of tasks: activations whole if at all, of other tasks what the mode says.
-
-        In mode "paper" a prompt of d tokens sends the d bits of eq. 4 of 'llm6g' instead of its activations.
-
-        size_bytes, offloading_ratio : [..., N, K], or [...] with the class of each in `task_class`
-        """
-        by_rule = rate.upload_bytes(size_bytes, offloading_ratio, self.model.upload_rule)
-        if not self.has_transformer:
-            return by_rule
-        sent_bytes, classes = size_bytes, slice(None) if task_class is None else task_class
-        if self.model.mode == "paper":
-            sent_bytes = size_bytes / self.bytes_per_token[classes] / units.BITS_PER_BYTE
-        whole = rate.upload_bytes(sent_bytes, offloading_ratio, "whole")
-        is_split = self.num_layer[classes] > 0
-        return namespace(by_rule).where(is_split, whole, by_rule)
+        """Return what is sent of tasks (`ByteTasks.upload_bytes`)."""
+        return self.tasks.upload_bytes(size_bytes, offloading_ratio, task_class)
 
     def edge_speed_hz(self, compute_allocation_hz: Array, estimation_bias_hz: Array, node: Array | None) -> Array:
         """Return the speeds at which servers really run flows, [..., N, K], Hz.
@@ -268,7 +248,7 @@ class System:
         cycles, frequency_hz : [..., N, K]
         node : [..., N], index of the serving node; None: there is one node
         """
-        num_core, kappa = self._at_own(self.node_num_core, node), self._at_own(self.node_kappa, node)
+        num_core, kappa = at_own(self.node_num_core, node), at_own(self.node_kappa, node)
         return energy.edge_job_energy_j(cycles, frequency_hz, num_core, kappa)
 
     def map_arrays(self, convert: Callable[[Array], Array]) -> System:

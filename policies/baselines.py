@@ -10,6 +10,7 @@ from physical.arrays import Floats, Mask
 from physical.errors import InputError
 from physical.model import computing, energy, qos, rate
 from physical.model.arrays import every
+from physical.nodes import at_node
 from physical.system import System
 from policies.feasible import least_allocation_hz, rest_hz
 from twin.decision import Decision
@@ -128,9 +129,8 @@ class Random:
         """Draw a decision."""
         system = snapshot.system
         ratio = self._generator.random(self._shape)
-        if system.has_transformer:
-            whole = np.minimum(np.floor(ratio * self._layers), self._layers - 1.0) / self._layers
-            ratio = np.where(system.num_layer > 0, whole, ratio)
+        whole = np.minimum(np.floor(ratio * self._layers), self._layers - 1.0) / self._layers
+        ratio = np.where(system.num_layer > 0, whole, ratio)
         part = self._generator.exponential(size=self._shape)
         equal_hz = share_equally(snapshot, np.ones(self._shape, dtype=np.bool_))
         least_hz = least_allocation_hz(system, snapshot.estimation_bias_hz, snapshot.serving_node)
@@ -204,7 +204,7 @@ class GreedyCost:
         else:
             power_w = energy.edge_power_w(system.node_hz, system.node_num_core, system.node_kappa)
             node_j = energy.edge_energy(power_w, system.slot_duration_s, system.model.edge_energy_rule)
-            edge_j = system.at_node(node_j, snapshot.serving_node) / num_task
+            edge_j = at_node(node_j, snapshot.serving_node) / num_task
 
         def cost(delay_s: Floats, energy_j: Floats) -> Floats:
             penalty: Floats = weights.deadline_price * qos.deadline_missed(delay_s, system.deadline_s)

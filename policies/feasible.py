@@ -128,12 +128,7 @@ def project(
 
 def _split(system: System, ratio: Floats, node: Ints, *, all_attached: bool) -> Floats:
     """Clip ratios to [0, 1], of transformers to whole layers with at least one local; 0 for vehicles without a node."""
-    clipped: Floats = np.minimum(np.maximum(ratio, 0.0), 1.0)
-    if system.has_transformer:
-        num_layer = system.num_layer
-        layers = np.maximum(num_layer, 1.0)
-        num_local = np.clip(np.rint((1.0 - clipped) * layers), np.minimum(num_layer, 1.0), layers)
-        clipped = np.where(num_layer > 0, (layers - num_local) / layers, clipped)
+    clipped: Floats = system.tasks.split(np.minimum(np.maximum(ratio, 0.0), 1.0))
     if not all_attached:
         clipped = np.where((node < 0)[:, np.newaxis], 0.0, clipped)
     return clipped

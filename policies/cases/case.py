@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from physical.arrays import Floats
+from physical.nodes import at_node
 from physical.system import System
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
@@ -56,7 +57,7 @@ def features(snapshot: TwinSnapshot) -> Floats:
             np.log1p(snapshot.size_bytes / system.size_bytes_mean).reshape(-1),
             np.log1p(snapshot.uplink_rate_bps),
             np.log1p(snapshot.backlog_bytes / system.backlog_unit_bytes),
-            (snapshot.estimation_bias_hz / system.at_node(system.node_hz, snapshot.serving_node)).reshape(-1),
+            (snapshot.estimation_bias_hz / at_node(system.node_hz, snapshot.serving_node)).reshape(-1),
         ]
     )
 

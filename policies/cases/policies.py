@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from physical.nodes import at_node
 from physical.system import System
 from policies.cases.memory import CaseMemory
 from policies.feasible import JOINT_FIELDS
@@ -107,7 +108,7 @@ class MeanCase(CaseBased):
         system, mean = snapshot.system, self._mean
         return Decision(
             mean.offloading_ratio,
-            mean.compute_allocation_hz * system.at_node(system.node_hz, snapshot.serving_node),
+            mean.compute_allocation_hz * at_node(system.node_hz, snapshot.serving_node),
             *(getattr(mean, name) for name in JOINT_FIELDS),
         )
 
@@ -116,8 +117,7 @@ class MeanCase(CaseBased):
         cases = list(self.memory.cases)
         system = self.memory.cases.system
         shares = [
-            case.decision.compute_allocation_hz / system.at_node(system.node_hz, case.snapshot.serving_node)
-            for case in cases
+            case.decision.compute_allocation_hz / at_node(system.node_hz, case.snapshot.serving_node) for case in cases
         ]
         joint = {}
         for name in JOINT_FIELDS if system.joint else ():

@@ -12,6 +12,7 @@ import re
 import numpy as np
 
 from physical.arrays import Floats
+from physical.nodes import at_node
 from policies.llm.errors import MalformedAnswerError
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
@@ -92,7 +93,7 @@ def parse(text: str, num_vehicle: int, num_column: int) -> Floats:
 
 def server_hz(snapshot: TwinSnapshot) -> Floats:
     """Return what shares are parts of: the capacity of the server at each vehicle's node, Hz, [N, 1]."""
-    capacity: Floats = snapshot.system.at_node(snapshot.system.node_hz, snapshot.serving_node)
+    capacity: Floats = at_node(snapshot.system.node_hz, snapshot.serving_node)
     return capacity
 
 

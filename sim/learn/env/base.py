@@ -13,6 +13,7 @@ from pettingzoo import ParallelEnv
 from physical.arrays import Floats, Ints
 from physical.errors import InputError
 from physical.model import computing, rate
+from physical.nodes import at_node
 from physical.seed import whole_seed
 from physical.system import System
 from policies.feasible import JOINT_FIELDS
@@ -135,7 +136,7 @@ class VehicleEnvironment(ParallelEnv[str, Numbers, Numbers]):
     def _observations(self, present: Present) -> dict[str, Numbers]:
         """Return what the agents see."""
         system, count = self.system, self.system.num_vehicle
-        share_hz = system.at_node(system.node_hz, present.serving_node) / (count * system.num_class)
+        share_hz = at_node(system.node_hz, present.serving_node) / (count * system.num_class)
         columns = [
             present.size_bytes / system.size_bytes_mean,
             np.broadcast_to(present.backlog_bytes / system.backlog_unit_bytes, (count, system.num_class)),
@@ -162,7 +163,7 @@ class VehicleEnvironment(ParallelEnv[str, Numbers, Numbers]):
             rate_bps = np.maximum(present.rate_bps, 1.0)
             uplink_slots = rate.upload_delay_s(present.uplink_backlog_bytes, rate_bps) / slot_s
         if present.flow_backlog_cycles is not None:
-            node_hz = system.at_node(system.node_hz, present.serving_node)
+            node_hz = at_node(system.node_hz, present.serving_node)
             flow_slots = computing.execution_delay_s(present.flow_backlog_cycles, node_hz) / slot_s
         return [cpu_slots[:, np.newaxis], uplink_slots[:, np.newaxis], flow_slots]
 
