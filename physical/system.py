@@ -28,8 +28,9 @@ from physical.params import (
     UplinkRule,
     Vehicles,
 )
-from physical.quantize import freeze, quantize
-from physical.tasks import ByteTasks, LayeredTasks
+from physical.quantize import freeze
+from physical.spectrum import Spectrum
+from physical.work import ByteWork, LayerWork
 
 
 class Crowd(NamedTuple):
@@ -151,11 +152,11 @@ class System:
         return bool((self.num_layer > 0).any())
 
     @cached_property
-    def tasks(self) -> ByteTasks:
+    def work(self) -> ByteWork:
         """How tasks are cut, and what their parts take: anywhere, or between layers if some class is a transformer."""
         if not self.has_transformer:
-            return ByteTasks(self.cycles_per_byte, self.model.upload_rule)
-        return LayeredTasks(
+            return ByteWork(self.cycles_per_byte, self.model.upload_rule)
+        return LayerWork(
             self.cycles_per_byte,
             self.model.upload_rule,
             self.num_layer,
@@ -168,9 +169,22 @@ class System:
         )
 
     @cached_property
+    def spectrum(self) -> Spectrum | None:
+        """What policies divide where they decide frequency, power and bandwidth of vehicles, too; else None."""
+        if self.model.allocation != "joint":
+            return None
+        return Spectrum(
+            self.node_bandwidth_hz,
+            self.transmit_power_w_min,
+            self.transmit_power_w,
+            self.noise_density_w_hz,
+            held_by_all=self.model.mode == "paper",
+        )
+
+    @property
     def joint(self) -> bool:
-        """Whether policies decide frequency, transmit power and bandwidth of every vehicle, too."""
-        return self.model.allocation == "joint"
+        """Whether policies decide the radio, too: there is a `spectrum`."""
+        return self.spectrum is not None
 
     @property
     def cost_weights(self) -> tuple[float, float]:
@@ -191,36 +205,13 @@ class System:
         rate_bps = rate.uplink_rate_bps(self.bandwidth_hz, self.transmit_power_w, channel_gain, self.noise_w)
         return namespace(rate_bps).round(rate_bps)
 
-    def decided_rate_bps(self, bandwidth_hz: Array, transmit_power_w: Array, channel_gain: Array) -> Array:
-        """Return the uplink rates on decided shares of the spectrum (eq. 3 of 'llm6g') in single precision, [..., N].
-
-        Not in whole bit/s: in mode "paper" a rate may be less than one.
-        """
-        return quantize(rate.fdma_rate_bps(bandwidth_hz, transmit_power_w, channel_gain, self.noise_density_w_hz))
-
-    def within_pool_hz(self, bandwidth_hz: Array, node: Array) -> Array:
-        """Return shares of the nodes' pools, scaled down together where they sum to more than there is, [N], Hz.
-
-        What rounding adds to a full pool, 1e-12 of it, counts as nothing.
-
-        bandwidth_hz : [N], Hz
-        node : [N], index of the serving node, -1 without one
-        """
-        attached = node >= 0
-        used_hz = np.bincount(node[attached], weights=bandwidth_hz[attached], minlength=self.num_node)
-        over = used_hz > (1.0 + 1e-12) * self.node_bandwidth_hz
-        if not over.any():
-            return bandwidth_hz
-        part = np.where(over, self.node_bandwidth_hz / np.where(over, used_hz, 1.0), 1.0)
-        return np.where(attached, bandwidth_hz * part[np.maximum(node, 0)], bandwidth_hz)
-
     def work_cycles(self, size_bytes: Array, node: Array | None) -> tuple[Array, Array]:
-        """Return the work of whole tasks in cycles of their vehicle and of an edge server (`ByteTasks.work_cycles`)."""
-        return self.tasks.work_cycles(size_bytes, node)
+        """Return the work of whole tasks in cycles of their vehicle and of an edge server (`ByteWork.work_cycles`)."""
+        return self.work.work_cycles(size_bytes, node)
 
     def upload_bytes(self, size_bytes: Array, offloading_ratio: Array, task_class: Array | None = None) -> Array:
-        """Return what is sent of tasks (`ByteTasks.upload_bytes`)."""
-        return self.tasks.upload_bytes(size_bytes, offloading_ratio, task_class)
+        """Return what is sent of tasks (`ByteWork.upload_bytes`)."""
+        return self.work.upload_bytes(size_bytes, offloading_ratio, task_class)
 
     def edge_speed_hz(self, compute_allocation_hz: Array, estimation_bias_hz: Array, node: Array | None) -> Array:
         """Return the speeds at which servers really run flows, [..., N, K], Hz.

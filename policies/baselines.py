@@ -50,16 +50,15 @@ def simple_radio(snapshot: TwinSnapshot, sends: Mask) -> dict[str, Floats]:
 
     sends : [N], who uploads; in mode "paper" all attached vehicles get a share, as eq. 10c has it
     """
-    system, node = snapshot.system, snapshot.serving_node
-    if not system.joint:
+    system, node, spectrum = snapshot.system, snapshot.serving_node, snapshot.system.spectrum
+    if spectrum is None:
         return {}
-    attached = node >= 0
-    holds = attached if system.model.mode == "paper" else attached & sends
+    holds = spectrum.holders(node, sends)
     num_share = np.bincount(node[holds], minlength=system.num_node)
-    share_hz = system.node_bandwidth_hz / np.maximum(num_share, 1)
+    share_hz = spectrum.pool_hz / np.maximum(num_share, 1)
     return {
         "local_frequency_hz": system.cpu_hz,
-        "transmit_power_w": system.transmit_power_w,
+        "transmit_power_w": spectrum.power_w_max,
         "bandwidth_hz": np.where(holds, share_hz[np.maximum(node, 0)], 0.0),
     }
 
@@ -77,7 +76,7 @@ def refuse_joint(system: System, policy: str) -> None:
     ------
     InputError : names the policy
     """
-    if system.joint:
+    if system.spectrum is not None:
         accepted = "a scenario without [cost], such as dtecn"
         raise InputError("does not decide power and bandwidth", where="--policy", key=policy, accepted=accepted)
 
@@ -108,10 +107,10 @@ class EdgeEqual:
 
     def decide(self, snapshot: TwinSnapshot) -> Decision:
         """Offload everything that there is."""
-        if not snapshot.system.joint and snapshot.all_attached and every(snapshot.size_bytes > 0):
+        if snapshot.system.spectrum is None and snapshot.all_attached and every(snapshot.size_bytes > 0):
             return Decision(self._ratio, share_equally(snapshot, self._all))
         tasks: Mask = (snapshot.size_bytes > 0) & (snapshot.serving_node >= 0)[:, np.newaxis]
-        radio = simple_radio(snapshot, np.any(tasks, axis=1)) if snapshot.system.joint else {}
+        radio = simple_radio(snapshot, np.any(tasks, axis=1))
         return Decision(tasks * self._ratio, share_equally(snapshot, tasks), **radio)
 
 
@@ -144,21 +143,21 @@ class Random:
 
     def _radio(self, snapshot: TwinSnapshot) -> dict[str, Floats]:
         """Draw frequencies and powers in their ranges, and random parts of each node's bandwidth."""
-        system, node = snapshot.system, snapshot.serving_node
-        if not system.joint:
+        system, node, spectrum = snapshot.system, snapshot.serving_node, snapshot.system.spectrum
+        if spectrum is None:
             return {}
         uniform = 1.0 - self._generator.random((2, system.num_vehicle))
-        span_w = system.transmit_power_w - system.transmit_power_w_min
+        span_w = spectrum.power_w_max - spectrum.power_w_min
         part = self._generator.exponential(size=system.num_vehicle)
         total = np.bincount(node[node >= 0], weights=part[node >= 0], minlength=system.num_node)
         here = np.maximum(node, 0)
         return {
             "local_frequency_hz": uniform[0] * system.cpu_hz,
-            "transmit_power_w": system.transmit_power_w_min + uniform[1] * span_w,
+            "transmit_power_w": spectrum.power_w_min + uniform[1] * span_w,
             "bandwidth_hz": np.where(
                 node < 0,
                 0.0,
-                0.999 * system.node_bandwidth_hz[here] * part / np.where(total > 0, total, 1.0)[here],
+                0.999 * spectrum.pool_hz[here] * part / np.where(total > 0, total, 1.0)[here],
             ),
         }
 

@@ -128,7 +128,7 @@ def project(
 
 def _split(system: System, ratio: Floats, node: Ints, *, all_attached: bool) -> Floats:
     """Clip ratios to [0, 1], of transformers to whole layers with at least one local; 0 for vehicles without a node."""
-    clipped: Floats = system.tasks.split(np.minimum(np.maximum(ratio, 0.0), 1.0))
+    clipped: Floats = system.work.split(np.minimum(np.maximum(ratio, 0.0), 1.0))
     if not all_attached:
         clipped = np.where((node < 0)[:, np.newaxis], 0.0, clipped)
     return clipped
@@ -136,24 +136,23 @@ def _split(system: System, ratio: Floats, node: Ints, *, all_attached: bool) -> 
 
 def _project_joint(system: System, decision: Decision, ratio: Floats, node: Ints) -> tuple[dict[str, Floats], bool]:
     """Return frequencies, powers and bandwidths [N] inside their ranges and pools, and whether some were not."""
-    given = {name: getattr(decision, name) for name in JOINT_FIELDS} if system.joint else {}
-    if not system.joint:
+    spectrum = system.spectrum
+    if spectrum is None:
         fixed = decision.local_frequency_hz is None and decision.transmit_power_w is None
         if not fixed or decision.bandwidth_hz is not None:
             raise InvalidDecisionError(f"decides one of {', '.join(JOINT_FIELDS)}, which this system fixes")
         return {}, False
+    given = {name: getattr(decision, name) for name in JOINT_FIELDS}
     for name, values in given.items():
         if values is None:
             raise InvalidDecisionError(f"{name} is missing; this system has joint allocation")
     shape = (system.num_vehicle,)
     wanted = {name: _checked(values, name, shape) for name, values in given.items()}
     hz, power_w, bandwidth_hz = wanted.values()
-    pool_hz = system.node_bandwidth_hz[np.maximum(node, 0)]
-    # In mode "paper" eq. 4 of 'llm6g' is charged to everybody.
-    sends = (ratio > 0).any(axis=1) | ((system.model.mode == "paper") & (node >= 0))
-    least_hz = np.where(sends, FLOOR * pool_hz, 0.0)
+    holds = spectrum.holders(node, (ratio > 0).any(axis=1))
+    least_hz = np.where(holds, FLOOR * spectrum.pool_hz[np.maximum(node, 0)], 0.0)
     lifted_hz = np.where(node < 0, 0.0, np.maximum(bandwidth_hz, least_hz))
-    for index, pool in enumerate(system.node_bandwidth_hz):
+    for index, pool in enumerate(spectrum.pool_hz):
         here = node == index
         lifted_hz[here] = _scale_to_capacity(float(pool), lifted_hz[here], least_hz[here], 0.0)
     feasible = dict(
@@ -161,7 +160,7 @@ def _project_joint(system: System, decision: Decision, ratio: Floats, node: Ints
             JOINT_FIELDS,
             (
                 np.clip(hz, FLOOR * system.cpu_hz, system.cpu_hz),
-                np.clip(power_w, system.transmit_power_w_min, system.transmit_power_w),
+                np.clip(power_w, spectrum.power_w_min, spectrum.power_w_max),
                 lifted_hz,
             ),
             strict=True,

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from physical.closed_form.slot import SlotOutcome, slot_step
-from physical.closed_form.split import SplitOutcome, split_step
+from physical.closed_form.slot import SlotOutcome
+from physical.closed_form.split import SplitOutcome
+from physical.goals import DriftPlusPenalty, Known, TimeAndEnergy, goal_of
 from physical.model import rate
 from physical.model.arrays import every
 from policies.feasible import JOINT_FIELDS, beside_hz, project, reserved_hz, rest_hz
@@ -95,40 +96,27 @@ def predicted_objective(snapshot: TwinSnapshot, decision: Decision) -> float:
 
 
 def _objective(snapshot: TwinSnapshot, decision: Decision) -> float:
-    if snapshot.system.cost is not None:
-        return float(split_outcome(snapshot, decision).objective)
-    return float(slot_outcome(snapshot, decision).objective)
+    goal = goal_of(snapshot.system)
+    return float(goal.outcome(snapshot.system, _known(snapshot, decision), decision).objective)
 
 
 def slot_outcome(snapshot: TwinSnapshot, decision: Decision) -> SlotOutcome:
     """Return what `slot_step` makes of a decision on the twin's belief."""
-    return slot_step(
-        snapshot.system,
-        snapshot.size_bytes,
-        snapshot.uplink_rate_bps,
-        decision.offloading_ratio,
-        decision.compute_allocation_hz,
-        snapshot.backlog_bytes,
-        snapshot.estimation_bias_hz,
-        snapshot.serving_node if snapshot.system.num_node > 1 else None,
-    )
+    return DriftPlusPenalty.outcome(snapshot.system, _known(snapshot, decision), decision)
 
 
 def split_outcome(snapshot: TwinSnapshot, decision: Decision) -> SplitOutcome:
-    """Return what `split_step` makes of a decision on the twin's belief; rates are not rounded here."""
-    assert decision.transmit_power_w is not None
-    assert decision.bandwidth_hz is not None
-    assert decision.local_frequency_hz is not None
-    system = snapshot.system
-    return split_step(
-        system,
-        snapshot.size_bytes,
-        rate.fdma_rate_bps(
-            decision.bandwidth_hz, decision.transmit_power_w, snapshot.channel_gain, system.noise_density_w_hz
-        ),
-        snapshot.serving_node,
-        decision.offloading_ratio,
-        decision.compute_allocation_hz,
-        decision.transmit_power_w,
-        decision.local_frequency_hz,
+    """Return what `split_step` makes of a decision on the twin's belief."""
+    return TimeAndEnergy.outcome(snapshot.system, _known(snapshot, decision), decision)
+
+
+def _known(snapshot: TwinSnapshot, decision: Decision) -> Known:
+    """Return what is known of the slot; rates that follow from a decision are not rounded here."""
+    rate_bps, spectrum = snapshot.uplink_rate_bps, snapshot.system.spectrum
+    if spectrum is not None:
+        rate_bps = rate.fdma_rate_bps(
+            decision.bandwidth_hz, decision.transmit_power_w, snapshot.channel_gain, spectrum.noise_density_w_hz
+        )
+    return Known(
+        snapshot.size_bytes, rate_bps, snapshot.serving_node, snapshot.backlog_bytes, snapshot.estimation_bias_hz
     )

@@ -97,7 +97,7 @@ def slot_step(
     counted_hz = edge_hz if model.capacity_rule == "effective" else compute_allocation_hz
     energy_edge_j = _edge_energy_j(system, edge_work, edge_hz, counted_hz, serving_node)
     energy_j = energy_local_j + energy_edge_j
-    arrivals_bytes = queueing.arrivals_bytes(system.tasks.queued_bytes(size_bytes, offloading_ratio, edge_work), 1.0)
+    arrivals_bytes = queueing.arrivals_bytes(system.work.queued_bytes(size_bytes, offloading_ratio, edge_work), 1.0)
     service_bytes = queueing.service_bytes(counted_hz, system.cycles_per_byte, system.slot_duration_s)
     drift = objective.drift(backlog_bytes, arrivals_bytes, service_bytes, system.backlog_unit_bytes)
     return SlotOutcome(

@@ -22,6 +22,7 @@ class SplitOutcome(NamedTuple):
     energy_local_j : [..., N, K], J, alpha E of eq. 2
     energy_transmit_j : [..., N, K], J, eq. 4 as the mode reads it
     energy_edge_j : [..., N, K], J, (Upsilon - alpha) E of eq. 8
+    cost : [..., N, K], no unit, what eq. 10 sums
     objective : [...], no unit, eq. 10
     """
 
@@ -32,6 +33,7 @@ class SplitOutcome(NamedTuple):
     energy_local_j: Array
     energy_transmit_j: Array
     energy_edge_j: Array
+    cost: Array
     objective: Array
 
 
@@ -98,6 +100,7 @@ def split_step(
         energy_local_j=energy_local_j,
         energy_transmit_j=energy_transmit_j,
         energy_edge_j=energy_edge_j,
+        cost=cost,
         objective=namespace(cost).sum(namespace(cost).sum(cost, axis=-1), axis=-1),
     )
 

@@ -54,8 +54,10 @@ class DataPlane:
         else:
             self.queues = Slices(self.columns, system.cycles_per_byte, num_flow, meter)
         self.leaving = Leaving(self.columns, system.cycles_per_byte, num_flow, meter)
-        self.decided_radios = DecidedRadios(self.columns, system) if system.joint else None
-        self.radio: Radios = FixedRadios(self.columns, system) if self.decided_radios is None else self.decided_radios
+        self.decided_radios: DecidedRadios | None = None
+        self.radio: Radios = FixedRadios(self.columns, system)
+        if (spectrum := system.spectrum) is not None:
+            self.radio = self.decided_radios = DecidedRadios(self.columns, system, spectrum)
         self.serving_node: Ints = np.zeros(system.num_vehicle, dtype=np.int64)
         self.service_hz: Floats = np.zeros((system.num_vehicle, system.num_class))
         self._tasks: TaskModel

@@ -13,6 +13,7 @@ from physical.columns.tasks import Rows, TaskColumns
 from physical.columns.uplink import Uplink, Uploads
 from physical.model import energy
 from physical.model.arrays import some
+from physical.spectrum import Spectrum
 from physical.system import System
 
 Settings = dict[str, Floats]
@@ -75,12 +76,13 @@ class DecidedRadios:
     bandwidth_hz : [N], what each vehicle may use of its node's pool at present
     """
 
-    def __init__(self, columns: TaskColumns, system: System) -> None:
+    def __init__(self, columns: TaskColumns, system: System, spectrum: Spectrum) -> None:
         count = system.num_vehicle
         self._columns = columns
         self._system = system
-        # In mode "paper", tasks are charged when they start.
-        self._charges_at_start = system.model.mode == "paper"
+        self._spectrum = spectrum
+        # Where who does not send holds a share, too, tasks are charged when they start.
+        self._charges_at_start = spectrum.held_by_all
         self._uplink = SharedUplink(columns, system.uplink, system.model.order, metered=not self._charges_at_start)
         self.uplink: Uploads = self._uplink
         self._power_w: Floats = system.transmit_power_w
@@ -116,11 +118,11 @@ class DecidedRadios:
 
     def _set_rate(self, at: int) -> None:
         """Follow powers, grants and channels from `at` on; who was told an old share may not overbook the pool."""
-        self.bandwidth_hz = self._system.within_pool_hz(self._granted_hz, self._serving_node)
+        self.bandwidth_hz = self._spectrum.within_pool_hz(self._granted_hz, self._serving_node)
         self._uplink.set_rate(at, self._rate_bps(), self._power_w)
 
     def _rate_bps(self) -> Floats:
-        rate_bps: Floats = self._system.decided_rate_bps(self.bandwidth_hz, self._power_w, self._channel_gain)
+        rate_bps: Floats = self._spectrum.rate_bps(self.bandwidth_hz, self._power_w, self._channel_gain)
         return rate_bps
 
     def charge(self, rows: Rows) -> None:

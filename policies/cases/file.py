@@ -160,7 +160,7 @@ class CaseFile:
                     f"is {self.system[name]} in this case set", where=where, key=name, accepted=str(wanted)
                 )
         columns = {name: self.arrays(name) for name in (*_OF_SNAPSHOT, *_OF_DECISION)}
-        if bool(columns[JOINT_FIELDS[0]][0].size) != system.joint:
+        if bool(columns[JOINT_FIELDS[0]][0].size) != (system.spectrum is not None):
             problem = "are decided in only one of this case set and the scenario"
             raise InputError(problem, where=where, key=", ".join(JOINT_FIELDS), accepted="cases of such a scenario")
         node = max(int(nodes.max()) for nodes in columns["serving_node"])

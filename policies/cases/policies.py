@@ -120,7 +120,7 @@ class MeanCase(CaseBased):
             case.decision.compute_allocation_hz / at_node(system.node_hz, case.snapshot.serving_node) for case in cases
         ]
         joint = {}
-        for name in JOINT_FIELDS if system.joint else ():
+        for name in JOINT_FIELDS if system.spectrum is not None else ():
             joint[name] = np.mean([getattr(case.decision, name) for case in cases], axis=0)
         ratio = np.mean([case.decision.offloading_ratio for case in cases], axis=0)
         return Decision(ratio, np.mean(shares, axis=0), **joint)

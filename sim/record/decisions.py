@@ -13,8 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from physical.arrays import Floats
-from physical.closed_form import slot, split
 from physical.columns.fleet import AWAY, VehicleStates
+from physical.goals import Known, goal_of
 from physical.model import units
 from physical.system import System
 from sim.record.prompts import rows_of
@@ -23,7 +23,7 @@ from traces.arrays import of_numbers
 from traces.digest import mix
 from traces.sink import Sink
 from twin.cloud import Deliberation
-from twin.decision import Diagnostics, Ruling
+from twin.decision import Decision, Diagnostics, Ruling
 
 _JOINT = ("local_frequency_hz", "transmit_power_w", "bandwidth_hz")
 _BELIEFS = (
@@ -148,31 +148,22 @@ class DecisionRecorder:
         return pa.ListArray.from_arrays(of_numbers(offsets), of_numbers(rows[waits].reshape(-1)))
 
     def _predicted(self, beliefs: dict[str, Floats], decided: dict[str, Floats]) -> Floats:
-        """Return the objective as it follows from beliefs and decisions, [num_decision]."""
-        system = self._system
-        predicted: Floats
-        if system.cost is not None:
-            predicted = split.split_step(
-                system,
-                beliefs["size_bytes"],
-                system.decided_rate_bps(decided["bandwidth_hz"], decided["transmit_power_w"], beliefs["channel_gain"]),
-                np.stack([deliberation.snapshot.serving_node for deliberation, _ in self._deliberations]),
-                decided["offloading_ratio"],
-                decided["compute_allocation_hz"],
-                decided["transmit_power_w"],
-                decided["local_frequency_hz"],
-            ).objective
-            return predicted
-        predicted = slot.slot_step(
-            system,
+        """Return the objective as it follows from beliefs and decisions, [num_decision].
+
+        All at once, whoever has decided: a replay has the same decisions, but not what policies promised.
+        """
+        system, spectrum, gain = self._system, self._system.spectrum, beliefs["channel_gain"]
+        decision = Decision(**decided)
+        known = Known(
             beliefs["size_bytes"],
-            system.uplink_rate_bps(beliefs["channel_gain"]),
-            decided["offloading_ratio"],
-            decided["compute_allocation_hz"],
+            system.uplink_rate_bps(gain)
+            if spectrum is None
+            else spectrum.rate_bps(decision.bandwidth_hz, decision.transmit_power_w, gain),
+            np.stack([deliberation.snapshot.serving_node for deliberation, _ in self._deliberations]),
             beliefs["backlog_bytes"],
             beliefs["estimation_bias_hz"],
-            beliefs["serving_node"].astype(np.int64) if "serving_node" in beliefs else None,
-        ).objective
+        )
+        predicted: Floats = goal_of(system).outcome(system, known, decision).objective
         return predicted
 
     def _write_twin(self, slots: NDArray[np.int32], beliefs: dict[str, Floats]) -> None:

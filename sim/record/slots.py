@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from physical.arrays import Floats, Ints
 from physical.columns.fleet import VehicleStates
 from physical.columns.tasks import TaskRows
+from physical.goals import Brought, goal_of
 from physical.model import objective, qos
 from physical.system import System
 from physical.ticks import NS_PER_S
@@ -46,6 +47,7 @@ class Ledger:
 
     def __init__(self, system: System) -> None:
         self.totals = Totals()
+        self._goal = goal_of(system)
         self._system = system
         self._tasks = TaskSums(system)
         self._closed: list[ClosedSlot] = []
@@ -132,11 +134,7 @@ class Ledger:
             counted_s = delay_s - (sums.upload_s if system.model.mode == "paper" else 0.0)
             time_s = counted_s / counted * num_task
         drift = objective.realised_drift(backlog[:-1], backlog[1:], system.backlog_unit_bytes)
-        if system.cost is None:
-            penalty = objective.penalty(mean_qos, energy_j, miss_ratio, system.objective)
-            value = objective.p2(drift, mean_qos, energy_j, miss_ratio, system.objective)
-        else:
-            penalty = value = objective.weighted_cost(time_s, energy_j, *system.cost_weights)
+        value, penalty = self._goal.realised(Brought(drift, mean_qos, energy_j, miss_ratio, time_s))
         return {
             "slot": np.arange(first, first + num, dtype=np.int32),
             "objective": value,

@@ -10,6 +10,7 @@ from physical.arrays import Floats
 from physical.columns.fleet import VehicleStates
 from physical.model.computing import execution_delay_s
 from physical.model.units import BITS_PER_BYTE
+from physical.spectrum import Spectrum
 from physical.system import System
 
 RESOURCES = ("cpu", "uplink", "server")
@@ -92,19 +93,19 @@ class Waiting:
 
         cycles = of_vehicles("cpu_backlog_cycles")
         cpu_s = execution_delay_s(cycles, system.cpu_hz).sum(axis=1) if cycles.any() else np.zeros(len(states))
-        if system.joint:
-            rate_bps = self._share_bps(of_vehicles("channel_gain"), of_vehicles("serving_node"))
-        else:
+        if system.spectrum is None:
             rate_bps = of_vehicles("uplink_rate_bps")
+        else:
+            rate_bps = self._share_bps(system.spectrum, of_vehicles("channel_gain"), of_vehicles("serving_node"))
         uplink_s = self._upload_s(of_vehicles("uplink_backlog_bytes"), rate_bps).sum(axis=1)
         server_s = ((backlog_bytes * system.cycles_per_byte).sum(axis=2) / system.node_hz).sum(axis=1)
         return np.stack([cpu_s, uplink_s, server_s], axis=1)
 
-    def _share_bps(self, channel_gain: Floats, serving_node: Floats) -> Floats:
+    def _share_bps(self, spectrum: Spectrum, channel_gain: Floats, serving_node: Floats) -> Floats:
         """Return the rates of full power on equal shares of the nodes' bandwidths, [B, N], 0 without a node."""
-        system, node = self._system, np.maximum(serving_node, 0).astype(np.int64)
-        share_hz = system.node_bandwidth_hz[node] / system.num_present
-        rate_bps = system.decided_rate_bps(share_hz, system.transmit_power_w, channel_gain)
+        node = np.maximum(serving_node, 0).astype(np.int64)
+        share_hz = spectrum.pool_hz[node] / self._system.num_present
+        rate_bps = spectrum.rate_bps(share_hz, spectrum.power_w_max, channel_gain)
         return np.where(serving_node < 0, 0.0, rate_bps)
 
     def _upload_s(self, waiting_bytes: Floats, rate_bps: Floats) -> Floats:

@@ -52,7 +52,8 @@ class Spectrum:
         """Return the rate of a vehicle with what is in force now."""
         bandwidth_hz = vehicle.bandwidth_hz * self._factor(vehicle.node)
         args = (bandwidth_hz, vehicle.power_w, vehicle.gain)
-        return float(self._system.decided_rate_bps(*(np.array([value]) for value in args))[0])
+        assert self._system.spectrum is not None
+        return float(self._system.spectrum.rate_bps(*(np.array([value]) for value in args))[0])
 
     def _factor(self, node: int) -> float:
         """Return by how much the shares at a node are scaled down."""

@@ -26,6 +26,7 @@ LONG = ["time.slot_duration_s=20000", "time.num_slot=6"]  # even a job at a hund
 def closed_form(result: RunResult, scenario: Scenario) -> SplitOutcome:
     """Return what eqs. 1-10 make of the inputs and decisions of a run, all slots at once."""
     system = scenario.system()
+    assert system.spectrum is not None
     count, num_class = system.num_vehicle, system.num_class
     names = {node.name: index for index, node in enumerate(scenario.nodes)}
     node = [names[name] for name in result.table("vehicles")["serving_node"].to_pylist()]
@@ -34,7 +35,7 @@ def closed_form(result: RunResult, scenario: Scenario) -> SplitOutcome:
     return split_step(
         system,
         shaped(result, "tasks", "size_bytes", count, num_class),
-        system.decided_rate_bps(bandwidth_hz, power_w, gain),
+        system.spectrum.rate_bps(bandwidth_hz, power_w, gain),
         np.array(node).reshape(-1, count),
         shaped(result, "decisions", "offloading_ratio", count, num_class),
         shaped(result, "decisions", "compute_allocation_hz", count, num_class),

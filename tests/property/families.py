@@ -140,7 +140,8 @@ class Observed:
             used_hz = [radios.bandwidth_hz[here].sum() for here in nodes]
             self.most_bandwidth_hz = np.maximum(self.most_bandwidth_hz, used_hz)
             power_w, _ = radios.granted
-            self.rates_bps.append((now, system.decided_rate_bps(radios.bandwidth_hz, power_w, self._gain)))
+            assert system.spectrum is not None
+            self.rates_bps.append((now, system.spectrum.rate_bps(radios.bandwidth_hz, power_w, self._gain)))
 
 
 @dataclass(frozen=True)

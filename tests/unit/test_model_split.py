@@ -116,9 +116,10 @@ def loop_cost(mode: Mode, given: dict[str, Any]) -> dict[str, list[float]]:
             charged_s = tokens / bit_rate if bit_rate else 0.0
         spent_j = local_j + p * charged_s + edge_j
         time_s = local_s + edge_s + (upload_s if mode == "corrected" else 0.0)
-        total += WEIGHT * time_s + (1 - WEIGHT) * spent_j
+        cost = WEIGHT * time_s + (1 - WEIGHT) * spent_j
+        total += cost
         times = (local_s, upload_s, edge_s, local_s + upload_s + edge_s)
-        for name, value in zip(SplitOutcome._fields, (*times, local_j, p * charged_s, edge_j), strict=False):
+        for name, value in zip(SplitOutcome._fields, (*times, local_j, p * charged_s, edge_j, cost), strict=False):
             found[name].append(value)
     found["objective"] = [total]
     return found

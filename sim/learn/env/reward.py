@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from physical.arrays import Floats, Ints, Mask
-from physical.closed_form import slot, split
+from physical.closed_form import slot
+from physical.goals import Known, TimeAndEnergy
 from physical.model import objective, qos
 from physical.system import System
 from twin.decision import Decision
@@ -67,30 +68,11 @@ def own_parts(system: System, present: Present, decision: Decision) -> Floats:
     This is the objective as policies see it: its QoS has no floor, and its drift is that of what the servers offer.
     What a run realises has the floor, and the drift that has happened (see `sim.record.slots`).
     """
-    return (
-        _parts_of_cost(system, present, decision)
-        if system.cost is not None
-        else _parts_of_p2(system, present, decision)
-    )
-
-
-def _parts_of_cost(system: System, present: Present, decision: Decision) -> Floats:
-    power_w, bandwidth_hz = decision.transmit_power_w, decision.bandwidth_hz
-    outcome = split.split_step(
-        system,
-        present.size_bytes,
-        system.decided_rate_bps(bandwidth_hz, power_w, present.channel_gain),
-        present.serving_node,
-        decision.offloading_ratio,
-        decision.compute_allocation_hz,
-        power_w,
-        decision.local_frequency_hz,
-    )
-    counted_s = outcome.completion_s
-    if system.model.mode == "paper":
-        counted_s = outcome.local_delay_s + outcome.edge_delay_s
-    energy_j = outcome.energy_local_j + outcome.energy_transmit_j + outcome.energy_edge_j
-    parts: Floats = objective.weighted_cost(counted_s, energy_j, *system.cost_weights).sum(axis=-1)
+    if system.spectrum is None:
+        return _parts_of_p2(system, present, decision)
+    rate_bps = system.spectrum.rate_bps(decision.bandwidth_hz, decision.transmit_power_w, present.channel_gain)
+    known = Known(present.size_bytes, rate_bps, present.serving_node, present.backlog_bytes, present.estimation_bias_hz)
+    parts: Floats = TimeAndEnergy.outcome(system, known, decision).cost.sum(axis=-1)
     return parts
 
 

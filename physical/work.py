@@ -15,7 +15,7 @@ from physical.params import UploadRule
 
 
 @dataclass(frozen=True, eq=False)
-class ByteTasks:
+class ByteWork:
     """Tasks of so many cycles a byte, wherever they run, that may be cut anywhere; K classes.
 
     Parameters
@@ -43,17 +43,11 @@ class ByteTasks:
         """
         return rate.upload_bytes(size_bytes, offloading_ratio, self.upload_rule)
 
-    def queued_bytes(
-        self,
-        size_bytes: Array,
-        offloading_ratio: Array,
-        edge_cycles: Array,
-        task_class: Array | None = None,
-    ) -> Array:
+    def queued_bytes(self, size_bytes: Array, offloading_ratio: Array, edge_cycles: Array) -> Array:
         """Return what offloaded parts add to the queues, in the bytes in which those count their work, [..., N, K].
 
-        size_bytes, offloading_ratio : [..., N, K], or [...] with the class of each in `task_class`
-        edge_cycles : like them, cycles, work of the offloaded parts
+        size_bytes, offloading_ratio : [..., N, K]
+        edge_cycles : [..., N, K], cycles, work of the offloaded parts
         """
         return offloading_ratio * size_bytes
 
@@ -63,7 +57,7 @@ class ByteTasks:
 
 
 @dataclass(frozen=True, eq=False)
-class LayeredTasks(ByteTasks):
+class LayerWork(ByteWork):
     """Tasks some classes of which are transformers: split between layers, of which at least one is local.
 
     Their work depends on the hardware; what is sent are the activations, whole if at all. In mode "paper" a prompt of d
@@ -86,7 +80,7 @@ class LayeredTasks(ByteTasks):
     literal: bool
 
     def work_cycles(self, size_bytes: Array, node: Array | None) -> tuple[Array, Array]:
-        """Return the work of whole tasks in cycles of their vehicle and of an edge server, as `ByteTasks` does."""
+        """Return the work of whole tasks in cycles of their vehicle and of an edge server, as `ByteWork` does."""
         work = size_bytes * self.cycles_per_byte
         num_token = size_bytes / self.bytes_per_token
         flop = self.num_layer * transformer.layer_flops(num_token, self.hidden_size, self.batch_size)
@@ -95,7 +89,7 @@ class LayeredTasks(ByteTasks):
         return local, xp.where(is_split, flop / at_own(self.node_flop_per_cycle, node), work)
 
     def upload_bytes(self, size_bytes: Array, offloading_ratio: Array, task_class: Array | None = None) -> Array:
-        """Return what is sent of tasks, as `ByteTasks` does."""
+        """Return what is sent of tasks, as `ByteWork` does."""
         by_rule = rate.upload_bytes(size_bytes, offloading_ratio, self.upload_rule)
         sent_bytes, classes = size_bytes, slice(None) if task_class is None else task_class
         if self.literal:
@@ -103,15 +97,9 @@ class LayeredTasks(ByteTasks):
         whole = rate.upload_bytes(sent_bytes, offloading_ratio, "whole")
         return namespace(by_rule).where(self.num_layer[classes] > 0, whole, by_rule)
 
-    def queued_bytes(
-        self,
-        size_bytes: Array,
-        offloading_ratio: Array,
-        edge_cycles: Array,
-        task_class: Array | None = None,
-    ) -> Array:
-        """Return the bytes of mean tasks that take the same work, as `ByteTasks` does."""
-        return edge_cycles / (self.cycles_per_byte if task_class is None else self.cycles_per_byte[task_class])
+    def queued_bytes(self, size_bytes: Array, offloading_ratio: Array, edge_cycles: Array) -> Array:
+        """Return the bytes of mean tasks that take the same work, as `ByteWork` does."""
+        return edge_cycles / self.cycles_per_byte
 
     def split(self, offloading_ratio: Array) -> Array:
         """Return the nearest ratios at which a whole number of layers, one at least, is local, [..., N, K]."""
