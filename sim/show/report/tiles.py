@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from physical.goals import goal_of
 from physical.model import energy
 from sim.show.report.beside import ENERGIES, Shown, beside
 from sim.show.report.digits import count, duration, fixed, percent, plain
@@ -50,7 +51,7 @@ def _penalty(run: ReportedRun) -> Tile:
     rows = [
         TileRow(name, fixed(value, 3), [(abs(value) / largest, 2 if value < 0 else 1)]) for name, value in parts.items()
     ]
-    best = 0.0 if run.scenario.cost else -run.system.objective.qos_weight
+    best = goal_of(run.system).penalty_min
     least = f"{best:.4g}".replace("-", "\N{MINUS SIGN}") if best else "0"
     about = f"less is better; no run is below {least}"
     return Tile("penalty", "Penalty", "per slot", plain(told.get("penalty_mean")), about, rows, (), _stability(told))
