@@ -182,7 +182,10 @@ class SharedCpus:
 
     def advance(self, now: int) -> Ints:
         """Run up to `now`; return the rows whose local parts have ended since, in ascending order."""
-        rows = np.sort(self._resource.advance(now))
+        rows = self._resource.advance(now)
+        if not rows.size:
+            return rows
+        rows = np.sort(rows)
         self._columns.local_left_s[rows] = 0.0
         return rows
 

@@ -33,8 +33,8 @@ class Fifo:
 
     def advance(self, now: int) -> tuple[Ints, Ints]:
         """Serve up to `now`; return the rows served and their ends, each class's in order."""
-        served = [queue.advance(now) for queue in self._queues]
-        return np.concatenate([rows for rows, _ in served]), np.concatenate([ends for _, ends in served])
+        served = [queue.advance(now) for queue in self._queues if queue.rows.size]
+        return _joined(served)
 
     def set_rates(self, now: int, rate_hz: Floats, _serving_node: Ints, /) -> None:
         """Change the rates [N, K] at `now`, to which the queues have been advanced; rescale what is in service.
@@ -43,10 +43,6 @@ class Fifo:
         """
         for queue, rate in zip(self._queues, rate_hz.sum(axis=0).tolist(), strict=True):
             queue.set_rate(now, rate)
-
-    def class_rate_hz(self) -> Floats:
-        """Total rate per class, [K], Hz."""
-        return np.array([queue.rate_hz for queue in self._queues])
 
     def backlog(self, now: int, _vehicles: Mask | None = None, /) -> tuple[Floats, None]:
         """Return the work of each class that has arrived and is not served at `now`, [K], bytes.
@@ -92,17 +88,13 @@ class _ClassQueue:
 
     def advance(self, now: int) -> tuple[Ints, Ints]:
         """Serve up to `now`."""
-        all_rows: list[Ints] = []
-        all_ends: list[Ints] = []
+        served: list[tuple[Ints, Ints]] = []
         while self.rows.size:
             rows, ends, stopped = self._serve_chunk(now)
-            all_rows.append(rows)
-            all_ends.append(ends)
+            served.append((rows, ends))
             if stopped:
                 break
-        if not all_rows:
-            return NO_ROWS, NO_ROWS
-        return np.concatenate(all_rows), np.concatenate(all_ends)
+        return _joined(served)
 
     def _serve_chunk(self, now: int) -> tuple[Ints, Ints, bool]:
         """Serve the first rows of the queue by Lindley's recursion; the last value tells that `now` is reached."""
@@ -116,13 +108,13 @@ class _ClassQueue:
         if self._in_service:
             cycles[0] = self._left_cycles
             begin[0] = self._since
-        need = ticks_from_s(computing.execution_delay_s(cycles, np.full(len(rows), self.rate_hz)))
+        need = ticks_from_s(computing.execution_delay_s(cycles, self.rate_hz))
         cut = np.minimum(need, window)
-        total = np.cumsum(cut)
+        total = cut.cumsum()
         end = total + np.maximum.accumulate(begin - (total - cut))
-        num_done = int(np.searchsorted(end, now, side="right"))
+        num_done = int(end.searchsorted(now, side="right"))
         start = end - cut
-        num_started = int(np.searchsorted(start, now, side="right"))
+        num_started = int(start.searchsorted(now, side="right"))
         new = slice(1 if self._in_service else 0, num_started)
         columns.serve[rows[new]] = start[new]
         if num_done:
@@ -163,3 +155,12 @@ class _ClassQueue:
         if self._in_service:
             cycles[0] = self._left_at(now)
         return float(cycles.sum())
+
+
+def _joined(served: list[tuple[Ints, Ints]]) -> tuple[Ints, Ints]:
+    """Return rows and ends of all parts, one after the other."""
+    if not served:
+        return NO_ROWS, NO_ROWS
+    if len(served) == 1:
+        return served[0]
+    return np.concatenate([rows for rows, _ in served]), np.concatenate([ends for _, ends in served])

@@ -14,6 +14,9 @@ from physical.model import computing
 from physical.model.arrays import every
 from physical.ticks import NEVER, NO_ROWS, ticks_from_s
 
+_ENDLESS = 1e100
+"""More work than any, of any unit: it outlasts all time at every rate, and no rate makes it infinite."""
+
 
 class Use(NamedTuple):
     """Which columns a resource reads and writes.
@@ -36,25 +39,59 @@ UPLINK = Use(ready="local_end", work="upload_left_bytes", end="upload_end", joul
 """Work is bytes."""
 
 
-class Resource(ABC):
+class _Places:
+    """The rows that use the resources of N vehicles at present: one row of a matrix for each, [N, places].
+
+    They are in no particular order; `_goal` is infinite where a place is empty.
+    """
+
+    def __init__(self, num_vehicle: int) -> None:
+        self._count = np.zeros(num_vehicle, dtype=np.int64)
+        self._row = np.full((num_vehicle, 4), -1, dtype=np.int64)
+        self._goal = np.full((num_vehicle, 4), np.inf)
+
+    def _present(self) -> Mask:
+        """Return which places are taken, [N, places]."""
+        taken: Mask = np.arange(self._row.shape[1]) < self._count[:, np.newaxis]
+        return taken
+
+    def _matrices(self) -> list[NDArray[np.generic]]:
+        """Return all that is kept for each place, [N, places]."""
+        return [self._row, self._goal]
+
+    def _widen(self, num_place: int) -> None:
+        extra = num_place - self._row.shape[1]
+        self._row = np.pad(self._row, ((0, 0), (0, extra)), constant_values=-1)
+        self._goal = np.pad(self._goal, ((0, 0), (0, extra)), constant_values=np.inf)
+
+    def _empty(self, vehicle: Ints, place: Ints) -> None:
+        """Put the last of each vehicle's rows into the place of one that leaves."""
+        last = self._count[vehicle] - 1
+        for matrix in self._matrices():
+            matrix[vehicle, place] = matrix[vehicle, last]
+        self._goal[vehicle, last] = np.inf
+        self._count[vehicle] = last
+
+    def _tidy(self) -> None:
+        """Mark places that have become empty when rows were taken out."""
+        self._goal[~self._present()] = np.inf
+
+
+class Resource(_Places, ABC):
     """One resource for each of N vehicles, all of the same kind. Times `now` are ticks.
 
-    The rows that use a resource at present stand in one row of a matrix, [N, places], in no particular order: `_goal`
-    is infinite where a place is empty. What happens is settled when a row comes or leaves, and when a rate changes;
-    looking at it changes nothing.
+    What happens is settled when a row comes or leaves, and when a rate changes; looking at it changes nothing.
     """
 
     def __init__(self, columns: TaskColumns, num_vehicle: int, use: Use) -> None:
+        super().__init__(num_vehicle)
         self._columns = columns
         self._use = use
         self._rate = np.zeros(num_vehicle)
         self._watts = np.zeros(num_vehicle)
-        self._count = np.zeros(num_vehicle, dtype=np.int64)
         self._since = np.zeros(num_vehicle, dtype=np.int64)
         self._finish = np.full(num_vehicle, NEVER, dtype=np.int64)
         self._next = np.zeros(num_vehicle, dtype=np.int64)
-        self._row = np.full((num_vehicle, 4), -1, dtype=np.int64)
-        self._goal = np.full((num_vehicle, 4), np.inf)
         self._coming = NO_ROWS
         self._first_ready = NEVER
         self._num_present = 0
@@ -130,14 +167,6 @@ class Resource(ABC):
         self._plan(vehicle)
         return rows
 
-    def _empty(self, vehicle: Ints, place: Ints) -> None:
-        """Put the last of each vehicle's rows into the place of one that leaves."""
-        last = self._count[vehicle] - 1
-        for matrix in self._matrices():
-            matrix[vehicle, place] = matrix[vehicle, last]
-        self._goal[vehicle, last] = np.inf
-        self._count[vehicle] = last
-
     def change_rates(self, now: int, rate: Floats, watts: Floats | None = None) -> None:
         """Change the rates [N] (work per second) and powers [N] at `now`, to which this has been advanced."""
         if self._num_present:
@@ -209,20 +238,6 @@ class Resource(ABC):
             present = self._present()
             self._row[present] = renumbered[self._row[present]]
 
-    def _present(self) -> Mask:
-        """Return which places are taken, [N, places]."""
-        taken: Mask = np.arange(self._row.shape[1]) < self._count[:, np.newaxis]
-        return taken
-
-    def _matrices(self) -> list[NDArray[np.generic]]:
-        """Return all that is kept for each place, [N, places]."""
-        return [self._row, self._goal]
-
-    def _widen(self, num_place: int) -> None:
-        extra = num_place - self._row.shape[1]
-        self._row = np.pad(self._row, ((0, 0), (0, extra)), constant_values=-1)
-        self._goal = np.pad(self._goal, ((0, 0), (0, extra)), constant_values=np.inf)
-
     def _write_left(self, places: Mask) -> None:
         """Write the work that rows have left now that they have been settled."""
         left = self._left_at(None)
@@ -230,11 +245,10 @@ class Resource(ABC):
 
     def _plan(self, vehicle: Ints) -> None:
         """Foresee when the next row of each of some vehicles is done."""
-        # Where nobody is, there is an infinite amount of work, which never ends.
         self._next[vehicle], left = self._foresee(vehicle)
-        with np.errstate(invalid="ignore"):  # 0 times infinite work, which a resource without a rate may have
-            need = ticks_from_s(computing.execution_delay_s(left, self._rate[vehicle]))
-        self._finish[vehicle] = self._since[vehicle] + need
+        # Where nobody is, there is an infinite amount of work; a finite one that never ends divides by any rate.
+        need_s = computing.execution_delay_s(np.minimum(left, _ENDLESS), self._rate[vehicle])
+        self._finish[vehicle] = self._since[vehicle] + ticks_from_s(need_s)
 
     # What the rules differ in.
 
@@ -257,10 +271,6 @@ class Resource(ABC):
     @abstractmethod
     def _left_at(self, now: int | None) -> Floats:
         """Return what all places have left at `now`, [N, places]; None: when last settled."""
-
-    def _tidy(self) -> None:
-        """Mark places that have become empty when rows were taken out."""
-        self._goal[~self._present()] = np.inf
 
 
 class _Due:

@@ -24,6 +24,7 @@ class SharedUplink:
             use = use._replace(ready="start")
         self._columns = columns
         self._resource = make_resource(rule, columns, columns.num_vehicle, use)
+        self._metered = metered
         self._sent = NO_ROWS
 
     def add(self, rows: Ints, _since_column: Ints, upload_bytes: Floats, /) -> None:
@@ -46,7 +47,8 @@ class SharedUplink:
 
     def set_rate(self, now: int, rate_bps: Floats, watts: Floats) -> None:
         """Change all rates and powers, [N], at `now`, to which uploads have been advanced."""
-        self._resource.change_rates(now, rate_bps / 8, np.where(rate_bps > 0, watts, 0.0))
+        at_work = np.where(rate_bps > 0, watts, 0.0) if self._metered else None
+        self._resource.change_rates(now, rate_bps / 8, at_work)
 
     def settle(self, now: int) -> None:
         """Charge the uploads in progress for the time up to `now`."""

@@ -8,8 +8,9 @@ from functools import partial
 import numpy as np
 
 from physical.arrays import Floats, Ints, Mask
+from physical.columns.commands import CommandCohort
 from physical.columns.edge_server import EdgeServer
-from physical.columns.fleet import CommandCohort, Fleet, VehicleStates
+from physical.columns.fleet import Fleet, VehicleStates
 from physical.columns.radio import Settings
 from physical.model.arrays import every
 from physical.phase import Phase

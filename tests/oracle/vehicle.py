@@ -9,7 +9,7 @@ import numpy as np
 from simpy.events import Event
 
 from physical.closed_form import split
-from physical.columns.fleet import MissingCommand
+from physical.columns.commands import MissingCommand
 from physical.model import computing, energy
 from physical.phase import Phase
 from physical.system import System

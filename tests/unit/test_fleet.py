@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from physical.columns.fleet import CommandCohort, Fleet, VehicleStates
+from physical.columns.commands import CommandCohort
+from physical.columns.fleet import Fleet, VehicleStates
 from physical.columns.pipeline import DataPlane, Fate
 from physical.ticks import NEVER
 from sim import run
