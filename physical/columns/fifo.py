@@ -44,10 +44,6 @@ class Fifo:
         for queue, rate in zip(self._queues, rate_hz.sum(axis=0).tolist(), strict=True):
             queue.set_rate(now, rate)
 
-    def class_rate_hz(self) -> Floats:
-        """Total rate per class, [K], Hz."""
-        return np.array([queue.rate_hz for queue in self._queues])
-
     def backlog(self, now: int, _vehicles: Mask | None = None, /) -> tuple[Floats, None]:
         """Return the work of each class that has arrived and is not served at `now`, [K], bytes.
 

@@ -22,9 +22,6 @@ class ServerQueues(Protocol):
         serving_node : [N], at whose server each vehicle has its rates
         """
 
-    def class_rate_hz(self) -> Floats:
-        """Return the total rate of each class, [K], Hz."""
-
     def backlog(self, now: int, vehicles: Mask | None = None, /) -> tuple[Floats, Floats | None]:
         """Return the work that has arrived and is not served at `now`; of some `vehicles` [N] only, if given.
 

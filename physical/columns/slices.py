@@ -67,11 +67,6 @@ class Slices(FlowQueues):
         rate_hz, watts = self._rate.copy(), self._watts.copy()
         return self.remove(flow, now), rate_hz, watts
 
-    def class_rate_hz(self) -> Floats:
-        """Total rate per class, [K], Hz."""
-        total: Floats = self._rate.reshape(-1, self._num_class).sum(axis=0)
-        return total
-
     def backlog(self, now: int, vehicles: Mask | None = None) -> tuple[Floats, Floats | None]:
         """Return the work that has arrived and is not served at `now`; of some `vehicles` [N] only, if given.
 
