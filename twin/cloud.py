@@ -55,7 +55,7 @@ class Deliberation(NamedTuple):
 
 
 @dataclass
-class _Due:
+class _AwaitedSlot:
     """A slot that is to be decided, and when: as late as the last of its reports, or when the window closes."""
 
     slot: int
@@ -111,7 +111,7 @@ class Cloud:
         self._generator = generator
         self._wake = Event(clock.env)
         self._deciding = False
-        self._newest = _Due(-1, 0)
+        self._newest = _AwaitedSlot(-1, 0)
         self._next = self._newest
 
     def expect(self, cohort: ReportCohort) -> None:
@@ -122,7 +122,7 @@ class Cloud:
         self.belief.expect(cohort)
         due_ns = min(cohort.last_ns(), cohort.sent_ns + self._window_ns)
         if cohort.slot > self._newest.slot:
-            self._newest = _Due(cohort.slot, due_ns)
+            self._newest = _AwaitedSlot(cohort.slot, due_ns)
             if not self._deciding:
                 self._go_on_with_newest()
         else:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter
 
 import numpy as np
 
@@ -18,19 +19,21 @@ from physical.quantize import freeze
 from physical.ticks import NO_ROWS, ticks_from_ns
 from sim.engine.clock import Clock
 from sim.inputs.blocks import Block
+from sim.inputs.routes import Passage
 from sim.record.messages import MessageLog
 from sim.record.slots import Ledger
 from twin.cloud import Cloud, Deliberation
 from twin.decision import Decision
 from twin.messages import LOST_NS, ReportCohort, ServerReport
 
-_PASSAGES = {
-    "report": "report",
-    "server-report": "server_report",
-    "server-command": "server_command",
-    "command": "command",
+_PASSAGES: dict[str, Callable[[Block], Passage]] = {
+    "report": attrgetter("report"),
+    "server-report": attrgetter("server_report"),
+    "server-command": attrgetter("server_command"),
+    "command": attrgetter("command"),
 }
-"""Kind of message -> field of `Block` that tells what becomes of it."""
+"""Kind of message -> what becomes of messages of this kind, as a block tells it."""
+_ALL = slice(None)
 
 
 class Sending:
@@ -71,16 +74,18 @@ class Sending:
         """
         if not num:
             return NO_ROWS
-        block = next(block for block in self._blocks if slot < block.first_slot + block.num_slot)
-        index = (slot - block.first_slot, slice(None) if who is None else who, 0)
+        block = self._blocks[-1]
+        if slot < block.first_slot:
+            block = next(block for block in self._blocks if slot < block.first_slot + block.num_slot)
+        index = (slot - block.first_slot, _ALL if who is None else who, 0)
         now_ns = self.clock.now
-        delivered_ns = getattr(block, _PASSAGES[kind]).delivered_ns(now_ns, index)
+        delivered_ns = _PASSAGES[kind](block).delivered_ns(now_ns, index)
         if isinstance(who, int):
             delivered_ns = int(delivered_ns)
         if reached is not None:
             delivered_ns = np.where(reached, delivered_ns, LOST_NS)
         self._log.sent(kind, slot, now_ns, who, delivered_ns, num)
-        return delivered_ns  # type: ignore[no-any-return]  # a Passage, chosen by name
+        return delivered_ns
 
 
 class Reports:
@@ -127,6 +132,8 @@ class Commands:
         self._sending = sending
         self._fleet = fleet
         self._servers = servers
+        self._serving_node: Ints | None = None
+        self._all_attached = False
 
     def send(self, deliberation: Deliberation) -> None:
         """Send a decision to all whom it concerns."""
@@ -147,18 +154,23 @@ class Commands:
     def _to_vehicles(self, slot: int, deliberation: Deliberation) -> None:
         """Send commands to the vehicles that the twin believes to be in reach; they arrive where that is true."""
         serving_node = deliberation.snapshot.serving_node
-        attached = self._fleet.plane.serving_node >= 0
-        believed = serving_node >= 0
-        if every(believed) and every(attached):
-            arrive_ns = self._sending.send("command", slot, None, len(attached))
+        num_vehicle = len(serving_node)
+        if deliberation.snapshot.all_attached and self._reaches_all():
+            arrive_ns = self._sending.send("command", slot, None, num_vehicle)
         else:
-            addressed = np.flatnonzero(believed)
-            arrive_ns = np.full(len(attached), LOST_NS)
-            arrive_ns[addressed] = self._sending.send(
-                "command", slot, addressed, len(addressed), reached=attached[addressed]
-            )
+            addressed = np.flatnonzero(serving_node >= 0)
+            reached = self._fleet.plane.serving_node[addressed] >= 0
+            arrive_ns = np.full(num_vehicle, LOST_NS)
+            arrive_ns[addressed] = self._sending.send("command", slot, addressed, len(addressed), reached=reached)
         settings = _settings(deliberation.ruling.decision)
         self._fleet.command(CommandCohort(slot, ticks_from_ns(arrive_ns), settings, serving_node))
+
+    def _reaches_all(self) -> bool:
+        """Return whether all vehicles are attached to some node; looks again only when one has moved."""
+        serving_node = self._fleet.plane.serving_node
+        if serving_node is not self._serving_node:
+            self._serving_node, self._all_attached = serving_node, every(serving_node >= 0)
+        return self._all_attached
 
 
 def _settings(decision: Decision) -> Settings:

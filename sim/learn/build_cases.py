@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from policies.scoring import predicted_objective
 from sim.record.kept import KeptDecisions
 from sim.runs.run import RunOptions, RunResult, simulate
 from sim.scenario.scenario import Scenario
+from twin.decision import Ruling
+from twin.snapshot import TwinSnapshot
 
 _TAIL_SLOTS = 16
 """Slots simulated beyond the last case, so that its tasks can end."""
@@ -78,7 +80,6 @@ def build(
     result = simulate(scenario, decider, policy, seed, options)
     if result.status == "interrupted":
         raise KeyboardInterrupt
-    realised = _realised(result)
     kept = [
         (snapshot, ruling)
         for snapshot, ruling, _ in decisions.deliberations
@@ -88,22 +89,22 @@ def build(
         problem = "decided none of the slots; twin run shows why"
         raise InputError(problem, where="--policy", key=policy, accepted="a policy for this scenario")
     run = " ".join(part for part in (policy, name, f"seed={seed}") if part)
-    cases = CaseSet(
-        kept[0][0].system,
-        (
-            Case(
-                snapshot,
-                ruling.decision,
-                predicted_objective(snapshot, ruling.decision),
-                realised.get(snapshot.slot, np.nan),
-                f"{run} slot={snapshot.slot}",
-                ruling.diagnostics.capacity_price,
-            )
-            for snapshot, ruling in kept
-        ),
-    )
+    cases = CaseSet(kept[0][0].system, _cases(kept, _realised(result), run))
     write_cases(cases, out)
     return cases
+
+
+def _cases(kept: list[tuple[TwinSnapshot, Ruling]], realised: dict[int, float], run: str) -> Iterator[Case]:
+    """Yield the cases of a run; `realised` has objectives by slot, and `run` is what origins call the run."""
+    for snapshot, ruling in kept:
+        yield Case(
+            snapshot,
+            ruling.decision,
+            predicted_objective(snapshot, ruling.decision),
+            realised.get(snapshot.slot, np.nan),
+            f"{run} slot={snapshot.slot}",
+            ruling.diagnostics.capacity_price,
+        )
 
 
 def _realised(result: RunResult) -> dict[int, float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from simpy.core import Environment
-from simpy.events import Event, Process, Timeout
+from simpy.events import Event, Process, ProcessGenerator, Timeout
 from simpy.rt import RealtimeEnvironment
 
 from physical.phase import Phase
@@ -64,10 +64,10 @@ def private_of_simpy() -> set[str]:
     """Return the names of what SimPy keeps to itself."""
     env = Environment()
 
-    def wait() -> object:
+    def wait() -> ProcessGenerator:
         yield env.timeout(1)
 
-    things = [env, RealtimeEnvironment(), Event(env), Timeout(env, 1), Process(env, wait())]  # type: ignore[arg-type]
+    things = [env, RealtimeEnvironment(), Event(env), Timeout(env, 1), Process(env, wait())]
     found = {name for thing in things for name in (*vars(thing), *dir(type(thing)))}
     return {name for name in found if name.startswith("_") and not name.startswith("__")}
 
