@@ -98,11 +98,14 @@ class BurstChains:
         of_events, of_bursts : [T, ...], uniform numbers, one for each chain in each slot
         """
         params = self._params
+        events = np.empty(of_events.shape, dtype=np.bool_)
+        for row, uniform in enumerate(of_events):
+            self._event = workload.next_state(self._event, params.event_begin, params.event_end, uniform)
+            events[row] = self._event
+        begin = np.where(events, params.burst_begin_in_event, params.burst_begin)
         bursts = np.empty(of_bursts.shape, dtype=np.bool_)
-        for row, (of_event, of_burst) in enumerate(zip(of_events, of_bursts, strict=True)):
-            self._event = workload.next_state(self._event, params.event_begin, params.event_end, of_event)
-            begin = np.where(self._event, params.burst_begin_in_event, params.burst_begin)
-            self._burst = workload.next_state(self._burst, begin, params.burst_end, of_burst)
+        for row, uniform in enumerate(of_bursts):
+            self._burst = workload.next_state(self._burst, begin[row], params.burst_end, uniform)
             bursts[row] = self._burst
         return np.where(bursts, params.size_factor, 1.0)
 
