@@ -1,4 +1,4 @@
-"""What happens to B environments whatever anybody decides: uplink rates, task sizes and biases, from their own streams.
+"""The inputs of B environments, which no decision changes: uplink rates, task sizes and biases.
 
 Arrays have the batch axis last here, [T, N, K, B] for T slots: that is how they lie in memory.
 """
@@ -61,7 +61,7 @@ class BatchInputs(Protocol):
 
 
 class EventInputs:
-    """The very inputs of the event simulator, number by number: environment b is a run with seed ``seeds[b]``."""
+    """Exactly the inputs of the event simulator: environment b is a run with the seed ``seeds[b]``."""
 
     def __init__(self, resolved: Resolved, seeds: Sequence[int]) -> None:
         self._inputs = [Inputs(resolved, Streams(seed)) for seed in seeds]
