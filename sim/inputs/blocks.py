@@ -16,13 +16,13 @@ from physical.columns.fleet import AWAY, VehicleStates
 from physical.quantize import freeze
 from sim.inputs.association import Association
 from sim.inputs.channels import Channels
-from sim.inputs.checked_motion import CheckedMotion
+from sim.inputs.checked_motion import checked
 from sim.inputs.draws import draw_uniform
 from sim.inputs.routes import Graph, Passage, Route, build_graph
 from sim.inputs.streams import Streams
 from sim.inputs.workload import Workload
 from sim.scenario.links import CLOUD, EDGE_SERVER, VEHICLE
-from sim.scenario.mobility import MOBILITY, Course, Motion
+from sim.scenario.mobility import Course, Motion
 from sim.scenario.resolved import Resolved
 
 _MAX_SLOT = 512
@@ -178,7 +178,7 @@ def motion_of(resolved: Resolved, streams: Streams) -> Motion:
     """Return the source of motion that a scenario names; one that is not ours is checked whenever it is asked."""
     kind, files = resolved.tables.mobility, resolved.files
     run = replace(resolved.tables.run_size(), rows=files.mobility, begin_ns=files.begin_ns)
-    return kind.motion(run, streams) if MOBILITY.is_built_in(kind.kind) else CheckedMotion(kind, run, streams)
+    return checked(kind, resolved.crowd.num_vehicle, lambda: kind.motion(run, streams))
 
 
 class _Way:
