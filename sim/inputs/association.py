@@ -11,7 +11,7 @@ from physical.params import Radio
 
 
 class Association:
-    """Attaches N vehicles to M nodes, slot after slot; of equally good nodes the first serves."""
+    """Attaches N vehicles to M nodes, slot after slot; if several nodes are equally good, the first of them serves."""
 
     def __init__(self, radio: Radio, node_m: Floats, num_vehicle: int) -> None:
         self._radio = radio
@@ -19,7 +19,9 @@ class Association:
         self._node = np.full(num_vehicle, NO_NODE, dtype=np.int64)
 
     def attach(self, position_m: Floats, gain: Floats, down: Mask | None, present: Mask | None) -> Ints:
-        """Return the serving nodes in the next slots, [B, N]: `NO_NODE` out of range, `AWAY` for who is not there.
+        """Return the serving nodes in the next slots, [B, N].
+
+        A vehicle out of range has `NO_NODE`, one that is absent `AWAY`.
 
         position_m : [B, N, 2]
         gain : [B, N, M], large-scale

@@ -1,6 +1,6 @@
-"""What the world does to the system whatever anybody decides: motion, channel, tasks, and the fate of messages.
+"""The inputs of a run, which no decision changes: motion, channels, tasks, and what happens to messages.
 
-Everything is made in blocks of slots, vehicle by vehicle from named streams, and does not depend on the block length.
+They are made in blocks of slots. Each vehicle draws from its own named streams, so the block length changes nothing.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from physical.columns.fleet import AWAY, VehicleStates
 from physical.quantize import freeze
 from sim.inputs.association import Association
 from sim.inputs.channels import Channels
-from sim.inputs.checked_motion import CheckedMotion
+from sim.inputs.checked_motion import checked
 from sim.inputs.draws import draw_uniform
 from sim.inputs.routes import Graph, Passage, Route, build_graph
 from sim.inputs.streams import Streams
 from sim.inputs.workload import Workload
 from sim.scenario.links import CLOUD, EDGE_SERVER, VEHICLE
-from sim.scenario.mobility import MOBILITY, Course, Motion
+from sim.scenario.mobility import Course, Motion
 from sim.scenario.resolved import Resolved
 
 _MAX_SLOT = 512
@@ -52,7 +52,7 @@ class Block:
     server_command: Passage  # [B, M]
 
     def states(self, slot: int) -> VehicleStates:
-        """Return the states at the start of a slot; what waits then is for the world to fill in."""
+        """Return the states at the start of a slot; the engine fills in what waits then."""
         row = slot - self.first_slot
         return VehicleStates(
             self.x_m[row],
@@ -133,7 +133,7 @@ class Inputs:
         )
 
     def _course(self, first_slot: int, num_slot: int) -> Course:
-        """Return the motion, without those whom the timeline takes off the scene."""
+        """Return the motion; vehicles that the timeline takes off the scene are absent."""
         course = self.motion.course(first_slot, num_slot)
         away = self.timeline.away(self._count, first_slot, num_slot)
         if away is None:
@@ -159,7 +159,7 @@ class Inputs:
         )
 
     def _uplink_rate_bps(self, channel_gain: Floats, serving_node: Ints) -> Floats:
-        """Return the rates [..., N]; 0 without a node, and where it takes a decision to have one."""
+        """Return the rates [..., N]; 0 without a node, and where policies decide the rates."""
         rate_bps: Floats = self._system.uplink_rate_bps(channel_gain)
         if self._system.joint:
             return np.zeros_like(rate_bps)
@@ -178,7 +178,7 @@ def motion_of(resolved: Resolved, streams: Streams) -> Motion:
     """Return the source of motion that a scenario names; one that is not ours is checked whenever it is asked."""
     kind, files = resolved.tables.mobility, resolved.files
     run = replace(resolved.tables.run_size(), rows=files.mobility, begin_ns=files.begin_ns)
-    return kind.motion(run, streams) if MOBILITY.is_built_in(kind.kind) else CheckedMotion(kind, run, streams)
+    return checked(kind, resolved.crowd.num_vehicle, lambda: kind.motion(run, streams))
 
 
 class _Way:

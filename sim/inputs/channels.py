@@ -79,8 +79,8 @@ class Channels:
     def gains(self, course: Course, first_slot: int, down: Mask | None) -> tuple[Ints, Floats, Floats]:
         """Return serving nodes, large-scale and channel gains of the next slots, [B, N].
 
-        Shadowing and fading are Gauss-Markov from slot to slot, on each of the links to the M nodes. Who has no node
-        has the gain to the first one.
+        Shadowing and fading are Gauss-Markov from slot to slot, on each of the links to the M nodes. A vehicle
+        without a node has the gain to the first one.
         """
         radio, num_node, num_slot = self._radio, len(self.node_m), len(course.position_m)
         states = self._walk(course.speed_mps).reshape(num_slot, self._count, num_node, 3)
@@ -123,7 +123,7 @@ class Channels:
 
 
 class _Rates:
-    """Rates of a link trace as gains that give them: each vehicle drives along some link, round and round."""
+    """Turns the rates of a link trace into gains: each vehicle follows one link of the trace, again and again."""
 
     def __init__(self, trace: LinkTrace, system: System, streams: Streams) -> None:
         self._system = system
@@ -139,7 +139,7 @@ class _Rates:
         self._offset = places[:, 1]
 
     def _check(self, rate_bps: Floats) -> None:
-        """Refuse rates that no channel gives, the least of 1 bit/s among them."""
+        """Refuse rates that no channel gain can give; the least rate is 1 bit/s."""
         for wanted_bps in (max(float(rate_bps.max()), 1.0), max(float(rate_bps.min()), 1.0)):
             if wanted_bps / self._system.bandwidth_hz.min() < _BITS_PER_HZ_MAX:
                 gain = self._gain_for(np.array([wanted_bps]))

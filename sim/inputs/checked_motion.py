@@ -12,24 +12,42 @@ from physical.errors import InputError
 from physical.quantize import freeze, quantize
 from policies.foreign.mistakes import told
 from policies.foreign.surroundings import comes_from_a_signal
-from sim.scenario.mobility import Course, Mobility, Motion, RandomStreams, RunSize
+from sim.scenario.mobility import MOBILITY, Course, Mobility, Motion
 
 _PLACE_M_MAX = 1e8
 _SPEED_MPS_MAX = 299_792_458.0
 
 
+def checked(kind: Mobility, num_vehicle: int, make: Callable[[], Motion]) -> Motion:
+    """Return the motion that a kind makes; that of a kind that is not ours is checked whenever it is asked.
+
+    Parameters
+    ----------
+    kind : the kind
+    num_vehicle : vehicles of the motion
+    make : lets the kind make its motion
+    """
+    return make() if MOBILITY.is_built_in(kind.kind) else CheckedMotion(kind, num_vehicle, make)
+
+
 class CheckedMotion(Motion):
     """The motion that a kind makes, with its mistakes told in one line that names the kind.
+
+    Parameters
+    ----------
+    kind : the kind
+    num_vehicle : vehicles of the motion
+    make : lets the kind make its motion
 
     Raises
     ------
     InputError : the kind's code raises, or gives what is no motion: wrong shapes, numbers that are not finite
     """
 
-    def __init__(self, kind: Mobility, run: RunSize, streams: RandomStreams) -> None:
+    def __init__(self, kind: Mobility, num_vehicle: int, make: Callable[[], Motion]) -> None:
         self._kind = kind
-        self._num_vehicle = kind.crowd(run).num_vehicle
-        self._motion: Any = self._called("motion", lambda: kind.motion(run, streams))
+        self._num_vehicle = num_vehicle
+        self._motion: Any = self._called("motion", make)
         for name in ("course", "typical_speed_mps"):
             if not self._called(name, lambda name=name: hasattr(self._motion, name)):  # type: ignore[misc]  # bound now
                 raise self._wrong(f"motion() gives an object without {name}", "what sim.scenario.mobility.Motion has")

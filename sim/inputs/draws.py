@@ -1,4 +1,4 @@
-"""Random numbers for many entities at once, each entity's from a stream of its own, in slot order."""
+"""Random numbers for many entities at once. Each entity has its own stream, which is read in slot order."""
 
 from __future__ import annotations
 

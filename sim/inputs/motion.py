@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,21 +10,20 @@ import numpy as np
 from physical.arrays import Floats
 from physical.model import mobility
 from physical.quantize import freeze, quantize, quantize_position
-from sim.scenario.mobility import Course, Motion, RandomStreams, RunSize
+from sim.inputs.road import Road
+from sim.scenario.mobility import Course, Draw, Motion, RunSize
 
 if TYPE_CHECKING:
-    from sim.inputs.mobility import Highway, Road
     from traces.exogenous import MobilityTrace
 
 
 class LaneMotion(Motion):
     """Vehicles that start on the lanes of a road, at constant speed, and are there all the time; base of some kinds."""
 
-    def __init__(self, road: Road, run: RunSize, streams: RandomStreams) -> None:
+    def __init__(self, road: Road, run: RunSize, draw: Draw) -> None:
         self._slot_duration_s = run.slot_duration_s
         self._length_m = road.length_m
-        self._generators = streams.of_vehicles("mobility", run.num_vehicle)
-        drawn = np.stack([generator.random(3) for generator in self._generators])
+        drawn = draw(3)
         low, high = road.speed_mps
         lane = np.floor(drawn[:, 1] * road.num_lane)
         self._start_m = (drawn[:, 0] - 0.5) * road.length_m
@@ -64,17 +62,17 @@ class StraightMotion(LaneMotion):
 class StationaryMotion(StraightMotion):
     """At rest."""
 
-    def __init__(self, road: Road, run: RunSize, streams: RandomStreams) -> None:
-        super().__init__(road, run, streams)
-        self.typical_speed_mps = np.zeros(run.num_vehicle)
+    def __init__(self, road: Road, run: RunSize, draw: Draw) -> None:
+        super().__init__(road, run, draw)
+        self.typical_speed_mps = np.zeros_like(self.typical_speed_mps)
         freeze(self.typical_speed_mps)
 
 
 class HighwayMotion(LaneMotion):
     """Who reaches an end of the road goes on at the other one."""
 
-    def __init__(self, road: Road, run: RunSize, streams: RandomStreams) -> None:
-        super().__init__(road, run, streams)
+    def __init__(self, road: Road, run: RunSize, draw: Draw) -> None:
+        super().__init__(road, run, draw)
         self.wraps_at_m = (road.length_m, None)
 
     def _position_m(self, time_s: Floats) -> Floats:
@@ -87,10 +85,10 @@ class HighwayMotion(LaneMotion):
 class AreaMotion(HighwayMotion):
     """In a square, each along x or y, one way or the other; who reaches a side goes on at the opposite one."""
 
-    def __init__(self, road: Road, run: RunSize, streams: RandomStreams) -> None:
-        super().__init__(road, run, streams)
+    def __init__(self, road: Road, run: RunSize, draw: Draw) -> None:
+        super().__init__(road, run, draw)
         self.wraps_at_m = (road.length_m, road.length_m)
-        drawn = np.stack([generator.random(2) for generator in self._generators])
+        drawn = draw(2)
         self._lane_m = (drawn[:, 0] - 0.5) * road.length_m
         quarter = np.floor(drawn[:, 1] * 4.0).astype(np.int64)
         self._direction = np.where(quarter % 2 == 0, 1.0, -1.0)
@@ -113,11 +111,11 @@ class RenewedMotion(Motion):
     at first.
     """
 
-    def __init__(self, road: Highway, run: RunSize, streams: RandomStreams, num_vehicle: int) -> None:
-        """Place the vehicles that are there at once and let the others wait, `num_vehicle` in all."""
-        self._slot_s, num_place = run.slot_duration_s, run.num_vehicle
-        first = HighwayMotion(road, replace(run, num_vehicle=num_vehicle), streams)
+    def __init__(self, road: Road, run: RunSize, draw: Draw) -> None:
+        """Place the vehicles that are there at once and let the others wait."""
+        first = HighwayMotion(road, run, draw)
         self.typical_speed_mps = first.typical_speed_mps
+        self._slot_s, num_place, num_vehicle = run.slot_duration_s, run.num_vehicle, len(first.typical_speed_mps)
         start = first.course(0, 1)
         place = np.arange(num_vehicle) % num_place
         self._heading_rad = start.heading_rad[0, place]

@@ -68,7 +68,7 @@ class Passage:
 
 
 class Route:
-    """The links between two nodes, seen as one: hop latencies add up, one loss loses the message."""
+    """The links between two nodes as one: hop latencies add up, and a message that one hop loses is lost."""
 
     def __init__(self, graph: Graph, source: str, target: str) -> None:
         self.links = _path(graph, source, target)

@@ -1,4 +1,4 @@
-"""Random streams by name: one per purpose and entity, independent of the order in which they are asked for."""
+"""Random streams by name: one per purpose and entity. The order in which they are asked for changes nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from physical.seed import whole_seed
 
 
 class _PhiloxKey(ISeedSequence):
-    """Hands a key to Philox, whose own `key` argument first asks the operating system for entropy: thrice the time."""
+    """Hands a key to Philox.
+
+    Its own `key` argument first asks the operating system for entropy, and takes three times as long.
+    """
 
     def __init__(self, key: bytes) -> None:
         self._words = np.frombuffer(key, dtype="<u8").astype(np.uint64)

@@ -1,4 +1,4 @@
-"""Which tasks appear: sizes drawn or taken from a trace of requests, enlarged by bursts; 0 where there is no task."""
+"""Which tasks appear. Sizes are drawn or taken from a trace of requests; bursts enlarge them; 0 means no task."""
 
 from __future__ import annotations
 
@@ -57,7 +57,10 @@ class Workload:
         }
 
     def size_bytes(self, first_slot: int, num_slot: int, present: Mask | None) -> Floats:
-        """Return the sizes of the next slots' tasks in whole bytes, [B, N, K]; who is not `present` [B, N] has none."""
+        """Return the sizes of the next slots' tasks in whole bytes, [B, N, K].
+
+        present : [B, N], vehicles that are not there have no tasks; None: all are there
+        """
         low, high = self._range
         uniform = draw_uniform(self._generators, num_slot, len(low))
         units = drawn.num_unit(low, high, uniform)
@@ -98,19 +101,23 @@ class BurstChains:
         of_events, of_bursts : [T, ...], uniform numbers, one for each chain in each slot
         """
         params = self._params
+        events = np.empty(of_events.shape, dtype=np.bool_)
+        for row, uniform in enumerate(of_events):
+            self._event = workload.next_state(self._event, params.event_begin, params.event_end, uniform)
+            events[row] = self._event
+        begin = np.where(events, params.burst_begin_in_event, params.burst_begin)
         bursts = np.empty(of_bursts.shape, dtype=np.bool_)
-        for row, (of_event, of_burst) in enumerate(zip(of_events, of_bursts, strict=True)):
-            self._event = workload.next_state(self._event, params.event_begin, params.event_end, of_event)
-            begin = np.where(self._event, params.burst_begin_in_event, params.burst_begin)
-            self._burst = workload.next_state(self._burst, begin, params.burst_end, of_burst)
+        for row, uniform in enumerate(of_bursts):
+            self._burst = workload.next_state(self._burst, begin[row], params.burst_end, uniform)
             bursts[row] = self._burst
         return np.where(bursts, params.size_factor, 1.0)
 
 
 class DealtRequests:
-    """Deals the requests of a trace to vehicles: who gets the next one is drawn, one each per slot.
+    """Deals the requests of a trace to vehicles; which vehicle gets the next one is drawn.
 
-    Requests that have arrived by a slot start are dealt there; those beyond one for each vehicle wait for later slots.
+    A vehicle gets at most one request per slot. Requests that have arrived by a slot start are dealt then; if there are
+    more of them than vehicles, the rest waits for later slots.
     """
 
     def __init__(self, trace: RequestTrace, speed: float, begin_s: float, index: int, streams: Streams) -> None:
@@ -127,7 +134,7 @@ class DealtRequests:
         for row in range(len(like)):
             now_ns = self._begin_ns + self._speed * (first_slot + row) * slot_ns
             arrived = int(np.searchsorted(self._time_ns, now_ns, side="right"))
-            # Among who is there: how many enter later changes nothing.
+            # Only vehicles that are there take part, so that vehicles that enter later change nothing.
             order = self._generator.permutation(like.shape[1] if present is None else np.flatnonzero(present[row]))
             dealt = self._num_token[self._dealt : max(arrived, self._dealt)][: len(order)]
             num_token[row, order[: len(dealt)]] = dealt

@@ -1,4 +1,4 @@
-"""All keys that a scenario can have: what each means and takes, in which unit and range, and what holds without it.
+"""All keys that a scenario can have: meaning, accepted values, unit, range and default.
 
 Meanings are those of the docstrings of the parameter classes, which are read when somebody asks.
 """

@@ -14,7 +14,7 @@ from physical.nearest import did_you_mean
 from physical.registry import KindSpec, Registry
 from policies.registry import POLICIES
 from sim.scenario.keys import Key, keys_of_kind
-from sim.scenario.mobility import MOBILITY, Mobility
+from sim.scenario.mobility import MOBILITY, DrawnMobility, Mobility
 from twin.estimators import ESTIMATORS, EstimatorKind
 
 
@@ -107,7 +107,7 @@ def told(group: Group, spec: KindSpec) -> KindToTell:
 
 
 def _engines(kind: type[KindParams]) -> tuple[str, ...]:
-    return ("runs", "batches") if getattr(kind, "has_columns", False) else ("runs",)
+    return ("runs", "batches") if issubclass(kind, DrawnMobility) else ("runs",)
 
 
 def register(group: str, name: str, target: str | Callable[..., Any], summary: str = "") -> None:

@@ -6,9 +6,11 @@ the motion of a run. The kinds of ours are in `sim.inputs.mobility`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Annotated, NamedTuple, Protocol
 
+import numpy as np
 from numpy.random import Generator
 
 from physical.arrays import Floats, Mask
@@ -96,9 +98,6 @@ class RunSize:
 class Mobility(KindParams):
     """The base of all kinds of motion: a subclass has its keys as fields, and makes the motion."""
 
-    has_columns: ClassVar[bool] = False
-    """Whether the batch engine knows the motion, too."""
-
     @property
     def trace(self) -> TraceFile | None:
         """The file that says which vehicles there are, and where; None if ``vehicles.num_vehicle`` says how many."""
@@ -123,6 +122,32 @@ class Mobility(KindParams):
             give equal motion
         """
         raise NotImplementedError
+
+
+Draw = Callable[[int], Floats]
+"""``draw(count)`` returns the next `count` uniform numbers of every vehicle, in [0, 1), [N, count]."""
+
+
+class DrawnMobility(Mobility):
+    """The base of kinds whose motion follows from some uniform numbers of each vehicle.
+
+    The batch engine knows these kinds, too: it draws the numbers of many environments at once.
+    """
+
+    def drawn(self, run: RunSize, draw: Draw) -> Motion:
+        """Make the motion of a run.
+
+        Parameters
+        ----------
+        run : how many vehicles are there at once, and how long the run is
+        draw : gives uniform numbers of all vehicles of `crowd`
+        """
+        raise NotImplementedError
+
+    def motion(self, run: RunSize, streams: RandomStreams) -> Motion:
+        """Make the motion of a run from the streams "mobility" of its vehicles."""
+        generators = streams.of_vehicles("mobility", self.crowd(run).num_vehicle)
+        return self.drawn(run, lambda count: np.stack([generator.random(count) for generator in generators]))
 
 
 MOBILITY = Registry(

@@ -1,4 +1,4 @@
-"""Reads TOML of others in time: the parser's own time grows with the square of the parts of a key."""
+"""Reads TOML that may be hostile: the parser's time grows with the square of the number of parts of a key."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def parsed(text: str, where: str) -> dict[str, Any]:
 
 
 def check_depth(value: Any, where: str, key: str = "") -> None:
-    """Refuse tables and lists within each other deeper than any scenario has them, also those that hold themselves.
+    """Refuse tables and lists that are nested deeper than in any scenario, or that contain themselves.
 
     key : of the value
 

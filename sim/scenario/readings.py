@@ -1,4 +1,4 @@
-"""What a scenario takes for granted that no hardware has: readings that papers need, and noise that nature forbids."""
+"""What a scenario assumes although no hardware has it: readings of the papers, and numbers that physics forbids."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def readings(scenario: ScenarioTables) -> tuple[str, ...]:
 
 
 def warnings(resolved: Resolved) -> tuple[str, ...]:
-    """Return a sentence for each number that physics forbids: little noise, cores that melt, vehicles that jump."""
+    """Return a sentence for each number that physics forbids: too little noise, cores too hot, vehicles that jump."""
     return (*_noise_warnings(resolved), *_core_warnings(resolved), *resolved.files.warnings())
 
 
 def _core_warnings(resolved: Resolved) -> tuple[str, ...]:
-    """Find servers whose cores draw, at full speed, more than any chip can be cooled for."""
+    """Find servers whose cores draw more power at full speed than cooling can carry away from a chip."""
     told = {}
     for node in resolved.nodes:
         server = node.server
@@ -52,7 +52,7 @@ def _core_warnings(resolved: Resolved) -> tuple[str, ...]:
 
 
 def _noise_warnings(resolved: Resolved) -> tuple[str, ...]:
-    """Find noise below that of a resistor at 290 K (kTB); rates of a link trace have none."""
+    """Find noise below that of a resistor at 290 K (kTB); the rates of a link trace need no noise."""
     radio, system = resolved.tables.radio, resolved.system
     if radio.rate_file is not None:
         return ()

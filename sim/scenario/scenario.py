@@ -108,7 +108,7 @@ class Scenario(ScenarioTables):
             raise explain(error, cls, data, where, origin) from None
 
     def readings(self) -> tuple[str, ...]:
-        """Return a sentence for each reading of a paper that the scenario keeps and that no hardware has.
+        """Return a sentence for each reading of a paper that the scenario keeps although no hardware has it.
 
         >>> Scenario.load("dtecn").readings()[0]
         'eq. 7: every task has a CPU of its own'

@@ -170,7 +170,7 @@ class Timeline:
 
     @cached_property
     def _selected(self) -> dict[tuple[type[TimedEvent], ...], list[Happening]]:
-        """What has been selected: a run asks in every slot, and there may be 100 000 occurrences."""
+        """What has been selected so far. A run asks in every slot, and there may be 100 000 occurrences."""
         return {}
 
     def slot_of(self, time_ns: int) -> int:
@@ -201,7 +201,7 @@ class Timeline:
 
     @cached_property
     def _entering_first(self) -> list[int]:
-        """Vehicles that enter before they leave, if they ever do: they are not there at first."""
+        """Vehicles that enter before they leave, or enter only: they are absent at first."""
         first: dict[int, Any] = {}
         for _, event in self.select(VehicleLeaves, VehicleEnters):
             first.setdefault(event.vehicle, event)
@@ -210,7 +210,7 @@ class Timeline:
     def _until(
         self, changes: list[Happening], first_slot: int, num_slot: int, whose: Callable[[Any], Any]
     ) -> Iterator[tuple[int, Any]]:
-        """Yield rows of a block from which on events hold, in order; of those before it, the last of each object."""
+        """Yield events with the rows of a block from which on they hold; of earlier ones, the last of each object."""
         begin = bisect_right(changes, first_slot, key=lambda change: self.slot_of(change.time_ns))
         end = bisect_left(changes, first_slot + num_slot, key=lambda change: self.slot_of(change.time_ns))
         before = {whose(event): event for _, event in changes[:begin]}
@@ -251,13 +251,13 @@ class Timeline:
         return list(accumulate((float(event.cpu_frequency_hz) for _, event in self.select(BiasJump)), initial=0.0))
 
     def link_changes(self, slot: int) -> list[LinkChange]:
-        """Return what changes up to a slot have made of each link that they concern: one change each."""
+        """Return one change for each link that has changed up to a slot: all its changes put together."""
         num = bisect_right(self.select(LinkChange), slot, key=lambda change: self.slot_of(change.time_ns))
         return list(self._changed_links[num].values())
 
     @cached_property
     def _changed_links(self) -> list[dict[str, LinkChange]]:
-        """What has become of links after each number of changes."""
+        """The links that have changed, after each number of changes."""
         found: list[dict[str, LinkChange]] = [{}]
         for _, change in self.select(LinkChange):
             before = found[-1].get(change.link)

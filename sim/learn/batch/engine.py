@@ -15,6 +15,7 @@ from policies.marl.environment import Observation
 from sim.learn.batch.episodes import EPISODE, Episodes
 from sim.learn.batch.inputs import BatchInputs, EventInputs, FastInputs, FrequencyBiases, InputBlock
 from sim.learn.batch.library import Dtype, LibraryName, library_of
+from sim.scenario.mobility import DrawnMobility
 from sim.scenario.scenario import Scenario
 
 InputsKind = Literal["fast", "event"]
@@ -211,14 +212,14 @@ def check_supported(scenario: Scenario) -> None:
     InputError : the first such key
     """
     tasks, moves = scenario.tasks, scenario.mobility
-    with_columns = "highway, straight, stationary, area"
+    can_draw, with_columns = isinstance(moves, DrawnMobility), "highway, straight, stationary, area"
     wrong = {
         "model.allocation": (scenario.model.allocation != "compute", 'is "joint"', '"compute"'),
         "cost": (scenario.cost is not None, "is another objective than P2", "none"),
         "rsus": (len(scenario.nodes) > 1, f"make {len(scenario.nodes)} nodes", "one node, the base station"),
         "tasks": (any(task.transformer for task in tasks), "have a transformer", "tasks in bytes"),
         "mobility.file": (moves.trace is not None, "is a trace", "generated motion"),
-        "mobility.kind": (not moves.has_columns, f"is {moves.kind!r}, which has no columns", with_columns),
+        "mobility.kind": (not can_draw, f"is {moves.kind!r}, which has no columns", with_columns),
         "mobility.ends": (not moves.everybody_stays, "lets vehicles leave and enter", '"wrap"'),
         "radio.rate_file": (scenario.radio.rate_file is not None, "is a trace", "the channel model"),
         "radio.range_m": (scenario.radio.range_m is not None, "lets vehicles lose their node", "none"),

@@ -1,4 +1,4 @@
-"""Episodes of a batch: each starts from other random numbers, or again from those of a seed."""
+"""Episodes of a batch: each begins with new random numbers, or again with those of a seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to B environments whatever anybody decides: uplink rates, task sizes and biases, from their own streams.
+"""The inputs of B environments, which no decision changes: uplink rates, task sizes and biases.
 
 Arrays have the batch axis last here, [T, N, K, B] for T slots: that is how they lie in memory.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.random import Generator
@@ -17,13 +17,17 @@ from physical.arrays import Floats, Ints
 from physical.model import channel, mobility
 from physical.system import System
 from sim.inputs.blocks import Block, Inputs
+from sim.inputs.checked_motion import checked
 from sim.inputs.streams import Streams
 from sim.inputs.workload import BurstChains
-from sim.scenario.mobility import Motion
+from sim.scenario.mobility import Draw, DrawnMobility, Motion
 from sim.scenario.resolved import Resolved
 from sim.scenario.tables import ScenarioTables
 from twin.bias import BiasProcess
 from twin.params import BiasParams
+
+_MOTION_DRAWN = 5
+"""Numbers of a vehicle's motion that are drawn at once, as many as our kinds need."""
 
 _MAX_DRAWN = 1 << 16
 """Numbers that are drawn before they are transposed: they fit into the cache."""
@@ -61,7 +65,7 @@ class BatchInputs(Protocol):
 
 
 class EventInputs:
-    """The very inputs of the event simulator, number by number: environment b is a run with seed ``seeds[b]``."""
+    """Exactly the inputs of the event simulator: environment b is a run with the seed ``seeds[b]``."""
 
     def __init__(self, resolved: Resolved, seeds: Sequence[int]) -> None:
         self._inputs = [Inputs(resolved, Streams(seed)) for seed in seeds]
@@ -107,9 +111,10 @@ class FastInputs:
     def _spread(self, scenario: ScenarioTables, streams: Sequence[Streams]) -> Motion:
         """Return the motion of all vehicles as one fleet: vehicle n of environment b is number ``n B + b``."""
         num_vehicle, num_environment = self._shape
-        numbers = [stream.generator("batch-mobility", "environment").random((num_vehicle, 5)) for stream in streams]
-        rows = np.stack(numbers, axis=1).reshape(num_vehicle * num_environment, 5)
-        return scenario.mobility.motion(replace(scenario.run_size(), num_vehicle=len(rows)), _DrawnStreams(rows))
+        kind, run = scenario.mobility, replace(scenario.run_size(), num_vehicle=num_vehicle * num_environment)
+        assert isinstance(kind, DrawnMobility)  # see `check_supported`
+        generators = [stream.generator("batch-mobility", "environment") for stream in streams]
+        return checked(kind, run.num_vehicle, lambda: kind.drawn(run, _of_fleet(generators, num_vehicle)))
 
     def _correlations(self) -> Floats:
         """Return those of shadowing and both parts of the fading from slot to slot, [3, N, B]; speeds do not change."""
@@ -200,28 +205,23 @@ class FrequencyBiases:
         return self._process.at(slot).reshape(self._shape) + self._spread_hz
 
 
-class _DrawnStreams(Streams):
-    """Hands out numbers that have been drawn already: row i is what the stream of vehicle i gives."""
+def _of_fleet(generators: Sequence[Generator], num_vehicle: int) -> Draw:
+    """Return what draws uniform numbers of all vehicles, [N B, count]: those of vehicle n of environment b in turn."""
 
-    def __init__(self, rows: Floats) -> None:
-        super().__init__(0)
-        self._rows = rows
+    def drawn_now(count: int) -> Floats:
+        of_each = [generator.random((num_vehicle, count)) for generator in generators]
+        return np.stack(of_each, axis=1).reshape(num_vehicle * len(generators), count)
 
-    def of_vehicles(self, purpose: str, num_vehicle: int) -> list[Generator]:  # noqa: ARG002 - there is one purpose
-        """Return one stand-in per vehicle; `random` is all that it can do."""
-        return cast("list[Generator]", [_DrawnNumbers(row) for row in self._rows[:num_vehicle]])
+    left = drawn_now(_MOTION_DRAWN)
 
-
-class _DrawnNumbers:
-    """Stands in for a generator of uniform numbers."""
-
-    def __init__(self, numbers: Floats) -> None:
-        self._numbers = numbers
-
-    def random(self, count: int) -> Floats:
-        """Return the next numbers, [count]."""
-        taken, self._numbers = self._numbers[:count], self._numbers[count:]
+    def draw(count: int) -> Floats:
+        nonlocal left
+        if left.shape[1] < count:
+            left = np.concatenate([left, drawn_now(count)], axis=1)
+        taken, left = left[:, :count], left[:, count:]
         return taken
+
+    return draw
 
 
 def _draw(generators: Sequence[Generator], method: str, count: int) -> Floats:

@@ -30,7 +30,7 @@ _RATE_SCALE = 10.0  # bit/s per Hz
 
 
 class VehicleEnvironment(ParallelEnv[str, Numbers, Numbers]):
-    """Agents, spaces, and books of episodes; `sim.env.parallel_env` says what actions and observations mean."""
+    """Agents, spaces, and the state of episodes; `sim.env.parallel_env` says what actions and observations mean."""
 
     metadata: ClassVar[dict[str, Any]] = {"name": "vectwin_v0", "render_modes": [], "is_parallelizable": True}
     render_mode = None
@@ -116,7 +116,7 @@ class VehicleEnvironment(ParallelEnv[str, Numbers, Numbers]):
         return numbers
 
     def _decision(self, asked: Floats, serving_node: Ints) -> Decision:
-        """Return what actions [N, numbers] ask for, of all together perhaps more than there is."""
+        """Return the decision that actions [N, numbers] ask for; together they may ask for more than there is."""
         system, num_class = self.system, self.system.num_class
         node = np.maximum(serving_node, 0)
         ratio, share = asked[:, :num_class], asked[:, num_class : 2 * num_class]
@@ -151,7 +151,7 @@ class VehicleEnvironment(ParallelEnv[str, Numbers, Numbers]):
         return dict(zip(self.possible_agents, seen, strict=True))
 
     def _waiting(self, present: Present) -> list[Floats]:
-        """Return what waits in slots that it takes: the vehicle's CPU and uplink, [N, 1], and its flows, [N, K]."""
+        """Return how many slots of work wait: at the vehicle's CPU and uplink, [N, 1], and in its flows, [N, K]."""
         system, count = self.system, self.system.num_vehicle
         slot_s = system.slot_duration_s
         cpu_slots = uplink_slots = np.zeros(count)

@@ -95,7 +95,7 @@ def _own_part_of_mean(values: Floats, is_task: Mask) -> Floats:
 
 
 def _outcome(system: System, present: Present, decision: Decision, counts: Floats) -> slot.SlotOutcome:
-    """Return the outcome with the tasks and allocations of those only who count, `counts` [..., N, 1]."""
+    """Return the outcome with the tasks and allocations of those vehicles that `counts` [..., N, 1] selects."""
     return slot.slot_step(
         system,
         present.size_bytes * counts,
