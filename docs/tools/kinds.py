@@ -29,8 +29,9 @@ def page() -> str:
 
 
 def _about(group: Group) -> str:
-    names = f"The key `{group.key}` names one."
-    return f"{prose(sentence(group.about))} {names} A package announces its own under `{group.registry.entry_point_group}`."
+    place = group.registry.entry_point_group
+    names = f"The key `{group.key}` names one. A package announces its own under `{place}`."
+    return f"{prose(sentence(group.about))} {names}"
 
 
 def _table(name: str, group: Group) -> str:
