@@ -7,7 +7,7 @@ from typing import Any
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
-from docs.tools import commands, policies, scenario, traces
+from docs.tools import commands, kinds, policies, scenario, traces
 from docs.tools.mathematics import LatexError, with_mathml
 
 PAGES = {
@@ -15,6 +15,7 @@ PAGES = {
     "reference/traces.md": traces.page,
     "reference/commands.md": commands.page,
     "reference/policies.md": policies.page,
+    "reference/kinds.md": kinds.page,
 }
 """The pages that are made from the code."""
 _FIRST_IN_SEARCH = "---\nsearch:\n  boost: 2\n---\n"

@@ -104,6 +104,8 @@ def _after_bad_input(words: list[str], text: str) -> list[Step]:
     )
     if "there is no scenario" in text:
         return [Step("what there is", ["scenarios"])]
+    if "there is no kind of" in text or "there is no group" in text:
+        return [Step("what there is", ["kinds"])]
     if re.search(r"there is no (policy|option)", text):
         return [Step("who can decide", ["policies"])]
     out = next((index for index, word in enumerate(words) if word.partition("=")[0] == "--out"), None)

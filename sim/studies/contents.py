@@ -14,9 +14,14 @@ import physical
 import policies
 import traces
 import twin
+from physical.kind_field import KindParams
+from physical.registry import Registry
 from policies.digests import digest
+from policies.foreign.origin import contents
 from sim.scenario.file_entries import file_entries
+from sim.scenario.mobility import MOBILITY
 from sim.scenario.scenario import Scenario
+from twin.estimators import ESTIMATORS
 
 _PACKAGES = (physical, twin, policies, traces)
 _LIBRARIES = ("numpy", "scipy", "simpy", "torch", "llama-cpp-python")
@@ -74,7 +79,22 @@ def of_scenario(scenario: Scenario) -> str:
     """
     plain = _plain(scenario, lambda file: digest(Path(file)))
     del plain["policy"]["name"]
-    return digest_of(plain)
+    code = _code_of_kinds(scenario)
+    return digest_of([plain, code] if code else plain)
+
+
+def _code_of_kinds(scenario: Scenario) -> dict[str, dict[str, str]]:
+    """Return digests of the code of kinds that packages bring, by group and name."""
+    found = {}
+    for registry, kind in named_kinds(scenario):
+        if (spec := registry.get(kind.kind)) is not None and spec.package:
+            found[f"{registry.group} {kind.kind}"] = contents(type(kind))
+    return found
+
+
+def named_kinds(scenario: Scenario) -> tuple[tuple[Registry, KindParams], ...]:
+    """Return the tables of a scenario that are of some kind, each with the registry of its group."""
+    return (MOBILITY, scenario.mobility), (ESTIMATORS, scenario.twin.estimator)
 
 
 def place_of(scenario: Scenario) -> str:

@@ -17,7 +17,9 @@ from policies.api import Policy
 from policies.foreign.by_path import reference
 from policies.foreign.origin import REACHED, NoSourceError, contents, portable
 from policies.foreign.strangers import class_name
-from sim.studies.contents import digest_of
+from sim.scenario.kinds import GROUPS, registered
+from sim.scenario.scenario import Scenario
+from sim.studies.contents import digest_of, named_kinds
 from sim.studies.travel import Carried, pickled, unpickled
 
 AnyPolicy = str | Callable[..., Any] | Policy
@@ -41,7 +43,7 @@ class Entrant:
     name : its name in tables
     text : what `policies.make` reads, with absolute paths; empty for an object
     pickled : the class or object; empty for a text
-    known : the policies that were registered by hand, pickled
+    known : the policies and other kinds that were registered by hand, pickled
     contents : digests of its code and of the files that it names, by label, see `policies.foreign.origin`
     is_fixed : whether its code is sent along, so that later changes of files do not matter
     value : everything else on which it depends: its text without folders, its state
@@ -67,14 +69,18 @@ class Entrant:
         ------
         InputError : it cannot be made
         """
-        if self.known:
-            _register(self.known)
+        self.register()
         if self.text:
             return registry.make(self.text, where=self.name, by_path=True)
         made = unpickled(self.pickled)
         if isinstance(made, type) or not isinstance(made, Policy):
             made = registry.construct(made, self.name)
         return made
+
+    def register(self) -> None:
+        """Let this process know the kinds that were registered by hand where the entrant was made."""
+        if self.known:
+            _register(self.known)
 
     def changed(self) -> list[str]:
         """Return the labels of contents that have changed since the entrant was made, and of code that is new."""
@@ -189,13 +195,23 @@ def _entrant(name: str, policy: AnyPolicy, known: bytes) -> Entrant:
 
 
 def _known_by_hand() -> bytes:
-    """Pickle the policies that were registered by hand, because scenarios may name them too."""
-    specs = registry.POLICIES.registered()
-    return pickled(specs, "register").data if specs else b""
+    """Pickle what was registered by hand, policies and other kinds, because scenarios may name it too."""
+    groups = registered()
+    return pickled(groups, "register").data if groups else b""
+
+
+def digests_by_hand(scenario: Scenario) -> dict[str, str]:
+    """Return digests of the kinds that a scenario names and that were registered by hand: their code travels along."""
+    found = {}
+    for registry_, kind in named_kinds(scenario):
+        if kind.kind in {spec.name for spec in registry_.registered()}:
+            found[f"{registry_.group} {kind.kind}"] = pickled(type(kind), kind.kind).digest
+    return found
 
 
 @cache
 def _register(known: bytes) -> None:
-    """Register, once per process, the policies that are known to the process that made the jobs."""
-    for spec in unpickled(known):
-        registry.POLICIES.add(spec)
+    """Register, once per process, the kinds that are known to the process that made the jobs."""
+    for group, specs in unpickled(known).items():
+        for spec in specs:
+            GROUPS[group].registry.add(spec)

@@ -17,7 +17,7 @@ from sim.runs.run import RunResult, run
 from sim.scenario.scenario import Scenario
 from sim.scenario.timeline import PolicySwap
 from sim.studies.contents import digest_of, of_scenario, of_vectwin
-from sim.studies.entrants import Entrant, entrant_of, is_code
+from sim.studies.entrants import Entrant, digests_by_hand, entrant_of, is_code
 
 _More = Callable[[Scenario, RunResult], Mapping[str, Any]]
 
@@ -78,6 +78,7 @@ class Job:
         InputError : a policy that refuses its scenario, a file that cannot be read or has changed since
         KeyboardInterrupt : the run was interrupted
         """
+        self.entrant.register()
         scenario = Scenario.model_validate_json(self.scenario)
         policy = self.entrant.make()
         # If a file had changed since the key was computed, the result would be kept under a wrong key. Changed code
@@ -122,7 +123,8 @@ class Jobs:
         self._more = more
         self._code = _code(scenario, more)
         swaps = (event.name for event in scenario.timeline if isinstance(event, PolicySwap))
-        self._others = digest_of({name: entrant_of(name).digest for name in (scenario.policy.fallback, *swaps)})
+        others = {name: entrant_of(name).digest for name in (scenario.policy.fallback, *swaps)}
+        self._others = digest_of(others | digests_by_hand(scenario))
 
     def __call__(self, seeds: Sequence[int]) -> JobsByPolicy:
         """Return one job per seed, by the name of the policy."""

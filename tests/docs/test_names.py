@@ -17,6 +17,7 @@ from policies.meanings import options
 from policies.registry import specs
 from sim.cli.app import app
 from sim.scenario.keys import keys
+from sim.scenario.kinds import GROUPS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))]
@@ -71,6 +72,7 @@ def unknown_names(text: str) -> list[str]:
         and not name.endswith(FILES)
         and re.sub(r"\.\d+(?=\.|$)", ".0", name) not in key_names()
         and found_in_python(name) is None
+        and name not in {group.registry.entry_point_group for group in GROUPS.values()}
     ]
 
 

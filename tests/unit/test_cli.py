@@ -75,7 +75,7 @@ USAGE = [
     (
         (),
         "COMMAND: is missing (accepted: run, replay, branch, compare, sweep, figures, bench, train, cases, models, "
-        "import, export, report, scenarios, policies, keys, check; "
+        "import, export, report, scenarios, policies, kinds, keys, check; "
         "see twin --help)",
     ),
     (("fly",), "No such command 'fly'"),
