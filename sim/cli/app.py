@@ -27,7 +27,7 @@ from physical.nearest import nearest
 from physical.printable import printable
 from sim.cli import hints, output
 from sim.cli.commands import COMMANDS, PANELS
-from sim.cli.help import TwinGroup, TwinCommand, examples
+from sim.cli.help import TwinCommand, TwinGroup, examples
 from sim.runs import notices, stopping
 
 if TYPE_CHECKING:
