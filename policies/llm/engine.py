@@ -1,4 +1,4 @@
-"""What turns cases and a state into a decision: the interface of the engines."""
+"""The interface of the engines, which turn cases and a state into a decision."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """A decision, and how it came about.
+    """A decision of a model, with numbers about how it was made.
 
     Parameters
     ----------
-    decision : as the model said it; not projected
+    decision : as the model gave it, not projected
     prompt_digest : of all tokens of the prompt, hexadecimal
     num_prompt_token : tokens of the prompt
-    num_reused_token : those of them whose numbers were in the cache from the last decision
-    num_answer_token : tokens that the model chose or that were fed as punctuation
+    num_reused_token : tokens of the prompt that were in the cache from the last decision
+    num_answer_token : tokens that the model chose, and tokens of punctuation that were fed to it
     prefill_s : s, time to read the prompt
     decode_s : s, time to answer
-    capacity_price : no unit, price of the whole server at which the model decided; NaN if it says none
+    capacity_price : no unit, price of the whole server at which the model decided; NaN if there is none
     """
 
     decision: Decision
@@ -44,20 +44,20 @@ class Engine(Protocol):
     """One loaded model."""
 
     def decide(self, cases: Sequence[Case], snapshot: TwinSnapshot, deadline_s: float | None) -> Answer:
-        """Return what the model says to a state, given cases in the order of the prompt.
+        """Return the model's answer to a state, given cases in the order of the prompt.
 
         Raises
         ------
-        ModelError : no answer, or none that can be read
-        DeadlineExceededError : not in so many seconds
+        ModelError : there is no answer, or it cannot be read
+        DeadlineExceededError : the answer takes longer than the deadline
         """
 
     def read(self, cases: Sequence[Case]) -> None:
-        """Read the cases that the next prompts begin with, so that no answer waits for it.
+        """Read the cases with which the next prompts begin, so that no answer has to wait for this.
 
         Raises
         ------
-        ModelError : that failed
+        ModelError : the cases cannot be read
         """
 
     def close(self) -> None:

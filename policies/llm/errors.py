@@ -1,10 +1,10 @@
-"""What may go wrong while a language model decides; a module without llama.cpp, for processes that do not load it."""
+"""Errors of a language model that decides. This module does not import llama.cpp, so that every process can load it."""
 
 from __future__ import annotations
 
 
 class ModelError(Exception):
-    """A decision that the model could not make; costs one slot its decision."""
+    """The model could not make a decision; one slot has no decision of the model."""
 
 
 class DeadlineExceededError(ModelError):

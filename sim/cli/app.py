@@ -27,7 +27,7 @@ from physical.nearest import nearest
 from physical.printable import printable
 from sim.cli import hints, output
 from sim.cli.commands import COMMANDS, PANELS
-from sim.cli.help import Group, TwinCommand, examples
+from sim.cli.help import TwinCommand, TwinGroup, examples
 from sim.runs import notices, stopping
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ _MACHINE = {
 _LINE_MAX, _WORD_MAX = 1_000, 250
 
 
-class Commands(Group):
+class LazyCommands(TwinGroup):
     """The commands of ``twin``."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - Typer's signature
@@ -75,7 +75,7 @@ class Commands(Group):
         if cmd_name in COMMANDS and cmd_name not in self.commands:
             importlib.import_module(COMMANDS[cmd_name].target.partition(":")[0])
             loaded = typer.main.get_command(app)
-            assert isinstance(loaded, Group)
+            assert isinstance(loaded, TwinGroup)
             self.commands = loaded.commands
         return super().get_command(ctx, cmd_name)
 
@@ -116,7 +116,7 @@ class _Typer(typer.Typer):
         return super().command(name, **{"cls": TwinCommand, **more})
 
 
-def _typer(cls: type[Group] = Group, *, add_completion: bool = False) -> typer.Typer:
+def _typer(cls: type[TwinGroup] = TwinGroup, *, add_completion: bool = False) -> typer.Typer:
     return _Typer(
         cls=cls,
         add_completion=add_completion,
@@ -126,7 +126,7 @@ def _typer(cls: type[Group] = Group, *, add_completion: bool = False) -> typer.T
     )
 
 
-app = _typer(Commands, add_completion=True)
+app = _typer(LazyCommands, add_completion=True)
 
 
 def group(name: str, about: str, *lines: str) -> typer.Typer:

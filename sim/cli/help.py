@@ -83,7 +83,7 @@ class TwinCommand(TyperCommand):
         _write_parameters(self, ctx, formatter)
 
 
-class Group(TyperGroup):
+class TwinGroup(TyperGroup):
     """A group of commands."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:

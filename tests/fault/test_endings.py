@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.cli.app import Commands
+from sim.cli.app import LazyCommands
 from sim.runs import stopping
 from tests.support.command import HEARING_TWIN, LONG, TWIN, Done, environment, twin, wait_until
 from traces.reader import Trace
@@ -280,7 +280,7 @@ def test_a_signal_while_the_command_line_is_read_has_its_code_and_its_line(
 ) -> None:
     before = {one: signal.getsignal(one) for one, _ in ENDINGS}
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    monkeypatch.setattr(Commands, method, lambda *_: signal.raise_signal(sign))
+    monkeypatch.setattr(LazyCommands, method, lambda *_: signal.raise_signal(sign))
     try:
         done = twin("--help" if method == "format_commands" else "keys")
     finally:

@@ -1,1 +1,4 @@
-"""The bundled model: numbers as words, cases as columns, and its training."""
+"""The bundled model, which reads numbers as words, and its training.
+
+Read `vocabulary` first, the model's language, then `engine`, which decides with `prompt_cache`, `reading` and `market`.
+"""

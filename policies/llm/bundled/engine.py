@@ -1,4 +1,4 @@
-"""The bundled model at work: cases as columns of a shared cache, all rows of a query at a price in one call."""
+"""Decides with the bundled model: cases stay in a shared cache, and one call answers all rows at a price."""
 
 from __future__ import annotations
 
@@ -59,14 +59,15 @@ class BundledEngine:
     Parameters
     ----------
     path : GGUF file
-    system : whose slots will be decided
-    num_case : most cases of a prompt
+    system : system whose slots will be decided
+    num_case : largest number of cases of a prompt
     num_thread, num_gpu_layer : see `LlamaSession`
     reading : how probabilities become numbers
 
     Raises
     ------
-    InputError : more vehicles than the language has names for, another number of classes, a file that is no such model
+    InputError : the language has too few names for the vehicles, or another number of classes, or the file is no such
+        model
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class BundledEngine:
         self._cache = PromptCache(self._session, count, self._num_sequence)
 
     def decide(self, cases: Sequence[Case], snapshot: TwinSnapshot, deadline_s: float | None) -> Answer:
-        """Return what the model says; see `policies.llm.engine.Engine`."""
+        """Return the model's answer; see `policies.llm.engine.Engine`."""
         begin_s = time.perf_counter()
         self._session.until(deadline_s)
         written = self._cache.write_all(cases)
@@ -175,7 +176,7 @@ class BundledEngine:
         return found
 
     def _ask(self, rows: Ints, worth: Floats, reachable: Mask, first: int, prices: Floats) -> list[Offers]:
-        """Return what the tasks ask for at some prices."""
+        """Return the demand of the tasks at some prices."""
         answers = self._answers(rows, prices, worth, first)
         return [
             Offers.of(logits, float(price), reachable, self._reading)
@@ -202,11 +203,11 @@ class BundledEngine:
 
 
 def check_size(system: System) -> None:
-    """Refuse a system that the language has no words for.
+    """Refuse a system for which the language has no words.
 
     Raises
     ------
-    InputError : names what is too many
+    InputError : there are too many vehicles, or another number of classes
     """
     accepted = f"{NUM_CLASS} task classes and up to {MAX_VEHICLE} vehicles, or model=smollm2 or a GGUF file"
     if system.num_class != NUM_CLASS:

@@ -1,7 +1,7 @@
-"""Random environments: what the bundled model is trained on, and what it is scored on.
+"""Random environments, on which the bundled model is trained and scored.
 
-An environment is a `dtecn` system with parameters of its own, most of which no prompt tells: capacity, CPU types,
-cycles, deadlines, weights and bias have to be inferred from cases. Its slots are independent of each other.
+An environment is a `dtecn` system with random parameters. Prompts do not contain most of them: the model has to infer
+capacity, CPU types, cycles, deadlines, weights and bias from the cases. Slots are independent of each other.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Range = tuple[float, float]
 Group = Literal["capacity", "cycles", "deadlines", "vehicles", "price"]
 
 GROUPS: tuple[Group, ...] = ("capacity", "cycles", "deadlines", "vehicles", "price")
-"""What may lie outside the ranges of the training; see `outside`."""
+"""Groups of parameters that may lie outside the ranges of the training; see `outside`."""
 
 _SIZE_BYTES = (20e3, 40e3, 100e3)
 _CYCLES_PER_BYTE = (2000.0, 3000.0, 4000.0)
@@ -39,18 +39,18 @@ _STATION = BaseStation()
 
 @dataclass(frozen=True)
 class Ranges:
-    """Where parameters come from; logarithmically uniform unless said otherwise.
+    """Ranges of the parameters, which are logarithmically uniform unless a line says otherwise.
 
-    The defaults are those of the training. Factors apply to the values of `dtecn-congested`, or, for some of the
-    environments, to those of Table I.
+    The defaults are the ranges of the training. Factors multiply the values of `dtecn-congested` or, in some
+    environments, those of Table I.
 
     Parameters
     ----------
     num_vehicle : whole numbers, uniform
     server_per_vehicle_hz : Hz, capacity of the server divided by N
     cycles, deadlines, sizes : factors on those of a class
-    deadline_price : P_m; part `no_price` of the environments have none
-    table_one : part of the environments that are like Table I: small tasks, a large server
+    deadline_price : P_m; the part `no_price` of the environments has none
+    table_one : part of the environments that are like Table I, with small tasks and a large server
     """
 
     num_vehicle: tuple[int, int] = (4, 12)
@@ -68,7 +68,7 @@ TRAINING = Ranges()
 
 
 def outside(group: Group, rng: np.random.Generator) -> Ranges:
-    """Return ranges that lie beyond those of the training in one respect, on either side where there are two."""
+    """Return ranges of which one group lies outside those of the training, on both sides if there are two."""
     low = bool(rng.random() < 0.5)
     changes: dict[Group, dict[str, object]] = {
         "capacity": {"server_per_vehicle_hz": (2e9, 3e9) if low else (12e9, 16e9)},
@@ -82,13 +82,13 @@ def outside(group: Group, rng: np.random.Generator) -> Ranges:
 
 @dataclass(frozen=True)
 class SlotDraws:
-    """How the slots of one environment are drawn.
+    """The distributions from which the slots of one environment are drawn.
 
     Parameters
     ----------
-    half_width : sizes are uniform in the mean times 1 -+ this
+    half_width : sizes are uniform in the mean times 1 -+ half_width
     burst : probability that a vehicle's tasks are larger
-    burst_factor : by how much
+    burst_factor : factor by which they are larger
     backlog : mean backlog of a class that has one, in units of `System.backlog_unit_bytes`
     has_backlog : probability that a class has one
     bias_hz : Hz, estimation bias of all vehicles
@@ -103,11 +103,11 @@ class SlotDraws:
 
 
 class RandomEnvironment:
-    """One environment; iterating gives snapshots without end.
+    """One environment; iteration gives snapshots without end.
 
     Parameters
     ----------
-    seed : of everything random
+    seed : of all random numbers
     ranges : of its parameters
     """
 
@@ -169,7 +169,7 @@ def _gains(rng: np.random.Generator, x_m: Floats, radio: Radio) -> Floats:
     position_m = np.stack([x_m, np.zeros_like(x_m)], axis=-1)
     distance_m = mobility.distance_m(position_m, np.array(_STATION.position_m), radio.distance_m_min)
     large = drawn.large_scale_gain(radio, distance_m, rng.standard_normal(x_m.shape))
-    # A power of Rayleigh fading is exponential: slots are independent, so that one number is enough.
+    # The power gain of Rayleigh fading is exponential. Slots are independent, so one random number is enough.
     gains: Floats = channel.channel_gain(large, rng.exponential(1.0, x_m.shape))
     return gains
 
@@ -183,7 +183,7 @@ def _price(rng: np.random.Generator, ranges: Ranges, none: float) -> float:
 
 
 def _like_congested(rng: np.random.Generator, ranges: Ranges) -> tuple[System, Radio, SlotDraws]:
-    """Draw a relative of `dtecn-congested`."""
+    """Draw a system similar to `dtecn-congested`."""
     count = int(rng.integers(ranges.num_vehicle[0], ranges.num_vehicle[1] + 1))
     num_type = int(rng.integers(1, 4))
     type_of = rng.integers(0, num_type, count)
@@ -222,7 +222,7 @@ def _like_congested(rng: np.random.Generator, ranges: Ranges) -> tuple[System, R
 
 
 def _like_table_one(rng: np.random.Generator, ranges: Ranges) -> tuple[System, Radio, SlotDraws]:
-    """Draw a relative of `dtecn`."""
+    """Draw a system similar to `dtecn`."""
     count = int(rng.integers(ranges.num_vehicle[0], ranges.num_vehicle[1] + 1))
     vehicles = Vehicles(
         num_vehicle=count,

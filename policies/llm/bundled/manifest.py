@@ -1,4 +1,4 @@
-"""What is known about a model that was trained here: how it came about, its digest, and a decision of its."""
+"""The manifest of a model that was trained here: its training, its digest, and one of its decisions."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from policies.llm.models import manifest_path, sha256
 
 _BYTES_MAX = 1 << 20
 SCHEMA = 3
-"""Version of the language: models that were trained on another one are refused."""
+"""Version of the language; a model that was trained on another version is refused."""
 
 
 class Golden(BaseModel):
-    """A decision that the model took when it was made.
+    """A decision that the model made right after its training.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class ModelManifest(BaseModel):
 
         Raises
         ------
-        ValueError : that is no way to
+        ValueError : the arguments are invalid
         """
         known = {field.name for field in dataclasses.fields(Reading)}
         if unknown := sorted(self.reading.keys() - known):
@@ -117,7 +117,7 @@ def read_manifest(model: Path) -> ModelManifest:
 
 
 def check_manifest(model: Path) -> ModelManifest:
-    """Read the manifest beside a model and see that the model is the one that it describes.
+    """Read the manifest beside a model and check that it describes this model.
 
     Raises
     ------

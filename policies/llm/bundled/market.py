@@ -1,8 +1,9 @@
-"""A price of capacity for a slot: what tasks ask for at some prices, and how much of the server there is.
+"""The price of capacity in a slot: the demand of the tasks at some prices, and the supply of the server.
 
-At a given price of the server's capacity P2 falls apart into its tasks: the model answers each of them on its own. The
-price of a slot is the one at which they ask for as much as there is, which cases show: they know their prices. It is
-never below what draining a queue is worth, since a queue takes all that is left at that price.
+At a given price of the server's capacity, P2 separates into its tasks, so that the model answers each task on its own.
+The price of a slot is the one at which demand equals supply. The supply is known from the cases, which contain their
+prices. The price is never below the worth of draining a queue, because a queue takes all remaining capacity at that
+price.
 """
 
 from __future__ import annotations
@@ -24,31 +25,31 @@ if TYPE_CHECKING:
 
 
 _REACH = 1.2
-"""How far beyond prices that were tried the next one may lie, as a logarithm."""
+"""Largest distance of the next price from the prices that were tried, as a logarithm."""
 _SLOPE = -1.1
-"""Of demand over price, both as logarithms, where only one price is known.
+"""Slope of demand over price, both as logarithms, if only one price is known.
 
 More than the 1/2 of shares at the margin, because tasks also leave; a guess, which the next answers correct.
 """
 _FLAT = -0.1
-"""Slope that is believed at least: less would lead far away."""
+"""Least slope that is used; a smaller one would lead to far prices."""
 _GROWTH_MAX = 0.5
-"""Of supply over price, both as logarithms: that of a server whose power is the cube of its speed."""
+"""Slope of supply over price, both as logarithms, for a server whose power is the cube of its speed."""
 _LEAST = 1e-6
-"""Part of the server that is always there: logarithms are taken of it."""
+"""Least part of the server, because its logarithm is taken."""
 _AT_DRAIN = 0.1
-"""Part of the price by which it may exceed what draining a queue is worth, so that the queue gets what is left."""
+"""If the price exceeds the worth of draining a queue by at most this part, the queue gets the remaining capacity."""
 
 
 @dataclass(frozen=True)
 class Offers:
-    """What the tasks of a slot ask for at a price.
+    """The demand of the tasks of a slot at a price.
 
     Parameters
     ----------
     price : of the whole server, in QoS of a task
     sure : [N, K], probability that a task is offloaded
-    share : [N, K], part of the server that it asks for if it is
+    share : [N, K], part of the server that it needs if it is offloaded
     """
 
     price: float
@@ -62,9 +63,9 @@ class Offers:
         Parameters
         ----------
         logits : [N, K, NUM_ANSWER]
-        price : at which they were given
-        reachable : [N], vehicles that can offload; what is said of others does not count
-        reading : see there
+        price : price of the question
+        reachable : [N], whether a vehicle can offload; answers for other vehicles are ignored
+        reading : see `Reading`
         """
         probability = probabilities(logits)
         place = quantiles(probability[..., 1:], reading.quantile)
@@ -73,14 +74,14 @@ class Offers:
 
     @property
     def demand(self) -> float:
-        """Part of the server that the tasks can be expected to ask for."""
+        """Expected demand of the tasks, as a part of the server."""
         return float((self.sure * self.share).sum())
 
     def choose(self, there: float, reading: Reading) -> Mask:
-        """Return which tasks are offloaded, [N, K], so that they take about as much of the server as there is.
+        """Return which tasks are offloaded, [N, K], so that they take about as much of the server as is available.
 
-        While they ask for more, times a slack, the task that is least sure stays on its vehicle; then the surest of
-        those that stay is offloaded, as long as it fits.
+        As long as the demand exceeds the supply times a slack, the least probable task stays on its vehicle. After
+        that, the most probable task on a vehicle is offloaded as long as it fits.
         """
         sure, share = self.sure.reshape(-1), self.share.reshape(-1)
         chosen = sure > 0.5
@@ -100,16 +101,16 @@ class Offers:
         return chosen.reshape(self.sure.shape)
 
     def settle(self, there: float, worth: Floats, reading: Reading, server_hz: float) -> Decision:
-        """Return a decision that takes about as much of the server as there is.
+        """Return a decision that takes about as much of the server as is available.
 
-        What is left over goes to the queue that is best worth draining, if the price is about that: to its tasks that
-        stay on their vehicles, or else to all of them. Otherwise all that are offloaded get more, in proportion.
+        If the price is about the worth of draining the best queue, the remaining capacity goes to that queue: to its
+        tasks on vehicles, or to all its tasks if there are none. Otherwise all offloaded tasks get more, in proportion.
 
         Parameters
         ----------
-        there : part of the server
+        there : available part of the server
         worth : [K], of draining the queues
-        reading : see there
+        reading : see `Reading`
         server_hz : Hz
         """
         chosen = self.choose(there, reading)
@@ -126,7 +127,7 @@ class Offers:
 
 @dataclass(frozen=True)
 class Supply:
-    """How much of the server there is at a price, as the cases show it: never less at a higher price.
+    """The available part of the server at a price, according to the cases; it does not fall with the price.
 
     Parameters
     ----------
@@ -143,7 +144,7 @@ class Supply:
 
     @staticmethod
     def of(cases: Sequence[Case], server_hz: float, num_task: int, reserved_hz: float = 0.0) -> Supply:
-        """Read it off cases; without any, all of the server is there at any price."""
+        """Compute it from cases; without cases, the whole server is available at every price."""
         used = np.log([max(float(case.decision.compute_allocation_hz.sum()) / server_hz, _LEAST) for case in cases])
         price = np.array([case.capacity_price * num_task for case in cases])
         known = np.isfinite(price) & (price > 0.0)
@@ -157,9 +158,9 @@ class Supply:
         return Supply(prices, used, min(growth, _GROWTH_MAX), reserved)
 
     def at(self, price: float) -> float:
-        """Return what there is at a price, at most all that is not reserved.
+        """Return the available part at a price, at most everything that is not reserved.
 
-        All of the server is what a case has used, if that is more: its bias makes up for it.
+        If a case used more than the server, which is possible with a bias, that use counts as the whole server.
         """
         place = float(np.log(price))
         beyond = place - float(np.clip(place, self.prices[0], self.prices[-1]))
@@ -168,25 +169,25 @@ class Supply:
         return max(min(float(np.exp(used)), most), _LEAST)
 
     def excess(self, offers: Offers) -> float:
-        """Return by how much more is asked for than there is, as a logarithm."""
+        """Return demand over supply, as a logarithm."""
         return float(np.log(max(offers.demand, _LEAST) / self.at(offers.price)))
 
 
 def clearing_price(tried: Sequence[Offers], supply: Supply, worth: float) -> float:
-    """Return the price at which as much should be asked for as there is.
+    """Return the price at which demand should equal supply.
 
-    Demand is taken for a power of what the price exceeds the best worth by, in which it is smooth.
+    Demand is modelled as a power of the difference between the price and the best worth, because it is smooth in it.
 
     Parameters
     ----------
-    tried : what was asked for at other prices
-    supply : what there is
-    worth : of the queue that is best worth draining
+    tried : demand at other prices
+    supply : available part of the server
+    worth : largest worth of draining a queue
     """
     points = sorted((float(np.log(max(o.price - worth, PRICE.low))), supply.excess(o)) for o in tried)
     low = max((point for point in points if point[1] > 0), default=points[0], key=lambda point: point[0])
     high = min((point for point in points if point[1] <= 0), default=points[-1], key=lambda point: point[0])
-    if low[0] >= high[0]:  # all on one side: the two nearest to the other side lead there
+    if low[0] >= high[0]:  # if all are on one side, the two prices nearest to the other side are extrapolated
         ends = points[-2:] if points[-1][1] > 0 else points[:2]
         low, high = ends[0], ends[-1]
     rise, run = high[1] - low[1], high[0] - low[0]

@@ -1,4 +1,4 @@
-"""What `llama_cpp.Llama` takes for the prompts of the bundled model: the yardstick of ``twin bench llm``."""
+"""Measures `llama_cpp.Llama` with the prompts of the bundled model, for comparison in ``twin bench llm``."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from twin.snapshot import TwinSnapshot
 
 
 class PlainTimes(NamedTuple):
-    """Median times of a completion, s: from an empty cache, and when the cases are there already."""
+    """Median times of a completion, s: with an empty cache, and with the cases in the cache."""
 
     cold_s: float
     warm_s: float
 
 
 def completion_times(path: Path, cases: CaseSet, queries: Sequence[TwinSnapshot]) -> PlainTimes:
-    """Return what completions take that read cases and a state, and write an answer for every task.
+    """Return the times of completions that read cases and a state, and write an answer for every task.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def completion_times(path: Path, cases: CaseSet, queries: Sequence[TwinSnapshot]
         for is_warm in (False, True):
             if not is_warm:
                 model.reset()
-            else:  # a completion that ends with the cases leaves just them in the cache
+            else:  # after a completion that ends with the cases, the cache holds only the cases
                 model.create_completion(prefix, max_tokens=1, temperature=0.0)
             begin_s = time.perf_counter()
             found = model.create_completion(

@@ -1,4 +1,4 @@
-"""The prompt of the bundled model in the cache of llama.cpp: what each token's position and sequences are."""
+"""The prompt of the bundled model in the cache of llama.cpp: position and sequences of each token."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class PromptCache:
         return np.concatenate([header, rows.T.reshape(-1)])
 
     def read_all(self, written: list[Ints]) -> int:
-        """Read the cases of a prompt; return how many were in the cache already, because it begins with the same."""
+        """Read the cases of a prompt; return how many of its first cases were in the cache already."""
         texts = [tokens.tobytes() for tokens in written]
         same = 0
         for old, new in zip(self._read, texts, strict=False):
@@ -61,9 +61,9 @@ class PromptCache:
         return same
 
     def _read_case(self, tokens: Ints) -> None:
-        """Read one case into the cache; keep of it what later ones may see."""
+        """Read one case into the cache; keep the part that later cases may see."""
         first = len(self._read) * LENGTH_CASE
-        # If this fails, what it has left in the cache goes when the next prompt is read.
+        # If this fails, the next prompt removes the rest of the case from the cache.
         self.decode(tokens, first, (self.shared(0, LENGTH_HEADER, 1), self.rows(LENGTH_ROW, 1)))
         session, begin = self._session, first + LENGTH_HEADER + ANSWER_AT[0]
         session.remove(-1, first, begin)

@@ -13,23 +13,23 @@ from numpy.typing import NDArray
 from physical.arrays import Floats
 
 _TRIES_MAX = 64
-"""Prices that are tried for one decision: each is a call of the model."""
+"""Largest number of prices that are tried for one decision; each is a call of the model."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How words are read off their probabilities.
+    """How the probabilities of words become numbers.
 
     A task is offloaded if that is more probable than not, and its share is a quantile of the shares' distribution.
 
     Parameters
     ----------
     quantile : of the shares
-    prices : quantiles of the price that are tried first, all at a time
-    num_correction : most further prices that are tried, one at a time
-    tolerance : no further price is tried once tasks ask for what there is up to this, as a logarithm
-    slack : how much more of the server than there should be tasks may ask for
-    least, most : tasks that are offloaded with a smaller probability never join, those with a greater one never leave
+    prices : quantiles of the price that are tried first, all at once
+    num_correction : largest number of further prices, which are tried one by one
+    tolerance : no further price is tried once demand over supply, as a logarithm, is within this limit
+    slack : factor by which the demand may exceed the supply
+    least, most : tasks with a smaller probability of offloading never join, tasks with a larger one never leave
     """
 
     quantile: float = 0.6
@@ -58,9 +58,9 @@ def probabilities(logits: NDArray[np.floating[Any]]) -> Floats:
 
 
 def quantiles(probability: Floats, wanted: float | Sequence[float]) -> Floats:
-    """Return places on a scale, which may lie between two bins: quantiles of distributions over its bins.
+    """Return quantiles of distributions over the bins of a scale, as places that may lie between two bins.
 
-    A quantile lies between the edges of a bin, as far as the bin is used up.
+    Within a bin, a quantile moves from one edge to the other with the used part of the bin's probability.
 
     Parameters
     ----------

@@ -1,15 +1,16 @@
 """The bundled model's language: one token per number, and a case as a header and a row per vehicle.
 
-A header is ``N s_1 .. s_K D_1 .. D_K r`` and then ``e p_1 .. p_K``: vehicles, what draining each queue is worth, sizes
-of all tasks of a class, mean rate; and the price of capacity, above the best of these worths and above that of each
-class.
-A row is ``id r D_1 .. D_K a_1 .. a_K``: vehicle, rate, and per class the size of the task, at which its answer is
-predicted, and the answer, which is local or a share of the server. At a given price tasks have nothing to do with each
-other, so no answer has to wait for another one.
+A header is ``N s_1 .. s_K D_1 .. D_K r`` and then ``e p_1 .. p_K``: the number of vehicles, the worth of draining each
+queue, the size of all tasks of each class, and the mean rate; then the price of capacity above the best of these
+worths, and above the worth of each class.
 
-Numbers are without unit and logarithmically binned: sizes in mean tasks of their class, rates as the time that a mean
-task takes to upload, in slots; worths and prices are those of the whole server for a slot, in parts of the QoS that one
-task can earn.
+A row is ``id r D_1 .. D_K a_1 .. a_K``: vehicle, rate, and per class the size of the task and the answer, which is
+local or a share of the server. The answer is predicted at the place of the size. At a given price tasks are
+independent, so no answer has to wait for another one.
+
+Numbers are without unit and logarithmically binned. Sizes are in mean tasks of their class. A rate is the upload time
+of a mean task, in slots. Worths and prices are those of the whole server for a slot, in parts of the QoS that one task
+can earn.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 Ints = NDArray[np.integer[Any]]
 
 NUM_CLASS = 3
-"""Task classes that the language has words for."""
+"""Number of task classes for which the language has words."""
 MAX_VEHICLE = 60
 NUM_SPECIAL = 3
 NUM_TEXT = NUM_SPECIAL + 256
@@ -55,7 +56,7 @@ class Scale:
 
     @cached_property
     def step(self) -> float:
-        """Distance of two centres in logarithms."""
+        """Distance of two neighbouring centres, as a logarithm."""
         return float(np.log(self.high / self.low)) / (self.count - 1)
 
     def bin(self, values: Floats) -> Ints:
@@ -91,7 +92,7 @@ class Words:
 
 
 def _lay_out() -> dict[str, Words]:
-    """Give every field of every class its own tokens."""
+    """Assign own tokens to every field of every class."""
     counts = {"n": MAX_VEHICLE + 1, "v": MAX_VEHICLE, "r": UPLOAD.count, "m": UPLOAD.count, "e": 1 + PRICE.count}
     for index in range(1, NUM_CLASS + 1):
         counts |= {f"s{index}": 1 + WORTH.count, f"p{index}": 1 + PRICE.count, f"t{index}": TOTAL.count}
@@ -105,20 +106,20 @@ def _lay_out() -> dict[str, Words]:
 
 WORDS = _lay_out()
 NUM_TOKEN = -(-(NUM_TEXT + sum(words.count for words in WORDS.values())) // 32) * 32
-"""Size of the vocabulary, filled up to whole blocks of quantisation."""
+"""Size of the vocabulary, rounded up to whole blocks of quantisation."""
 LENGTH_STATE = 2 + 2 * NUM_CLASS
-"""Words of a header before those of the price; the first one of these is predicted at the last of them."""
+"""Number of words of a header before the price; the first word of the price is predicted at the last of them."""
 LENGTH_HEADER = LENGTH_STATE + 1 + NUM_CLASS
 LENGTH_ROW = 2 + 2 * NUM_CLASS
 LENGTH_CASE = LENGTH_HEADER + LENGTH_ROW
 """Positions that a case takes, whatever the number of vehicles."""
 SIZE_AT = tuple(range(2, 2 + NUM_CLASS))
-"""Places of sizes in a row: where answers are predicted."""
+"""Places of sizes in a row, at which answers are predicted."""
 ANSWER_AT = tuple(range(2 + NUM_CLASS, LENGTH_ROW))
 """Places of answers in a row."""
 ANSWER_FIRST = tuple(WORDS[f"a{index}"].first for index in range(1, NUM_CLASS + 1))
 PRICE_FIRST = tuple(WORDS[name].first for name in ("e", *(f"p{index}" for index in range(1, NUM_CLASS + 1))))
-"""The words for prices that nobody knows; those for prices follow."""
+"""The words for unknown prices; the words for prices follow."""
 
 
 def token_texts() -> list[str]:
@@ -136,7 +137,7 @@ def token_texts() -> list[str]:
 
 
 def worth_of_draining(snapshot: TwinSnapshot) -> Floats:
-    """Return what P2 would gain if the whole server drained each queue for a slot, [K], in QoS of a task."""
+    """Return the gain in P2 if the whole server drained each queue for a slot, [K], in QoS of a task."""
     tasks = read_tasks(snapshot)
     drain_per_hz = tasks.drain_per_hz.reshape(snapshot.size_bytes.shape)
     worth: Floats = drain_per_hz.max(axis=0) * snapshot.system.server.frequency_hz * tasks.num_task
@@ -150,7 +151,7 @@ def encode_worth(worth: Floats) -> Ints:
 
 
 def upload_slots(snapshot: TwinSnapshot) -> Floats:
-    """Return how long a mean task takes to upload from each vehicle, [N], slots."""
+    """Return the upload time of a mean task from each vehicle, [N], slots."""
     system = snapshot.system
     rate_bps = np.maximum(snapshot.uplink_rate_bps, 1.0)
     upload: Floats = rate.upload_delay_s(float(system.size_bytes_mean.mean()), rate_bps) / system.slot_duration_s
@@ -182,7 +183,7 @@ def encode_state(snapshot: TwinSnapshot) -> tuple[Ints, Ints]:
 
 
 def encode_price(price: Floats | float, worth: Floats) -> Ints:
-    """Return the words of a price, [..., 1 + K]; NaN: nobody knows it.
+    """Return the words of a price, [..., 1 + K]; NaN is an unknown price.
 
     price : [...], of the whole server for a slot, in QoS of a task; at least the largest worth
     worth : [..., K], see `worth_of_draining`
@@ -194,9 +195,9 @@ def encode_price(price: Floats | float, worth: Floats) -> Ints:
 
 
 def encode_answer(decision: Decision, server_hz: float) -> Ints:
-    """Return the answers of a decision, [N, K]: 0 is local, 1 + bin a share. Whatever is offloaded counts as all.
+    """Return the answers of a decision, [N, K]: 0 is local, 1 + bin a share; a part offloaded counts as all.
 
-    server_hz : Hz, what shares are parts of
+    server_hz : Hz, capacity whose parts the shares are
     """
     share = decision.compute_allocation_hz / server_hz
     offloaded = (decision.offloading_ratio >= 0.5) & (share > 0)

@@ -1,4 +1,4 @@
-"""What a text model is asked, what it answers, and at what expense."""
+"""A question to a text model, and its answer with numbers about the effort."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 Method = Literal["text", "batch"]
-"""How an answer is made: token after token under a grammar, or all rows at once."""
+"""How an answer is made: token by token under a grammar ("text"), or all rows at once ("batch")."""
 
 
 class Question(NamedTuple):
@@ -17,7 +17,7 @@ class Question(NamedTuple):
     ----------
     prefix, query : the prompt; see `policies.llm.text.prompt`
     num_vehicle, num_column : size of the matrix
-    rows : [num_vehicle], for "batch": how the line of each row begins
+    rows : [num_vehicle], for "batch": the begin of the line of each row
     """
 
     prefix: str
@@ -29,14 +29,14 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True)
 class Completion:
-    """The text of an action matrix, and how it came about.
+    """The text of an action matrix, with numbers about how it was made.
 
     Parameters
     ----------
-    text : what the model wrote
+    text : text that the model wrote
     num_prompt_token : tokens of the prompt
-    num_reused_token : those of them whose numbers were in the cache from the last call
-    num_answer_token : tokens that the model chose or that were fed as punctuation
+    num_reused_token : tokens of the prompt that were in the cache from the last call
+    num_answer_token : tokens that the model chose, and tokens of punctuation that were fed to it
     prefill_s : s, time to read the prompt
     decode_s : s, time to answer
     prompt_digest : SHA-256 of all tokens of the prompt, hexadecimal

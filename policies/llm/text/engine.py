@@ -26,8 +26,8 @@ class TextEngine:
     Parameters
     ----------
     path : GGUF file
-    system : what will be decided
-    num_case : cases of a prompt, at most
+    system : system whose slots will be decided
+    num_case : largest number of cases of a prompt
     method : "text": the whole matrix under a grammar, as in the paper; "batch": all rows at once, each behind the
         state of its vehicle
     num_thread : threads
@@ -35,7 +35,7 @@ class TextEngine:
 
     Raises
     ------
-    InputError : not a model that llama.cpp can use; more cases than its context holds
+    InputError : llama.cpp cannot use the model, or its context is too small for the cases
     """
 
     def __init__(
@@ -67,21 +67,21 @@ class TextEngine:
 
     @property
     def num_restart(self) -> int:
-        """How often the model's process had to be started again."""
+        """Number of times that the model's process had to be started again."""
         return self._worker.num_restart
 
     def decide(
         self, cases: Sequence[prompt.Example], snapshot: TwinSnapshot, deadline_s: float | None = None
     ) -> Answer:
-        """Return what the model says to a state, given cases in the order of the prompt.
+        """Return the model's answer to a state, given cases in the order of the prompt.
 
-        deadline_s : s, time for it; None: no limit
+        deadline_s : s, time for the answer; None: no limit
 
         Raises
         ------
-        ModelError : no answer, or none that can be read
-        DeadlineExceededError : not in so many seconds
-        InputError : a model that cannot be used in this way
+        ModelError : there is no answer, or it cannot be read
+        DeadlineExceededError : the answer takes longer than the deadline
+        InputError : the model cannot be used in this way
         """
         num_vehicle, num_class = snapshot.size_bytes.shape
         completion = self._worker.complete(self._question(cases, snapshot), deadline_s)
@@ -97,11 +97,11 @@ class TextEngine:
         )
 
     def read(self, cases: Sequence[prompt.Example]) -> None:
-        """Read the cases of the next prompt, before a state of before: the prompts to come begin like it.
+        """Read the cases of the next prompt, followed by an old state; the next prompts begin in the same way.
 
         Raises
         ------
-        ModelError : that failed
+        ModelError : the cases cannot be read
         """
         self._worker.read(self._question(cases, cases[-1].snapshot))
 
@@ -110,7 +110,7 @@ class TextEngine:
         self._worker.close()
 
     def _question(self, cases: Sequence[prompt.Example], snapshot: TwinSnapshot) -> Question:
-        """Return what the model is asked about a state."""
+        """Return the question to the model about a state."""
         num_vehicle, num_class = snapshot.size_bytes.shape
         return Question(
             prefix=prompt.prefix(cases, num_vehicle, num_class, by_row=self._by_row),

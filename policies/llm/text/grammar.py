@@ -1,4 +1,4 @@
-"""The likeliest token that a grammar allows, by llama.cpp's grammar sampler."""
+"""Chooses the likeliest token that a grammar allows, by llama.cpp's grammar sampler."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32
 
 
 class Grammar:
-    """What may come next in one text.
+    """Tells which tokens may come next in one text.
 
     Parameters
     ----------
-    session : the model, whose tokens it is about
-    rules : in llama.cpp's notation (GBNF), from `root` on
+    session : session of the model whose tokens are meant
+    rules : in llama.cpp's notation (GBNF), starting at `root`
 
     Raises
     ------
-    ModelError : rules that llama.cpp does not understand
+    ModelError : llama.cpp does not understand the rules
     """
 
     def __init__(self, session: LlamaSession, rules: str) -> None:
         self._sampler = llama_cpp.llama_sampler_init_grammar(session.model.vocab, rules.encode(), b"root")
-        # Using a sampler that does not exist ends the process.
+        # llama.cpp ends the process if a sampler that does not exist is used.
         if not self._sampler:
             raise ModelError("llama.cpp does not understand the grammar of the answer")
 
     def choose(self, logits: Logits) -> int:
-        """Return the likeliest token that is allowed, and go on behind it.
+        """Return the likeliest token that is allowed, and continue after it.
 
         logits : [num_token]
 
@@ -42,7 +42,7 @@ class Grammar:
         ModelError : no token is allowed
         """
         best = int(logits.argmax())
-        # Models mostly follow: asking for one token is much less work than asking for all of them.
+        # Models mostly follow the grammar. Checking one token is much less work than checking all of them.
         if not np.isfinite(self._allowed(np.array([best]), logits[[best]]))[0]:
             allowed = self._allowed(np.arange(logits.size), logits)
             best = int(allowed.argmax())

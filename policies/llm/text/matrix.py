@@ -1,8 +1,8 @@
-"""The action matrix as text: what models are made to write, and how it is read.
+"""The action matrix as text: the grammar that models have to follow, and the reading of their texts.
 
-``[[0.091, 0.196, 1.000, 0.038, 0.000, 0.038], [...]]``: a row per vehicle; first an offloading ratio per class,
-then the part of the server's capacity that is set aside for it. Every number has exactly three decimals, so that a
-matrix of a given size has a given length, which bounds what a model may write.
+``[[0.091, 0.196, 1.000, 0.038, 0.000, 0.038], [...]]`` has one row per vehicle. For each class, a row has an offloading
+ratio and then the allocated part of the server's capacity. Every number has exactly three decimals, so that a matrix of
+a given size has a given length, which limits the model's text.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def grammar(num_vehicle: int, num_column: int) -> str:
 
 
 def num_character(num_vehicle: int, num_column: int) -> int:
-    """Return the length of the text of a matrix; no model needs more tokens for it.
+    """Return the length of the text of a matrix; no model needs more tokens than this.
 
     >>> num_character(1, 2) == len("[[0.091, 1.000]]")
     True
@@ -64,11 +64,11 @@ def join(rows: list[str]) -> str:
 
 
 def parse(text: str, num_vehicle: int, num_column: int) -> Floats:
-    """Return the matrix that a text says, [N, 2K]; space around it does not count.
+    """Return the matrix of a text, [N, 2K]; space around it is ignored.
 
     Raises
     ------
-    MalformedAnswerError : anything that `grammar` does not accept
+    MalformedAnswerError : the text does not follow `grammar`
     """
     answer = text.strip()
     if not answer.startswith("[["):
@@ -92,13 +92,13 @@ def parse(text: str, num_vehicle: int, num_column: int) -> Floats:
 
 
 def server_hz(snapshot: TwinSnapshot) -> Floats:
-    """Return what shares are parts of: the capacity of the server at each vehicle's node, Hz, [N, 1]."""
+    """Return the capacity whose parts the shares are: that of the server at each vehicle's node, Hz, [N, 1]."""
     capacity: Floats = at_node(snapshot.system.node_hz, snapshot.serving_node)
     return capacity
 
 
 def to_decision(matrix: Floats, capacity_hz: Floats | float) -> Decision:
-    """Return the decision that a matrix [N, 2K] says; its shares are parts of `capacity_hz`, [N, 1] or one for all."""
+    """Return the decision of a matrix [N, 2K]; its shares are parts of `capacity_hz`, [N, 1] or one for all."""
     num_class = matrix.shape[1] // 2
     return Decision(matrix[:, :num_class].copy(), matrix[:, num_class:] * capacity_hz)
 
@@ -106,11 +106,11 @@ def to_decision(matrix: Floats, capacity_hz: Floats | float) -> Decision:
 def from_decision(decision: Decision, capacity_hz: Floats | float) -> Floats:
     """Return the matrix [N, 2K] of a decision, in whole steps from 0 to 1.
 
-    Shares are rounded up: those that just meet a deadline would miss it with less.
+    Shares are rounded up, because a share that just meets a deadline would miss it if it were smaller.
     """
     ratio = np.round(decision.offloading_ratio * STEPS)
-    # What was a whole number of steps before it was a frequency stays one.
+    # A share that was a whole number of steps before it became a frequency is rounded to the same number.
     share = np.ceil(decision.compute_allocation_hz / capacity_hz * STEPS - _CEIL_SLACK)
-    # Adding 0 makes 0 of -0, which has another text.
+    # Adding 0 turns -0, whose text differs, into 0.
     matrix: Floats = np.clip(np.concatenate([ratio, share], axis=1), 0.0, STEPS) / STEPS + 0.0
     return matrix

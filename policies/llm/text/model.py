@@ -1,4 +1,4 @@
-"""Action matrices by any text model in a GGUF file: token after token under a grammar, or all rows at once."""
+"""Lets any text model in a GGUF file write action matrices: token by token under a grammar, or all rows at once."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _MAX_ROWS = 64
 class TextModel:
     """A text model with the cache of its last prompt.
 
-    What a prompt has in common with the last one is not read again, yet an answer does not depend on what was
-    asked before: prompts are cut in the same places, and only whole pieces are reused.
+    The common part of a prompt and the last one is not read again. Still, an answer does not depend on earlier
+    questions, because prompts are cut at the same places, and only whole pieces are reused.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class TextModel:
 
     Raises
     ------
-    InputError : not a model that llama.cpp can read (see `LlamaSession`); one whose numbers "batch" cannot choose
+    InputError : llama.cpp cannot read the model (see `LlamaSession`), or "batch" cannot be used with its tokens
     """
 
     def __init__(self, path: Path, method: Method = "text", *, num_thread: int = 1, num_gpu_layer: int = 0) -> None:
@@ -71,7 +71,7 @@ class TextModel:
         Raises
         ------
         ContextOverflowError : prompt and answer are longer than what the model was trained on
-        DeadlineExceededError : too slow
+        DeadlineExceededError : the answer takes longer than the deadline
         MalformedAnswerError : the text did not end
         """
         begin = time.perf_counter()
@@ -100,7 +100,7 @@ class TextModel:
         )
 
     def reserve(self, question: Question) -> None:
-        """See to room for prompts of this length.
+        """Make room for prompts of this length.
 
         Raises
         ------
@@ -109,7 +109,7 @@ class TextModel:
         self._prepared(question)
 
     def read(self, question: Question) -> None:
-        """Read a prompt, so that one that begins in the same way is read more quickly.
+        """Read a prompt, so that a later prompt with the same begin is read faster.
 
         Raises
         ------
@@ -124,7 +124,7 @@ class TextModel:
         self._session.close()
 
     def _probe(self) -> None:
-        """Decode one token: a model that crashes llama.cpp does it here, before anybody relies on it."""
+        """Decode one token, so that a model that crashes llama.cpp does it here, before it is used."""
         one = np.zeros(1, dtype=np.int32)
         self._session.decode(one, one, one, np.ones(1, dtype=np.bool_))
         self._forget()
@@ -135,7 +135,7 @@ class TextModel:
         self._pieces: list[tuple[int, int]] = []
 
     def _prepared(self, question: Question) -> tuple[Ints, Ints, list[Ints]]:
-        """Return the tokens of the prefix, of the whole prompt, and of the rows' beginnings; see to room for them."""
+        """Return the tokens of the prefix, of the whole prompt, and of the begins of rows; make room for them."""
         head, tail = instruct(question.prefix, question.query, self._template)
         first = np.concatenate([self._first, self._session.model.tokenize(head)])
         tokens = np.concatenate([first, _after_line(self._session, tail)])
@@ -144,7 +144,7 @@ class TextModel:
         return first, tokens, parts
 
     def _make_room(self, num_prompt: int, parts: list[Ints], num_vehicle: int, num_column: int) -> None:
-        """See to a context that holds prompt and answer."""
+        """Make sure that the context can hold prompt and answer."""
         numbers = self._numbers
         if numbers is None:
             need, num_sequence = num_prompt + matrix.num_character(num_vehicle, num_column), 1
@@ -158,7 +158,7 @@ class TextModel:
             raise ContextOverflowError(f"prompt and answer need {need} tokens, the model's context has {most}")
         if session.has_context and need <= session.num_context and num_sequence <= session.num_sequence:
             return
-        # More than needed: growing loses the cache, and the next prompt may be some tokens longer.
+        # The context is larger than needed, because a new one loses the cache and the next prompt may be a bit longer.
         size = min(need + need // 4, most) if need > session.num_context else session.num_context
         try:
             session.open(size, max(num_sequence, session.num_sequence))
@@ -167,14 +167,14 @@ class TextModel:
         self._forget()
 
     def _read(self, tokens: Ints, num_first: int) -> tuple[Logits, int]:
-        """Bring a prompt into sequence 0; return the logits after it, and how many tokens were there already.
+        """Put a prompt into sequence 0; return the logits after it, and the number of tokens that were there already.
 
-        num_first : tokens of the prefix, which is cut apart from what follows
+        num_first : tokens of the prefix, which is cut separately
         """
         session = self._session
         pieces = _cut(0, num_first) + _cut(num_first, tokens.size)
         same = 0
-        # The last piece is read in any case, for the logits after it.
+        # The last piece is always read, because the logits after it are needed.
         while same < min(len(pieces) - 1, len(self._pieces)) and pieces[same] == self._pieces[same]:
             begin, end = pieces[same]
             if not np.array_equal(tokens[begin:end], self._tokens[begin:end]):
@@ -189,12 +189,12 @@ class TextModel:
             logits = session.decode(
                 tokens[begin:end], positions, np.zeros_like(positions), positions == tokens.size - 1
             )
-            # A deadline may end the next call: what is there by then is of use to the next prompt.
+            # A deadline may end the next call. The pieces that were read before can be used by the next prompt.
             self._pieces.append((begin, end))
         return logits[0], num_reused
 
     def _write(self, position: int, logits: Logits, num_vehicle: int, num_column: int) -> tuple[str, int]:
-        """Write the matrix token after token; return it and the number of its tokens."""
+        """Write the matrix token by token; return it and the number of its tokens."""
         budget = matrix.num_character(num_vehicle, num_column)
         session, text = self._session, ""
         grammar = Grammar(session, matrix.grammar(num_vehicle, num_column))
@@ -214,7 +214,7 @@ class TextModel:
         raise MalformedAnswerError(f"the answer has no end after {budget} tokens: {text[:20]!r}...")
 
     def _write_rows(self, position: int, parts: list[Ints], num_column: int, numbers: Numbers) -> tuple[str, int]:
-        """Write all rows at once, each after its own beginning; return the matrix and the number of tokens."""
+        """Write all rows at once, each after its own begin; return the matrix and the number of tokens."""
         rows: list[str] = []
         for begin in range(0, len(parts), _MAX_ROWS):
             group = parts[begin : begin + _MAX_ROWS]
@@ -226,11 +226,11 @@ class TextModel:
 
 
 class RowWriter:
-    """Rows of numbers, one sequence each, in step: a call appends to all of them.
+    """Rows of numbers, with one sequence each; every call appends to all rows.
 
     Parameters
     ----------
-    session : with the prompt in sequences 0 .. R - 1
+    session : session that has the prompt in sequences 0 .. R - 1
     position : end of the prompt
     numbers : the tokens of numbers
     """
@@ -243,8 +243,8 @@ class RowWriter:
     def write(self, parts: list[Ints], num_column: int) -> Ints:
         """Return the numbers that follow the rows' beginnings, in steps of 1/1000, [R, num_column].
 
-        Before each number is known, it is taken for one that begins with "0."; where "1" was the likelier
-        beginning, these tokens are taken back and 1.000 is written instead, while the other rows go on.
+        At first, each number is assumed to begin with "0.". Where "1" was likelier, these tokens are removed and 1.000
+        is written, while the other rows continue.
         """
         numbers = self._numbers
         self._ends = [self._position] * len(parts)
@@ -300,7 +300,7 @@ def _cut(begin: int, end: int) -> list[tuple[int, int]]:
 
 
 def _after_line(session: LlamaSession, text: str) -> Ints:
-    """Return the tokens of a text as they are behind the end of a line: some tokenizers begin texts with a space."""
+    """Return the tokens of a text after the end of a line, because some tokenizers put a space before a text."""
     line = session.model.tokenize("\n")
     tokens = session.model.tokenize(f"\n{text}")
     return tokens[line.size :] if np.array_equal(tokens[: line.size], line) else session.model.tokenize(text)
@@ -318,7 +318,7 @@ def _numbers(session: LlamaSession, path: Path) -> Numbers:
 
 
 def _first_token(session: LlamaSession) -> Ints:
-    """Return the token that texts of this model begin with, if any, [0 or 1]."""
+    """Return the token with which texts of this model begin, if there is one, [0 or 1]."""
     first = (
         [llama_cpp.llama_vocab_bos(session.model.vocab)]
         if llama_cpp.llama_vocab_get_add_bos(session.model.vocab)
@@ -328,7 +328,7 @@ def _first_token(session: LlamaSession) -> Ints:
 
 
 def _template(session: LlamaSession) -> Template:
-    """Return what the model's file says about chats; plain text, unless llama.cpp knows its template."""
+    """Return the chat format of the model's file; it is plain text if llama.cpp does not know the template."""
     template = llama_cpp.llama_model_chat_template(session.model.pointer, None)
     if not template:
         return Template()

@@ -1,4 +1,4 @@
-"""How a model's tokens spell numbers from 0.000 to 1.000, so that digits can be chosen without a grammar."""
+"""The tokens with which a model writes numbers from 0.000 to 1.000, so that digits can be chosen without a grammar."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Numbers:
     ----------
     zero, one : "0." and "1."; only their first tokens differ
     between : ", "
-    tokens : [10] or [1000], what a choice is made from: digits, or all three decimals in one token
+    tokens : [10] or [1000], the choices: digits, or all three decimals in one token
     """
 
     zero: Ints
@@ -29,9 +29,9 @@ class Numbers:
 
     @staticmethod
     def of(tokenize: Callable[[str], Ints]) -> Numbers | None:
-        """Return the tokens of a model, or None if it spells numbers in another way.
+        """Return the tokens of a model, or None if it writes numbers in another way.
 
-        tokenize : tokens of a text that stands behind other text
+        tokenize : returns the tokens of a text that follows other text
         """
         between, zero, one = (tokenize(text) for text in (", ", "0.", "1."))
         if zero.size != one.size or not zero.size or zero[0] == one[0] or not np.array_equal(zero[1:], one[1:]):
@@ -48,12 +48,12 @@ class Numbers:
 
     @property
     def num_step(self) -> int:
-        """Choices per number behind the point."""
+        """Number of choices per number, after the point."""
         return 3 if self.tokens.size == 10 else 1
 
     @property
     def length(self) -> int:
-        """Tokens of a number and what is between two."""
+        """Number of tokens of a number and of the separator."""
         return self.between.size + self.zero.size + self.num_step
 
     def spell(self, number: int) -> Ints:

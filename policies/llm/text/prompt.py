@@ -1,8 +1,9 @@
 """The paper's prompt (section IV-B) for any number of vehicles N and task classes K.
 
-A prompt is a prefix, the same as long as the cases are, and a query about the last state. Where rows are answered one
-by one, the same numbers stand in another order: every vehicle's state, then its action, so that each row goes on from
-its own state. The rows of the last state then do not see each other; what they would see is told by a mean.
+A prompt consists of a prefix, which is the same as long as the cases are the same, and a query about the last state. If
+rows are answered one by one, the same numbers are in another order: the state of each vehicle and then its action, so
+that each row continues after its own state. Then the rows of the last state do not see each other, so the query
+contains a mean over them.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ class Example(Protocol):
 
 @dataclass(frozen=True)
 class Template:
-    """What a model wants around a user's message.
+    """The texts that a model needs around a user's message.
 
     Parameters
     ----------
-    before, after : text; `after` ends where the model's answer begins
+    before, after : texts; the model's answer follows `after`
     """
 
     before: str = ""
@@ -52,13 +53,13 @@ class Template:
 def prefix(cases: Sequence[Example], num_vehicle: int, num_class: int, *, by_row: bool = False) -> str:
     """Return the task description and the cases.
 
-    Cases that are added behind others leave what comes before them as it is.
+    A case that is added at the end does not change the text before it.
 
     Parameters
     ----------
     cases : in the order of the prompt
-    num_vehicle, num_class : N and K of the state that will be asked for
-    by_row : for answers row by row
+    num_vehicle, num_class : N and K of the state in the query
+    by_row : whether answers are given row by row
     """
     text = _description(num_vehicle, num_class, by_row)
     return text + "".join(f"\n{_case(case, by_row)}\n" for case in cases)
@@ -75,12 +76,12 @@ def query(snapshot: TwinSnapshot, *, by_row: bool = False) -> str:
 
 
 def row_beginnings(snapshot: TwinSnapshot) -> list[str]:
-    """Return how the line of each vehicle begins that `by_row` asks for: its state, then the bracket of its action."""
+    """Return the begin of each vehicle's line for `by_row`: its state, then the bracket of its action."""
     return [f"{row}{_ARROW}[" for row in _state_rows(snapshot)]
 
 
 def instruct(prefix_text: str, query_text: str, template: Template) -> tuple[str, str]:
-    """Return prefix and query as the model wants them; the prefix depends on nothing that the query says."""
+    """Return prefix and query in the model's chat format; the prefix does not depend on the query."""
     return template.before + prefix_text, query_text + template.after
 
 
@@ -90,7 +91,7 @@ def action_text(decision: Decision, snapshot: TwinSnapshot) -> str:
 
 
 def _description(num_vehicle: int, num_class: int, by_row: bool) -> str:
-    """Return task goal, task definition and additional rules; sentences of the paper where it has them."""
+    """Return task goal, task definition and additional rules, in sentences of the paper as far as it has them."""
     goal = (
         "You are a mathematical tool to predict some models. You need to predict actions for a given state. "
         "You need to output the action based on the dataset and in the given state, "
@@ -120,12 +121,12 @@ def _case(case: Example, by_row: bool) -> str:
 
 
 def _state(snapshot: TwinSnapshot) -> str:
-    """Return the state matrix, with what all vehicles have in common before it."""
+    """Return the state matrix, after the numbers that all vehicles share."""
     return f"{_backlog(snapshot)}\nState matrix:\n[{', '.join(_state_rows(snapshot))}]"
 
 
 def _situation(snapshot: TwinSnapshot) -> str:
-    """Return what all vehicles have in common, and the mean of their states."""
+    """Return the numbers that all vehicles share, and the mean of their states."""
     return f"{_backlog(snapshot)}\nMean: {_numbers(_states(snapshot).mean(axis=0))}"
 
 
@@ -140,10 +141,10 @@ def _state_rows(snapshot: TwinSnapshot) -> list[str]:
 def _states(snapshot: TwinSnapshot) -> Floats:
     """Return eq. 25 per vehicle, its gain as a rate: task sizes, position, speed, channel, [N, K + 4].
 
-    Numbers are near 1 and have two decimals, whatever the scenario: digits are all that a language model sees of a
-    number, each costs a token, and cases help only where similar states look similar. So sizes are in mean
-    tasks of their class, positions in km, speeds in 10 m/s, and the channel is the decimal logarithm of the uplink rate
-    in Mbit/s: gains span ten decades, and the rate is what they act through.
+    Numbers are near 1 and have two decimals in every scenario. A language model sees only the digits of a number, every
+    digit costs a token, and cases help only if similar states look similar. So sizes are in mean tasks of their class,
+    positions in km, and speeds in 10 m/s. The channel is the decimal logarithm of the uplink rate in Mbit/s, because
+    gains span ten decades and matter only through the rate.
     """
     sizes = snapshot.size_bytes / snapshot.system.size_bytes_mean
     decades = np.log10(np.maximum(snapshot.uplink_rate_bps, _RATE_BPS_MIN) / _MBPS)
@@ -156,5 +157,5 @@ def _action_rows(decision: Decision, snapshot: TwinSnapshot) -> list[str]:
 
 
 def _numbers(values: Floats) -> str:
-    # Adding 0 makes 0 of -0.
+    # Adding 0 turns -0 into 0.
     return f"[{', '.join(f'{value:.2f}' for value in (np.round(values, 2) + 0.0).tolist())}]"

@@ -1,7 +1,7 @@
-"""A text model in a process of its own, so that its crashes cost decisions and not the run.
+"""Runs a text model in another process, so that a crash costs decisions but not the run.
 
-Parent and child exchange lines of JSON through two pipes. The child ends when its standard input does, which happens
-when the parent ends, however that comes about.
+Parent and child exchange lines of JSON through two pipes. The child ends when its standard input ends, which always
+happens when the parent ends.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from policies.llm.text.completion import Completion, Method, Question
 GRACE_S = 2.0
 """Time beyond the deadline after which a child that does not answer is killed."""
 LOADING_S = 600.0
-"""Time for loading a model."""
+"""Time for the loading of a model."""
 MAX_DEATHS = 3
-"""Deaths in a row after which no child is started any more."""
+"""After this number of deaths in a row, no child is started any more."""
 
-# The child finds the same modules as its parent, wherever those come from.
+# The child finds the same modules as its parent, wherever they are.
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from policies.llm.text.worker import serve; serve()"
 _ERRORS = {
     kind.__name__: kind
@@ -60,11 +60,11 @@ class Worker:
 
     Raises
     ------
-    InputError : what `TextModel` says about the file, or that llama.cpp crashes with it
+    InputError : `TextModel` refuses the file, or llama.cpp crashes with it
 
     Attributes
     ----------
-    num_restart : children started beyond the first
+    num_restart : number of children after the first one
     num_death : children that died or had to be killed
     """
 
@@ -94,13 +94,13 @@ class Worker:
         Raises
         ------
         InputError, ModelError : as the model does
-        DeadlineExceededError : also while a new child is still loading its model
+        DeadlineExceededError : the deadline is over, which may happen while a new child is still loading its model
         WorkerDiedError : the child ended; the next call starts another one
         """
         return Completion(**self._call("complete", question, deadline_s))
 
     def reserve(self, question: Question) -> None:
-        """See to room for prompts of this length; see `TextModel.reserve`.
+        """Make room for prompts of this length; see `TextModel.reserve`.
 
         Raises
         ------
@@ -132,7 +132,7 @@ class Worker:
         self.close()
 
     def _call(self, what: str, question: Question, deadline_s: float | None) -> dict[str, Any]:
-        """Let the child call a method of the model."""
+        """Call a method of the model in the child."""
         message: dict[str, Any] = {"call": what, "question": question._asdict()}
         begin = time.monotonic()
         self._restart()
@@ -147,7 +147,7 @@ class Worker:
         return _checked(answer)
 
     def _restart(self) -> None:
-        """See to a child, if that has not failed too often."""
+        """Start a child if there is none, unless that has failed too often."""
         if self._deaths_in_a_row >= MAX_DEATHS:
             raise ModelError(f"the model's process died {MAX_DEATHS} times in a row; it is not started again")
         if self._child is None:
@@ -157,7 +157,7 @@ class Worker:
     def _wait_until_loaded(self, limit_s: float | None) -> None:
         """Wait for the child's first message.
 
-        A child that still loads its model at the deadline goes on with it, so that a later call finds it ready.
+        A child that is still loading its model at the deadline continues, so that a later call finds it ready.
         """
         child = self._child
         if child is None or child.is_ready:
@@ -180,7 +180,7 @@ class Worker:
         child.is_ready = True
 
     def _exchange(self, message: dict[str, Any] | None, limit_s: float | None) -> dict[str, Any]:
-        """Send a message, if there is one, and return the answer; a child that gives none is ended."""
+        """Send a message, if there is one, and return the answer; a child that does not answer is ended."""
         child = self._child
         if child is None:
             raise ModelError("the worker is closed")
@@ -198,12 +198,12 @@ class Worker:
         except (EOFError, OSError, ValueError):
             raise self._died() from None
         except BaseException:
-            # Interrupted in the middle of an exchange: an answer that came later would be taken for another one.
+            # After an interrupt in the middle of an exchange, a late answer would look like that to another question.
             self.close()
             raise
 
     def _died(self) -> WorkerDiedError:
-        """Clear away a child that has ended, and say how it did."""
+        """Remove a child that has ended, and return a sentence about its end."""
         self._count_death()
         how = "ended"
         if self._child is not None:
@@ -222,17 +222,17 @@ class _Child:
     def __init__(self, model: dict[str, Any]) -> None:
         self.is_ready = False
         self.began_s = time.monotonic()
-        # A file, not a pipe, which could fill up; what a dying child says last is part of the error.
+        # A file, because a pipe could fill up. The last words of a dying child are part of the error.
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 it lives as long as the child
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", _START, json.dumps(sys.path), json.dumps(model)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
-            # The last words of a crash are then its reason, and not a list of calls, which takes seconds to make.
+            # With this, the last words of a crash are its reason, not a list of calls, which takes seconds to make.
             env={**os.environ, "GGML_NO_BACKTRACE": "1"},
             bufsize=0,
-            # Ctrl-C is for the parent.
+            # Only the parent handles Ctrl-C.
             start_new_session=True,
         )
         self._buffer = b""
@@ -276,10 +276,10 @@ class _Child:
         return message
 
     def end(self) -> str:
-        """End the process and say how it had ended, if it had."""
+        """End the process, and say how it had ended if it had ended already."""
         process = self._process
         try:
-            # After an end of file the exit status is a moment away.
+            # The exit status is available a moment after the end of file.
             code = process.wait(0.2 if process.poll() is None and self._at_end() else 0)
         except subprocess.TimeoutExpired:
             code = None
@@ -304,7 +304,7 @@ class _Child:
 
 
 def _describe(code: int | None, said: str) -> str:
-    """Say how a process ended; None: it was killed by us."""
+    """Say how a process ended; None means that we killed it."""
     if code is None:
         return "was killed"
     if code < 0:
@@ -315,7 +315,7 @@ def _describe(code: int | None, said: str) -> str:
 
 
 def _checked(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return what a child answered, or raise the error that it reports."""
+    """Return a child's answer, or raise the error that it reports."""
     if (wrong := answer.get("input_error")) is not None:
         raise InputError(wrong["problem"], where=wrong["where"], key=wrong["key"], accepted=wrong["accepted"])
     if (kind := answer.get("error")) is not None:
@@ -325,8 +325,8 @@ def _checked(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def serve() -> None:
-    """Be the child: load the model named on the command line and answer until standard input ends."""
-    # Whatever prints must not get between the messages.
+    """Run the child: load the model named on the command line and answer until standard input ends."""
+    # Printed text must not get between the messages.
     with os.fdopen(os.dup(1), "wb", buffering=0) as replies:
         os.dup2(2, 1)
         lines: queue.Queue[bytes] = queue.Queue()
@@ -337,7 +337,7 @@ def serve() -> None:
             asked = json.loads(sys.argv[2])
             asked["path"] = Path(asked["path"])
             model = TextModel(**asked)
-        except Exception as error:  # all that goes wrong is told to the parent
+        except Exception as error:  # the parent gets every error
             _reply(replies, _reported(error))
             return
         _reply(replies, {"result": {}})
@@ -358,7 +358,7 @@ def serve() -> None:
 
 
 def _read_lines(stdin: BinaryIO, lines: queue.Queue[bytes]) -> None:
-    """Pass lines on; at the end of the input end the process, even in the middle of an answer."""
+    """Pass lines on; at the end of the input, end the process, even in the middle of an answer."""
     for line in stdin:
         lines.put(line)
     os._exit(0)
