@@ -45,9 +45,11 @@ SHOW_STEP := match($$0, /\[[0-9]+\/[0-9]+\]/) {step = substr($$0, RSTART, RLENGT
 export OMP_NUM_THREADS      := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS      := 1
+# Compiled modules are kept, whatever the shell says: tests start hundreds of processes, which would compile them again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow swarm bench lint docs serve figures clean
+.PHONY: help run test check quick slow swarm bench lint docs serve figures clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,8 +69,12 @@ endif
 test: lint  ## everything CI runs: lint, types, import rules, and all tests except the slow ones
 	@$(BIN)/pytest -q -n $(WORKERS) -m "not slow"
 
-check: lint  ## the faster loop, five minutes on two slow cores: lint, types, import rules, quick tests and doctests
-	@$(BIN)/pytest -q -n $(WORKERS) -m "not slow and not full"
+# Beside the linters, as mypy is one process. What is quick: THOROUGH in tests/conftest.py.
+check: .venv/.ready  ## the quick loop, a minute on two cores: lint, tests/{unit,tidy,smoke} and doctests but those marked full
+	@$(MAKE) --no-print-directory -j 2 lint quick
+
+quick: .venv/.ready
+	@$(BIN)/pytest -q -n 2 -m "not slow and not full" tests $(filter-out tests docs,$(PACKAGES))
 
 slow: .venv/.ready  ## the tests marked slow
 	@$(BIN)/pytest -q -m slow

@@ -1,5 +1,10 @@
-"""Shared test set-up: property tests draw the same examples on every run and leave no database behind."""
+"""Shared test set-up: what the quick loop leaves out, who shares a process, and how property tests draw.
 
+Property tests draw the same examples on every run and leave no database behind.
+"""
+
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,14 +15,41 @@ pytest.register_assert_rewrite("tests.support")  # so that a failure there shows
 settings.register_profile("vectwin", derandomize=True, deadline=None, database=None)
 settings.load_profile("vectwin")
 
+ROOT = Path(__file__).resolve().parents[1]
+THOROUGH = {
+    *(f"tests/{name}" for name in ("conformance", "docs", "fault", "frozen", "fuzz", "paper", "policy", "property")),
+    *("tests/swarm", "docs", "policies/llm", "policies/marl", "sim/bench", "sim/learn"),
+}
+"""Folders of tests that are all `full`, and packages whose doctests are: `make check` leaves them out."""
+
+THOROUGH_FILE = re.compile(r"^pytestmark = pytest\.mark\.(full|slow)\b", re.MULTILINE)
+
 SLOW_POLICIES = ("p2-slsqp", "ao-sqp-fp")
 """General solvers: what a test does with them takes seconds."""
 
+SLOW_DOCTESTS = ("sim.studies.compare.compare",)
+"""Examples that start processes."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Do not even import, in the quick loop, what is `full` as a whole: importing it takes as long as many tests."""
+    if "not full" in config.option.markexpr:
+        config.option.ignore = [*(config.option.ignore or ()), *(str(ROOT / folder) for folder in THOROUGH)]
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do the same for files of tests that are `full` as a whole."""
+    if "not full" not in config.option.markexpr or not collection_path.match("test_*.py"):
+        return None
+    return bool(THOROUGH_FILE.search(collection_path.read_text("utf-8"))) or None
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave the slow policies out of the quick loop, wherever a test runs all policies."""
+    """Mark as `full` what stands in a thorough folder, runs a slow policy or starts processes, wherever it is."""
+    thorough = tuple(f"{folder}/" for folder in THOROUGH)
     for item in items:
-        if any(name in item.name for name in SLOW_POLICIES):
+        is_slow = any(name in item.name for name in SLOW_POLICIES) or item.name in SLOW_DOCTESTS
+        if is_slow or item.nodeid.startswith(thorough):
             item.add_marker(pytest.mark.full)
 
 
@@ -28,6 +60,7 @@ TOGETHER = {
         *("docs/test_site", "paper/test_lyapunov", "paper/test_rush_hour", "paper/test_yardstick"),
         *("policy/test_first_decision", "policy/test_llm_bundled", "policy/test_llm_heldout", "policy/test_llm_policy"),
         *("policy/test_marl", "property/test_theory_queues", "property/test_theory_sharing"),
+        *("tidy/test_structure", "tidy/test_text"),
     )
 }
 """Files whose tests share what takes long to make: one process of pytest runs all tests of such a file."""

@@ -23,6 +23,8 @@ from tests.support.tables import shaped
 from twin.bias import BiasProcess
 from twin.params import RandomWalkBias
 
+pytestmark = pytest.mark.full
+
 
 def decisions(environment: BatchEnvironment, generator: np.random.Generator) -> tuple[Floats, Floats]:
     """Return random ratios, some of them 0 or 1, and shares of the server for all environments."""

@@ -12,6 +12,8 @@ from sim.runs.run import run
 from sim.scenario.scenario import Scenario
 from tests.support.tables import shaped
 
+pytestmark = pytest.mark.full
+
 JOINT = ("offloading_ratio", "compute_allocation_hz", "transmit_power_w", "bandwidth_hz", "local_frequency_hz")
 
 

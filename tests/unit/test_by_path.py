@@ -23,6 +23,8 @@ from sim.studies.compare import parse_policies
 from tests.support.command import twin
 from traces.reader import Trace
 
+pytestmark = pytest.mark.full
+
 POLICY = """
 from dataclasses import dataclass
 

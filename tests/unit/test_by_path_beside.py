@@ -13,6 +13,8 @@ import pytest
 
 from policies.foreign.closure import module_files
 
+pytestmark = pytest.mark.full
+
 ROOT = Path(__file__).resolve().parents[2]
 POLICY = """
 import numpy as np

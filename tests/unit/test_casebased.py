@@ -31,6 +31,7 @@ from tests.support.tables import column
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
+pytestmark = pytest.mark.full
 SMALL = make_scenario()
 
 

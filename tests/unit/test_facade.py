@@ -13,6 +13,8 @@ import pytest
 import vectwin
 from tests.support.command import environment
 
+pytestmark = pytest.mark.full
+
 ROOT = Path(vectwin.__file__).resolve().parents[1]
 RUN = "run(Scenario.load('dtecn', ['time.num_slot=2']))\n"
 

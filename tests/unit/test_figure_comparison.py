@@ -14,6 +14,8 @@ from sim.studies.comparison import HEADLINE, Comparison
 from sim.studies.evaluation import evaluate
 from sim.studies.jobs import Finished
 
+pytestmark = pytest.mark.full
+
 POLICIES = ("worse", "best", "growing")
 METRICS = ("deadline_miss_ratio", "delay_s_mean", "energy_j_mean")
 

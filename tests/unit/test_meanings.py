@@ -26,6 +26,8 @@ from traces.schema import TABLES, Table
 from twin.decision import Decision, Diagnostics, Prompt
 from twin.snapshot import TwinSnapshot
 
+pytestmark = pytest.mark.full
+
 OTHERS = (exogenous.MOBILITY, exogenous.REQUESTS, exogenous.LINK, CASES)
 WHENEVER = {name for name, entry in ENTRIES.items() if not entry.when}
 _NUM_SLOT = 12

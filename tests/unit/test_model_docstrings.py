@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import physical.closed_form
 import physical.model
 from physical.closed_form.slot import SlotOutcome
 
@@ -19,11 +20,12 @@ _UNIT = re.compile(r"\b(s|Hz|W|J|m|m/s|bit/s|bytes|cycles|dB|dBm|rad|no unit|wit
 
 
 def _public_functions() -> Iterator[tuple[str, Callable[..., Any]]]:
-    for info in pkgutil.iter_modules(physical.model.__path__):
-        module = importlib.import_module(f"physical.model.{info.name}")
-        for name, function in inspect.getmembers(module, inspect.isfunction):
-            if function.__module__ == module.__name__ and not name.startswith("_"):
-                yield f"{info.name}.{name}", function
+    for package in (physical.model, physical.closed_form):
+        for info in pkgutil.iter_modules(package.__path__):
+            module = importlib.import_module(f"{package.__name__}.{info.name}")
+            for name, function in inspect.getmembers(module, inspect.isfunction):
+                if function.__module__ == module.__name__ and not name.startswith("_"):
+                    yield f"{info.name}.{name}", function
 
 
 FUNCTIONS = dict(_public_functions())

@@ -25,6 +25,8 @@ from policies.foreign.closure import module_files
 from policies.foreign.origin import REACHED, NoSourceError, portable
 from policies.foreign.origin import contents as contents_of
 
+pytestmark = pytest.mark.full
+
 contents = functools.partial(contents_of, by_path=True)
 
 POLICY = """

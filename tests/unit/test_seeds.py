@@ -15,7 +15,7 @@ from physical.seed import whole_seed, whole_seeds
 from sim.batch import BatchEnvironment
 from sim.env import fast_parallel_env, parallel_env
 from sim.inputs.streams import Streams
-from sim.learn import build_cases, train
+from sim.learn import build_cases
 from sim.learn.batch.joint import JointBatchEnvironment
 from sim.runs.replay import verify
 from sim.runs.run import run
@@ -28,6 +28,8 @@ _LAYERS = Scenario.load("llm6g", ["vehicles.num_vehicle=2"])
 
 
 def _train(seed: Any, folder: Path) -> None:
+    from sim.learn import train  # imports torch
+
     train.train(train.TrainingJob("ddpg", _SHORT, "dtecn", seed=seed, steps=1), folder / "a.safetensors")
 
 

@@ -19,6 +19,8 @@ from sim.studies.evaluation import evaluate
 from sim.studies.jobs import Finished
 from sim.studies.sweep import Point
 
+pytestmark = pytest.mark.full
+
 POLICIES = ("p2-exact:margin=0.1,max_node=90000,rounds=12", "greedy-cost", "local-only")
 METRICS = (
     *("objective_mean", "deadline_miss_ratio", "qos_mean", "delay_s_mean", "energy_j_mean", "backlog_bytes_mean"),
