@@ -43,9 +43,13 @@ def mix(values: UInt64s) -> UInt64s:
 
 
 class TableDigest:
-    """Accumulates the digest of one table."""
+    """Accumulates the digest of one table.
 
-    def __init__(self, table: Table) -> None:
+    block_bytes : rows are mixed in blocks of about this size
+    """
+
+    def __init__(self, table: Table, block_bytes: int = _BLOCK_BYTES) -> None:
+        self._block_bytes = block_bytes
         self._columns = tuple(column for column in table.columns if column.digested)
         self._constants = [_constant(f"{table.name}.{column.name}") for column in self._columns]
         self._start = _constant(table.name)
@@ -56,7 +60,7 @@ class TableDigest:
         """Add rows."""
         if not table.num_rows:
             return
-        num_row = max(1, _BLOCK_BYTES * table.num_rows // table.nbytes)
+        num_row = max(1, self._block_bytes * table.num_rows // table.nbytes)
         for block in table.to_batches(max_chunksize=num_row):
             self._add_block(block)
         self._num_row += table.num_rows

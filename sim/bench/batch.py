@@ -20,13 +20,9 @@ from sim.learn.batch import BatchEnvironment
 from sim.scenario.scenario import Scenario
 
 _SCENARIO, _NUM_VEHICLE = "dtecn-congested", 10
-# Numbers of environments; and the goal, vehicle-slots per raw timeout, which holds from a number of vehicles on.
-_NUM_ENVIRONMENT = (10, 100, 1_000, 10_000)
+# Vehicle-slots per raw timeout; the goal holds from a number of vehicles on.
 _GOAL, _GOAL_FROM = 1.5, 10_000
 _SEED = 1
-_NUM_REPEAT = 3
-_RUN_S = 0.5
-_RAW_TIMEOUTS = 500_000
 # The first blocks of inputs fill the allocator's pools. Memory that still grows after them would grow for ever.
 _MEMORY_ENVIRONMENTS, _MEMORY_SINCE, _MEMORY_SLOTS = 1_000, 300, 3_000
 
@@ -67,39 +63,70 @@ class _EnvironmentSeries:
         }
 
 
-def measure() -> Report:
-    """Measure all ways and sizes in turn, raw SimPy before and after each."""
-    growth_bytes = _memory_growth_bytes()
-    series = [_trial(kind, make, count) for kind, (make, counts) in _kinds().items() for count in counts]
-    raw = [raw_timeouts_per_s(_RAW_TIMEOUTS)]
-    for _ in range(_NUM_REPEAT):
+def _memory_growth_bytes() -> int:
+    """Run in another process, because the peak memory of this one comes from other runs."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(memory_growth_bytes, _MEMORY_ENVIRONMENTS, _MEMORY_SINCE, _MEMORY_SLOTS).result()
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is done for the numbers.
+
+    Parameters
+    ----------
+    num_environment : numbers of environments that are stepped together
+    run_s : about how long a measured run takes, s
+    num_repeat : how often each run is repeated
+    raw_timeouts : how many timeouts of raw SimPy a run is compared with
+    memory_growth_bytes : measures the growth of a long run's memory
+    """
+
+    num_environment: tuple[int, ...] = (10, 100, 1_000, 10_000)
+    run_s: float = 0.5
+    num_repeat: int = 3
+    raw_timeouts: int = 500_000
+    memory_growth_bytes: Callable[[], int] = _memory_growth_bytes
+
+
+def measure(effort: Effort | None = None) -> Report:
+    """Measure all ways and sizes in turn, raw SimPy before and after each.
+
+    effort : how long, and how often; by default as long as numbers to be told need
+    """
+    effort = effort or Effort()
+    growth_bytes = effort.memory_growth_bytes()
+    kinds = _kinds(effort.num_environment)
+    series = [_trial(kind, make, count, effort.run_s) for kind, (make, counts) in kinds.items() for count in counts]
+    raw = [raw_timeouts_per_s(effort.raw_timeouts)]
+    for _ in range(effort.num_repeat):
         for one in series:
             spent_s = _cpu_s(one.steps, one.num_slot)
-            raw.append(raw_timeouts_per_s(_RAW_TIMEOUTS))
+            raw.append(raw_timeouts_per_s(effort.raw_timeouts))
             one.add(spent_s, (raw[-2] + raw[-1]) / 2)
     return _report([one.values() for one in series], median(raw), growth_bytes)
 
 
-def _kinds() -> dict[str, tuple[Callable[[int], Steps], tuple[int, ...]]]:
+def _kinds(num_environment: tuple[int, ...]) -> dict[str, tuple[Callable[[int], Steps], tuple[int, ...]]]:
     """Return the ways to step and their numbers of environments; torch only where it is installed."""
     kinds: dict[str, tuple[Callable[[int], Steps], tuple[int, ...]]] = {
-        "NumPy": (_numpy_steps, _NUM_ENVIRONMENT),
+        "NumPy": (_numpy_steps, num_environment),
         # These inputs are slow to set up; they are meant for comparison with runs.
-        "NumPy, inputs of events": (_event_steps, _NUM_ENVIRONMENT[:2]),
+        "NumPy, inputs of events": (_event_steps, num_environment[:2]),
     }
     if importlib.util.find_spec("torch") is not None:
-        kinds["torch, forward"] = (partial(_torch_steps, backward=False), _NUM_ENVIRONMENT)
-        kinds["torch, forward and backward"] = (partial(_torch_steps, backward=True), _NUM_ENVIRONMENT)
+        kinds["torch, forward"] = (partial(_torch_steps, backward=False), num_environment)
+        kinds["torch, forward and backward"] = (partial(_torch_steps, backward=True), num_environment)
     return kinds
 
 
-def _trial(kind: str, make: Callable[[int], Steps], num_environment: int) -> _EnvironmentSeries:
-    """Find how many slots take about `_RUN_S` on this machine."""
+def _trial(kind: str, make: Callable[[int], Steps], num_environment: int, run_s: float) -> _EnvironmentSeries:
+    """Find how many slots take about `run_s` on this machine."""
     steps = make(num_environment)
     steps(10)
     num_trial = 20
     spent_s = max(_cpu_s(steps, num_trial), 1e-6)
-    return _EnvironmentSeries(kind, num_environment, steps, max(num_trial, round(num_trial * _RUN_S / spent_s)))
+    return _EnvironmentSeries(kind, num_environment, steps, max(num_trial, round(num_trial * run_s / spent_s)))
 
 
 def _cpu_s(steps: Steps, num_slot: int) -> float:
@@ -146,12 +173,6 @@ def _torch_steps(num_environment: int, *, backward: bool) -> Steps:
                 outcome.objective.sum().backward()
 
     return steps
-
-
-def _memory_growth_bytes() -> int:
-    """Run in another process, because the peak memory of this one comes from other runs."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(memory_growth_bytes, _MEMORY_ENVIRONMENTS, _MEMORY_SINCE, _MEMORY_SLOTS).result()
 
 
 def memory_growth_bytes(num_environment: int, since_slot: int, num_slot: int) -> int:

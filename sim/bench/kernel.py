@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -63,9 +63,6 @@ _FAMILIES = {
     "rush-hour": _Family("rush-hour", "greedy-cost", 4.5e9, 1.5, 8e6),
 }
 _SEED = 1
-_NUM_REPEAT = 3
-_RUN_S = 2.5
-_RAW_TIMEOUTS = 1_000_000
 # The allocator's pools fill during the first blocks of slots; the second number tells whether anything goes on growing.
 _MEMORY_VEHICLES, _MEMORY_SINCE, _MEMORY_SLOTS = 1_000, (200, 1_000), 2_000
 
@@ -101,38 +98,62 @@ class _KernelSeries:
         }
 
 
-def scenario(family: str, num_vehicle: int, num_slot: int) -> Scenario:
-    """Return the scenario of a family, with a server that grows with the fleet."""
-    return _FAMILIES[family].sized(num_vehicle, num_slot)
-
-
-def measure() -> Report:
-    """Measure all families and sizes in turn, raw SimPy before and after each run."""
-    growth_bytes = _memory_growth_bytes()
-    series = list(_trials())
-    raw: list[float] = [raw_timeouts_per_s(_RAW_TIMEOUTS)]
-    for _ in range(_NUM_REPEAT):
-        for one in series:
-            of_family = scenario(one.family, one.num_vehicle, one.num_slot)
-            cost = run_cost(of_family, _FAMILIES[one.family].policy, _SEED)
-            raw.append(raw_timeouts_per_s(_RAW_TIMEOUTS))
-            one.add(cost, (raw[-2] + raw[-1]) / 2)
-    return _report([one.values() for one in series], median(raw), growth_bytes)
-
-
-def _trials() -> Iterator[_KernelSeries]:
-    """Find how many slots take about `_RUN_S` on this machine."""
-    for name, family in _FAMILIES.items():
-        for num_vehicle, num_slot in _TRIAL_SLOTS.items():
-            cost = run_cost(scenario(name, num_vehicle, num_slot), family.policy, _SEED)
-            yield _KernelSeries(name, num_vehicle, max(num_slot, round(num_slot * _RUN_S / cost.simulation_s)))
-
-
 def _memory_growth_bytes() -> list[int]:
     """Run in a process of its own: this one's peak tells about other runs."""
     long = scenario("table1", _MEMORY_VEHICLES, _MEMORY_SLOTS)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(peak_growth_bytes, long, _FAMILIES["table1"].policy, _SEED, _MEMORY_SINCE).result()
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is done for the numbers.
+
+    Parameters
+    ----------
+    trial_slots : by number of vehicles, slots of a run that tells how many take `run_s`
+    run_s : about how long a measured run takes, s
+    num_repeat : how often each run is repeated
+    raw_timeouts : how many timeouts of raw SimPy a run is compared with
+    memory_growth_bytes : measures the growth of a long run's memory
+    """
+
+    trial_slots: Mapping[int, int] = field(default_factory=lambda: _TRIAL_SLOTS)
+    run_s: float = 2.5
+    num_repeat: int = 3
+    raw_timeouts: int = 1_000_000
+    memory_growth_bytes: Callable[[], list[int]] = _memory_growth_bytes
+
+
+def scenario(family: str, num_vehicle: int, num_slot: int) -> Scenario:
+    """Return the scenario of a family, with a server that grows with the fleet."""
+    return _FAMILIES[family].sized(num_vehicle, num_slot)
+
+
+def measure(effort: Effort | None = None) -> Report:
+    """Measure all families and sizes in turn, raw SimPy before and after each run.
+
+    effort : how long, and how often; by default as long as numbers to be told need
+    """
+    effort = effort or Effort()
+    growth_bytes = effort.memory_growth_bytes()
+    series = list(_trials(effort))
+    raw: list[float] = [raw_timeouts_per_s(effort.raw_timeouts)]
+    for _ in range(effort.num_repeat):
+        for one in series:
+            of_family = scenario(one.family, one.num_vehicle, one.num_slot)
+            cost = run_cost(of_family, _FAMILIES[one.family].policy, _SEED)
+            raw.append(raw_timeouts_per_s(effort.raw_timeouts))
+            one.add(cost, (raw[-2] + raw[-1]) / 2)
+    return _report([one.values() for one in series], median(raw), growth_bytes)
+
+
+def _trials(effort: Effort) -> Iterator[_KernelSeries]:
+    """Find how many slots take about `run_s` on this machine."""
+    for name, family in _FAMILIES.items():
+        for num_vehicle, num_slot in effort.trial_slots.items():
+            cost = run_cost(scenario(name, num_vehicle, num_slot), family.policy, _SEED)
+            yield _KernelSeries(name, num_vehicle, max(num_slot, round(num_slot * effort.run_s / cost.simulation_s)))
 
 
 def _report(values: list[dict[str, Any]], raw_per_s: float, growth_bytes: list[int]) -> Report:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Any, TypeVar
 
@@ -39,10 +39,14 @@ def drops(num_vehicle: int, num_slot: int, mode: str = "corrected") -> list[Laye
     return [read_problem(snapshot) for snapshot in kept.snapshots]
 
 
-def measure() -> Report:
-    """Solve the same slots with all solvers in turn."""
-    cvxpy = _load_cvxpy()
-    sizes = [_measure_size(num_vehicle, num_slot, cvxpy) for num_vehicle, num_slot in _NUM_SLOT.items()]
+def measure(num_slot_of: Mapping[int, int] = _NUM_SLOT, *, with_cvxpy: bool = True) -> Report:
+    """Solve the same slots with all solvers in turn.
+
+    num_slot_of : slots by number of vehicles
+    with_cvxpy : compare with CVXPY where it is installed
+    """
+    cvxpy = _load_cvxpy() if with_cvxpy else None
+    sizes = [_measure_size(num_vehicle, num_slot, cvxpy) for num_vehicle, num_slot in num_slot_of.items()]
     columns = ("vehicles", "slots", "solver", "ms", "gap, max", "CVXPY on V_f / it", "goal")
     rows: list[tuple[Any, ...]] = []
     for size in sizes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Any
 
@@ -43,9 +43,12 @@ def scenario(num_vehicle: int, num_slot: int) -> Scenario:
     return Scenario.load("dtecn-congested", [f"{key}={value}" for key, value in settings.items()])
 
 
-def measure() -> Report:
-    """Solve the same slots with all solvers in turn."""
-    entries = [_measure_size(num_vehicle, num_slot) for num_vehicle, num_slot in _NUM_SLOT.items()]
+def measure(num_slot_of: Mapping[int, int] = _NUM_SLOT) -> Report:
+    """Solve the same slots with all solvers in turn.
+
+    num_slot_of : slots by number of vehicles
+    """
+    entries = [_measure_size(num_vehicle, num_slot) for num_vehicle, num_slot in num_slot_of.items()]
     columns = ("vehicles", "slots", "p2-exact, ms", "gap, max", "solver", "ms", "ratio", "goal", "objective above")
     rows: list[tuple[Any, ...]] = []
     for entry in entries:

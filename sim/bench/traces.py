@@ -118,10 +118,13 @@ class _TraceSeries:
         }
 
 
-def measure() -> Report:
-    """Measure all sizes in turn, repeat by repeat."""
-    series = [_TraceSeries(num_vehicle, num_slot) for num_vehicle, num_slot in _NUM_SLOT.items()]
-    for _ in range(_NUM_REPEAT):
+def measure(num_slot_of: Mapping[int, int] = _NUM_SLOT, num_repeat: int = _NUM_REPEAT) -> Report:
+    """Measure all sizes in turn, repeat by repeat.
+
+    num_slot_of : slots by number of vehicles
+    """
+    series = [_TraceSeries(num_vehicle, num_slot) for num_vehicle, num_slot in num_slot_of.items()]
+    for _ in range(num_repeat):
         for one in series:
             one.add()
     return _report([one.values() for one in series])

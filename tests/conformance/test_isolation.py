@@ -60,9 +60,9 @@ def _spoil_array(array: np.ndarray[Any, Any]) -> int:
     changes: tuple[Callable[[], None], ...] = (
         lambda: array.setflags(write=True),
         lambda: array.fill(7),
-        lambda: setattr(array, "shape", (-1,)),
-        lambda: setattr(array, "dtype", np.uint8),
-        lambda: setattr(array, "strides", (0,) * array.ndim),
+        lambda: array.__setattr__("shape", (-1,)),
+        lambda: array.__setattr__("dtype", np.uint8),
+        lambda: array.__setattr__("strides", (0,) * array.ndim),
     )
     for change in changes:
         try:

@@ -189,8 +189,8 @@ def test_internal_error_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     done = run("bad-stranger", tmp_path / "run")
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("twin: --policy: Broken.reset: ZeroDivisionError: two lines at test_bad_policies.py:")
-    monkeypatch.setattr(Broken, "__module__", "policies.broken")  # what our own code raises is our fault
-    register("bad-internal", Broken)
+    ours = type("Broken", (Broken,), {"__module__": "policies.broken"})  # what our own code raises is our fault
+    register("bad-internal", ours)
     done = run("bad-internal", tmp_path / "run")
     assert done.code == 70
     assert done.out == ""

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from sim.cli.app import LazyCommands
 from sim.runs import stopping
 from tests.support.command import HEARING_TWIN, LONG, TWIN, Done, environment, twin, wait_until
+from tests.support.process import at_work
 from traces.reader import Trace
 
 pytestmark = pytest.mark.full
@@ -158,15 +158,15 @@ KEPT = "interrupted; finished runs are kept, the same command goes on: {out}"
 )
 @pytest.mark.parametrize(("sign", "code"), ENDINGS[:2])
 def test_every_command_ends_as_with_ctrl_c(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, busy: str, line: str, sign: signal.Signals, code: int
+    tmp_path: Path, words: str, busy: str, line: str, sign: signal.Signals, code: int
 ) -> None:
-    def hear(*_: object, **__: object) -> None:
+    def hear() -> None:
         signal.raise_signal(sign)
         raise AssertionError("the signal was not heard")
 
-    monkeypatch.setattr(busy, hear)
     out = str(tmp_path / "out")
-    done = twin(*words.format(out=out).split())
+    with at_work(busy, hear):
+        done = twin(*words.format(out=out).split())
     assert (done.code, done.out, done.err) == (code, "", f"twin: {line.format(out=out)}\n")
     assert list(tmp_path.iterdir()) == []
     assert signal.getsignal(sign) is signal.SIG_DFL
@@ -276,13 +276,13 @@ def test_a_handler_that_ends_a_script_is_heard_inside_a_policy(tmp_path: Path) -
 @pytest.mark.parametrize(("sign", "code"), ENDINGS)
 @pytest.mark.parametrize("method", ["parse_args", "format_commands", "resolve_command"])
 def test_a_signal_while_the_command_line_is_read_has_its_code_and_its_line(
-    sign: signal.Signals, code: int, method: str, monkeypatch: pytest.MonkeyPatch
+    sign: signal.Signals, code: int, method: str
 ) -> None:
     before = {one: signal.getsignal(one) for one, _ in ENDINGS}
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    monkeypatch.setattr(LazyCommands, method, lambda *_: signal.raise_signal(sign))
     try:
-        done = twin("--help" if method == "format_commands" else "keys")
+        with at_work(f"sim.engine.sending.Commands.{method}", lambda: signal.raise_signal(sign)):
+            done = twin("--help" if method == "format_commands" else "keys")
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sim.show import terminal
 from tests.support.command import TWIN, Done, environment, twin
+from tests.support.process import at_work
 from traces.reader import Trace
 
 LIMIT_BYTES = 20_000
@@ -74,19 +74,19 @@ def test_other_commands(tmp_path: Path, base: Path, words: str) -> None:
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def test_whatever_else_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_else_writes(tmp_path: Path) -> None:
     """A place that nobody has thought of ends in a line, too; so does a memory that is full."""
 
-    def full(*_: object, **__: object) -> None:
+    def full() -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "there.txt")
 
-    def lacking(*_: object, **__: object) -> None:
+    def lacking() -> None:
         raise MemoryError
 
-    monkeypatch.setattr(terminal, "listing", full)
-    assert twin("scenarios").complaint() == "twin: there.txt: cannot be used: No space left on device"
-    monkeypatch.setattr(terminal, "listing", lacking)
-    assert twin("scenarios").complaint().startswith("twin: memory: there is not enough for this")
+    with at_work("sim.show.terminal.listing", full):
+        assert twin("scenarios").complaint() == "twin: there.txt: cannot be used: No space left on device"
+    with at_work("sim.show.terminal.listing", lacking):
+        assert twin("scenarios").complaint().startswith("twin: memory: there is not enough for this")
 
 
 def test_names_with_a_colon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

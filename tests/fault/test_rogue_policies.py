@@ -326,15 +326,15 @@ CHANGES: dict[str, Callable[[], Any]] = {
     "errors": lambda: np.seterr(all="raise"),
     "filters": lambda: warnings.simplefilter("error"),
     "folder": lambda: os.chdir("/"),
-    "stdout": lambda: setattr(sys, "stdout", None),
-    "stderr": lambda: setattr(sys, "stderr", None),
+    "stdout": lambda: sys.__setattr__("stdout", None),
+    "stderr": lambda: sys.__setattr__("stderr", None),
     "limit": lambda: sys.setrecursionlimit(5000),
     "signals": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     "terminate": lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
     "alarm": lambda: signal.setitimer(signal.ITIMER_REAL, 1000.0),
     "environment": lambda: os.environ.update(ROGUE="1"),
     "path": lambda: sys.path.insert(0, "/rogue"),
-    "hook": lambda: setattr(sys, "excepthook", None),
+    "hook": lambda: sys.__setattr__("excepthook", None),
     "numbers": lambda: _numbers().seed(1),
 }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import HEARING_TWIN, LONG, Done, environment, twin, twin_process, wait_until
+from tests.support.process import at_work, press_ctrl_c
 from traces.reader import Trace
 
 
@@ -58,14 +59,9 @@ def test_interrupted_run_is_whole(tmp_path: Path) -> None:
     assert "was interrupted, all digests are right" in twin("check", out).out
 
 
-def test_a_command_that_keeps_nothing_says_that_it_was_interrupted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stopped(*_: object) -> int:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("sim.show.report.write.write_report", stopped)
-    done = twin("report", tmp_path)
+def test_a_command_that_keeps_nothing_says_that_it_was_interrupted(tmp_path: Path) -> None:
+    with at_work("sim.show.report.write.write_report", press_ctrl_c):
+        done = twin("report", tmp_path)
     assert (done.code, done.out, done.err) == (130, "", "twin: interrupted\n")
 
 

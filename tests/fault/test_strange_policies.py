@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,10 @@ class Hides(type):
 
 
 @pytest.fixture(autouse=True)
-def _shut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Hides, "is_shut", True)
+def _shut() -> Iterator[None]:
+    Hides.is_shut = True
+    yield
+    Hides.is_shut = False
 
 
 class Nameless(Exception, metaclass=Hides):

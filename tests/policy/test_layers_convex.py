@@ -59,18 +59,15 @@ def test_bandwidth_equals_clarabel() -> None:
     assert value == pytest.approx(scale * float(reference.value), rel=1e-7)
 
 
-def test_bench_of_little(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bench_of_little() -> None:
     """Whatever the time they take: all gaps are certified, and Clarabel finds the same V_f."""
     pytest.importorskip("cvxpy", reason="cvxpy and clarabel are test dependencies")
-    monkeypatch.setattr(layers, "_NUM_SLOT", {20: 2, 300: 2})
-    report = layers.measure()
+    report = layers.measure({20: 2, 300: 2})
     small, large = report.values["sizes"]
     assert set(small["solvers"]) - set(large["solvers"]) == {"Sub-problem I, SLSQP"}
     for size in (small, large):
         assert abs(size["cvxpy_above"]) <= 1e-7
         assert all(size["solvers"][f"layers-exact, {mode}"]["gap_max"] <= 1e-9 for mode in ("corrected", "paper"))
-    monkeypatch.setattr(layers, "_NUM_SLOT", {20: 1})
-    monkeypatch.setattr(layers, "_load_cvxpy", lambda: None)
-    report = layers.measure()
+    report = layers.measure({20: 1}, with_cvxpy=False)
     assert "CVXPY is missing: python -m pip install cvxpy clarabel" in report.notes
     assert all(len(row) == len(report.columns) for row in report.rows)

@@ -183,7 +183,7 @@ class Rogue:
     def __post_init__(self) -> None:
         if self.kind in METHODS:
             name, method = METHODS[self.kind]
-            setattr(self, name, lambda *given: method(self, *given))
+            vars(self)[name] = lambda *given: method(self, *given)
 
     def reset(self, system: System, seed: int) -> None:
         self._generator = np.random.default_rng(seed)

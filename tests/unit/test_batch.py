@@ -350,13 +350,8 @@ def test_systems_that_do_not_fit_are_refused() -> None:
 
 
 @pytest.mark.full
-def test_bench_of_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "_NUM_ENVIRONMENT", (2, 1000))
-    monkeypatch.setattr(bench, "_NUM_REPEAT", 1)
-    monkeypatch.setattr(bench, "_RUN_S", 0.001)
-    monkeypatch.setattr(bench, "_RAW_TIMEOUTS", 1000)
-    monkeypatch.setattr(bench, "_memory_growth_bytes", lambda: 2**20)
-    report = bench.measure()
+def test_bench_of_little() -> None:
+    report = bench.measure(bench.Effort((2, 1000), 0.001, 1, 1000, lambda: 2**20))
     runs = report.values["runs"]
     assert [(one["kind"], one["num_environment"], one["goal"]) for one in runs[:2]] == [
         ("NumPy", 2, None),

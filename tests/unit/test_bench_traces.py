@@ -9,32 +9,33 @@ import pytest
 
 from sim import Scenario, run
 from sim.bench import traces
-from tests.support.command import twin
-from traces import digest
+from sim.show import terminal
+from traces.digest import TableDigest
 from traces.reader import Trace
 from traces.schema import TABLES
 
 
 @pytest.mark.full
-def test_bench_of_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(traces, "_NUM_SLOT", {4: 6, 1_000: 2})
-    monkeypatch.setattr(traces, "_NUM_REPEAT", 1)
-    small, large = twin("bench", "traces", "--json").json()["traces"]["runs"]
+def test_bench_of_little(capsys: pytest.CaptureFixture[str]) -> None:
+    report = traces.measure({4: 6, 1_000: 2}, num_repeat=1)
+    small, large = report.values["runs"]
     assert (small["goal"], large["goal"]) == (None, 0.2)
     for one in (small, large):
         assert one["share_min"] == one["share"] == one["share_max"] < 1
         assert one["bytes_per_vehicle_slot"] > one["bytes_per_task"] > 0 < one["read_s"]
-    assert "B/vehicle-slot" in twin("bench", "traces").out
+    terminal.report(report)
+    assert "B/vehicle-slot" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("block_bytes", [1, 1_000, 10_000])
-def test_digests_do_not_depend_on_the_blocks_they_are_computed_in(
-    monkeypatch: pytest.MonkeyPatch, block_bytes: int
-) -> None:
+def test_digests_do_not_depend_on_the_blocks_they_are_computed_in(block_bytes: int) -> None:
     scenario = Scenario.load("dtecn", ["time.num_slot=5", "trace.messages=true"])
-    expected = run(scenario, policy="random", seed=3).summary["digest"]
-    monkeypatch.setattr(digest, "_BLOCK_BYTES", block_bytes)
-    assert run(scenario, policy="random", seed=3).summary["digest"] == expected
+    result = run(scenario, policy="random", seed=3)
+    for name, table in TABLES.items():
+        whole, in_blocks = TableDigest(table), TableDigest(table, block_bytes)
+        for digest in (whole, in_blocks):
+            digest.add(result.table(name))
+        assert in_blocks.hex() == whole.hex(), name
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -16,6 +16,7 @@ from sim.cli import app
 from sim.cli.commands import COMMANDS, PANELS
 from sim.show import terminal
 from tests.support.command import TWIN, environment, twin, twin_process
+from tests.support.process import at_work, press_ctrl_c
 
 # Scripts rely on these keys.
 SUMMARY_KEYS = {
@@ -205,12 +206,9 @@ def test_check_of_a_scenario() -> None:
     assert len(twin("check", "corridor").out.splitlines()) == 1
 
 
-def test_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("sim.runs.check.check", interrupted)
-    assert twin("check", "dtecn").code == 130
+def test_interrupt() -> None:
+    with at_work("sim.runs.check.check", press_ctrl_c):
+        assert twin("check", "dtecn").code == 130
 
 
 @pytest.mark.full
@@ -239,22 +237,16 @@ def test_progress_bar_counts_slots() -> None:
 
 
 @pytest.mark.full
-def test_bench_of_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "_TRIAL_SLOTS", {10: 4, 100: 2})
-    monkeypatch.setattr(kernel, "_RUN_S", 0.01)
-    monkeypatch.setattr(kernel, "_NUM_REPEAT", 1)
-    monkeypatch.setattr(kernel, "_RAW_TIMEOUTS", 1000)
-    monkeypatch.setattr(kernel, "_memory_growth_bytes", lambda: [2**20, 0])
-    done = twin("bench", "kernel", "--json")
-    assert (done.code, done.err) == (0, "")
-    measured = done.json()["kernel"]
+def test_bench_of_little(capsys: pytest.CaptureFixture[str]) -> None:
+    report = kernel.measure(kernel.Effort({10: 4, 100: 2}, 0.01, 1, 1000, lambda: [2**20, 0]))
+    measured = json.loads(json.dumps(report.values))
     assert [(one["family"], one["num_vehicle"]) for one in measured["runs"]] == [
         (family, count) for family in ("table1", "stress", "rush-hour") for count in (10, 100)
     ]
     assert all(one["ratio_min"] <= one["ratio"] <= one["ratio_max"] for one in measured["runs"])
     assert all(one["ratio"] > 0 < one["setup_s"] for one in measured["runs"])
-    monkeypatch.setattr(kernel, "_FAMILIES", {"table1": kernel._FAMILIES["table1"]})
-    shown = twin("bench", "kernel").out
+    terminal.report(report)
+    shown = capsys.readouterr().out
     assert "vehicle-slots/s" in shown
     assert "slot 200: +1.0 MiB, from slot 1000: +0.0 MiB" in shown
     assert [spec.name for spec in bench.select(())] == [
@@ -269,10 +261,9 @@ def test_bench_of_little(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-def test_bench_of_the_optimum(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bench_of_the_optimum() -> None:
     """Whatever the time they take: no solver is below `p2-exact`, and Clarabel allocates as well to 1e-7."""
-    monkeypatch.setattr(optimal, "_NUM_SLOT", {4: 3, 50: 2})
-    small, large = twin("bench", "optimal", "--json").json()["optimal"]["sizes"]
+    small, large = optimal.measure({4: 3, 50: 2}).values["sizes"]
     assert set(small["others"]) == {"slsqp", "clarabel", "clarabel alone"}
     assert set(large["others"]) == {"clarabel", "clarabel alone"}
     for entry in (small, large):

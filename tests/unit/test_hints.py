@@ -20,6 +20,7 @@ import typer
 
 from sim.cli import app, hints, main
 from tests.support.command import TWIN, environment, twin
+from tests.support.process import at_work, called_as, press_ctrl_c
 
 pytestmark = pytest.mark.full
 
@@ -156,10 +157,6 @@ def _stopping(_: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _interrupt(*_: object, **__: object) -> None:
-    raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("name", COMMANDS)
 def test_silence(name: str) -> None:
     """Nothing is told with --json or --quiet, nor into a file or a pipe, be it output or errors."""
@@ -186,23 +183,23 @@ def test_a_message_that_says_what_to_do_is_enough() -> None:
 
 
 @pytest.mark.parametrize("words", [COMMANDS["compare"], COMMANDS["sweep"], ["train", "apg", "dtecn", "--out", "a b"]])
-def test_what_was_interrupted_goes_on(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_interrupted_goes_on(words: list[str]) -> None:
     target = {
         "compare": "sim.studies.compare.compare",
         "sweep": "sim.studies.sweep.sweep",
         "train": "sim.learn.train.train",
     }[words[0]]
-    monkeypatch.setattr(target, _interrupt)
     resume = ["--resume"] if words[0] == "train" else []
-    assert steps(on_terminal(*words)) == [[*words, *resume]]
+    with at_work(target, press_ctrl_c):
+        assert steps(on_terminal(*words)) == [[*words, *resume]]
 
 
-def test_a_fault_of_ours_is_shown_where(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: str) -> None:
+def test_a_fault_of_ours_is_shown_where() -> None:
+    def fail() -> None:
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr("sim.runs.check.check", fail)
-    assert "VECTWIN_TRACEBACK=1 twin check dtecn" in on_terminal("check", "dtecn")
+    with at_work("sim.runs.check.check", fail):
+        assert "VECTWIN_TRACEBACK=1 twin check dtecn" in on_terminal("check", "dtecn")
 
 
 def test_the_program_is_called_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,14 +208,14 @@ def test_the_program_is_called_as_it_was(tmp_path: Path, monkeypatch: pytest.Mon
     program.parent.mkdir()
     program.write_text("#!/bin/sh\n", "utf-8")
     program.chmod(0o755)
-    monkeypatch.setattr(sys, "argv", [str(program)])
-    monkeypatch.setenv("PATH", str(tmp_path))
-    found = f"{program} policies"
-    assert found in on_terminal("run", "dtecn", "--policy", "nobody")
-    monkeypatch.setenv("PATH", str(program.parent))
-    assert "  twin policies" in on_terminal("run", "dtecn", "--policy", "nobody")
-    monkeypatch.setattr(sys, "argv", [str(tmp_path / "sim" / "cli" / "__main__.py")])
-    assert f"{sys.executable} -m sim.cli policies" in on_terminal("run", "dtecn", "--policy", "nobody")
+    wrong = ("run", "dtecn", "--policy", "nobody")
+    with called_as(str(program)):
+        monkeypatch.setenv("PATH", str(tmp_path))
+        assert f"{program} policies" in on_terminal(*wrong)
+        monkeypatch.setenv("PATH", str(program.parent))
+        assert "  twin policies" in on_terminal(*wrong)
+    with called_as(str(tmp_path / "sim" / "cli" / "__main__.py")):
+        assert f"{sys.executable} -m sim.cli policies" in on_terminal(*wrong)
 
 
 @pytest.mark.parametrize("directory", [".", ".."])

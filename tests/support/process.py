@@ -1,0 +1,92 @@
+"""What a test changes in its own process, and takes back: arguments, paths, registered policies, loaded modules."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from policies import registry
+from policies.foreign import beside
+
+
+@contextmanager
+def as_before(is_ours: Callable[[str, Path], bool] = lambda name, file: False) -> Iterator[None]:
+    """Take back what policies of somebody else leave behind: their names, their folders, their modules.
+
+    is_ours : tells by name and file which of the modules that were loaded meanwhile are forgotten
+    """
+    by_hand, folders = registry.POLICIES._by_hand, beside._folders
+    modules, path, kept, known = set(sys.modules), list(sys.path), dict(by_hand), list(folders)
+    folders.clear()
+    registry.POLICIES.forget_packages()
+    try:
+        yield
+    finally:
+        sys.path[:], folders[:] = path, known
+        by_hand.clear()
+        by_hand.update(kept)
+        registry.POLICIES.forget_packages()
+        for name in set(sys.modules) - modules:
+            if is_ours(name, Path(getattr(sys.modules[name], "__file__", None) or "/")):
+                del sys.modules[name]
+
+
+@contextmanager
+def called_as(*words: str) -> Iterator[None]:
+    """Let the process have been started with these words."""
+    before = sys.argv
+    sys.argv = list(words)
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+@contextmanager
+def at_work(target: str, act: Callable[[], object]) -> Iterator[None]:
+    """Let something happen while a command is at work: when it calls `target`, which is "module.function".
+
+    A signal in the middle of a command falls where it likes. Here it falls into this call, each time.
+    """
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(target, lambda *_, **__: act())
+        yield
+
+
+def press_ctrl_c() -> None:
+    """Do what Ctrl-C does to Python."""
+    raise KeyboardInterrupt
+
+
+def install(site_packages: Path, **targets: str) -> None:
+    """Install a package that offers policies, by its entry points; `site_packages` has to be on `sys.path`.
+
+    targets : ``module:attr`` by the name of a policy
+    """
+    info = site_packages / "offered-1.0.dist-info"
+    info.mkdir(parents=True, exist_ok=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: offered\nVersion: 1.0\n", "utf-8")
+    lines = [f"{name.replace('_', '-')} = {target}" for name, target in targets.items()]
+    (info / "entry_points.txt").write_text("\n".join(["[vectwin.policies]", *lines, ""]), "utf-8")
+    registry.POLICIES.forget_packages()
+
+
+@contextmanager
+def renames() -> Iterator[list[tuple[Path, Path]]]:
+    """Note which files are renamed, by what and to what, just before it is done."""
+    noted: list[tuple[Path, Path]] = []
+    is_on = True
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if is_on and event == "os.rename":
+            noted.append((Path(str(arguments[0])), Path(str(arguments[1]))))
+
+    sys.addaudithook(hook)  # for as long as the process lives
+    try:
+        yield noted
+    finally:
+        is_on = False
