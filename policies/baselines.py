@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from physical.arrays import Floats, Mask
+from physical.arrays import Floats, Ints, Mask
 from physical.errors import InputError
 from physical.model import computing, energy, qos, rate
 from physical.model.arrays import every
@@ -22,26 +22,30 @@ def share_equally(snapshot: TwinSnapshot, offloaded: Mask) -> Floats:
 
     What leftovers need is not shared.
     """
-    system, bias_hz = snapshot.system, snapshot.estimation_bias_hz
-    capacity_hz = rest_hz(snapshot)
-    if system.num_node == 1:
-        return _share_of_node(system, offloaded, bias_hz, 0, float(capacity_hz[0]))
+    bias_hz, capacity_hz = snapshot.estimation_bias_hz, rest_hz(snapshot)
+    if len(capacity_hz) == 1:  # twice as fast, which every slot of such a run gains
+        return _share_of_node(snapshot.system, offloaded, bias_hz, None, float(capacity_hz[0]))
     share_hz = np.zeros(offloaded.shape)
-    for node in range(system.num_node):
-        here = snapshot.serving_node == node
-        share_hz[here] = _share_of_node(system, offloaded[here], bias_hz[here], node, float(capacity_hz[node]))
+    for node, here in enumerate(_at_nodes(snapshot)):
+        serving, capacity = snapshot.serving_node[here], float(capacity_hz[node])
+        share_hz[here] = _share_of_node(snapshot.system, offloaded[here], bias_hz[here], serving, capacity)
     return share_hz
 
 
-def _share_of_node(system: System, offloaded: Mask, bias_hz: Floats, node: int, capacity_hz: float) -> Floats:
+def _at_nodes(snapshot: TwinSnapshot) -> list[slice | Mask]:
+    """Return who shares each node's server, [M]: whom it serves, or everybody if there is one node."""
+    num_node = snapshot.system.num_node
+    return [slice(None)] if num_node == 1 else [snapshot.serving_node == node for node in range(num_node)]
+
+
+def _share_of_node(system: System, offloaded: Mask, bias_hz: Floats, node: Ints | None, capacity_hz: float) -> Floats:
     num_offloaded = int(np.count_nonzero(offloaded))
     if not num_offloaded:
         return np.zeros(offloaded.shape)
     share_hz = capacity_hz / num_offloaded
     if system.model.capacity_rule == "alloc":
         return np.where(offloaded, share_hz, 0.0)
-    nodes = None if system.num_node == 1 else np.full(len(bias_hz), node)
-    least_hz = least_allocation_hz(system, bias_hz, nodes)
+    least_hz = least_allocation_hz(system, bias_hz, node)
     return np.where(offloaded, np.maximum(share_hz - bias_hz, least_hz), 0.0)
 
 
@@ -134,8 +138,7 @@ class Random:
         equal_hz = share_equally(snapshot, np.ones(self._shape, dtype=np.bool_))
         least_hz = least_allocation_hz(system, snapshot.estimation_bias_hz, snapshot.serving_node)
         cut_hz = np.zeros(self._shape)
-        for node in range(system.num_node):
-            here = (snapshot.serving_node == node) if system.num_node > 1 else slice(None)
+        for here in _at_nodes(snapshot):
             spare_hz = float((equal_hz[here] - least_hz[here]).sum())
             if part[here].size:
                 cut_hz[here] = least_hz[here] + spare_hz * part[here] / part[here].sum()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from physical.arrays import Floats, Ints
+from physical.arrays import Floats, Ints, Mask
 from physical.model.arrays import every, some
 from physical.quantize import freeze
 from physical.system import System
@@ -45,17 +45,11 @@ def _reserved_hz(snapshot: TwinSnapshot) -> Floats:
     kept_hz = np.zeros(snapshot.size_bytes.shape)
     if not snapshot.flows_wait:
         return kept_hz
-    all_here = system.num_node == 1 and snapshot.all_attached
-    has = snapshot.flow_backlog_cycles > 0
-    if not all_here:
-        has &= (node >= 0)[:, np.newaxis]
+    has = (snapshot.flow_backlog_cycles > 0) & (node >= 0)[:, np.newaxis]
     floor_hz = least_allocation_hz(system, bias_hz, node) + beside_hz(system, bias_hz)
     least_hz = np.where(has, floor_hz, 0.0)
-    wanted_hz = np.maximum(snapshot.flow_backlog_cycles / system.slot_duration_s, least_hz)
-    if not all_here:
-        wanted_hz = np.where(has, wanted_hz, 0.0)
-    for index in range(system.num_node):
-        here = slice(None) if all_here else node == index
+    wanted_hz = np.where(has, np.maximum(snapshot.flow_backlog_cycles / system.slot_duration_s, least_hz), 0.0)
+    for index, here in enumerate(_at_nodes(system, node, all_attached=snapshot.all_attached)):
         room_hz = capacity_hz(system, bias_hz[here], index) - float(floor_hz[here].sum())
         if room_hz >= float(least_hz[here].sum()):
             kept_hz[here] = _scale_to_capacity(room_hz, wanted_hz[here], least_hz[here], 0.0)
@@ -71,11 +65,17 @@ def rest_hz(snapshot: TwinSnapshot) -> Floats:
     return snapshot.derived(_rest_hz)
 
 
+def _at_nodes(system: System, node: Ints, *, all_attached: bool) -> list[slice | Mask]:
+    """Return whom each node serves, [M]; all are a slice, which copies nothing."""
+    if system.num_node == 1 and all_attached:
+        return [slice(None)]
+    return [node == index for index in range(system.num_node)]
+
+
 def _rest_hz(snapshot: TwinSnapshot) -> Floats:
     system, bias_hz, node = snapshot.system, snapshot.estimation_bias_hz, snapshot.serving_node
     reserved = reserved_hz(snapshot)
-    all_here = system.num_node == 1 and snapshot.all_attached
-    places = [slice(None) if all_here else node == index for index in range(system.num_node)]
+    places = _at_nodes(system, node, all_attached=snapshot.all_attached)
     rest = np.array([capacity_hz(system, bias_hz[here], i, reserved[here]) for i, here in enumerate(places)])
     freeze(rest)
     return rest
@@ -216,7 +216,7 @@ def _scale_nodes(
     """
     allocation_hz, least_hz, bias_hz = flows
     offset_hz = beside_hz(system, bias_hz)
-    if system.num_node == 1 and all_attached:
+    if system.num_node == 1 and all_attached:  # a third faster, which every slot of such a run gains
         capacity = capacity_hz(system, bias_hz) if rest_hz is None else float(rest_hz[0])
         return _scale_to_capacity(capacity, allocation_hz, least_hz, offset_hz)
     scaled_hz = np.zeros_like(allocation_hz)
