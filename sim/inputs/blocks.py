@@ -161,7 +161,7 @@ class Inputs:
     def _uplink_rate_bps(self, channel_gain: Floats, serving_node: Ints) -> Floats:
         """Return the rates [..., N]; 0 without a node, and where policies decide the rates."""
         rate_bps: Floats = self._system.uplink_rate_bps(channel_gain)
-        if self._system.joint:
+        if self._system.spectrum is not None:
             return np.zeros_like(rate_bps)
         return np.where(serving_node < 0, 0.0, rate_bps) if (serving_node < 0).any() else rate_bps
 

@@ -56,14 +56,15 @@ def _noise_warnings(resolved: Resolved) -> tuple[str, ...]:
     radio, system = resolved.tables.radio, resolved.system
     if radio.rate_file is not None:
         return ()
-    bandwidth_hz = 1.0 if system.joint else float(system.bandwidth_hz[0])
-    noise_w = system.noise_density_w_hz if system.joint else system.noise_w
+    bandwidth_hz, noise_w, spectrum = float(system.bandwidth_hz[0]), system.noise_w, system.spectrum
+    if spectrum is not None:  # whatever share of it a vehicle gets
+        bandwidth_hz, noise_w = 1.0, spectrum.noise_density_w_hz
     thermal_w = float(rate.noise_power_w(rate.THERMAL_DENSITY_DBM_HZ, bandwidth_hz))
     below_db = float(units.linear_to_db(thermal_w / noise_w))
     if below_db < _ROUNDING_DB:
         return ()
     noise_dbm, thermal_dbm = float(units.w_to_dbm(noise_w)), float(units.w_to_dbm(thermal_w))
-    key = "noise_w" if radio.noise_w is not None and not system.joint else "noise_density_dbm_hz"
+    key = "noise_w" if radio.noise_w is not None and spectrum is None else "noise_density_dbm_hz"
     where = f"{bandwidth_hz:g} Hz" if bandwidth_hz < 1e6 else f"{bandwidth_hz / 1e6:g} MHz"
     return (
         f"radio.{key}: {noise_dbm:.1f} dBm on {where} is {below_db:.1f} dB below thermal noise (kTB), "

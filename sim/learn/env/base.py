@@ -41,7 +41,7 @@ class VehicleEnvironment(ParallelEnv[str, Numbers, Numbers]):
         self.possible_agents = [f"vehicle-{index}" for index in range(system.num_vehicle)]
         self.agents: list[str] = []
         num_class = system.num_class
-        num_action = 2 * num_class + (len(JOINT_FIELDS) if system.joint else 0)
+        num_action = 2 * num_class + (0 if system.spectrum is None else len(JOINT_FIELDS))
         self.action_spaces = {agent: Box(0.0, 1.0, (num_action,), np.float32) for agent in self.possible_agents}
         num_seen = 2 * num_class + 4 + (num_class + 2 if show_waiting else 0)
         self.observation_spaces = {
@@ -121,16 +121,17 @@ class VehicleEnvironment(ParallelEnv[str, Numbers, Numbers]):
         node = np.maximum(serving_node, 0)
         ratio, share = asked[:, :num_class], asked[:, num_class : 2 * num_class]
         allocation_hz = np.where(ratio > 0, share, 0.0) * system.node_hz[node][:, np.newaxis]
-        if not system.joint:
+        spectrum = system.spectrum
+        if spectrum is None:
             return Decision(ratio, allocation_hz)
         frequency, power, bandwidth = asked[:, 2 * num_class :].T
-        least_w = system.transmit_power_w_min
+        least_w = spectrum.power_w_min
         return Decision(
             ratio,
             allocation_hz,
             local_frequency_hz=frequency * system.cpu_hz,
-            transmit_power_w=least_w + power * (system.transmit_power_w - least_w),
-            bandwidth_hz=bandwidth * system.node_bandwidth_hz[node],
+            transmit_power_w=least_w + power * (spectrum.power_w_max - least_w),
+            bandwidth_hz=bandwidth * spectrum.pool_hz[node],
         )
 
     def _observations(self, present: Present) -> dict[str, Numbers]:
