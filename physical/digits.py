@@ -1,8 +1,8 @@
-"""How numbers are spelled for people: as many digits as the interval bears, and round-off as 0.
+"""Numbers as texts for people: as many digits as the interval allows, and 0 for round-off.
 
-The rule is that of the Particle Data Group. `uncertainties` and `sciform` know it too; what a table needs around it
-(intervals of length 0, bounds that are not symmetric, large numbers without an exponent, round-off) would be as long
-with them as the rule itself is here.
+The rule is that of the Particle Data Group. The packages `uncertainties` and `sciform` know the rule too. But tables
+also need intervals of length 0, asymmetric bounds, large numbers without an exponent, and round-off. The code for these
+would be as long with such a package as the whole rule is here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
 ROUND_OFF = 1e-12
-"""Nothing that a run measures is as small, in its own unit or as part of what it is compared with.
+"""No measured quantity is as small as this, in its own unit or relative to the quantity with which it is compared.
 
 A cycle of a vehicle's CPU takes about 1e-10 J, and the clock counts ns.
 """
@@ -30,14 +30,14 @@ def with_interval(
     unit: float = 1.0,
     scale: float = 0.0,
 ) -> str:
-    """Spell a mean with its interval, both with the digits that the interval bears, see `place`.
+    """Spell a mean with its interval, both with the digits that the interval allows, see `place`.
 
     Parameters
     ----------
-    half_width : of the interval; NaN where there is none
-    bounds : low and high, of an interval that is not symmetric; the shorter arm then has its digits
-    unit : how much of the mean's unit is one of the text's
-    scale : of the numbers that the mean is a difference of; what is `ROUND_OFF` of it is 0
+    half_width : of the interval; NaN if there is none
+    bounds : low and high end of an asymmetric interval; the shorter arm determines the digits
+    unit : size of the text's unit, in the mean's unit
+    scale : magnitude of the numbers whose difference the mean is; a mean within `ROUND_OFF` of it becomes 0
 
     >>> with_interval(0.05012, 0.00395), with_interval(0.0501, 0.0, unit=1e-3), with_interval(2e-18, 1e-18, scale=6.0)
     ('0.050 ± 0.004', '50.1 ± 0', '0')
@@ -57,7 +57,7 @@ def with_interval(
 
 
 def alone(mean: float, half_width: float = math.nan, *, unit: float = 1.0, scale: float = 0.0) -> str:
-    """Spell a mean without its interval, but with the digits that it bears, at least one; with four if there is none.
+    """Spell a mean without its interval, but with the digits that the interval allows; with four if there is none.
 
     >>> alone(0.40231, 0.021), alone(0.40231), alone(123456.7), alone(-0.00123, 4.0)
     ('0.402', '0.4023', '123 457', '-0.001')
@@ -74,7 +74,7 @@ def alone(mean: float, half_width: float = math.nan, *, unit: float = 1.0, scale
 
 
 def place(half_width: float) -> int:
-    """Return the power of ten of the last digit that an interval bears.
+    """Return the power of ten of the last digit that an interval allows.
 
     Of its three leading digits, 100 to 354 keep two digits, 355 to 949 one, and 950 to 999 are 1000 with two.
 
@@ -89,7 +89,7 @@ def place(half_width: float) -> int:
 
 
 def grouped(value: Decimal) -> str:
-    """Spell a number without an exponent, a large one in groups of three digits.
+    """Spell a number without an exponent; a large number has groups of three digits.
 
     >>> grouped(Decimal("-1234567.5")), grouped(Decimal("1.2E+3")), grouped(Decimal("-0.00"))
     ('-1 234 567.5', '1200', '0.00')
@@ -99,7 +99,7 @@ def grouped(value: Decimal) -> str:
 
 
 def number(value: object) -> str:
-    """Spell a number to read: integers in full, others with five digits; nothing where there is none.
+    """Spell a number for reading: integers in full, other numbers with five digits, "none" if there is no number.
 
     >>> number(1234567), number(0.0236784807), number(None), number(float("nan")), number("25492930"), number(True)
     ('1 234 567', '0.023678', 'none', 'none', '25492930', 'yes')
@@ -116,7 +116,7 @@ def number(value: object) -> str:
 
 
 def _to_place(values: list[float], power: int) -> tuple[list[str], int]:
-    """Round numbers to a power of ten; return their texts, and the exponent that they have in common, 0 for none."""
+    """Round numbers to a power of ten; return their texts and their common exponent, 0 for none."""
     step = Decimal(1).scaleb(power)
     rounded = [Decimal(value).quantize(step, ROUND_HALF_EVEN) for value in values]
     exponent = max(one.adjusted() for one in rounded if one)
@@ -126,7 +126,7 @@ def _to_place(values: list[float], power: int) -> tuple[list[str], int]:
 
 
 def counted(number: int, singular: str, plural: str = "") -> str:
-    """Spell how many things there are.
+    """Spell a number of things.
 
     >>> counted(1, "link"), counted(2, "link"), counted(0, "entity", "entities")
     ('1 link', '2 links', '0 entities')
@@ -146,7 +146,7 @@ def seconds(time_ns: int) -> str:
 
 
 def span(begin_ns: int, end_ns: int) -> str:
-    """Spell from when to when something is; of what is as long after 1970 as times of today are, how long.
+    """Spell the begin and end of something; if its times count from 1970, spell its duration and begin.
 
     >>> span(5_000_000_000, 6_900_000_000), span(1_575_000_000_000, 1_575_127_000_000)
     ('5 to 6.9 s', '1575 to 1575.127 s')

@@ -34,7 +34,7 @@ _VALID = {"a valid number": "a number", "a valid integer": "an integer", "a vali
 
 
 def expected(message: str) -> str:
-    """Return what a value should be, of a message of pydantic's.
+    """Return the expected value in a message of pydantic.
 
     >>> expected("Input should be a valid number, unable to parse string as a number")
     'a number'

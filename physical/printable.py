@@ -1,10 +1,10 @@
-"""Texts that others wrote, made fit for a terminal: none moves a cursor, sets a title or turns a line around."""
+"""Makes texts of others safe for a terminal, so that none moves the cursor, sets a title or reverses a line."""
 
 from __future__ import annotations
 
 import re
 
-# Control characters, those that turn the direction of writing, line separators, and halves of characters.
+# Control characters, characters that change the direction of writing, line separators, and halves of characters.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -18,7 +18,7 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""Return a text that may have several lines as one that is printable.
+    r"""Return a text, which may have several lines, as one printable line.
 
     >>> one_line("a\n b\x1b[0m")
     'a b\\x1b[0m'

@@ -1,8 +1,8 @@
 """Numbers in configuration: ``"20 MHz"`` or a plain number in the unit that the key's suffix names, and their ranges.
 
-The types at the end are the one place that says how small and how large each kind of number may be, and ``twin keys``
-shows it. Ranges are generous: what physics and the clock allow, and what doubles still multiply. What only products of
-allowed numbers break is refused in `sim.scenario.ranges`.
+Only the types at the end of this file say how small and how large each kind of number may be; ``twin keys`` shows it.
+Ranges are generous: they hold everything that physics and the clock allow and that doubles can multiply. Products of
+allowed numbers that are too large are refused in `sim.scenario.ranges`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _QUANTITY = re.compile(rf"\s*({_NUMBER})\s*(\S.*?)\s*$")
 
 
 def _scale(text: str, unit: str) -> Decimal | None:
-    """Return how many `unit` one `text` is, or None if `text` is not a spelling of `unit`."""
+    """Return the size of the unit `text` in `unit`, or None if `text` is no spelling of `unit`."""
     if unit in _PREFIXED_UNITS and text.endswith(unit):
         exponent = _EXPONENT.get(text.removesuffix(unit))
         return None if exponent is None else Decimal(10) ** exponent
@@ -49,11 +49,11 @@ def _scale(text: str, unit: str) -> Decimal | None:
 
 
 def scale(text: str, unit: str) -> Decimal:
-    """Return how many `unit` one `text` is.
+    """Return the size of the unit `text` in `unit`.
 
     Raises
     ------
-    ValueError : what is no spelling of `unit`; and some that are
+    ValueError : `text` is no spelling of `unit`; the message names some spellings
 
     >>> scale("ms", "s"), scale("Mbit/s", "bit/s"), scale("kB/s", "bit/s")
     (Decimal('0.001'), Decimal('1000000'), Decimal('8000'))
@@ -130,7 +130,7 @@ def _finite(number: float, value: object, unit: str) -> float:
 
 @dataclass(frozen=True)
 class Range:
-    """What numbers of a key may be, both ends included; part of an annotated type, and shown in its JSON schema.
+    """The range of a key's numbers, both ends included; part of an annotated type, and shown in its JSON schema.
 
     Parameters
     ----------

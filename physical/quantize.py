@@ -1,4 +1,4 @@
-"""Quantisation of what the world gives: traces are the same on every processor."""
+"""Quantisation of the world's numbers, so that traces are the same on every processor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from physical.arrays import Floats
 
 
 def freeze(*arrays: NDArray[Any]) -> None:
-    """Make arrays read-only: policies get to see them, and must not change the world by writing into them."""
+    """Make arrays read-only, because policies see them and must not change the world by writing into them."""
     for array in arrays:
         array.setflags(write=False)
 
@@ -19,8 +19,8 @@ def freeze(*arrays: NDArray[Any]) -> None:
 def quantize(values: Any) -> Floats:
     """Round to the 24 significant bits of a float32, and return as float64.
 
-    Exponentials, logarithms and the like differ in their last bit from one processor to another. Rounded
-    to 6e-8 relative (30 um of a kilometre, 3e-7 dB), positions and gains are the same everywhere, and so is all that
+    Functions such as exponentials and logarithms differ in their last bit between processors. Positions and gains that
+    are rounded to 6e-8 relative (30 um of a kilometre, 3e-7 dB) are the same everywhere, and so is everything that
     follows from them by exact arithmetic.
 
     >>> float(quantize(1.0 + 1e-12))
@@ -31,9 +31,9 @@ def quantize(values: Any) -> Floats:
 
 
 def quantize_position(position_m: Any) -> Floats:
-    """Round positions [m] to multiples of 2^-14 m (61 um), wherever the origin of coordinates lies.
+    """Round positions [m] to multiples of 2^-14 m (61 um), for any origin of coordinates.
 
-    Single precision has steps of half a metre at the northings of UTM.
+    Single precision would have steps of half a metre at the northings of UTM.
 
     >>> float(quantize_position(5334000.456)) - 5334000.456 < 31e-6
     True

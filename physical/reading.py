@@ -1,4 +1,4 @@
-"""Files that others have made: only regular ones, and none that would fill the memory."""
+"""Reads files of others, which must be regular files and must not fill the memory."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from physical.errors import InputError
 
 
 def check_regular(path: str | Path, most_bytes: int | None = None) -> None:
-    """Refuse what cannot be read to its end: a directory, a pipe, a device, and a file of more bytes than `most_bytes`.
+    """Refuse a directory, a pipe, a device, and a file of more than `most_bytes` bytes.
 
     Raises
     ------
-    InputError : one of these
-    OSError : there is no such file, or it cannot be asked
+    InputError : it is one of these
+    OSError : there is no such file, or its properties cannot be read
     """
     found = os.stat(path)
     if stat.S_ISDIR(found.st_mode):
@@ -28,7 +28,7 @@ def check_regular(path: str | Path, most_bytes: int | None = None) -> None:
 
 
 def read_bytes(path: str | Path, most_bytes: int) -> bytes:
-    """Return what is in a file.
+    """Return the contents of a file.
 
     Raises
     ------
@@ -38,6 +38,6 @@ def read_bytes(path: str | Path, most_bytes: int) -> bytes:
     check_regular(path, most_bytes)
     with open(path, "rb") as file:
         data = file.read(most_bytes + 1)
-    if len(data) > most_bytes:  # it has grown, or is one of the system's, which say 0 bytes
+    if len(data) > most_bytes:  # it has grown, or is a file of the system, whose size is given as 0
         raise InputError("has too many bytes", where=str(path), accepted=f"at most {most_bytes}")
     return data

@@ -1,4 +1,4 @@
-"""Seeds: one check for everybody who takes one, so that equal seeds are equal numbers, and can be kept in a record."""
+"""The only check of seeds, so that equal seeds give equal numbers and every seed can be recorded."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from numbers import Integral
 from physical.errors import InputError
 
 NUM_SEED_MAX = 100_000
-"""So many seeds one study may have: no more could be run, and a list without an end must have one."""
+"""Largest number of seeds of a study. More could not be run, and an endless generator has to end."""
 STORED_MAX = 2**62
-"""The greatest seed that is kept in a table of 64-bit integers, with room for those that a precision adds."""
+"""Largest seed in a table of 64-bit integers, with room for seeds that a precision adds."""
 
 
 def whole_seed(seed: object, *, where: str, key: str = "seed", most: int | None = None) -> int:
     """Return a seed as a Python integer.
 
-    A random stream follows from the text of its seed: 1.0 would give other numbers than 1, and None could not be
+    A random stream depends on the text of its seed. So 1.0 would give other numbers than 1, and None could not be
     replayed.
 
     Parameters
     ----------
-    seed : an integer of any kind, NumPy's too, >= 0
-    where, key : what errors name
-    most : the greatest that is accepted; None: there is none
+    seed : an integer >= 0 of any type, also NumPy's
+    where, key : the place that errors name
+    most : largest accepted seed; None: there is no limit
 
     Raises
     ------
@@ -49,7 +49,7 @@ def whole_seeds(seeds: Iterable[object], *, where: str, key: str = "seeds", most
 
     Raises
     ------
-    InputError : what `whole_seed` refuses, none at all, the same one twice, or more than `NUM_SEED_MAX`
+    InputError : `whole_seed` refuses a seed, there is none, one occurs twice, or there are more than `NUM_SEED_MAX`
 
     >>> whole_seeds(range(3), where="compare")
     (0, 1, 2)

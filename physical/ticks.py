@@ -1,7 +1,8 @@
 """Time inside the data plane: int64 ticks of 2^-14 ns.
 
-The event clock counts whole nanoseconds. Rounding every stage of a task to them would add up (a queue of 1 000 services
-drifts by hundreds of ns and breaks eq. 5), so stages are kept in ticks and rounded to nanoseconds once, when recorded.
+The event clock counts whole nanoseconds. If every stage of a task were rounded to them, errors would add up: a queue of
+1 000 services would drift by hundreds of ns and break eq. 5. So stages are kept in ticks, and rounded to nanoseconds
+only once, when they are recorded.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ TICK_BITS = 14
 NS_PER_S = 1_000_000_000
 TICKS_PER_S = float(NS_PER_S << TICK_BITS)
 NEVER = (1 << 61) - (1 << 12)
-"""Later than any time: what a stopped server or a lost message gives. A time and three durations, NEVER each, still add
-up inside int64: the end of a task's local part, of its upload and its way to the server are foreseen together."""
+"""Later than any time; the time of a stopped server or a lost message. The sum of a time and three durations, which may
+all be NEVER, fits into int64. This is needed because the ends of a task's local part, its upload and its way to the
+server are computed together."""
 NO_ROWS: Ints = np.empty(0, dtype=np.int64)
 HORIZON_NS = (1 << (61 - TICK_BITS)) - 1
 """Latest time of the clock, 39 hours; earlier than NEVER."""
@@ -34,7 +36,7 @@ def to_ns(seconds: float) -> int:
 
 
 def ticks_from_ns(time_ns: Any) -> Any:
-    """Convert nanoseconds (int or int array) to ticks, exactly; beyond the clock, as lost messages are, is NEVER."""
+    """Convert nanoseconds (int or int array) to ticks, exactly; times beyond the clock become NEVER (lost messages)."""
     if isinstance(time_ns, int):
         return min(time_ns << TICK_BITS, NEVER)
     return np.where(time_ns >= HORIZON_NS, NEVER, time_ns << TICK_BITS)

@@ -1,4 +1,9 @@
-"""The simulator: scenarios, the event clock, the network, the world, and the command line."""
+"""The simulator, in rooms; each imports only from the rooms below it.
+
+From the ground up: `scenario` (what is simulated), `inputs` (what is drawn) and `record` (what is kept), `engine`,
+`runs` (one run), `studies` (many runs), `learn`, `bench`, `show` and `cli`. `batch` and `env` are names for parts of
+`learn`.
+"""
 
 import importlib
 import importlib.util

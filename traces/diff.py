@@ -14,12 +14,12 @@ from traces.digest import bits
 from traces.schema import TABLES, Table
 
 ORDER = ("entities", "vehicles", "twin", "decisions", "prompts", "messages", "events", "tasks", "jobs", "slots")
-"""Causes before effects: the first difference in this order is the one to look at. Columns of effects come last."""
+"""Tables in the order from causes to effects, so the first difference is a cause. Columns of effects are last."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Where two traces differ first.
+    """The first difference between two traces.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Difference:
         return {name: _plain(value) for name, value in vars(self).items()}
 
     def __str__(self) -> str:
-        """Spell it in one line."""
+        """Return it as one line."""
         key = ", ".join(f"{name} {value}" for name, value in self.row.items())
         if not self.column:
             side = "replay" if self.replayed is None else "record"
@@ -54,7 +54,7 @@ class Difference:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON has it; a number that JSON does not have becomes its name."""
+    """Return a value as JSON data; a number that JSON does not have becomes its name."""
     if isinstance(value, list):
         return [_plain(one) for one in value]
     return str(value) if isinstance(value, float) and not np.isfinite(value) else value
@@ -72,7 +72,7 @@ def first_difference(
     Parameters
     ----------
     recorded, replayed : table name -> rows in key order
-    partial : the record may lack rows that the replay has, as that of a killed run does
+    partial : whether the record may lack rows that the replay has, as after a killed run
     """
     for effect in (False, True):
         for name in ORDER:
@@ -85,7 +85,7 @@ def first_difference(
 def _table_difference(
     table: Table, recorded: pa.Table, replayed: pa.Table, *, partial: bool, effect: bool
 ) -> Difference | None:
-    """Return the first difference in the keys and in those columns that are effects, or in those that are not."""
+    """Return the first difference in the keys and in the columns that are effects, or in the columns that are not."""
     values = [column for column in table.columns if column.name not in table.key and column.digested]
     values = [column for column in values if column.effect == effect]
     if effect and not values:
@@ -118,7 +118,7 @@ def _table_difference(
 
 
 def _missing_row(table: Table, recorded: pa.Table, replayed: pa.Table, row: int) -> Difference:
-    """Return which side lacks a row: the one whose row at this place has the later key."""
+    """Return the side that lacks a row, which is the one whose row at this place has the later key."""
     left = _key(table, recorded, row) if row < recorded.num_rows else None
     right = _key(table, replayed, row) if row < replayed.num_rows else None
     if right is None or (left is not None and tuple(left.values()) < tuple(right.values())):

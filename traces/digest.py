@@ -1,7 +1,8 @@
-"""Digest of a table: of its decoded values, whatever the order of rows and however they are cut into parts.
+"""The digest of a table, which depends on its decoded values but not on the order of rows or their division in parts.
 
-Every row is mixed to 64 bits from all its columns; the digest is the sum of those over the rows, twice with different
-constants. Two tables have equal digests if they hold the same rows. It guards against accidents, not against forgery.
+All columns of a row are mixed to 64 bits. The digest is the sum of these numbers over the rows, computed twice with
+different constants. Tables with the same rows have equal digests. The digest protects against accidents, not against
+forgery.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
 def _constant(text: str) -> np.uint64:
-    """Return an odd 64-bit number that belongs to a name."""
+    """Return an odd 64-bit number that depends on a name."""
     return np.uint64(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) | 1)
 
 
@@ -70,7 +71,7 @@ class TableDigest:
         for column, constant in zip(self._columns, self._constants, strict=True):
             values = block.column(column.name)
             if column.type == pa.float64() and not values.null_count and not numbers_of(values)[0].any():
-                continue  # zeros add nothing, and some columns hold nothing else
+                continue  # zeros add nothing, and some columns hold only zeros
             total += _array_bits(values, column) * constant
         row_hash = mix(total)
         self._sums[0] += int(row_hash.sum(dtype=np.uint64))
@@ -97,7 +98,7 @@ def _array_bits(array: pa.Array, column: Column) -> UInt64s:
 
 
 def _short_bits(numbers: Floats) -> UInt64s:
-    """Return the bits of single precision where that holds a number, and else those of double precision."""
+    """Return the bits of single precision if it holds the number exactly, else those of double precision."""
     with np.errstate(over="ignore", invalid="ignore"):
         short = numbers.astype(np.float32)
     fits = (short == numbers) | np.isnan(numbers)
@@ -108,7 +109,7 @@ def _number_bits(numbers: NDArray[Any]) -> UInt64s:
     if numbers.dtype == np.bool_:
         return numbers.astype(np.uint64)
     if numbers.dtype.kind == "f":
-        # What decodes to equal values has equal bits: adding zero turns -0.0 into 0.0, and there is one NaN.
+        # Equal values must have equal bits: adding zero turns -0.0 into 0.0, and all NaNs become the same.
         numbers = numbers + numbers.dtype.type(0)
         numbers[numbers != numbers] = np.nan  # noqa: PLR0124 - true for NaN only, in half the time of isnan
         if numbers.dtype == np.float32:
@@ -129,7 +130,7 @@ def _text_bits(array: pa.Array) -> UInt64s:
 
 
 def _list_bits(array: pa.Array) -> UInt64s:
-    """Mix the numbers of each list with their positions, so that order matters, and add them up."""
+    """Mix the numbers of each list with their positions, because their order matters, and add them."""
     offsets, _ = numbers_of(array.offsets)
     length = np.diff(offsets)
     numbers = _number_bits(numbers_of(array.values)[0][offsets[0] : offsets[-1]])
@@ -147,7 +148,7 @@ def _sum_by_row(values: UInt64s, length: Ints) -> UInt64s:
 
 
 def digest_of_run(digests: Mapping[str, str]) -> str:
-    """Combine the digests of the tables of a run: of all but messages, which may be left out, and of names if any."""
+    """Combine the digests of the tables of a run, without messages, which may be missing, and with names if any."""
     counted = [item for item in digests.items() if item[0] not in {"messages", "entities"}]
     names = digests.get("entities", _NO_ROWS)
     return digest_of_digests(counted if names.endswith(_NO_ROWS) else [*counted, ("entities", names)])

@@ -1,4 +1,4 @@
-"""Folders for results: nothing is ever written among a user's other files."""
+"""Folders for results, so that results are never mixed with a user's other files."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ def folder_for(
 ) -> Path:
     """Return the folder for a result: a new or an empty one, or one with an earlier result of the same kind.
 
-    Names that begin with a dot do not count: systems and editors put such files everywhere.
+    Names that begin with a dot are ignored, because systems and editors put such files everywhere.
 
     Parameters
     ----------
-    out : where the result goes
-    marks : names of files, one of which tells that a folder holds a result of this kind; whatever lies beside it stays
-    parts : patterns of names that may be there before that, when a command was stopped
-    where : what the error about an empty text names
+    out : place of the result
+    marks : names of files; if one of them exists, the folder holds a result of this kind, and other files there stay
+    parts : patterns of names that may exist without a mark, after a stopped command
+    where : option that the error about an empty text names
     what : the kind of result, for errors
 
     Raises
     ------
-    InputError : an empty text, a file, a folder that cannot be read, one that holds anything else
+    InputError : the text is empty, it is a file, or the folder cannot be read or holds anything else
     """
     accepted = f"a new or empty directory{f', or one with {what}' if what else ''}"
     if isinstance(out, str) and not out.strip():
@@ -39,7 +39,7 @@ def folder_for(
     except FileNotFoundError:
         return folder
     except NotADirectoryError:
-        if not folder.exists():  # it is to be below a file: whoever makes it says so
+        if not folder.exists():  # it would be below a file; the code that makes it reports this
             return folder
         raise InputError("cannot be written into: it is a file", where=str(folder), accepted=accepted) from None
     except OSError as error:

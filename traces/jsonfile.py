@@ -1,4 +1,4 @@
-"""JSON files that somebody may have edited, or that a stranger wrote: one line about whatever is wrong with them."""
+"""Reads JSON files that users may have edited or strangers may have written; every error is one line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN = 60
 
 
 def is_file(path: Path) -> bool:
-    """Tell whether there is a file; of a name that cannot be one, too."""
+    """Tell whether a file exists; the name may be impossible."""
     try:
         return path.is_file()
     except (OSError, ValueError):  # too long, or with a NUL
@@ -23,13 +23,13 @@ def is_file(path: Path) -> bool:
 
 
 def read_json(path: Path, what: str) -> Any:
-    """Return what a JSON file holds: plain data without keys that come twice, NaN, and halves of characters.
+    """Return the contents of a JSON file, which must not have repeated keys, NaN, or halves of characters.
 
-    what : the file should be, for errors
+    what : kind of the file, for errors
 
     Raises
     ------
-    InputError : not a regular file, more than 64 MB, not UTF-8, not JSON, nested deeper than 40 levels
+    InputError : it is no regular file, larger than 64 MB, not UTF-8, not JSON, or nested deeper than 40 levels
     """
     where = str(path)
     try:
@@ -49,7 +49,7 @@ def read_json(path: Path, what: str) -> Any:
         raise InputError(f"is not UTF-8: {error.reason}", where=where, accepted=what) from None
     except RecursionError:
         raise _too_deep(where, what) from None
-    except ValueError as error:  # beside syntax: integers of 5 000 digits
+    except ValueError as error:  # besides syntax errors: integers of 5 000 digits
         raise InputError(f"is not JSON: {error}", where=where, accepted=what) from None
     _check(data, where, what)
     return data
@@ -85,7 +85,7 @@ def _too_deep(where: str, what: str) -> InputError:
 
 
 def _check(data: Any, where: str, what: str) -> None:
-    """Refuse what would fail later on: tables in tables without end, and texts that cannot be written."""
+    """Refuse data that would fail later: very deep tables, and texts that cannot be written."""
     level = [data]
     for _ in range(DEPTH_MAX):
         texts = "".join(one for one in level if isinstance(one, str))

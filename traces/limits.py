@@ -1,4 +1,4 @@
-"""What the rows of a run may say: nobody reckons with a slot, a vehicle or a decision that cannot be."""
+"""Checks the rows of a run, so that no code has to handle a slot, a vehicle or a decision that cannot exist."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from traces.arrays import numbers_of
 from traces.schema import Column, Table
 
 _LARGEST = 1e30
-"""Of what was decided, and of places: whatever is reckoned with it stays a number."""
+"""Largest magnitude of decisions and places, so that results computed from them stay finite."""
 _STAGES = ("started", "local_end", "upload_end", "arrived", "service_begin", "service_end", "done")
 _OPTIONAL = {
     "tasks": {f"{name}_ns" for name in _STAGES},
@@ -34,13 +34,13 @@ _NUMBERS = {
     **{("vehicles", name): (-_LARGEST, _LARGEST) for name in ("x_m", "y_m")},
     **{("twin", name): (-_LARGEST, _LARGEST) for name in ("estimated_x_m", "estimated_y_m")},
 }
-"""Numbers that must be finite; all others may be anything, which a page then shows as a gap."""
+"""Numbers that must be finite. All others may be infinite or NaN, which a page shows as a gap."""
 _SEVERAL_PER_KEY = {"events", "messages"}
 
 
 @dataclass(frozen=True)
 class Extent:
-    """How much there is in a run.
+    """The sizes of a run.
 
     num_slot, num_vehicle, num_class, num_node : of the scenario
     """
@@ -51,7 +51,7 @@ class Extent:
     num_node: int
 
     def rows_max(self, table: Table) -> int | None:
-        """Return how many rows a table can have; None where there may be several per key."""
+        """Return the largest number of rows of a table; None if there may be several per key."""
         if table.name in _SEVERAL_PER_KEY:
             return None
         counts = {"slot": self.num_slot, "vehicle": self.num_vehicle, "task_class": self.num_class}
@@ -70,7 +70,7 @@ class Extent:
         return (length, 0) if name in _MAY_BE_EMPTY else (length,)
 
     def range(self, table: str, name: str) -> tuple[int, int] | None:
-        """Return the least and the largest value of a column of integers; None if anything goes."""
+        """Return the least and the largest value of a column of integers; None if there is no limit."""
         if name.endswith("_ns"):
             return 0, 2 * HORIZON_NS
         if table == "events":
@@ -82,14 +82,14 @@ class Extent:
 
 
 def check_rows(rows: pa.Table, table: Table, extent: Extent, where: str) -> None:
-    """Refuse what cannot be: null, a slot or a vehicle that the run does not have, lists that are too short or long.
+    """Refuse impossible values: null, a slot or a vehicle that the run does not have, lists of a wrong length.
 
-    rows : of the table's schema
-    where : the file that they are from
+    rows : with the table's schema
+    where : file of the rows
 
     Raises
     ------
-    InputError : the first such column
+    InputError : names the first such column
     """
     for column in table.columns:
         values, name = rows.column(column.name), column.name
@@ -105,10 +105,10 @@ def check_rows(rows: pa.Table, table: Table, extent: Extent, where: str) -> None
 
 
 def check_once(rows: pa.Table, table: Table, where: str) -> None:
-    """Refuse a key that comes twice.
+    """Refuse a key that occurs twice.
 
     rows : in the order of the key
-    where : the folder that they are from
+    where : folder of the rows
     """
     if table.name in _SEVERAL_PER_KEY or rows.num_rows < 2:
         return
@@ -151,6 +151,6 @@ def _refuse(numbers: NDArray[Any], limits: tuple[float, float] | None, where: st
     if limits is None or not numbers.size:
         return
     low, high = limits
-    if not (numbers.min() >= low and numbers.max() <= high):  # the least of numbers with NaN is NaN
+    if not (numbers.min() >= low and numbers.max() <= high):  # the minimum is NaN if one number is NaN
         wrong = numbers[~((numbers >= low) & (numbers <= high))][0]
         raise InputError(f"{wrong} is out of range", where=where, key=name, accepted=f"{low:g} to {high:g}")

@@ -1,4 +1,4 @@
-"""The manifest of a run, `manifest.json`: what must be in it, checked before anybody relies on it."""
+"""The manifest of a run, `manifest.json`, whose contents are checked before they are used."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WHOLE_MAX = 2**53
 
 
 def problem_of_summary(summary: Mapping[str, Any]) -> tuple[str, str, str] | None:
-    """Return the first key with a value that no summary has, the problem, and what is accepted; None: all is well.
+    """Return the first key with an invalid value, the problem, and the accepted values; None if all values are valid.
 
     >>> problem_of_summary({"slots": 3, "stable": None, "digest": "12ab"})
     >>> problem_of_summary({"penalty_mean": "low"})
@@ -72,13 +72,13 @@ def _version(version: Any) -> Any:
 
 
 class _ManifestPart(BaseModel):
-    """Base of what a manifest holds: strict types; keys that a later version may add are left alone."""
+    """Base of the parts of a manifest: types are strict, and unknown keys of later versions are ignored."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
 
 
 class Input(_ManifestPart):
-    """What a run has kept of a file that its scenario names.
+    """The copy of a file that the scenario names, as the run kept it.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def _inputs(inputs: dict[str, Input]) -> dict[str, Input]:
         if not _INPUT.fullmatch(name):
             raise InputError("there is no such input", key=name, accepted="mobility, link, requests-0, requests-1, ...")
         own = f"inputs/{name}.parquet"
-        if entry.file != own:  # any other path leads to a file that is none of the run's
+        if entry.file != own:  # any other path leads to a file outside the run
             raise InputError(f"{shown(entry.file)} is no file of the run", key=f"{name}.file", accepted=own)
         if name == "mobility" and entry.begin_s is None:
             raise InputError("is missing", key=f"{name}.begin_s", accepted="seconds")
@@ -105,7 +105,7 @@ def _inputs(inputs: dict[str, Input]) -> dict[str, Input]:
 
 
 class Manifest(_ManifestPart):
-    """What a manifest must hold; digests and summary come when the run ends.
+    """The contents of a manifest; digests and summary are written when the run ends.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ class Manifest(_ManifestPart):
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
-    """Return the manifest in the folder of a run, as it is written there.
+    """Return the manifest in the folder of a run.
 
     Raises
     ------
@@ -154,8 +154,8 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 
 
 def explain(error: ValidationError, where: str) -> InputError:
-    """Return the first thing that is wrong with a file, for people."""
-    # The version comes first: of another one, everything else may be otherwise.
+    """Return a sentence about the first error in a file."""
+    # The version is checked first, because in another version everything else may be different.
     first = min(error.errors(), key=lambda one: one["loc"][:1] != ("schema_version",))
     key, kind, context = ".".join(map(str, first["loc"])), first["type"], first.get("ctx", {})
     cause = context.get("error")

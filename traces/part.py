@@ -1,4 +1,4 @@
-"""One Parquet file of a table: what it says of itself is compared with the table before it is read, its rows after."""
+"""Reads one Parquet file of a table; its metadata are checked before the rows are read, and its rows afterwards."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from traces.limits import Extent, check_rows
 from traces.schema import Column, Table
 
 _VALUES_PLAIN, _VALUES_PER_BYTE, _TEXTS_MAX = 1 << 26, 100, 1 << 29
-"""So many values, or bytes of texts, do no harm; more of them in very few bytes are there to fill the memory."""
+"""This number of values or bytes is harmless. A small file with more of them is meant to fill the memory."""
 
 
 def check_own(path: Path, folder: Path) -> None:
-    """Refuse what is no file of a run's own: pipes and devices, which may never end, and links to somewhere else.
+    """Refuse everything but a run's own files: pipes and devices, which may never end, and links to other places.
 
     folder : of the run
 
     Raises
     ------
-    InputError : one of these, or nothing is there
+    InputError : it is no such file, or does not exist
     """
     try:
         is_regular = stat.S_ISREG(path.stat().st_mode)
         is_within = path.resolve(strict=True).is_relative_to(folder.resolve(strict=True))
-    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+    except (OSError, RuntimeError) as error:  # RuntimeError: a circle of links
         problem = f"cannot be read: {getattr(error, 'strerror', None) or 'links in a circle'}"
         raise InputError(problem, where=str(path)) from None
     if not is_regular:
@@ -41,15 +41,16 @@ def check_own(path: Path, folder: Path) -> None:
 def read_part(path: Path, table: Table, extent: Extent | None = None) -> pa.Table:
     """Read a part; columns that the table does not have are left out.
 
-    extent : of the run; None where nobody relies on what the rows say
+    extent : sizes of the run; None if the values of the rows need not be checked
 
     Raises
     ------
-    InputError : not Parquet, encrypted, damaged, a column is missing or of another type, or a value cannot be
+    InputError : the file is not Parquet, encrypted or damaged, a column is missing or of another type, or a value is
+        impossible
     """
     where = str(path)
     try:
-        # What repeats stays a dictionary until its size is known.
+        # Repeated values stay a dictionary until their size is known.
         texts = [column.name for column in table.columns if _is_text(column.type)]
         # A file of Arrow's, whose threads would ask Python for the bytes of another one, also while Python ends. And no
         # path, as some names look like addresses of the network.
@@ -84,7 +85,7 @@ def _check_columns(schema: pa.Schema, table: Table, where: str) -> None:
 
 
 def _check_size(metadata: pq.FileMetaData, table: Table, extent: Extent | None, where: str) -> None:
-    """Refuse more rows than there can be before they are read: a small file can hold very many equal ones."""
+    """Refuse too many rows before they are read, because a small file can hold very many equal rows."""
     most = None if extent is None else extent.rows_max(table)
     if most is not None and metadata.num_rows > most:
         raise InputError(f"has {metadata.num_rows} rows", where=where, accepted=f"at most {most} in this run")
@@ -96,7 +97,7 @@ def _check_size(metadata: pq.FileMetaData, table: Table, extent: Extent | None, 
 
 
 def _fits(kind: pa.DataType, column: Column) -> bool:
-    """Tell whether a type of a file holds the values of a column; texts may be written in any way."""
+    """Tell whether a type of a file suits a column; texts may have any encoding."""
     if _is_text(column.type):
         return _is_text(kind)
     if pa.types.is_list(column.type):
@@ -111,7 +112,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _decoded_bytes(texts: pa.DictionaryArray) -> int:
-    """Return how many bytes texts take when each is written out."""
+    """Return the number of bytes of texts without their dictionary."""
     import pyarrow.compute as pc  # a run that is only written does not need it
 
     lengths = np.append(np.asarray(pc.binary_length(texts.dictionary).fill_null(0), dtype=np.int64), 0)

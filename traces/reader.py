@@ -1,4 +1,4 @@
-"""Opens traces, also those of killed runs."""
+"""Opens traces of runs, also of killed runs."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Trace:
         self.manifest: dict[str, Any] = read_manifest(self.directory)
 
     def table(self, name: str, extent: Extent | None = None) -> pa.Table:
-        """Return a table in the order of its key; a killed run's lacks what its last part would have held.
+        """Return a table in the order of its key; the table of a killed run lacks the rows of its last part.
 
-        extent : of the run, where somebody relies on what the rows say
+        extent : sizes of the run, if the values of the rows have to be checked
 
         Raises
         ------
-        InputError : no such table, a part that cannot be read, columns that are missing or of another type; with an
-            extent also rows that cannot be
+        InputError : there is no such table, a part cannot be read, or columns are missing or of another type; with an
+            extent also if rows are impossible
         """
         if name not in TABLES:
             raise InputError(f"there is no table {name!r}", where=str(self.directory), accepted=", ".join(TABLES))
@@ -49,7 +49,7 @@ class Trace:
         return rows
 
     def mismatches(self) -> list[str]:
-        """Return the tables whose rows do not have the digest that the manifest gives."""
+        """Return the tables whose rows do not have the digest in the manifest."""
         wrong = []
         for name, expected in self.manifest.get("digests", {}).items():
             digest = TableDigest(TABLES[name])

@@ -1,1 +1,4 @@
-"""What the cloud believes: reports, estimates with bias and age, the snapshot, and the process that decides."""
+"""The digital twin: reports, estimates with bias and age, the snapshot for policies, and the cloud that decides.
+
+Read `cloud` first, which collects reports and decides once per slot, then `belief`, `snapshot` and `decision`.
+"""

@@ -1,4 +1,5 @@
-"""The second plane: task stages as columns, brought up to date by `DataPlane.advance` at every control event.
+"""Simulates the tasks of all vehicles at once, with one array per property of a task (a column).
 
-Everything about NumPy that makes the simulator fast is in here; the processes in `physical.entities` see `Fleet` only.
+Read `pipeline` first: at every event, `DataPlane.advance` brings all tasks up to date. Then read `fleet` (vehicles),
+`edge_server`, and `processes`, the SimPy processes that call them.
 """

@@ -1,1 +1,4 @@
-"""The formulas of the physical world as pure functions on arrays with leading batch axes; each exists only here."""
+"""The formulas of the physical world, as pure functions on arrays with leading batch axes.
+
+Each formula exists only here. Every docstring shows the equation, the units and the source.
+"""

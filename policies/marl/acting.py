@@ -1,4 +1,4 @@
-"""Deciding with trained actors: what `apg`, `maddpg` and `ddpg` share as policies."""
+"""Decides with trained actors; `apg`, `maddpg` and `ddpg` share this as policies."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _THREADS_MAX = 1024
 
 Tensor = torch.Tensor
 Actor = Callable[[Tensor], Output]
-"""From features [..., N, K, F] to what actors put out."""
+"""Maps features [..., N, K, F] to the output of actors."""
 
 
 def network_input(system: System, observation: Observation) -> Tensor:
@@ -45,16 +45,16 @@ def decide(
 
 
 def _tensor(values: Array) -> Tensor:
-    """Return a tensor; a copy of a NumPy array, which may be read-only as torch does not know it."""
+    """Return a tensor; a NumPy array is copied, because it may be read-only, which torch does not know."""
     return values if isinstance(values, Tensor) else torch.tensor(values)
 
 
 class LearnedPolicy(ABC):
-    """Decides as a trained actor does; the same snapshot always gives the same decision.
+    """Decides with a trained actor; the same snapshot always gives the same decision.
 
     algorithm : name in manifests, and of the policy
-    variants : which there are, the default first
-    per_vehicle : of variants whose actors are made for one number of vehicles; one bundled file for each number
+    variants : names of the variants, the default first
+    per_vehicle : variants whose actors are made for one number of vehicles; there is one bundled file for each number
     threads : of torch while it decides; more of them make small networks slower, and machines with other work wait
     """
 
@@ -79,7 +79,7 @@ class LearnedPolicy(ABC):
 
         Raises
         ------
-        InputError : the weights do not suit the system, or there are none
+        InputError : there are no weights, or they do not suit the system
         """
         check_p2(system, self.algorithm)
         stem = self.algorithm if self.variant == self.variants[0] else f"{self.algorithm}-{self.variant}"
@@ -88,7 +88,7 @@ class LearnedPolicy(ABC):
         tensors, manifest = read(path)
         check(manifest, self.algorithm, self.variant, system, str(path), any_number=not per_vehicle)
         try:
-            with own_random():  # modules draw weights before they get those of the file
+            with own_random():  # modules draw random weights before they get those of the file
                 self._actor = self.load(tensors, manifest)
         except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
             reason = " ".join(str(error).split())
@@ -96,7 +96,7 @@ class LearnedPolicy(ABC):
 
     @abstractmethod
     def load(self, tensors: Tensors, manifest: WeightsManifest) -> Actor:
-        """Return the actor with these weights; what its library raises means that they are of another one."""
+        """Return the actor with these weights; an error of the library means that they are those of another actor."""
 
     def decide(self, snapshot: TwinSnapshot) -> Decision:
         """Let the actor decide for the slot of `snapshot`."""

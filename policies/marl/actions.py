@@ -1,4 +1,4 @@
-"""From what actors put out to a decision that keeps the capacity rule and the floors, whatever they put out."""
+"""Turns every output of actors into a decision that keeps the capacity rule and the least allocations."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from policies.feasible import FLOOR
 Tensor = torch.Tensor
 
 ROUND_BELOW, ROUND_ABOVE = 0.1, 0.9
-"""A ratio beyond these counts as 0 or 1: the optimum is nearly bang-bang, which a sigmoid only approaches."""
+"""A ratio outside these limits counts as 0 or 1, because most optimal ratios are 0 or 1 and a sigmoid only approaches
+them."""
 
 
 class Output(NamedTuple):
-    """What actors put out, leading batch axes.
+    """The output of actors, with leading batch axes.
 
     ratio : [..., N, K], in (0, 1), offloading ratios
-    weight : [..., N, K], > 0, what a task claims of the server's capacity
-    used : [..., 1, 1], part of the capacity that is shared out by the claims; None: claims are parts of the capacity
-        themselves, scaled down where they exceed it, which a server can do without knowing more
+    weight : [..., N, K], > 0, claim of a task on the server's capacity
+    used : [..., 1, 1], part of the capacity that is divided in proportion to the claims; None: the claims are parts of
+        the capacity, and the server scales them down if their sum exceeds it
     """
 
     ratio: Tensor
@@ -34,18 +35,18 @@ def decode(
 ) -> tuple[Tensor, Tensor]:
     """Return ratios and allocations (Hz), both [..., N, K], with finite gradients.
 
-    Every active task gets its floor, and its share of the capacity that then is left. The floor is on the true speed,
-    too, so that the pole of eq. 9 at an allocation of minus the bias is out of reach. Tasks whose floors alone exceed
-    the capacity stay on their vehicles, those with the least claims first.
+    Every active task gets its floor, the least allocation, and a share of the remaining capacity. The floor also holds
+    for the true speed, so that eq. 9 is never evaluated near its pole, where the allocation is minus the bias. If the
+    floors alone exceed the capacity, tasks stay on their vehicles, those with the smallest claims first.
 
     Parameters
     ----------
     system : capacity and its rule
     output : of the actors
-    exists : [..., N, K], bool, where there is a task that can be sent
+    exists : [..., N, K], bool, whether there is a task that can be sent
     bias_hz : [..., N, K], Hz, the bias that the capacity rule counts
-    rounded : ratios that are nearly 0 or 1 become so; not in training, where they would lose their gradient
-    reserved_hz : Hz, what the server keeps for leftovers
+    rounded : whether ratios near 0 or 1 are rounded; not in training, where they would lose their gradient
+    reserved_hz : Hz, capacity that the server keeps for leftovers
     """
     effective = system.model.capacity_rule == "effective"
     floor_hz = FLOOR * float(system.server.frequency_hz)

@@ -1,8 +1,8 @@
 """`apg`: one actor for any number of vehicles, trained by the analytic policy gradient.
 
-The objective of a slot is a differentiable function of the decision, so the actor can follow its exact gradient: no
-critic has to learn what is known. P2 already holds the drift of the queues, hence the horizon is one slot. The actor
-maps the set of all tasks to the set of their decisions: exchanging vehicles exchanges the decisions.
+The objective of a slot is a differentiable function of the decision. So the actor can follow its exact gradient, and no
+critic has to learn a known function. P2 already contains the drift of the queues, so the horizon is one slot. The actor
+maps the set of all tasks to the set of their decisions: if vehicles are exchanged, the decisions are exchanged too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Tensor = torch.Tensor
 
 _LOGIT_GAIN, _CLAIM_GAIN, _USED_BIAS = 4.0, 2.0, 2.0
 _LOGIT_FREE = 4.0
-"""Logits of ratios are free up to here, then pulled back: beyond, a sigmoid has no gradient to return by."""
+"""Logits of ratios beyond this are pulled back, because there the gradient of a sigmoid is too small to return."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class ApgArguments:
     weight_decay, gradient_norm : of AdamW, and the greatest norm of a gradient
     temperature, temperature_end : of the smooth deadline misses, falling exponentially over the steps
     logit_cost : price of logits beyond +-4
-    bang_cost : price of ratios off 1/2, fading over the first quarter: else an early collapse to 0 may be final
+    bang_cost : price of ratios far from 1/2, fading over the first quarter; without it, an early collapse to 0 may be
+        final
     round_steps : steps between checkpoints
     """
 
@@ -67,7 +68,7 @@ class ApgArguments:
 
 
 class _ResidualBlock(nn.Module):
-    """Residual block: each task hears of itself, of its vehicle's tasks, and in a set of all tasks."""
+    """Residual block: each task sees itself, its vehicle's tasks and, if pooled, all tasks."""
 
     def __init__(self, width: int, *, pooled: bool) -> None:
         super().__init__()
@@ -90,11 +91,13 @@ class _ResidualBlock(nn.Module):
 
 
 class SetActor(nn.Module):
-    """Permutation-equivariant actor: all tasks in, a ratio and a claim for each out.
+    """Permutation-equivariant actor: its input is all tasks, and its output a ratio and a claim for each.
 
-    It starts with zero output weights: half of everything is offloaded, and the square-root rule shares the server.
+    It starts with zero output weights, so that half of everything is offloaded and the square-root rule shares the
+    server.
 
-    pooled : see all tasks, and decide what part of the server is used; otherwise every vehicle decides alone
+    pooled : whether it sees all tasks and decides which part of the server is used; otherwise every vehicle decides
+        alone
     """
 
     def __init__(self, width: int, num_block: int, *, pooled: bool) -> None:
@@ -111,7 +114,7 @@ class SetActor(nn.Module):
                 nn.init.zeros_(head.bias)
 
     def forward(self, seen: Tensor) -> Output:  # [..., N, K, F]
-        """Return what the actor puts out."""
+        """Return the actor's output."""
         hidden = self.embed(seen[..., : self._num_feature])
         for block in self.blocks:
             hidden = block(hidden)
@@ -124,10 +127,10 @@ class SetActor(nn.Module):
 
 
 def output_of(seen: Tensor, logit: Tensor, claim: Tensor, used: Tensor | None) -> Output:
-    """Return an output whose claims are relative to the square-root rule, all tasks' equal shares together one.
+    """Return an output whose claims are relative to the square-root rule; the equal shares of all tasks sum to 1.
 
     seen : [..., N, K, F], features
-    logit, claim : [..., N, K], of the ratio; logarithm of what is claimed beyond the rule
+    logit, claim : [..., N, K], logit of the ratio; logarithm of the claim relative to the rule
     """
     num_task = seen.shape[-3] * seen.shape[-2]
     weight = torch.exp(torch.clamp(seen[..., SQUARE_ROOT_RULE] + claim, -20.0, 20.0)) / num_task
@@ -148,7 +151,7 @@ def train(
     return train_actor(actor, environments, arguments, progress=progress, checkpoint=checkpoint, resume=resume)
 
 
-@num_threads(1)  # sums in another number of threads round otherwise; the networks are small anyway
+@num_threads(1)  # sums round differently with another number of threads; the networks are small anyway
 def train_actor(
     actor: nn.Module,
     environments: Factory,
@@ -177,7 +180,7 @@ def train_actor(
         session.add(system, outcome)
         cost = smooth_cost(system, outcome, temperature)  # [B]
         logit = torch.logit(output.ratio, eps=1e-6)
-        loss = cost.mean() / cost.detach().abs().mean()  # so that no number of vehicles counts more than another
+        loss = cost.mean() / cost.detach().abs().mean()  # so that every number of vehicles has the same weight
         loss = loss + arguments.logit_cost * torch.relu(logit.abs() - _LOGIT_FREE).square().mean()
         loss = loss + arguments.bang_cost * max(1.0 - 4.0 * done, 0.0) * (2.0 * output.ratio - 1.0).square().mean()
         optimizer.zero_grad()

@@ -1,8 +1,8 @@
 """`ddpg`: one agent on local information, the paper's single-agent learning (SARL).
 
-Every vehicle is decided for by the same actor, and the critic sees no more than the actor: the state and action of one
-vehicle. Hidden layers are ReLU, as section V-B of 'dtecn' has it. What a vehicle takes from the others is no part of
-what it learns from: a commons problem, which is the point of the comparison.
+The same actor decides for every vehicle, and the critic sees no more than the actor: the state and action of one
+vehicle. Hidden layers are ReLU, as in section V-B of 'dtecn'. A vehicle's reward does not contain the loss that it
+causes to other vehicles, which is a tragedy of the commons. The comparison is meant to show this.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Tensor = torch.Tensor
 
 @dataclass(frozen=True)
 class DdpgArguments(ExperienceArguments):
-    """How `ddpg` is trained; the others are those of `ExperienceArguments`.
+    """Arguments of the training of `ddpg`; the others are those of `ExperienceArguments`.
 
     Parameters
     ----------
@@ -55,12 +55,14 @@ class LocalActor(nn.Module):
     def __init__(self, num_class: int, width: int) -> None:
         super().__init__()
         self._layers = _layers(num_class * NUM_LOCAL_FEATURE, width, 2 * num_class)
-        with torch.no_grad():  # starts near the middle: half of everything, by the square-root rule
+        with (
+            torch.no_grad()
+        ):  # starts near the middle: half of everything is offloaded, and shares follow the square-root rule
             for parameter in self._layers[-1].parameters():
                 parameter.mul_(0.1)
 
     def forward(self, seen: Tensor) -> Output:  # [..., N, K, F]
-        """Return what the actor puts out."""
+        """Return the actor's output."""
         return output_of(seen, self.act(local_state(seen)))
 
     def act(self, state: Tensor) -> Tensor:  # [..., S]
@@ -82,7 +84,7 @@ class LocalCritic(nn.Module):
 
 
 class DdpgLearner(ActorCritic):
-    """Actor and critic, and a buffer whose "vehicles" are single ones."""
+    """Actor and critic, with a buffer in which each transition is that of a single vehicle."""
 
     def __init__(self, arguments: DdpgArguments) -> None:
         self.arguments = arguments
@@ -107,7 +109,7 @@ class DdpgLearner(ActorCritic):
         return loss
 
     def rows(self, batch: Transitions) -> Transitions:
-        """Return the vehicles of all environments one below the other."""
+        """Return the vehicles of all environments as rows of one array."""
         return Transitions(*(values.flatten(0, 1).unsqueeze(1) for values in batch))
 
 

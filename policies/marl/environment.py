@@ -1,4 +1,4 @@
-"""What a trainer needs of an environment: many independent copies of a system, one slot at a time."""
+"""The interface of environments for trainers: many independent copies of a system, one slot at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from physical.system import System
 
 
 class Observation(NamedTuple):
-    """What a decision may rest on at a slot start; B environments, N vehicles, K classes.
+    """The information at the start of a slot; B environments, N vehicles, K classes.
 
     size_bytes : [B, N, K], 0 where there is no task
     rate_bps : [B, N], uplink rates
@@ -25,7 +25,7 @@ class Observation(NamedTuple):
 
 
 class Environment(Protocol):
-    """B environments with the same system; arrays are NumPy's or torch's throughout.
+    """B environments with the same system; all arrays are NumPy's, or all are torch's.
 
     system : constants, in that library
     """
@@ -36,10 +36,10 @@ class Environment(Protocol):
         """Return the present slot."""
 
     def step(self, offloading_ratio: Array, compute_allocation_hz: Array) -> SlotOutcome:
-        """Decide the present slot, both [B, N, K], and go on to the next one; the backlog is carried over.
+        """Decide the present slot, both [B, N, K], and go to the next one; the backlog is carried over.
 
-        The outcome keeps its gradient; what is carried over does not.
+        The outcome keeps its gradient; the backlog that is carried over does not.
         """
 
     def reset(self) -> None:
-        """Start all environments anew, each from its own random numbers."""
+        """Start all environments again, each with its own random numbers."""

@@ -1,4 +1,4 @@
-"""Learning from experience: what `maddpg` and `ddpg` share, which is all but their networks and their updates."""
+"""Learning from experience: the part that `maddpg` and `ddpg` share, which is all but their networks and updates."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ Tensor = torch.Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class ExperienceArguments:
-    """How a trainer learns from experience.
+    """Arguments of a training from experience.
 
     Parameters
     ----------
-    steps : each decides a slot of all environments and updates all networks once
+    steps : number of steps; each decides a slot of all environments and updates all networks once
     seed : of initial weights, exploration and draws
     reward : see `policies.marl.replay.rewards`
     width : of the actors' hidden layers
     actor_rate, critic_rate : learning rates of Adam
     discount : gamma
     target_rate : part of the way that targets move in one update
-    batch, capacity : transitions in an update, and in the buffer
-    warm_up : steps of random actions, in which only critics learn: an untrained one would send actors to the ends of
-        their ranges, from where a sigmoid has little gradient to return by
+    batch, capacity : number of transitions in an update, and in the buffer
+    warm_up : number of steps with random actions, in which only critics learn; an untrained critic would send actors to
+        the ends of their ranges, where the gradient of a sigmoid is too small to return
     noise, noise_end : standard deviation of the exploration, falling linearly
-    gradient_norm : greatest norm of a gradient
+    gradient_norm : largest norm of a gradient
     logit_cost : price of saturated actions
-    round_steps : steps between checkpoints
+    round_steps : number of steps between checkpoints
     """
 
     steps: int = 3_000
@@ -103,7 +103,7 @@ class ActorCritic(Learner, ABC):
         super().__init__(modules, optimizers, self.buffer.tensors)
 
     def update(self, batch: Transitions, move_actor: bool) -> None:
-        """Move the critic towards the targets' value, the actor uphill on the critic, targets after both."""
+        """Update the critic towards the value of the targets, the actor uphill on the critic, and then the targets."""
         self._step("critic", self.critic_loss(batch))
         if move_actor:
             self._step("actor", self.actor_loss(batch))
@@ -112,14 +112,14 @@ class ActorCritic(Learner, ABC):
 
     @abstractmethod
     def critic_loss(self, batch: Transitions) -> Tensor:
-        """Return the distance of the critic's values from what the targets say."""
+        """Return the distance of the critic's values from those of the targets."""
 
     @abstractmethod
     def actor_loss(self, batch: Transitions) -> Tensor:
-        """Return what the actor is to make small: minus its value, and the price of saturated actions."""
+        """Return the loss of the actor: minus its value, plus the price of saturated actions."""
 
     def rows(self, batch: Transitions) -> Transitions:
-        """Return the transitions of a step as the buffer takes them."""
+        """Return the transitions of a step in the form of the buffer."""
         return batch
 
     def _step(self, name: str, loss: Tensor) -> None:
@@ -130,7 +130,7 @@ class ActorCritic(Learner, ABC):
         optimizer.step()
 
 
-@num_threads(1)  # sums in another number of threads round otherwise; the networks are small anyway
+@num_threads(1)  # sums round differently with another number of threads; the networks are small anyway
 def learn(
     algorithm: str,
     learner: ActorCritic,
@@ -142,7 +142,7 @@ def learn(
     checkpoint: Path | None,
     resume: bool,
 ) -> Trained:
-    """Let an actor explore, fill the buffer and update from it; see `TrainingSession` for the other arguments."""
+    """Explore with an actor, fill the buffer and update from it; see `TrainingSession` for the other arguments."""
     plain: dict[str, Any] = {"algorithm": algorithm, **dataclasses.asdict(arguments)}
     session = TrainingSession(
         learner, plain, arguments.steps, arguments.round_steps, environments, progress, checkpoint, resume

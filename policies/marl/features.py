@@ -1,4 +1,4 @@
-"""What actors see: a few numbers without unit per task, the same for training (torch) and deciding (NumPy)."""
+"""The input of actors: a few numbers without unit per task, the same in training (torch) and in decisions (NumPy)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from policies.marl.environment import Observation
 from twin.snapshot import TwinSnapshot
 
 SCHEMA = 1
-"""Version of the features: weights that were trained on others are refused."""
+"""Version of the features; weights that were trained on another version are refused."""
 NUM_FEATURE = 16
 NUM_LOCAL_FEATURE = 15
-"""The first ones, which a vehicle can compute from its own tasks and what the server announces: its queues."""
+"""Number of the first features, which a vehicle can compute from its own tasks and from the queues of the server."""
 SQUARE_ROOT_RULE = 2
-"""Feature that is half the logarithm of work over deadline: with it the square-root rule weighs the tasks."""
+"""Feature that is half the logarithm of work over deadline, the weight of a task in the square-root rule."""
 _LEAST = 1e-4
 
 
 def observation_of(snapshot: TwinSnapshot) -> Observation:
-    """Return what actors see of a snapshot, without an axis of environments; who has no node has no tasks."""
+    """Return the features of a snapshot, without an axis of environments; a vehicle without a node has no tasks."""
     attached = (snapshot.serving_node >= 0) & (snapshot.uplink_rate_bps > 0)
     return Observation(
         size_bytes=snapshot.size_bytes * attached[:, None],
@@ -34,8 +34,8 @@ def observation_of(snapshot: TwinSnapshot) -> Observation:
 def features(system: System, observation: Observation) -> Array:
     """Return the features of all tasks, [..., N, K, NUM_FEATURE].
 
-    Costs are counted in parts of the QoS that one task can earn: in P2 that is one of N K. Speeds are counted in equal
-    shares of the server. Logarithms of times, areas' hyperbolic sines of costs: both span many orders of magnitude.
+    Costs are in parts of the QoS that one of the N K tasks can earn in P2. Speeds are in equal shares of the server.
+    Times enter as logarithms and costs as inverse hyperbolic sines, because both span many orders of magnitude.
     """
     size_bytes, rate_bps, backlog_bytes, bias_hz = observation
     xp, weights, server = namespace(size_bytes), system.objective, system.server

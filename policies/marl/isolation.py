@@ -1,4 +1,4 @@
-"""torch that leaves the caller's process as it was: its random numbers and its number of threads."""
+"""Uses torch without changing the random numbers and the number of threads of the caller's process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from physical.seed import whole_seed
 
 _SEED_MAX = 10**13
-"""Each round of a training has a million seeds, which torch takes as 64 bits."""
+"""Largest seed; each round of a training has a million seeds, and torch takes seeds of 64 bits."""
 
 
 def training_seed(seed: object) -> int:
@@ -18,29 +18,29 @@ def training_seed(seed: object) -> int:
 
     Raises
     ------
-    InputError : no integer, or out of range
+    InputError : it is no integer, or out of range
     """
     return whole_seed(seed, where="train", most=_SEED_MAX)
 
 
 @contextmanager
 def own_random(seed: int = 0) -> Iterator[None]:
-    """Let torch draw from the stream of `seed` inside, as constructors of its modules do; then go on as before.
+    """Let torch, for example constructors of its modules, draw from the stream of `seed` inside this context.
 
     Raises
     ------
-    InputError : a seed that is no integer, or out of range
+    InputError : the seed is no integer, or out of range
     """
     seed = training_seed(seed)
     with torch.random.fork_rng(devices=[]):
-        # Not `torch.manual_seed`, which seeds every device besides.
+        # Not `torch.manual_seed`, because it also seeds every device.
         torch.default_generator.manual_seed(seed)
         yield
 
 
 @contextmanager
 def num_threads(count: int) -> Iterator[None]:
-    """Let torch compute in `count` threads inside; also a decorator."""
+    """Let torch use `count` threads inside this context, which is also a decorator."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,12 +1,12 @@
 """`maddpg`: an actor for each vehicle on local information, trained with critics that see all of them.
 
-Networks as in section IV-A of 'dtecn', three hidden layers (ReLU, ReLU, tanh), and the update rate 0.01 of its Table I.
-The discount is 0 unless asked for: P2 already holds the drift of the queues, and with Table I's 0.95 the critic learns
-the noise of later slots. Where the paper cannot be followed: its actor picks one output of a softmax, which gives no
-continuous action, so ours ends in a sigmoid; eq. 27 has neither energy nor deadlines and pays for exceeding the
-capacity, so the reward is by default the objective P2, the same for all vehicles.
+Networks are as in section IV-A of 'dtecn', with three hidden layers (ReLU, ReLU, tanh), and the update rate is 0.01 as
+in its Table I. The discount is 0 by default, because P2 already contains the drift of the queues, and with the 0.95 of
+Table I the critic learns the noise of later slots. In two points we cannot follow the paper. Its actor picks one output
+of a softmax, which gives no continuous action, so ours ends in a sigmoid. Its eq. 27 has neither energy nor deadlines
+and rewards exceeding the capacity, so the default reward is the objective P2, the same for all vehicles.
 
-The variant "analytic" trains the very same actors by the gradient of the slot's objective instead of a critic's.
+The variant "analytic" trains the same actors by the gradient of the slot's objective instead of the critic's gradient.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Tensor = torch.Tensor
 
 @dataclass(frozen=True)
 class MaddpgArguments(ExperienceArguments):
-    """How `maddpg` is trained; the others are those of `ExperienceArguments`. Critics are four times as wide as actors.
+    """Arguments of the training of `maddpg`, besides `ExperienceArguments`. Critics are four times as wide as actors.
 
     Parameters
     ----------
@@ -74,11 +74,13 @@ class AgentActors(nn.Module):
         super().__init__()
         self._mlp = StackedMlp(num_vehicle, num_class * NUM_LOCAL_FEATURE, width, 2 * num_class)
         with torch.no_grad():
-            self._mlp.weights[-1].mul_(0.1)  # starts near the middle: half of everything, by the square-root rule
+            self._mlp.weights[-1].mul_(
+                0.1
+            )  # starts near the middle: half of everything is offloaded, and shares follow the square-root rule
             self._mlp.biases[-1].zero_()
 
     def forward(self, seen: Tensor) -> Output:  # [..., N, K, F]
-        """Return what the actors put out."""
+        """Return the actors' output."""
         return output_of(seen, self.act(local_state(seen)))
 
     def act(self, state: Tensor) -> Tensor:  # [..., N, S]
@@ -102,7 +104,7 @@ class Critics(nn.Module):
         return self.stacked(together.expand(self._num_critic, -1, -1))
 
     def stacked(self, together: Tensor) -> Tensor:  # [C, B, N (S + A)]
-        """Return the values, [B, C], where each critic sees something else."""
+        """Return the values, [B, C], if each critic has a different input."""
         values: Tensor = self._mlp(together)[..., 0].transpose(0, 1)
         return values
 
@@ -120,7 +122,7 @@ class MaddpgLearner(ActorCritic):
         super().__init__(self.actors, self.critics, num_vehicle, num_class, arguments)
 
     def critic_loss(self, batch: Transitions) -> Tensor:
-        """Return the critics' mean squared distances from reward and discounted next value, added up."""
+        """Return the sum of the critics' mean squared distances from reward and discounted next value."""
         with torch.no_grad():
             next_action = self.target_actor.act(batch.next_state)
             next_value = self.target_critic(batch.next_state, next_action)  # [B, C]
@@ -131,8 +133,8 @@ class MaddpgLearner(ActorCritic):
     def actor_loss(self, batch: Transitions) -> Tensor:
         """Return minus the value of the actors' own actions, and their price.
 
-        One reward for all: the gradient of one critic reaches all actors at once. Otherwise critic n is for actor n
-        alone, and the other vehicles' actions are those of the buffer.
+        If all vehicles have one reward, the gradient of one critic reaches all actors at once. Otherwise critic n
+        serves only actor n, and the actions of the other vehicles are those of the buffer.
         """
         action = self.actors.act(batch.state)  # [B, N, A]
         if self.num_critic == 1:
@@ -143,7 +145,7 @@ class MaddpgLearner(ActorCritic):
         return loss
 
     def own_values(self, batch: Transitions, action: Tensor) -> Tensor:
-        """Return the value that critic n gives to vehicle n's new action among the others' old ones, [B, N]."""
+        """Return the value by critic n of vehicle n's new action with the old actions of the others, [B, N]."""
         mine = torch.eye(action.shape[1])[:, None, :, None]  # [C, 1, N, 1]
         mixed = mine * action + (1.0 - mine) * batch.action  # [C, B, N, A]
         state = batch.state.flatten(1).expand(len(mixed), -1, -1)

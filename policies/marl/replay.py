@@ -1,4 +1,4 @@
-"""What learning from experience needs: a buffer of transitions, rewards, soft target updates, exploration."""
+"""Parts of learning from experience: a buffer of transitions, rewards, soft target updates, and exploration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Tensor = torch.Tensor
 Reward = Literal["team", "own", "eq27"]
 
 _CLAIM_RANGE = 6.0
-"""From action 0 to 1 a claim grows by the factor exp(this); 1/2 is the square-root rule."""
+"""A claim grows by the factor exp(this) if the action grows from 0 to 1; action 1/2 is the square-root rule."""
 
 _LOGIT_FREE = 3.0
 
@@ -38,9 +38,9 @@ class Transitions(NamedTuple):
 
 
 class ReplayBuffer:
-    """The last transitions, drawn from at random.
+    """The last transitions, from which random ones are drawn.
 
-    tensors : everything that it holds, for checkpoints
+    tensors : the whole contents, for checkpoints
     """
 
     def __init__(self, capacity: int, num_vehicle: int, num_class: int) -> None:
@@ -56,11 +56,11 @@ class ReplayBuffer:
         self.tensors = {**self._rows._asdict(), "count": self._count}
 
     def __len__(self) -> int:
-        """Return how many transitions there are to draw from."""
+        """Return the number of transitions in the buffer."""
         return min(int(self._count), self._capacity)
 
     def add(self, batch: Transitions) -> None:
-        """Copy transitions in, over the oldest ones."""
+        """Copy transitions into the buffer, over the oldest ones."""
         index = (int(self._count) + torch.arange(len(batch.reward))) % self._capacity
         for rows, values in zip(self._rows, batch, strict=True):
             rows[index] = values.detach().to(rows.dtype)
@@ -73,17 +73,17 @@ class ReplayBuffer:
 
 
 def compress(reward: Tensor) -> Tensor:
-    """Return ``sign(r) ln(1 + |r|)``: a task without a share of the server is a hundred times the usual cost."""
+    """Return ``sign(r) ln(1 + |r|)``, because a task without a share of the server costs 100 times as much as usual."""
     return torch.sign(reward) * torch.log1p(reward.abs())
 
 
 def local_state(seen: Tensor) -> Tensor:
-    """Return what each vehicle sees, [..., N, K NUM_LOCAL_FEATURE], of features [..., N, K, F]."""
+    """Return the part of features [..., N, K, F] that each vehicle sees, [..., N, K NUM_LOCAL_FEATURE]."""
     return seen[..., :NUM_LOCAL_FEATURE].flatten(-2)
 
 
 def output_of(seen: Tensor, action: Tensor) -> Output:
-    """Return the output that actions [..., N, 2 K] in [0, 1] stand for."""
+    """Return the output for actions [..., N, 2 K] in [0, 1]."""
     ratio, claim = action.chunk(2, dim=-1)
     num_task = seen.shape[-3] * seen.shape[-2]
     weight = torch.exp(seen[..., SQUARE_ROOT_RULE] + _CLAIM_RANGE * (claim - 0.5)) / num_task
@@ -91,14 +91,14 @@ def output_of(seen: Tensor, action: Tensor) -> Output:
 
 
 def explore(action: Tensor, deviation: float | None, generator: torch.Generator) -> Tensor:
-    """Return actions with normal noise, still in [0, 1]; without a deviation uniform ones."""
+    """Return actions with normal noise, clipped to [0, 1]; without a deviation, return uniform actions."""
     if deviation is None:
         return torch.rand(action.shape, generator=generator)
     return torch.clamp(action + deviation * torch.randn(action.shape, generator=generator), 0.0, 1.0)
 
 
 def saturation(action: Tensor) -> Tensor:
-    """Return what actors pay for actions near 0 or 1, from where a sigmoid has no gradient to return by."""
+    """Return the price of actions near 0 or 1, where the gradient of a sigmoid is too small to return."""
     logit = torch.logit(action, eps=1e-6)
     return torch.relu(logit.abs() - _LOGIT_FREE).square().mean()
 
@@ -116,7 +116,7 @@ def rewards(
     """Return the vehicles' rewards, [B, N].
 
     team : - (P2 + w_U), the same for all
-    own : a vehicle's part of that; what cannot be told apart, edge energy and drift, in equal parts; times N
+    own : a vehicle's part of that, times N; edge energy and drift, which belong to no vehicle, are divided equally
     eq27 : eq. 27 with eta = 1 / f_E: mean QoS of its tasks, less the unused part of the server
     """
     num_vehicle, weights = system.num_vehicle, system.objective

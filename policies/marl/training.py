@@ -1,4 +1,4 @@
-"""What all trainers share: rounds, so that a training can stop and go on, checkpoints, progress, a smooth objective."""
+"""The part that all trainers share: rounds, checkpoints from which a training continues, and a smooth objective."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ Tensor = torch.Tensor
 Tensors = dict[str, Tensor]
 
 Factory = Callable[[int], Sequence[Environment]]
-"""Makes the environments of a round, given its number. A checkpoint holds no environment: each round has new ones."""
+"""Makes the environments of a round, given its number. Each round has new ones, so that no checkpoint holds any."""
 Progress = Callable[[int, float], None]
-"""Is told the number of steps done, and the mean return per slot, -(P2 + w_U), since the last report."""
+"""Called with the number of steps done, and the mean return per slot, -(P2 + w_U), since the last report."""
 
 
 _REPORT_STEPS = 100
 
 
 class Trained(NamedTuple):
-    """What a trainer gives: the actors' tensors, and the mean return per slot of every report, as (step, return)."""
+    """The result of a trainer: the actors' tensors, and the mean return per slot of every report, as (step, return)."""
 
     tensors: Tensors
     returns: tuple[tuple[int, float], ...]
@@ -41,10 +41,10 @@ class Trained(NamedTuple):
 
 @dataclass
 class Learner:
-    """What is trained, and so belongs in a checkpoint.
+    """The state of a training, which a checkpoint has to hold.
 
     modules, optimizers : by name
-    tensors : others by name, changed in place; replay buffers for example
+    tensors : other tensors by name, which are changed in place, for example replay buffers
     """
 
     modules: dict[str, torch.nn.Module]
@@ -62,7 +62,7 @@ class Learner:
         return found
 
     def restore(self, tensors: Tensors) -> None:
-        """Take over all tensors of a state."""
+        """Load all tensors of a state."""
         for name, value in self.tensors.items():
             value.copy_(tensors[f"tensor.{name}"])
         for name, module in self.modules.items():
@@ -80,17 +80,17 @@ class Learner:
 
 @dataclass
 class TrainingSession:
-    """One training, from its beginning or from a checkpoint: counts steps, reports returns, writes checkpoints.
+    """One training, from its begin or from a checkpoint: counts steps, reports returns, writes checkpoints.
 
     Parameters
     ----------
-    learner : what is trained
-    arguments : of the trainer, as plain data with a seed; a checkpoint is refused for others
-    steps : of the whole training
-    round_steps : steps from one checkpoint, and one set of environments, to the next
-    environments : of each round
-    progress : is told steps and mean return
-    checkpoint : file to write after every round, and to go on from if `resume`
+    learner : state that is trained
+    arguments : of the trainer, as plain data with a seed; a checkpoint with other arguments is refused
+    steps : number of steps of the whole training
+    round_steps : number of steps of a round, which has its own environments and ends with a checkpoint
+    environments : makes those of each round
+    progress : called with steps and mean return
+    checkpoint : file that is written after every round, and from which the training continues if `resume`
     """
 
     learner: Learner
@@ -104,14 +104,14 @@ class TrainingSession:
     returns: list[tuple[int, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Let the seed be an integer that a checkpoint can hold."""
+        """Turn the seed into an integer that a checkpoint can hold."""
         self.arguments = {**self.arguments, "seed": training_seed(self.arguments["seed"])}
 
     def run(self) -> Iterator[tuple[int, Environment, torch.Generator]]:
         """Yield step, environment and the generator of random numbers; the caller reports with `add`."""
         first = self._load() if self.resume else 0
         for number in range(first, -(-self.steps // self.round_steps)):
-            # All that is random in a round follows from its number, so that no generator needs to be stored.
+            # All random numbers of a round depend only on its number, so that no generator has to be stored.
             generator = torch.Generator().manual_seed(self.arguments["seed"] * 1_000_003 + number)
             environments = self.environments(number)
             self._values: list[float] = []
@@ -134,7 +134,7 @@ class TrainingSession:
             write_checkpoint(self.checkpoint, self.learner, text)
 
     def _load(self) -> int:
-        """Take over a checkpoint; return the number of rounds that it has behind it."""
+        """Load a checkpoint; return the number of its finished rounds."""
         assert self.checkpoint is not None, "who resumes names a checkpoint"
         text = read_checkpoint(self.checkpoint, self.learner, self.arguments)
         try:
@@ -150,7 +150,7 @@ def count_of(text: dict[str, Any], name: str, path: Path) -> int:
 
     Raises
     ------
-    InputError : it is missing, or no such number
+    InputError : it is missing, or is no such number
     """
     count = text.get(name)
     if type(count) is not int or count < 0:
@@ -160,24 +160,24 @@ def count_of(text: dict[str, Any], name: str, path: Path) -> int:
 
 
 def write_checkpoint(path: Path, learner: Learner, text: dict[str, Any]) -> None:
-    """Write all tensors of a training and a text with its `arguments`; a kill while it writes keeps the last one.
+    """Write all tensors of a training and a text with its `arguments`; if it is killed, the last checkpoint stays.
 
     Raises
     ------
     InputError : the file cannot be written
     """
-    # By way of bytes: the library's own writer calls a full disk something else.
+    # Through bytes, because the library's own writer reports a full disk as another error.
     packed = save({k: v.contiguous() for k, v in learner.state().items()}, {"training": json.dumps(text)})
     with writing(path), replacing(path) as file:
         file.write(packed)
 
 
 def read_checkpoint(path: Path, learner: Learner, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Take over the tensors of a checkpoint; return its text.
+    """Load the tensors of a checkpoint; return its text.
 
     Raises
     ------
-    InputError : no such file, or one of a training with other arguments
+    InputError : there is no such file, or it is of a training with other arguments
     """
     accepted = "a checkpoint of the same training"
     try:
@@ -205,7 +205,7 @@ def read_checkpoint(path: Path, learner: Learner, arguments: dict[str, Any]) -> 
 def smooth_cost(system: System, outcome: SlotOutcome, temperature: float) -> Tensor:
     """Return P2 + w_U with a gradient for lateness, [B].
 
-    A miss counts ``sigmoid(ln(t / T) / temperature)`` instead of [t > T], whose gradient is 0 everywhere.
+    A miss counts ``sigmoid(ln(t / T) / temperature)`` instead of [t > T], because the gradient of that is 0 everywhere.
     """
     lateness = torch.log(torch.clamp(outcome.delay_s, min=1e-9) / system.deadline_s)
     missed = torch.sigmoid(lateness / temperature) - outcome.missed

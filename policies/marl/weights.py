@@ -1,4 +1,4 @@
-"""Weight files: tensors in safetensors, and beside them a manifest that says what they were trained on."""
+"""Weight files: tensors in safetensors, and beside them a manifest about their training."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _BYTES_MAX, _MANIFEST_BYTES_MAX = 1 << 30, 1 << 20
 
 
 class WeightsManifest(BaseModel):
-    """How weights came about, and what they are good for.
+    """The training of weights, and the systems for which they can be used.
 
     Parameters
     ----------
-    algorithm, variant : whose weights these are
+    algorithm, variant : policy to which the weights belong
     scenario : name of the scenario and its settings
     seed, steps : of the training
     arguments : of the trainer
@@ -65,7 +65,7 @@ class WeightsManifest(BaseModel):
 
         Raises
         ------
-        ValueError : it is missing, or none that anybody trains: a network is made before it gets its weights
+        ValueError : it is missing or unreasonable; the check is needed because a network is made before it gets weights
         """
         size = self.arguments.get(name)
         if type(size) is not int or not 1 <= size <= _SIZE_MAX:
@@ -92,11 +92,11 @@ def write(path: Path, tensors: Tensors, manifest: WeightsManifest) -> WeightsMan
 
 
 def read(path: Path) -> tuple[Tensors, WeightsManifest]:
-    """Read tensors and manifest; nothing in them is run.
+    """Read tensors and manifest; no code in them is run.
 
     Raises
     ------
-    InputError : a file is missing, damaged, or not the one that the manifest describes
+    InputError : a file is missing or damaged, or is not the one that the manifest describes
     """
     accepted = "a .safetensors file of twin train, with its .json beside it"
     try:
@@ -126,11 +126,11 @@ def check(
 ) -> None:
     """Refuse weights of another algorithm, number of vehicles or of classes, or other features.
 
-    any_number : the actor takes any number of vehicles, and the manifest only says which ones it was trained on
+    any_number : whether the actor takes any number of vehicles, so that the manifest only says which it was trained on
 
     Raises
     ------
-    InputError : one line
+    InputError : the weights do not suit the policy or the system
     """
     low, high = manifest.num_vehicle
     if (manifest.algorithm, manifest.variant) != (algorithm, variant):
@@ -151,14 +151,14 @@ def check(
 def locate(choice: str, stem: str, system: System, *, per_vehicle: bool) -> Path:
     """Return the file that an option names: "auto", a bundled scenario's name, or a path.
 
-    "auto" takes the weights of `dtecn-congested` where deadlines differ, else those of `dtecn`.
+    "auto" takes the weights of `dtecn-congested` if deadlines differ, else those of `dtecn`.
 
     stem : of the bundled files' names
-    per_vehicle : there is a file for every number of vehicles
+    per_vehicle : whether there is a file for every number of vehicles
 
     Raises
     ------
-    InputError : no such file is bundled
+    InputError : there is no such bundled file
     """
     if choice.endswith(_SUFFIX):
         return Path(choice)

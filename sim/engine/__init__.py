@@ -1,1 +1,4 @@
-"""The engine: the clock, and the world that it moves."""
+"""The engine of a run: the clock, and the processes that act on it.
+
+Read `columns` first, which makes the processes of a run and begins its slots. `sending` carries their messages.
+"""

@@ -1,1 +1,4 @@
-"""What is kept of a run: one file for each kind of row, and the order in which they are written."""
+"""Records a run: one file for each table of the trace, and sums for the summary.
+
+Read `recorder` first, which writes the tables block by block. The other files make the rows of a table or sums over it.
+"""

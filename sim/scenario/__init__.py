@@ -1,1 +1,4 @@
-"""What a scenario is: its keys, the rules across them, files that it names, and the built-in ones."""
+"""Scenarios: their keys, the rules across the keys, the files that they name, and the built-in ones.
+
+Read `tables` first, the keys, then `scenario`, which loads and checks them, and `resolved`, which is what a run gets.
+"""

@@ -1,4 +1,4 @@
-"""Times of others: numbers of any unit, dates, and clocks, as whole nanoseconds."""
+"""Reads times in files of others, which are numbers of any unit, dates or clocks, as whole nanoseconds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TEXT_FORMS = "date and time, such as 2019-12-14 10:16:30; other forms: --time-fo
 
 _EPOCH_S_MIN = 1e9  # September 2001
 _APART_NS_MIN = 100_000
-"""Samples less than 0.1 ms apart are none of this field: their times are not ns."""
+"""Samples of this field are at least 0.1 ms apart. If they seem closer, their times are not in ns."""
 _APART_S_MAX = 3600
 _NS = {"s": 10**9, "ms": 10**6, "us": 10**3}
 
@@ -31,7 +31,7 @@ _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _LIKE_DATE = re.compile(r"\d+[-/.:]\d+[-/.:T ]\d")
 _CLOCK = r"^(?:(?P<d>\d{1,5}):)?(?P<h>\d{1,6}):(?P<m>\d\d):(?P<s>\d\d)(?:[.,](?P<f>\d{1,9}))?$"
 _END = r"(\.\d+)?\s*(Z|[+-]\d{2}:?\d{2})?$"
-# Year first, whatever stands between: what Arrow reads, and what loggers and file names have.
+# The year is first; the separators are those that Arrow reads, and those of loggers and file names.
 _DATES = (
     r"^(\d{4})[./-](\d{2})[./-](\d{2})[T _](\d{2})[:.-](\d{2})[:.-](\d{2})" + _END,
     r"^(\d{4})(\d{2})(\d{2})[T _](\d{2})(\d{2})(\d{2})" + _END,
@@ -43,7 +43,7 @@ class Times(NamedTuple):
 
     t_ns : [num_row], ns
     dated : whether they count from 1970
-    note : what was recognised and not told; "" if nothing
+    note : sentence about what was recognised; "" if the file or the user said everything
     """
 
     t_ns: Ints
@@ -90,17 +90,17 @@ def times(columns: Columns, time_format: str = "", *, mappable: bool = True) -> 
 
 
 def time_field(columns: Columns) -> str:
-    """Return which field holds the times."""
+    """Return the field that holds the times."""
     return "t_ns" if "t_ns" in columns.values else "t_s"
 
 
 def time_name(columns: Columns) -> str:
-    """Return what the column of times is called in the file."""
+    """Return the name of the column of times in the file."""
     return columns.names[time_field(columns)]
 
 
 def to_ns(values: Floats, unit_ns: int) -> Ints:
-    """Convert times, in units of `unit_ns`, to ns, rounded to 1 us; the whole ones apart, so that dates lose nothing.
+    """Convert times, in units of `unit_ns`, to ns, rounded to 1 us; whole units are kept apart, so dates are exact.
 
     >>> to_ns(np.array([0.1, 1700000000.3]), 10**9).tolist(), to_ns(np.array([1.5, 0.25]), 10**6).tolist()
     ([100000000, 1700000000300000000], [1500000, 250000])
@@ -128,7 +128,7 @@ def _of_unit(columns: Columns, field: str, unit: str) -> Ints:
 
 
 def _is_whole(column: pa.ChunkedArray) -> bool:
-    """Return whether numbers are to be read as whole ones; those of seconds of SUMO, such as 1.00, are not."""
+    """Return whether numbers are read as whole numbers; seconds of SUMO, such as 1.00, are not."""
     kind = decoded_type(column.type)
     if not is_text(kind):
         return bool(pa.types.is_integer(kind))

@@ -1,4 +1,4 @@
-"""Columns of others: which one is which, in which unit, and its values, checked."""
+"""Reads columns in files of others: finds the field and the unit of each, and checks its values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Names = Mapping[str, Sequence[str]]
 """Field: the names that its column may have."""
 
 _UNITS = {"ns": "s", "s": "s", "m": "m", "mps": "m/s", "bps": "bit/s", "rad": "rad", "deg": "deg"}
-"""Suffix of a field: the unit that others are converted to."""
+"""Suffix of a field -> its unit, to which other units are converted."""
 _CASTABLE = (
     pa.types.is_integer,
     pa.types.is_floating,
@@ -36,10 +36,10 @@ _CASTABLE = (
 class Columns:
     """Columns of a file by canonical field.
 
-    values : field -> values as they stand in the file
-    names : field -> what its column is called there
-    rows : to complain about a row
-    units : field -> unit of its values, where somebody says it; else they are in the unit that the field's name says
+    values : field -> values as they are in the file
+    names : field -> name of its column in the file
+    rows : for errors that name a row
+    units : field -> unit of its values, if the user gives it; otherwise it is the unit in the field's name
     """
 
     values: Mapping[str, pa.ChunkedArray]
@@ -53,7 +53,7 @@ class Columns:
         return len(next(iter(self.values.values())))
 
     def has(self, name: str) -> bool:
-        """Return whether the file tells a field in any row."""
+        """Return whether the file has a value of a field in any row."""
         column = self.values.get(name)
         return column is not None and column.null_count < len(column)
 
@@ -64,7 +64,7 @@ class Columns:
         if name not in self.units:
             return values
         factor = scale_of(name, self.units[name])
-        # Divided where the factor is a fraction, because 1/3.6 is no number and 3.6 is one.
+        # If the factor is a fraction, the values are divided, because 3.6 has an exact decimal and 1/3.6 has not.
         return values * float(factor) if factor >= 1 else values / float(1 / factor)
 
     def integers(self, name: str) -> Ints:
@@ -102,15 +102,15 @@ def read_columns(
 
     Parameters
     ----------
-    fields : what columns may be called
+    fields : names that columns may have
     alternatives : fields of which one is enough, such as ("t_ns", "t_s"); every field is in one of them
     optional : first fields of alternatives that may be missing
-    mapped : field: column, or column:unit, where the user says so
-    hint : what else helps where the field {} has no column
+    mapped : field: column, or column:unit, as the user gives it
+    hint : advice for the case that the field {} has no column
 
     Raises
     ------
-    InputError : a column that is missing, or that nobody knows; a unit of something else
+    InputError : a column is missing or unknown, or a unit does not suit its field
     """
     names, units = _resolve(file, fields, alternatives, optional, mapped or {}, hint)
     table = file.read(list(dict.fromkeys(names.values())))
@@ -119,7 +119,7 @@ def read_columns(
 
 
 def scale_of(name: str, unit: str) -> Decimal:
-    """Return how many of a field's unit one of another unit is; times are in seconds.
+    """Return the size of another unit in a field's unit; times are in seconds.
 
     >>> scale_of("uplink_rate_bps", "kbit/s"), scale_of("t_ns", "ms")
     (Decimal('1000'), Decimal('0.001'))
@@ -161,7 +161,7 @@ def _resolve(
     mapped: Mapping[str, str],
     hint: str,
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Return which column holds which field, and the units that `mapped` gives."""
+    """Return the column of each field, and the units that `mapped` gives."""
     where = str(file.path)
     said: dict[str, str] = {}
     units: dict[str, str] = {}
@@ -192,7 +192,7 @@ def _resolve(
 
 
 def _column_and_unit(file: TableFile, name: str, text: str) -> tuple[str, str]:
-    """Split NAME:UNIT, unless a column is called like the whole."""
+    """Split NAME:UNIT, unless a column has the whole text as its name."""
     if text in file.names:
         return text, ""
     column, colon, unit = text.rpartition(":")
@@ -206,7 +206,7 @@ def _column_and_unit(file: TableFile, name: str, text: str) -> tuple[str, str]:
 def cast(
     column: pa.ChunkedArray, target: pa.DataType, name: str, rows: Rows, accepted: str, hint: str = ""
 ) -> NDArray[Any]:
-    """Convert a column without loss, and complain about the first row that cannot be; `hint` says what else helps."""
+    """Convert a column without loss; an error names the first row that cannot be converted, and ends with `hint`."""
     kind = decoded_type(column.type)
     if not (is_text(kind) or any(test(kind) for test in _CASTABLE)):
         raise _wrong_type(column, name, rows, accepted)

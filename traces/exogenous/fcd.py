@@ -1,4 +1,4 @@
-"""Floating car data of SUMO as XML, streamed: positions of all vehicles, time step after time step."""
+"""Reads floating car data of SUMO from XML, as a stream: the positions of all vehicles, time step by time step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from traces.exogenous.source import opened, plain
 CHUNK_BYTES = 1 << 16
 FLUSH_ROWS = 1 << 12
 TOKEN_BYTES = 1 << 20
-"""So long an element may be, with its attributes: the parser reads one anew whenever more of it has come."""
+"""Largest length of an element with its attributes, because the parser reads an incomplete one again and again."""
 DEPTH = 32
 ROOT = "fcd-export"
 ACCEPTED = "floating car data that SUMO writes with --fcd-output"
@@ -41,7 +41,7 @@ _GEO = re.compile(r"<fcd-output\.geo\s+value=\"(?:true|t|yes|y|on|x|1)\"", re.IG
 
 
 class Export(NamedTuple):
-    """What an XML file holds.
+    """The contents of an XML file.
 
     columns : field -> texts
     num_left_out : persons and containers
@@ -69,7 +69,9 @@ class _VehicleCollector:
         self._pick: Callable[[list[Any]], tuple[str | None, ...]] = tuple
         self._open: list[str] = []  # elements around the present one
         parser.ordered_attributes = True
-        parser.EndElementHandler = self._open.remove  # takes the name; of several it need not be the last
+        parser.EndElementHandler = (
+            self._open.remove
+        )  # removes the name; there may be several, and it need not be the last
         parser.StartElementHandler = self._start_root
         parser.CommentHandler = self._read_comment
         parser.StartDoctypeDeclHandler = self._refuse_doctype
@@ -104,7 +106,7 @@ class _VehicleCollector:
             self.num_left_out += 1
 
     def _learn(self, names: list[str]) -> None:
-        """Find where the values stand from here on: SUMO writes the same attributes for every vehicle."""
+        """Find the places of the values, which stay the same, because SUMO writes equal attributes for all vehicles."""
         if not self._steps:
             raise self._error("a <vehicle> stands before any <timestep>", ACCEPTED)
         for known in REQUIRED:
@@ -143,11 +145,11 @@ class _VehicleCollector:
 
 
 def read_xml(path: Path) -> Export:
-    """Read what a file says of vehicles; a field that none of them has is not among the columns.
+    """Read the vehicles of a file; a field that no vehicle has is not among the columns.
 
     Raises
     ------
-    InputError : not this kind of XML, or not whole
+    InputError : the file is another kind of XML, or incomplete
     """
     parser = expat.ParserCreate()
     collector = _VehicleCollector(str(path), parser)

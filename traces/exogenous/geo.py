@@ -1,4 +1,4 @@
-"""Longitudes and latitudes as metres in a plane that touches the Earth."""
+"""Converts longitudes and latitudes to metres in a plane that touches the Earth."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ WGS84_A_M = 6_378_137.0
 WGS84_E2 = 6.69437999014e-3
 """Equatorial radius [m] and squared eccentricity of the WGS 84 ellipsoid."""
 RANGE_M = 200_000.0
-"""How far from the origin positions may be: there, lengths are up to 0.05 % too short."""
+"""Largest distance of positions from the origin, at which lengths are up to 0.05 % too short."""
 _ROUND_DEG = 2
 
 
 class Origin(NamedTuple):
-    """Where the plane touches.
+    """The point at which the plane touches the Earth.
 
     lat_deg, lon_deg : geodetic latitude and longitude on WGS 84
     """
@@ -104,7 +104,7 @@ def projected(
         rows.refuse(np.abs(values) > most, name, values, "is out of range", f"degrees from {-most} to {most}")
     origin = origin or origin_of(lon_deg, lat_deg)
     x_m, y_m = to_plane(lon_deg, lat_deg, origin)
-    # The plane shows the far side of the Earth, too; the straight way through the Earth tells it from the near one.
+    # The plane also contains the far side of the Earth, which the straight distance through the Earth reveals.
     lon, lat = (
         np.deg2rad(np.append(values, at)) for values, at in ((lon_deg, origin.lon_deg), (lat_deg, origin.lat_deg))
     )

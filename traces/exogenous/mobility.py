@@ -1,4 +1,4 @@
-"""Mobility: from columns of any source to the canonical rows, checked and quantised."""
+"""Turns columns of mobility from any source into canonical rows, checked and quantised."""
 
 from __future__ import annotations
 
@@ -112,12 +112,12 @@ def heading_from_angle(angle_deg: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class SourceNotes:
-    """What a user says of a file of mobility.
+    """Information from the user about a file of mobility.
 
-    licence : of the source, to be kept with the rows
-    geo : whether x and y are longitudes and latitudes; None: to be recognised
-    origin : of the plane on which those are projected; None: the median position
-    time_format : of texts of times, as of `datetime.strptime`
+    licence : of the source, which is kept with the rows
+    geo : whether x and y are longitudes and latitudes; None: it is recognised
+    origin : of the plane on which they are projected; None: the median position
+    time_format : of texts of times, as for `datetime.strptime`
     """
 
     licence: str = ""
@@ -128,7 +128,7 @@ class SourceNotes:
 
 @dataclass(frozen=True)
 class _Source:
-    """What a file is; `name` is its format, `is_fcd`: its rows are in the order of time, as SUMO writes them."""
+    """The kind of a file; `name` is its format, and `is_fcd` says that its rows are in order of time, as from SUMO."""
 
     path: Path
     name: str
@@ -147,8 +147,8 @@ def read_mobility(
 ) -> MobilityTrace:
     """Read mobility of any known format: canonical Parquet, or SUMO FCD or other columns as XML, CSV or Parquet.
 
-    Longitudes and latitudes, also where they stand in x and y, are projected to metres; see `geo.to_plane`. Speeds that
-    the file does not tell are derived from positions. `provenance.notes` says what was done.
+    Longitudes and latitudes, also in columns x and y, are projected to metres; see `geo.to_plane`. If the file has no
+    speeds, they are derived from positions. `provenance.notes` says what was done.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def _read_fcd(path: Path, told: SourceNotes) -> MobilityTrace:
         return _build(_Source(path, "sumo-fcd-xml", True, found.num_left_out), columns, told)
     file = TableFile.open(path)
     columns = read_columns(file, FCD_NAMES, FCD_ALTERNATIVES, OPTIONAL, hint="twin import csv --map {}=NAME")
-    # A row without vehicle is one of a person or a container, or of a time step in which there is nothing.
+    # A row without a vehicle belongs to a person or a container, or to an empty time step.
     kept = _is_told(columns.values["entity_id"])
     if not kept.any():
         raise InputError("has no vehicles", where=str(path))
@@ -219,7 +219,7 @@ def _read_fcd(path: Path, told: SourceNotes) -> MobilityTrace:
 
 
 def _other_unit(told_mps: Floats, derived_mps: Floats) -> str:
-    """Say by how much speeds differ from those that positions imply, if that is more than noise and bends explain."""
+    """Say how much speeds differ from those that positions imply, if noise and bends cannot explain the difference."""
     moves = (told_mps > 0) & (derived_mps > _MOVES_MPS)
     ratio = float(np.median(told_mps[moves] / derived_mps[moves])) if moves.any() else 1.0
     if 1 / _DOUBTFUL < ratio < _DOUBTFUL:
@@ -292,7 +292,7 @@ def _build(source: _Source, columns: Columns, told: SourceNotes) -> MobilityTrac
 def _positions(
     columns: Columns, paths: Paths, speed_mps: Floats | None, told: SourceNotes
 ) -> tuple[Floats, Floats, str]:
-    """Return positions [m], and what was done to longitudes and latitudes."""
+    """Return positions [m], and a note about the conversion of longitudes and latitudes."""
     rows = columns.rows
     fields = ("x_m" if "x_m" in columns.values else "lon_deg", "y_m" if "y_m" in columns.values else "lat_deg")
     names = (columns.names[fields[0]], columns.names[fields[1]])
@@ -332,7 +332,7 @@ def _told_speed(columns: Columns) -> Floats:
 
 
 def _quantised_speed(values: Floats) -> NDArray[np.float32]:
-    # Single precision first: so SUMO keeps speeds, whatever its text formats show.
+    # First to single precision, in which SUMO keeps speeds, although its text formats may show more digits.
     single = values.astype(np.float32).astype(np.float64)
     return quantise_mm(single).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""What consecutive rows of an entity say: how far it went, how fast, and whether positions are degrees."""
+"""Paths of entities from consecutive rows: distances, speeds, and whether positions are degrees."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEGREE_M = 111_195.0
 _ALIKE = 10.0
 """Distances in degrees and speeds agree within this factor."""
 _METRES_MIN = 0.01
-"""Distances in metres are at least this part of what speeds say; degrees taken for metres are 1e-5 of it."""
+"""Distances in metres are at least this part of speed times time. Degrees read as metres are only 1e-5 of it."""
 _MOVES_MPS = 0.5
 
 
@@ -40,7 +40,7 @@ class Paths:
         return cls(order, np.diff(codes[order]) == 0, np.diff(t_ns[order]) / 1e9)
 
     def distances(self, x: Floats, y: Floats) -> Floats:
-        """Return how far a row and the next are apart, [num_row - 1], in the unit of x and y."""
+        """Return the distance of each row and the next, [num_row - 1], in the unit of x and y."""
         return np.hypot(np.diff(x[self.order]), np.diff(y[self.order]))
 
     def speeds(self, x_m: Floats, y_m: Floats, *, backward: bool) -> Floats:
@@ -49,11 +49,11 @@ class Paths:
         Parameters
         ----------
         x_m, y_m : [num_row], m
-        backward : a row is the end of a step, as SUMO has it: its speed is that of the way to it; else that of the ways
-            to it and from it. Where there is only one of them it counts; a row alone has speed 0.
+        backward : whether a row is the end of a step, as in SUMO. Then its speed is that of the way to it, otherwise
+            that of the ways to it and from it. If there is only one way, that one counts; a single row has speed 0.
 
-        A way that takes longer than 1.5 times the median of its entity, or is faster than any car, is none: the entity
-        was away, or was moved.
+        A way is ignored if it takes longer than 1.5 times the median of its entity or is faster than any car, because
+        the entity was away or was moved.
         """
         metres = self.distances(x_m, y_m)
         way = self.joined & (self.dt_s <= 1.5 * self._usual_s()) & (metres <= SPEED_MPS_MAX * self.dt_s)
@@ -69,7 +69,7 @@ class Paths:
         return speeds
 
     def _usual_s(self) -> Floats:
-        """Return the median time between rows of the entity that a pair is of, [num_row - 1], s."""
+        """Return, for each pair of rows, the median time between rows of its entity, [num_row - 1], s."""
         group = np.cumsum(np.concatenate(([False], ~self.joined[:-1]))) if len(self.joined) else np.zeros(0, np.int64)
         inside = np.flatnonzero(self.joined)
         if not len(inside):
@@ -83,21 +83,21 @@ class Paths:
 
 
 def in_degrees(paths: Paths, x: Floats, y: Floats, speed_mps: Floats | None) -> bool | None:
-    """Return whether x and y are longitudes and latitudes, judged by how far and how fast entities go.
+    """Return whether x and y are longitudes and latitudes, judged by the distances and speeds of entities.
 
     Parameters
     ----------
     paths : of the rows
     x, y : [num_row], degrees or metres
-    speed_mps : [num_row], m/s, as told; None if nobody says
+    speed_mps : [num_row], m/s, from the file; None if it has no speeds
 
     Returns
     -------
-    is_geo : None where nobody moves
+    is_geo : None if no entity moves
 
     Raises
     ------
-    ValueError : they move, but neither so many metres nor so many degrees as the speeds say
+    ValueError : they move, but their speeds suit neither metres nor degrees
     """
     if np.abs(x).max() > 180 or np.abs(y).max() > 90:
         return False
@@ -107,7 +107,9 @@ def in_degrees(paths: Paths, x: Floats, y: Floats, speed_mps: Floats | None) -> 
     if speed_mps is not None:
         v = speed_mps[paths.order]
         told_m = (v[1:] + v[:-1]) / 2 * paths.dt_s
-    moving = paths.joined & (told_m > paths.dt_s * _MOVES_MPS)  # of who stands still, only errors of position are left
+    moving = paths.joined & (
+        told_m > paths.dt_s * _MOVES_MPS
+    )  # for an entity that stands still, only position errors are left
     if not moving.any():
         total_m, total_geo_m = (float(way[paths.joined].sum()) for way in (way_m, way_geo_m))
         total_s = float(paths.dt_s[paths.joined].sum())

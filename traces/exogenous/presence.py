@@ -1,15 +1,14 @@
-"""When the entities of a mobility trace are there, told from how often each of them is sampled.
+"""Finds out when the entities of a mobility trace are present, from how often each of them is sampled.
 
-Between two samples that are not too far apart an entity has been there; a longer gap says that it has left and come
-back. How long is too long is a matter of its own samples, not of those of others:
+An entity is present between two samples that are close enough; a longer gap means that it left and came back. Which
+gaps are too long depends on its own samples, not on those of others:
 
-- Its usual interval is the median of the gaps between its own samples, of an even number the lower one in the middle.
+- Its usual interval is the median of the gaps between its own samples; of an even number of gaps, the lower middle one.
 - An entity is steady if at least half of its gaps are of that length, within 1 %: a simulator, or a receiver with a
   clock. It has been away if a gap is longer than 1.5 usual intervals.
 - Any other entity is unsteady. It has been away if a gap is longer than 3 usual intervals.
-- An entity with one gap, or with two that differ, tells no interval of its own. The rule is then that of all gaps of
-  all entities together.
-- An entity with one sample is there at that instant.
+- An entity with one gap, or with two that differ, has no usual interval. The rule then uses all gaps of all entities.
+- An entity with one sample is present at that instant.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from traces.arrays import of_numbers
 from traces.exogenous.schema import Cut, MobilityTrace, sorted_texts
 
 JUMP_MPS = 100.0
-"""No car drives faster, and no vehicle of a simulator of road traffic does."""
+"""No car and no vehicle of a traffic simulator is faster."""
 
 _USUAL_NS_MAX = 1 << 61  # three times as much is still inside int64
 
 
 def absent_after_ns(time_ns: Ints, entity: Ints, num_entity: int) -> Ints:
-    """Return for each entity the longest gap between two samples in which it is there, [num_entity], ns.
+    """Return for each entity the longest gap between two samples during which it is present, [num_entity], ns.
 
     time_ns, entity : [num_row], in the order of entity and time
 
@@ -64,7 +63,7 @@ def _limits(gap_ns: Ints, owner: Ints, num_owner: int) -> tuple[Ints, Ints, Ints
 
 @dataclass(frozen=True)
 class Whereabouts:
-    """The rows of a mobility trace by entity, and the visits that they tell: from coming to leaving.
+    """The rows of a mobility trace by entity, and the visits of entities, from coming to leaving.
 
     order : [num_row], of the rows of the trace: by entity, then by time
     time_ns, entity : [num_row], in that order
@@ -81,7 +80,7 @@ class Whereabouts:
 
     @classmethod
     def of(cls, trace: MobilityTrace) -> Whereabouts:
-        """Return those of a trace; of rows that were cut from longer ones, as the longer ones tell them."""
+        """Return the visits of a trace; if its rows were cut from longer ones, the visits of the longer ones."""
         time_ns, entity = trace.column("t_ns"), trace.column("entity_id").astype(np.int64)
         order = np.lexsort((time_ns, entity))
         time_ns, entity = time_ns[order], entity[order]
@@ -102,27 +101,27 @@ class Whereabouts:
         return first, last
 
     def needed(self, begin_ns: int, slot_ns: int, num_slot: int) -> Mask:
-        """Return the rows, [num_row] in this order, that tell who is where at the starts of some slots.
+        """Return the rows, [num_row] in this order, that are needed for the positions at the starts of some slots.
 
-        Of whoever is there at one of them, all rows of that visit between the first and the last slot start, with the
-        one before and the one after.
+        These are, for every visit at one of the slot starts, the rows of the visit between the first and the last slot
+        start, with the one before and the one after.
         """
         first, last = self.slots(begin_ns, slot_ns)
         is_there = (first <= last) & (last >= 0) & (first < num_slot)
         kept = np.repeat(is_there, self.end - self.begin + 1)
         end_ns = begin_ns + (num_slot - 1) * slot_ns
         within = np.ones(len(kept), dtype=np.bool_)
-        within[self.begin] = False  # the visit's first row has no row of it before
+        within[self.begin] = False  # the first row of a visit has no row before it
         kept[1:] &= ~(within[1:] & (self.time_ns[:-1] >= end_ns))
         kept[:-1] &= ~(within[1:] & (self.time_ns[1:] <= begin_ns))
         return kept
 
     def cut(self, trace: MobilityTrace, kept: Mask) -> MobilityTrace:
-        """Return a trace of some of the rows, [num_row] in this order, that tells the same visits of their entities."""
+        """Return a trace of some of the rows, [num_row] in this order, with the same visits of their entities."""
         mask = np.zeros(len(kept), dtype=np.bool_)
         mask[self.order] = kept
         rows = trace.rows.filter(of_numbers(mask)).combine_chunks()
-        for name in ("entity_id", "kind"):  # only who is left counts as a vehicle
+        for name in ("entity_id", "kind"):  # only entities that are left count as vehicles
             texts = sorted_texts(rows.column(name).combine_chunks())
             rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), texts)
         names, left = trace.names("entity_id"), np.unique(self.entity[kept])
@@ -134,13 +133,13 @@ class Whereabouts:
 
 
 def span_ns(trace: MobilityTrace) -> tuple[int, int]:
-    """Return the earliest and the latest time of a trace, ns; of rows that were cut, those of the longer ones."""
+    """Return the earliest and the latest time of a trace, ns; if its rows were cut, those of the uncut trace."""
     cut = trace.provenance.cut
     return (trace.begin_ns, trace.end_ns) if cut is None else (cut.begin_ns, cut.end_ns)
 
 
 def jump_of(trace: MobilityTrace) -> str:
-    """Say where an entity first moves from one sample to the next faster than any car; "" if none does."""
+    """Say where an entity first moves faster than any car between two samples; "" if none does."""
     time_ns, entity = trace.column("t_ns"), trace.column("entity_id")
     order = np.lexsort((time_ns, entity))
     x_m, y_m, time_s = trace.column("x_m")[order], trace.column("y_m")[order], time_ns[order] / 1e9

@@ -1,4 +1,4 @@
-"""Opening files of others: what is there, of which format, and complaints that name file and row."""
+"""Opens files of others, recognises their format, and makes errors that name file and row."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _SHOWN = 60
 _CHUNK_BYTES = 1 << 20
 EXPANDED_BYTES = 256 * 2**20
 EXPANSION = 100
-"""No traffic is as regular: what expands to more than both, as a few kB may to GB, was made to fill a memory."""
+"""No traffic is so regular that it exceeds both limits. A file that expands to more was made to fill the memory."""
 
 
 def shown(value: object) -> str:
-    """Return a value as a complaint quotes it: in one line, and not all of a long one.
+    """Return a value as an error quotes it: in one line, and shortened if it is long.
 
     >>> shown("a" * 100) == "'" + "a" * 56 + "..."
     True
@@ -45,17 +45,17 @@ def _cut(text: str) -> str:
 
 
 def some(names: list[str]) -> str:
-    """Return names for a complaint, not all of many."""
+    """Return names for an error; of many names, only the first ones."""
     text = ", ".join(plain(name) for name in names[:12])
     return text + (f", and {len(names) - 12} more" if len(names) > 12 else "")
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a file as a complaint names them.
+    """Rows of a file, as errors name them.
 
     where : the file
-    unit : what a row is called there
+    unit : the word for a row in this format
     numbers : [num_row], the number of each row in the file, from 1; None if none was left out
     """
 
@@ -90,8 +90,8 @@ class Rows:
 def format_of(path: Path, accepted: tuple[str, ...]) -> str:
     """Return the format of a file: "xml", "csv" or "parquet".
 
-    Content that begins as XML or Parquet does decides; then the suffix, before a ".gz"; of a file whose suffix says
-    nothing, text is CSV. Whether it is compressed is said by its first bytes, not by its name.
+    If the content begins like XML or Parquet, this decides. Otherwise the suffix before a ".gz" decides, and a text
+    with another suffix is CSV. The first bytes decide whether the file is compressed, not its name.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def format_of(path: Path, accepted: tuple[str, ...]) -> str:
 
     Raises
     ------
-    InputError : no file, empty, or of another format
+    InputError : there is no file, or it is empty or of another format
     """
     where = str(path)
     try:
@@ -132,7 +132,7 @@ _HEAD_BYTES = 4096
 
 
 def _format(path: Path) -> str:
-    """Return the format that content and name of a file say, or "" if none."""
+    """Return the format of a file by its content and name, or "" if it is unknown."""
     named = _SUFFIXES.get(Path(path.name.lower().removesuffix(".gz")).suffix, "")
     try:
         with opened(path) as file:
@@ -147,7 +147,7 @@ def _format(path: Path) -> str:
         return "xml"
     if named:
         return named
-    # A character that the end of the head cuts is none that is wrong.
+    # A character that is cut by the end of the head is no error.
     text = codecs.getincrementaldecoder("utf-8")("replace").decode(head)
     return "" if "\0" in text or "\ufffd" in text else "csv"
 
@@ -160,7 +160,7 @@ def is_gzip(path: Path) -> bool:
 
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for reading its bytes, decompressed; what goes wrong while it is read becomes a complaint."""
+    """Open a file for reading its decompressed bytes; every error while reading names the file."""
     where = str(path)
     try:
         with gzip.open(path) if is_gzip(path) else path.open("rb") as file:
@@ -173,7 +173,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _check_expansion(path: Path) -> None:
-    """Refuse a compressed file that would fill a memory; to expand it takes a small part of the time to read it."""
+    """Refuse a compressed file that would fill the memory; this takes a small part of the time of reading."""
     if not is_gzip(path):
         return
     most = left = most_expanded(path)
@@ -185,12 +185,12 @@ def _check_expansion(path: Path) -> None:
 
 
 def most_expanded(path: Path) -> int:
-    """Return how many bytes the content of a compressed file may have."""
+    """Return the largest accepted size of the content of a compressed file, bytes."""
     return max(EXPANDED_BYTES, EXPANSION * path.stat().st_size)
 
 
 def expands_too_far(where: str, most: int) -> InputError:
-    """Return the complaint about a file that expands to more than `most` bytes."""
+    """Return the error about a file that expands to more than `most` bytes."""
     problem = f"expands to more than {most / 2**20:.0f} MiB, over {EXPANSION} times its size"
     return InputError(problem, where=where, accepted="a part of it, or the same without compression")
 

@@ -1,4 +1,4 @@
-"""Tables of others, CSV or Parquet: their header, and columns of them as they stand."""
+"""Reads the header and some columns of tables of others, CSV or Parquet, without changing the values."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def _open_csv(path: Path) -> TableFile:
 
 
 def _decoded_bytes(column: pa.Array) -> int:
-    """Return the size of a column whose texts stand in full."""
+    """Return the size of a column whose texts are not in a dictionary."""
     if not pa.types.is_dictionary(column.type):
         return int(column.nbytes)
     lengths = pc.binary_length(column.dictionary).take(column.indices)

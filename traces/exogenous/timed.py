@@ -1,4 +1,4 @@
-"""What imports of timed columns share: requests and link rates."""
+"""The part that imports of requests and of link rates share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def provenance_of(
     note: str,
     num_left_out: int = 0,
 ) -> Provenance:
-    """Return where the rows of a file of timed columns come from; `note` is about its times."""
+    """Return the provenance of the rows of a file of timed columns; `note` is about its times."""
     return Provenance(
         origin=file.format,
         source=file.path.name,

@@ -1,4 +1,7 @@
-"""PettingZoo environments: every vehicle is an agent, on the event simulator or on its closed form."""
+"""PettingZoo environments, in which every vehicle is an agent.
+
+Read `base` first. `event` runs the event simulator, and `fast` uses the closed form of a slot.
+"""
 
 from __future__ import annotations
 

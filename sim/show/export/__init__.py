@@ -1,1 +1,1 @@
-"""Writes a run in the formats of other tools: trace events for Perfetto, CSV files."""
+"""Writes a run in the formats of other tools: `perfetto` for trace events, `csv` for CSV files."""

@@ -1,4 +1,4 @@
-"""Slots of random environments, solved: what the bundled model learns from."""
+"""The data of the training: slots of random environments with their optimal decisions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from policies.optimal.p2_exact import P2Exact
 Words = NDArray[np.int16]
 
 NUM_SLOT = 12
-"""Slots of an environment; each time it is used some of them are, in another order."""
+"""Number of slots of an environment; each use takes some of them, in another order."""
 _CHUNK = 100
 _ARRAYS = ("header", "rows", "price", "worth")
 
@@ -40,7 +40,7 @@ class Solved:
     rows : [E, S, N, LENGTH_ROW], with the optimum's answers
     price : [E, S], of the whole server in parts of the QoS that one task can earn, single precision
     worth : [E, S, K], of draining the queues, in the same unit and precision
-    terms : what the answers cost at this price, fields [E, S, N, K] in single precision
+    terms : costs of the answers at this price, fields [E, S, N, K] in single precision
     """
 
     header: Words
@@ -83,10 +83,10 @@ def solve(seed: tuple[int, ...], num_slot: int = NUM_SLOT, ranges: Ranges = TRAI
 def generate(
     num_environment: int, seed: int, done: Callable[[int], None] = lambda _: None, workers: int = 1
 ) -> dict[int, Solved]:
-    """Draw and solve environments; environment i depends on `seed` and i alone.
+    """Draw and solve environments; environment i depends only on `seed` and i.
 
-    done : is told how many there are so far
-    workers : processes; the result does not depend on their number
+    done : called with the number of finished environments
+    workers : number of processes; the result does not depend on it
     """
     chunks = [(seed, begin, min(begin + _CHUNK, num_environment)) for begin in range(0, num_environment, _CHUNK)]
     found: dict[int, list[Solved]] = {}
@@ -125,11 +125,11 @@ def save(solved: dict[int, Solved], file: IO[bytes]) -> None:
 
 
 def load(path: Path) -> dict[int, Solved]:
-    """Read environments of `save`; nothing is unpickled.
+    """Read environments that `save` wrote; nothing is unpickled.
 
     Raises
     ------
-    InputError : not such a file
+    InputError : it is not such a file
     """
     try:
         with np.load(path, allow_pickle=False) as file:

@@ -1,4 +1,4 @@
-"""From trained weights to a GGUF file that llama.cpp runs; the same weights always give the same bytes."""
+"""Writes trained weights as a GGUF file that llama.cpp runs; equal weights give equal bytes."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _MAX_CASE = 128
 def export(weights: dict[str, Tensor], shape: Shape, path: Path, quantisation: Quantisation) -> None:
     """Write a model of architecture "llama".
 
-    Its rotary positions turn neighbouring numbers, so that no weight is permuted. Input and output embeddings are one
-    tensor. The tokenizer knows single bytes beside the words, so that any text can be tokenised.
+    Its rotary positions rotate neighbouring numbers, so that no weight has to be permuted. Input and output embeddings
+    are the same tensor. The tokenizer has single bytes besides the words, so that every text can be tokenised.
 
     Parameters
     ----------

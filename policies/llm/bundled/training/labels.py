@@ -1,8 +1,8 @@
-"""What the bundled model learns from: for every task, what each answer would cost at the best price of capacity.
+"""The labels of the training: for every task, the cost of each answer at the best price of capacity.
 
-A label that is just the optimum's answer says nothing about which errors matter. At the price p of a slot's capacity
-P2 falls apart into its tasks, and each answer of a task has a cost of its own: a share that is a bit too small for the
-deadline costs P_m, one that is a bit too large almost nothing.
+If the label were only the optimal answer, it would not tell which errors matter. At the price p of a slot's capacity,
+P2 separates into its tasks, and each answer of a task has its own cost. A share that is slightly too small for the
+deadline costs P_m; a share that is slightly too large costs almost nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TOLERANCE = 1e-6
 
 
 class Terms(NamedTuple):
-    """Cost of the answers of tasks in parts of the QoS that one task can earn; arrays [..., M], no unit.
+    """Costs of the answers of tasks, in parts of the QoS that one task can earn; arrays [..., M], no unit.
 
     Offloaded with a share a of the server, a task costs ``base + reciprocal / (a + bias) + miss [a + bias < enough] +
     slope (a + bias)``; on its vehicle it costs ``idle``.
@@ -31,11 +31,11 @@ class Terms(NamedTuple):
     base : backlog that arrives, upload
     reciprocal : time at the edge, on the whole server
     bias : estimation bias over the capacity of the server
-    enough : least true share that keeps the deadline; infinite if none does
-    miss : price of a deadline that is missed
-    slope : price of the whole server, less what it earns by draining backlog
+    enough : least true share that keeps the deadline; infinite if no share does
+    miss : price of a missed deadline
+    slope : price of the whole server, less its gain by draining backlog
     idle : energy, time and a miss on the vehicle
-    load : what the task takes of the whole server for a slot
+    load : part of the whole server that the task needs for a slot
     """
 
     base: Array
@@ -49,11 +49,11 @@ class Terms(NamedTuple):
 
 
 def terms(snapshot: TwinSnapshot) -> tuple[Terms, float]:
-    """Return what the answers of a slot's tasks cost at the best price of its capacity, [N K] each, and that price.
+    """Return the costs of the answers of a slot's tasks at the best price of its capacity, [N K] each, and that price.
 
     The price is that of the whole server, in the unit of the costs.
 
-    **Source** the Lagrangian of P2 that `policies.optimal` bounds it by; whole tasks only.
+    **Source** the Lagrangian of P2 by which `policies.optimal` bounds it; whole tasks only.
     """
     tasks = read_tasks(snapshot)
     options = list_options(tasks)
@@ -66,10 +66,10 @@ def terms(snapshot: TwinSnapshot) -> tuple[Terms, float]:
 
 
 def terms_at(tasks: Tasks, server_hz: float, slot_duration_s: float, price: float) -> Terms:
-    """Return the costs at a price of capacity, which pays for its energy, too.
+    """Return the costs at a price of capacity, which also pays for its energy.
 
-    tasks : P2 of the slot, sequential, uploads in proportion, capacity and energy of true speeds
-    server_hz : Hz, what shares are parts of
+    tasks : P2 of the slot: sequential, uploads in proportion, capacity and energy of true speeds
+    server_hz : Hz, capacity whose parts the shares are
     slot_duration_s : s
     price : 1/Hz, as in `policies.optimal.dual`
     """
@@ -94,8 +94,8 @@ def elsewhere(terms: Terms, price: Array, worth: Array) -> Terms:
 
     Parameters
     ----------
-    price : [...], what the price rises by, in the unit of the costs
-    worth : [...], what it is worth more to drain the task's queue with the whole server for a slot
+    price : [...], increase of the price, in the unit of the costs
+    worth : [...], increase of the worth of draining the task's queue with the whole server for a slot
     """
     return terms._replace(base=terms.base + worth * terms.load, slope=terms.slope + price - worth)
 
@@ -103,7 +103,8 @@ def elsewhere(terms: Terms, price: Array, worth: Array) -> Terms:
 def best_shares(terms: Terms) -> Array:
     """Return the best answer of every task, a share of the server or 0 for local, [..., M].
 
-    Either the share at which the marginal gain in time is the price, or the least one that keeps the deadline.
+    It is either the share at which the marginal gain in time equals the price, or the least share that keeps the
+    deadline.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         speed = np.sqrt(terms.reciprocal / np.maximum(terms.slope, 1e-6))

@@ -1,4 +1,4 @@
-"""The training loop: batches of environments, labels that know what errors cost, Muon."""
+"""The training loop: batches of environments, labels with the costs of errors, and the optimiser Muon."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from policies.llm.bundled.vocabulary import (
 )
 
 Progress = Callable[[int, float], None]
-"""Is told the number of steps done, and the mean cost above the best answers since the last report."""
+"""Called with the number of steps done, and the mean cost above the best answers since the last report."""
 
 _CLIP = 6.0
 _FLOOR = 1e-6
@@ -57,17 +57,17 @@ class LearnArguments:
     Parameters
     ----------
     steps : updates
-    tokens : per update, about
-    learning_rate : of the matrices (Muon), falling to 0; the embeddings' (AdamW) is a half
-    warm_up : steps
+    tokens : approximate number per update
+    learning_rate : of the matrices (Muon), falling to 0; that of the embeddings (AdamW) is half of it
+    warm_up : number of steps
     num_case : cases of a prompt, the query not included
-    short : first part of the steps, with half as many cases
+    short : first part of the steps, which have half as many cases
     polish : last part of the steps, in which only answers after at least `late` cases count
-    late : cases
+    late : number of cases
     softness : first and last temperature of the labels, in parts of the QoS that one task can earn
-    regret : final weight of the expected cost beside the labels' cross-entropy; it grows with the square of the steps
+    regret : final weight of the expected cost besides the labels' cross-entropy; it grows with the square of the steps
     seed : of weights and batches
-    threads : of torch; sums in another number of threads round otherwise
+    threads : of torch; sums round differently with another number of threads
     """
 
     steps: int = 16_000
@@ -91,8 +91,8 @@ class PromptBatch:
     Parameters
     ----------
     tokens : [B, T]
-    terms : what answers cost at the price that the row says, fields [B, C, N, K]
-    price : [B, C], place of the slot's best price above the best worth on the scale; NaN where another one is shown
+    terms : costs of the answers at the shown price, fields [B, C, N, K]
+    price : [B, C], place on the scale of the slot's best price above the best worth; NaN if another price is shown
     """
 
     tokens: Tensor
@@ -105,10 +105,10 @@ class PromptBatch:
 def draw_batch(solved: dict[int, Solved], num_case: int, num_token: int, rng: np.random.Generator) -> PromptBatch:
     """Return environments of one size with some of their slots, in a random order and with random names of vehicles.
 
-    The shares of some prompts are a few bins off, and their tasks are not always where they cost least, as it is when a
-    model reads its own decisions. Some slots show
-    another price than their best one, and other backlogs, with what is best then: so the words for them mean something
-    of their own, whatever else the header says. Some prompts have cases without a price.
+    In some prompts, shares are a few bins off and some tasks are not in their cheapest place, as when a model reads its
+    own decisions. Some slots show another price than their best one, and other backlogs, with the best answers for
+    these. So the words for prices and worths get a meaning that does not depend on the rest of the header. Some prompts
+    have cases without a price.
     """
     counts = list(solved)
     weight = np.array([len(solved[count]) for count in counts], dtype=float)
@@ -148,9 +148,10 @@ def draw_batch(solved: dict[int, Solved], num_case: int, num_token: int, rng: np
 def _elsewhere(
     terms: Terms, price: Floats, worth: Floats, rng: np.random.Generator
 ) -> tuple[Terms, Floats, Floats, Mask]:
-    """Return costs, prices and worths as they will be shown, and where they are not those of the slots.
+    """Return costs, prices and worths to show, and whether they differ from those of the slots.
 
-    A price moves by a random factor; a worth anywhere below it, often near to it: that is where queues keep it.
+    A price is multiplied by a random factor. A worth is drawn anywhere below the price, often close to it, because
+    queues keep the price close to their worth.
 
     price : [B, C]
     worth : [B, C, K]
@@ -170,7 +171,7 @@ def _elsewhere(
 
 @cache
 def places_of_answers(num_case: int, num_vehicle: int) -> Tensor:
-    """Return where answers are predicted, [C N K] of T."""
+    """Return the places at which answers are predicted, [C N K] of T."""
     row = torch.arange(num_vehicle)[:, None] * LENGTH_ROW + torch.tensor(SIZE_AT)
     case = torch.arange(num_case)[:, None] * (LENGTH_HEADER + num_vehicle * LENGTH_ROW)
     return (case + LENGTH_HEADER + row.reshape(-1)).reshape(-1)
@@ -178,18 +179,18 @@ def places_of_answers(num_case: int, num_vehicle: int) -> Tensor:
 
 @cache
 def plan_of(num_case: int, num_vehicle: int, shape: Shape) -> AttentionPlan:
-    """Return masks and positions, made once, in half precision as the training runs."""
+    """Return masks and positions, which are made once, in the half precision of the training."""
     return AttentionPlan(num_case, num_vehicle, shape, torch.bfloat16)
 
 
 @cache
 def places_of_prices(num_case: int, num_vehicle: int) -> Tensor:
-    """Return where prices are predicted, before their words in headers, [C] of T."""
+    """Return the places at which prices are predicted, before their words in headers, [C] of T."""
     return torch.arange(num_case) * (LENGTH_HEADER + num_vehicle * LENGTH_ROW) + LENGTH_STATE - 1
 
 
 def costs_of_answers(terms: tuple[Tensor, ...]) -> Tensor:
-    """Return what every answer costs above the best one, [..., NUM_ANSWER], clipped."""
+    """Return the cost of every answer above the best one, [..., NUM_ANSWER], clipped."""
     named = Terms(*(values[..., None] for values in terms))
     share = torch.from_numpy(SHARE.centre(np.arange(SHARE.count))).to(torch.float32)
     speed = share + named.bias
@@ -218,7 +219,7 @@ def loss_of_prices(logits: Tensor, place: Tensor) -> Tensor:
     """Return the mean cross-entropy with labels that are a few bins wide.
 
     logits : [B, C, PRICE.count]
-    place : [B, C], NaN where nothing is to be learnt
+    place : [B, C], NaN where there is nothing to learn
     """
     known = ~place.isnan()
     distance = (torch.arange(PRICE.count) - place[known][:, None]) / _SMOOTH
@@ -245,7 +246,7 @@ class Learning:
         self.adam = torch.optim.AdamW(others, lr=0.5 * rate, betas=(0.9, 0.98), weight_decay=0.0)
 
     def step(self, step: int, solved: dict[int, Solved]) -> float:
-        """Make one update; return the expected cost above the best answers. What is random follows from the step."""
+        """Make one update; return the expected cost above the best answers. Random numbers depend on the step only."""
         arguments, done = self.arguments, step / self.arguments.steps
         rng = np.random.default_rng((arguments.seed, step))
         num_case = arguments.num_case // 2 if done < arguments.short else arguments.num_case

@@ -1,8 +1,8 @@
-"""The bundled model in torch: a small Llama whose mask lets the rows of a case stand side by side.
+"""The bundled model in torch: a small Llama whose mask puts the rows of a case side by side.
 
-Rows of one case begin at the same position and do not see each other; whoever comes later sees only the answers of
-earlier cases. So the order of vehicles means nothing, their number adds no positions, and llama.cpp can keep three
-cells of its cache per vehicle and case: this is what `policies.llm.bundled.engine` does with sequences.
+Rows of one case begin at the same position and do not see each other. Later cases see only the answers of earlier
+cases. So the order of vehicles has no meaning, more vehicles need no more positions, and llama.cpp keeps only three
+cells of its cache per vehicle and case. `policies.llm.bundled.engine` does this with sequences.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class AttentionPlan:
         self._small = small
 
     def rotate(self, x: Tensor) -> Tensor:
-        """Turn pairs of neighbouring numbers by their positions, [B, heads, T, head_width]."""
+        """Rotate pairs of neighbouring numbers by their positions, [B, heads, T, head_width]."""
         pairs = x.reshape(*x.shape[:-1], -1, 2)
         even, odd = pairs[..., 0], pairs[..., 1]
         turned = torch.stack([even * self._cos - odd * self._sin, even * self._sin + odd * self._cos], -1)
@@ -133,7 +133,7 @@ class AttentionPlan:
         group = heads // k.shape[1]
         cases, vehicles = self.num_case, self.num_vehicle
         scale = 1.0 / math.sqrt(width)
-        # Queries of the heads that share keys stand one after another: no key is copied.
+        # Queries of the heads that share keys are one after the other, so that no key is copied.
         q = q.view(batch, -1, group, cases, self.per_case, width) * scale
         by_case_k = k.view(batch, -1, cases, self.per_case, width)
         by_case_v = v.view(batch, -1, cases, self.per_case, width)
@@ -145,7 +145,7 @@ class AttentionPlan:
         far = (flat @ far_k.transpose(-1, -2)).view(batch, kv_heads, group, length, -1) + self._earlier
         far = far.view(batch, kv_heads, group, cases, self.per_case, -1)
 
-        # Split, not sliced: the gradient of a slice is a copy of the whole.
+        # Split and not sliced, because the gradient of a slice is a copy of the whole tensor.
         parts = [LENGTH_HEADER, self.per_case - LENGTH_HEADER]
         (header_k, own_k), (header_v, own_v) = torch.split(by_case_k, parts, -2), torch.split(by_case_v, parts, -2)
         near_k, near_v = header_k[:, :, None], header_v[:, :, None]
@@ -179,7 +179,7 @@ class Network(nn.Module):
     def __init__(self, shape: Shape, seed: int = 0) -> None:
         super().__init__()
         self.shape = shape
-        with own_random():  # modules draw weights, before they get those of the seed
+        with own_random():  # modules draw random weights before they get those of the seed
             self.token_embd = nn.Embedding(NUM_TOKEN, shape.width)
             self.blk = nn.ModuleList(Layer(shape) for _ in range(shape.depth))
             self.output_norm = nn.RMSNorm(shape.width, eps=1e-5)
@@ -196,7 +196,7 @@ class Network(nn.Module):
             self.token_embd.weight.copy_(embeddings(shape.width, random))
 
     def forward(self, tokens: Tensor, plan: AttentionPlan, places: Tensor) -> Tensor:
-        """Return what the stream holds at some places, normed, [B, P, width].
+        """Return the normed stream at some places, [B, P, width].
 
         tokens : [B, T]
         places : [P], of T
@@ -220,7 +220,7 @@ class Network(nn.Module):
 
 
 def embeddings(width: int, random: torch.Generator) -> Tensor:
-    """Return first embeddings in which neighbouring bins of a scale are alike: Fourier features of the bin."""
+    """Return first embeddings, Fourier features of the bin, in which neighbouring bins of a scale are similar."""
     table = 0.02 * torch.randn(NUM_TOKEN, width, generator=random)
     num_feature = 32
     shared: dict[str, Tensor] = {}

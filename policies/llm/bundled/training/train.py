@@ -29,7 +29,7 @@ from traces.atomic import replacing, writing
 from twin.decision import Decision
 
 Progress = Callable[[str, int, int, float], None]
-"""Is told what is being done, how much of it is done, of how much, and the mean cost above the best answers."""
+"""Called with the present activity, its finished and its total amount, and the mean cost above the best answers."""
 
 _GOLDEN_SEED = 7
 _GOLDEN_CASES = 8
@@ -38,12 +38,12 @@ _REPORT = 100
 
 @dataclass(frozen=True)
 class DatasetArguments:
-    """Which environments to learn from.
+    """The environments of the training.
 
     Parameters
     ----------
-    num_environment : how many, each with `dataset.NUM_SLOT` slots
-    seed : of them
+    num_environment : number of environments with `dataset.NUM_SLOT` slots each
+    seed : of the environments
     """
 
     num_environment: int = 30_000
@@ -52,13 +52,13 @@ class DatasetArguments:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides about a model.
+    """Everything that determines a model.
 
     Parameters
     ----------
-    environments, learning, shape : see there
+    environments, learning, shape : see their classes
     quantisation : of the matrices in the file
-    reading : how answers will be read off probabilities
+    reading : how probabilities become answers
     """
 
     environments: DatasetArguments = field(default_factory=DatasetArguments)
@@ -79,14 +79,14 @@ def recipe(*, steps: int | None = None, num_environment: int | None = None, seed
 
 
 def train(recipe: Recipe, out: Path, *, resume: bool = False, progress: Progress = lambda *_: None) -> ModelManifest:
-    """Train a model, write it and its manifest, and return that.
+    """Train a model, write it and its manifest, and return the manifest.
 
-    While it lasts, the solved environments (.npz) and a checkpoint lie beside `out`; with `resume` the training goes on
-    from there.
+    During the training, the solved environments (.npz) and a checkpoint lie beside `out`. With `resume`, the training
+    continues from them.
 
     Raises
     ------
-    InputError : a file that cannot be read or written, a checkpoint of another training
+    InputError : a file cannot be read or written, or the checkpoint is that of another training
     """
     if out.suffix != ".gguf":
         raise InputError(f"{out} has another ending", where="--out", accepted="a file ending in .gguf")
@@ -141,7 +141,7 @@ def write_model(weights: dict[str, torch.Tensor], recipe: Recipe, out: Path) -> 
 
 
 def write_manifest(recipe: Recipe, out: Path) -> ModelManifest:
-    """Write the manifest of an exported model, with a decision of its in it."""
+    """Write the manifest of an exported model, including one of its decisions."""
     decision, server_hz = golden_decision(out, recipe.reading, _GOLDEN_SEED, _GOLDEN_CASES)
     golden = Golden(
         seed=_GOLDEN_SEED,
@@ -168,7 +168,7 @@ def write_manifest(recipe: Recipe, out: Path) -> ModelManifest:
 
 
 def golden_decision(model: Path, reading: Reading, seed: int, num_case: int) -> tuple[Decision, float]:
-    """Return what a model decides after the cases of a random environment, and the server's capacity, Hz."""
+    """Return a model's decision after the cases of a random environment, and the server's capacity, Hz."""
     environment = RandomEnvironment(seed)
     cases, (query,) = solved_cases(environment, num_case, 1)
     with closing(BundledEngine(model, environment.system, num_case=num_case, reading=reading)) as engine:
@@ -177,7 +177,7 @@ def golden_decision(model: Path, reading: Reading, seed: int, num_case: int) -> 
 
 
 def _plain(recipe: Recipe) -> dict[str, dict[str, object]]:
-    """Return the arguments that the weights follow from, as they come back from JSON."""
+    """Return the arguments on which the weights depend, as they are read back from JSON."""
     return _as_lists({"environments": recipe.environments, "learning": recipe.learning, "shape": recipe.shape})
 
 

@@ -1,4 +1,4 @@
-"""Does a model's file say what it should? Its digest, torch against llama.cpp, and a decision of before."""
+"""Verifies a model's file: its digest, torch against llama.cpp, and an earlier decision."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ from policies.llm.errors import ModelError
 from policies.llm.session import Logits
 
 PROBABILITY_TOLERANCE = 0.02
-"""Probability that may lie elsewhere, mean over the tasks: llama.cpp rounds what it multiplies with quantised weights.
+"""Allowed difference of probabilities, mean over the tasks; llama.cpp rounds the factors of quantised weights.
 
-A mean, because a single task about which the model is undecided can move by a tenth: the sharper it is, the more. The
-price moves by some words and is told only: it is where a search begins.
+It is a mean, because the probabilities of a single undecided task can move by a tenth, and more for a sharper model.
+The price moves by some words. It is only shown, because it is just the start of a search.
 """
 SHARE_TOLERANCE = 0.03
-"""How far shares of the golden decision may differ, relatively."""
+"""Allowed relative difference of shares of the golden decision."""
 _PRICES = (4.0, 9.0)
 """Above the best worth of draining a queue."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was checked.
+    """The result of one check.
 
     Parameters
     ----------
-    name : what
-    passed : whether it is as it should be
+    name : what was checked
+    passed : whether it is correct
     detail : the numbers
     """
 
@@ -57,7 +57,7 @@ def verify(model: Path) -> list[Check]:
 
     Raises
     ------
-    InputError : no manifest, or not that of the file
+    InputError : there is no manifest, or it is that of another file
     """
     manifest = check_manifest(model)
     checks = [Check("digest", True, manifest.sha256)]
@@ -100,7 +100,7 @@ def _golden(model: Path, manifest: ModelManifest) -> Check:
 def logits_of_both(model: Path, seed: int, num_case: int) -> tuple[list[Logits], list[Logits]]:
     """Return the logits of a query from llama.cpp and from torch with the same weights.
 
-    Those of its price, [PRICE.count], and those of its answers at some prices, [N, K, NUM_ANSWER] each.
+    These are the logits of its price, [PRICE.count], and of its answers at some prices, [N, K, NUM_ANSWER] each.
 
     model : GGUF file
     seed : of the random environment
@@ -111,7 +111,7 @@ def logits_of_both(model: Path, seed: int, num_case: int) -> tuple[list[Logits],
     num_task = system.num_vehicle * system.num_class
     cases, (query,) = solved_cases(environment, num_case, 1)
     before = [part.reshape(-1) for case in cases for part in encode_case(case)]
-    # As many quantiles as prices: there are sequences for so many at a time.
+    # As many quantiles as prices, because there are sequences for that many at a time.
     reading = Reading(prices=(0.5,) * len(_PRICES))
     with closing(BundledEngine(model, system, num_case=num_case, reading=reading)) as engine:
         price, answers = engine.ask(list(cases), query, worth_of_draining(query).max() + np.array(_PRICES))
