@@ -246,7 +246,8 @@ def test_every_file_that_a_scenario_can_name_counts() -> None:
             {f"{name}.{key}" for key in properties if key.endswith("file")} if isinstance(properties, dict) else set()
         )
 
-    definitions = Scenario.model_json_schema()["$defs"]
+    schema = Scenario.model_json_schema()
+    definitions = schema["$defs"] | {one["title"]: one for one in schema["properties"]["mobility"]["oneOf"]}
     named = {entry for name, schema in definitions.items() for entry in keys(schema, name)}
     assert named == {"TrafficTrace.file", "Radio.rate_file", "Requests.file"}
     data = {"mobility": {"file": "a"}, "radio": {"rate_file": "b"}, "tasks": [{"requests": {"file": "c"}}, {}]}

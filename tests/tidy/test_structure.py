@@ -59,10 +59,7 @@ CALLED_BY_LIBRARIES = {
 
 UNUSED_YET = {
     "physical/entities/rsu.py: RoadsideUnit.bandwidth_in_use_hz",
-    "physical/registry.py: Registry.built_in",
-    "physical/registry.py: Registry.forget_packages",
     "policies/llm/bundled/training/network.py: Shape.as_dict",
-    "policies/registry.py: option_names",
 }
 """Definitions that nobody uses, or only tests, until they are gone."""
 

@@ -109,6 +109,7 @@ def told_of_tables() -> Iterator[tuple[str, dict[str, Any]]]:
     schema = ScenarioTables.model_json_schema()
     yield "ScenarioTables", schema
     yield from schema["$defs"].items()
+    yield from ((one["title"], one) for one in schema["properties"]["mobility"]["oneOf"])
 
 
 def test_every_key_has_a_meaning() -> None:

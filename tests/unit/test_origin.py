@@ -197,7 +197,7 @@ def test_of_an_installed_package_all_modules_count(tmp_path: Path, monkeypatch: 
     closure._installed_places.cache_clear()
     monkeypatch.syspath_prepend(site_packages)
     monkeypatch.setattr("physical.registry.entry_points", lambda group: [EntryPoint("plugged", "plug.policy:P", group)])
-    registry.POLICIES.forget_packages()
+    registry.POLICIES._installed = None
     try:
         before = contents("plugged")
         assert set(before) == {"module plug", "module plug.by_name", "module plug.policy"}
@@ -205,7 +205,7 @@ def test_of_an_installed_package_all_modules_count(tmp_path: Path, monkeypatch: 
         assert contents("plugged") != before
     finally:
         closure._installed_places.cache_clear()
-        registry.POLICIES.forget_packages()
+        registry.POLICIES._installed = None
 
 
 def test_imports_form_a_circle_and_own_packages_and_libraries_do_not_count(tmp_path: Path) -> None:

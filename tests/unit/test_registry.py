@@ -57,9 +57,9 @@ def build(scale: int = 1) -> Tuned:
 @pytest.fixture(autouse=True)
 def clean_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(registry.POLICIES, "_by_hand", dict(registry.POLICIES._by_hand))
-    registry.POLICIES.forget_packages()
+    registry.POLICIES._installed = None
     yield
-    registry.POLICIES.forget_packages()
+    registry.POLICIES._installed = None
 
 
 def offer(monkeypatch: pytest.MonkeyPatch, **targets: str) -> list[str]:
@@ -71,7 +71,7 @@ def offer(monkeypatch: pytest.MonkeyPatch, **targets: str) -> list[str]:
         return [EntryPoint(name, target, group) for name, target in targets.items()]
 
     monkeypatch.setattr("physical.registry.entry_points", entry_points)
-    registry.POLICIES.forget_packages()
+    registry.POLICIES._installed = None
     return looks
 
 
