@@ -3,18 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from physical.arrays import Ints, Mask
+from physical.arrays import Floats, Ints, Mask
 from physical.columns.pipeline import DataPlane
-from physical.columns.radio import DecidedRadios, Settings
+from physical.columns.radio import DecidedRadios
 from physical.model.arrays import some
 from physical.ticks import NEVER
 
 MissingCommand = Literal["previous", "local", "wait"]
 """What a vehicle does when its patience ends: the previous command, everything local, or wait on."""
+
+
+class HardwareSettings(NamedTuple):
+    """How vehicles are to use their hardware, where policies decide that, too; [N] each."""
+
+    local_frequency_hz: Floats
+    transmit_power_w: Floats
+    bandwidth_hz: Floats
+
+
+class Settings(NamedTuple):
+    """What a command tells vehicles: ratios, [N, K], and how to use their hardware, or None where that is fixed."""
+
+    offloading_ratio: Floats
+    hardware: HardwareSettings | None = None
+
+    def copy(self) -> Settings:
+        """Return the same numbers in arrays of their own."""
+        hardware = None if self.hardware is None else HardwareSettings(*(values.copy() for values in self.hardware))
+        return Settings(self.offloading_ratio.copy(), hardware)
+
+    def take_over(self, newer: Settings, vehicles: Mask) -> None:
+        """Overwrite the settings of some vehicles, a mask [N]."""
+        self.offloading_ratio[vehicles] = newer.offloading_ratio[vehicles]
+        if self.hardware is not None and newer.hardware is not None:
+            for values, others in zip(self.hardware, newer.hardware, strict=True):
+                values[vehicles] = others[vehicles]
 
 
 @dataclass
@@ -64,12 +91,10 @@ class HeldTasks:
         self._shape = (count, num_class)
         self._held: list[_HeldSlot] = []
         self._cohorts: list[CommandCohort] = []
-        self._settings: Settings = {"offloading_ratio": np.zeros(self._shape)}
         self._radios = plane.decided_radios
-        if self._radios is not None:
-            self._settings["local_frequency_hz"] = plane.system.cpu_hz.copy()
-            self._settings["transmit_power_w"] = plane.system.transmit_power_w.copy()
-            self._settings["bandwidth_hz"] = np.zeros(count)
+        own = plane.system.cpu_hz.copy(), plane.system.transmit_power_w.copy(), np.zeros(count)
+        hardware = None if self._radios is None else HardwareSettings(*own)
+        self._settings = Settings(np.zeros(self._shape), hardware)
         self._command_slot = np.full(count, -1)
         self._serving_node: Ints = np.zeros(count, dtype=np.int64)
 
@@ -156,18 +181,20 @@ class HeldTasks:
         for held in self._held:
             if held.slot <= cohort.slot:
                 self._release(held, told, at, cohort.settings)
-        _take_over(self._settings, cohort.settings, told)
+        self._settings.take_over(cohort.settings, told)
         self._command_slot[told] = cohort.slot
 
     def _retune(self, radios: DecidedRadios, at: int, told: list[tuple[CommandCohort, Mask]]) -> None:
         """Change the radios of the vehicles that are told at one instant; of two commands the newer one counts."""
         power_w, bandwidth_hz = radios.granted
         for cohort, vehicles in sorted(told, key=lambda entry: entry[0].slot):
+            hardware = cohort.settings.hardware
+            assert hardware is not None  # radios that are decided are part of every command
             # A share of another node's spectrum is of no use.
             attached = cohort.serving_node == self._serving_node
-            share_hz = np.where(attached, cohort.settings["bandwidth_hz"], 0.0)
+            share_hz = np.where(attached, hardware.bandwidth_hz, 0.0)
             bandwidth_hz = np.where(vehicles, share_hz, bandwidth_hz)
-            power_w = np.where(vehicles, cohort.settings["transmit_power_w"], power_w)
+            power_w = np.where(vehicles, hardware.transmit_power_w, power_w)
         self._plane.set_radio(at, power_w, bandwidth_hz)
 
     def _obey_at_once(self, now: int) -> bool:
@@ -181,8 +208,10 @@ class HeldTasks:
                 return False
             self._retune(self._radios, cohort.arrive, [(cohort, np.ones(self._shape[0], dtype=np.bool_))])
         start = cohort.arrive if isinstance(cohort.arrive, int) else np.repeat(cohort.arrive, self._shape[1])
-        self._plane.start(rows, start, self._per_task(cohort.settings))
-        self._settings = {name: values.copy() for name, values in cohort.settings.items()}
+        ratio, hardware = cohort.settings
+        cpu_hz = None if hardware is None else np.repeat(hardware.local_frequency_hz, self._shape[1])
+        self._plane.start(rows, start, ratio.reshape(-1), cpu_hz)
+        self._settings = cohort.settings.copy()
         self._command_slot[:] = cohort.slot
         held.waiting[:] = False
         self._held.clear()
@@ -192,9 +221,10 @@ class HeldTasks:
     def _lose_patience(self, held: _HeldSlot) -> None:
         settings = self._settings
         if self._missing_command == "local":
-            settings = settings | {"offloading_ratio": np.zeros(self._shape)}
-            if "local_frequency_hz" in settings:
-                settings["local_frequency_hz"] = self._plane.system.cpu_hz
+            hardware = settings.hardware
+            if hardware is not None:
+                hardware = hardware._replace(local_frequency_hz=self._plane.system.cpu_hz)
+            settings = Settings(np.zeros(self._shape), hardware)
         at = np.full(self._command_slot.shape, held.patience_ends)
         self._release(held, held.waiting, at, settings)
         self._held = [other for other in self._held if other is not held]
@@ -202,16 +232,11 @@ class HeldTasks:
     def _release(self, held: _HeldSlot, released: Mask, at: Ints, settings: Settings) -> None:
         vehicle = np.flatnonzero(released & held.waiting)
         if vehicle.size:
-            start = np.repeat(at[vehicle], self._shape[1])
-            chosen = {name: values[vehicle] for name, values in settings.items()}
-            self._plane.start(held.take(vehicle), start, self._per_task(chosen))
-
-    def _per_task(self, settings: Settings) -> Settings:
-        """Repeat what holds for a vehicle for each of its tasks."""
-        return {
-            name: values.reshape(-1) if values.ndim > 1 else np.repeat(values, self._shape[1])
-            for name, values in settings.items()
-        }
+            num_class = self._shape[1]
+            ratio, hardware = settings
+            cpu_hz = None if hardware is None else np.repeat(hardware.local_frequency_hz[vehicle], num_class)
+            start = np.repeat(at[vehicle], num_class)
+            self._plane.start(held.take(vehicle), start, ratio[vehicle].reshape(-1), cpu_hz)
 
     def renumber(self, renumbered: Ints) -> None:
         """Follow rows that moved."""
@@ -250,9 +275,3 @@ class _HeldSlot:
             self._first_row = int(renumbered[self._first_row])
         else:
             self._rows = renumbered[self._rows]
-
-
-def _take_over(settings: Settings, newer: Settings, vehicles: Mask) -> None:
-    """Overwrite the settings of some vehicles, a mask [N]."""
-    for name, values in settings.items():
-        values[vehicles] = newer[name][vehicles]

@@ -8,7 +8,7 @@ import numpy as np
 
 from physical.arrays import Floats, Ints
 from physical.columns.cpu import Cpus, OwnCpus, SharedCpus
-from physical.columns.radio import Radios, Settings
+from physical.columns.radio import Radios
 from physical.columns.server_queues import ServerQueues
 from physical.columns.task_models import TaskModel
 from physical.columns.tasks import Outcome, Rows, TaskColumns, as_index, as_slice
@@ -45,12 +45,10 @@ class LifeCycle:
         self._arrived_bytes = np.zeros(system.num_class)
         self._no_backlog = np.zeros(system.num_vehicle)
 
-    def start(self, rows: Rows, at: Any, settings: Settings) -> None:
-        """Start the tasks in `rows` at ticks `at` (one for all, or one per row) with the settings of each row."""
+    def start(self, rows: Rows, at: Any, ratio: Floats, cpu_hz: Floats | None) -> None:
+        """Start the tasks in `rows`; see `DataPlane.start`."""
         columns = self._columns
-        ratio = settings["offloading_ratio"]
         local_work, edge_work = self._tasks.work_cycles(rows)
-        cpu_hz = settings.get("local_frequency_hz")
         if cpu_hz is None:  # a slice holds all flows of a slot, in order
             cpu_hz = self._cpu_hz if isinstance(rows, slice) else self._cpu_hz[columns.flow[rows]]
         need_s = computing.execution_delay_s(computing.local_part(local_work, ratio), cpu_hz)

@@ -11,7 +11,7 @@ from physical.arrays import Floats, Ints, Mask
 from physical.columns.fifo import Fifo
 from physical.columns.left_behind import Leaving
 from physical.columns.life_cycle import LifeCycle
-from physical.columns.radio import DecidedRadios, FixedRadios, Radios, Settings
+from physical.columns.radio import DecidedRadios, FixedRadios, Radios
 from physical.columns.server_queues import ServerQueues
 from physical.columns.slices import Slices
 from physical.columns.task_models import ByteTasks, LayerTasks, TaskModel
@@ -146,10 +146,14 @@ class DataPlane:
         self.service_hz = rate_hz
         self.queues.set_rates(now, rate_hz, self.serving_node)
 
-    def start(self, rows: Rows, at: Any, settings: Settings) -> None:
-        """Start the tasks in `rows` at ticks `at` (one for all, or one per row) with the settings of each row."""
+    def start(self, rows: Rows, at: Any, offloading_ratio: Floats, cpu_hz: Floats | None = None) -> None:
+        """Start the tasks in `rows`, each with its ratio; a slice holds all tasks of a slot, in order.
+
+        at : ticks, one for all or one for each
+        cpu_hz : frequencies of their local parts; None: those of their vehicles
+        """
         self._advanced_to = -1
-        self._life.start(rows, at, settings)
+        self._life.start(rows, at, offloading_ratio, cpu_hz)
 
     def advance(self, now: int) -> None:
         """Bring every task up to `now`."""

@@ -16,9 +16,6 @@ from physical.model.arrays import some
 from physical.spectrum import Spectrum
 from physical.system import System
 
-Settings = dict[str, Floats]
-"""What a command sets, by the names of `Decision`: ratios [N, K], and with joint allocation three arrays [N]."""
-
 
 class Radios(Protocol):
     """What the pipeline asks of the radios of all vehicles; times are ticks.

@@ -9,10 +9,9 @@ from operator import attrgetter
 import numpy as np
 
 from physical.arrays import Floats, Ints, Mask
-from physical.columns.commands import CommandCohort
+from physical.columns.commands import CommandCohort, HardwareSettings, Settings
 from physical.columns.edge_server import EdgeServer
 from physical.columns.fleet import Fleet, VehicleStates
-from physical.columns.radio import Settings
 from physical.model.arrays import every
 from physical.phase import Phase
 from physical.quantize import freeze
@@ -175,8 +174,7 @@ class Commands:
 
 def _settings(decision: Decision) -> Settings:
     """Return what vehicles are told."""
-    settings: Settings = {"offloading_ratio": decision.offloading_ratio}
-    for name in ("local_frequency_hz", "transmit_power_w", "bandwidth_hz"):
-        if (values := getattr(decision, name)) is not None:
-            settings[name] = values
-    return settings
+    local_hz, power_w, bandwidth_hz = decision.local_frequency_hz, decision.transmit_power_w, decision.bandwidth_hz
+    if local_hz is None or power_w is None or bandwidth_hz is None:
+        return Settings(decision.offloading_ratio)
+    return Settings(decision.offloading_ratio, HardwareSettings(local_hz, power_w, bandwidth_hz))

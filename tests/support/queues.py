@@ -31,4 +31,4 @@ def offload(plane: DataPlane, arrive: Ints, size_bytes: Floats) -> None:
     """Let tasks of sizes [B, N, K] arrive at the server at given ticks [B, N, K]."""
     first_row = plane.columns.append_slots(0, size_bytes)
     rows = np.arange(first_row, plane.columns.num_row)
-    plane.start(rows, arrive.reshape(-1), {"offloading_ratio": np.ones(len(rows))})
+    plane.start(rows, arrive.reshape(-1), np.ones(len(rows)))

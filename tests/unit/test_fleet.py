@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from physical.columns.commands import CommandCohort
+from physical.columns.commands import CommandCohort, Settings
 from physical.columns.fleet import Fleet, VehicleStates
 from physical.columns.pipeline import DataPlane, Fate
 from physical.ticks import NEVER
@@ -83,7 +83,7 @@ def simulate(
         elif kind == 1:
             same = len(set(what.arrive)) == 1 and what.arrive[0] < NEVER
             arrive = what.arrive[0] if same else np.array(what.arrive)
-            settings_ = {"offloading_ratio": np.full(shape[1:], what.ratio)}
+            settings_ = Settings(np.full(shape[1:], what.ratio))
             fleet.command(CommandCohort(what.slot, arrive, settings_, states().serving_node))
     columns = plane.columns
     return columns.start[: columns.num_row].reshape(shape), columns.offloading_ratio[: columns.num_row].reshape(shape)

@@ -72,7 +72,7 @@ def test_local_work_and_upload_follow_the_equations(order: str, rule: str, data:
         plane.advance(now)
         set_rate(plane, now, rate_bps)
         if index == 0:
-            plane.start(slice(0, 6), start_at, {"offloading_ratio": ratio})
+            plane.start(slice(0, 6), start_at, ratio)
     rows = finish(plane, horizon=10_000 * MS)
     assert len(rows.slot) == 6
     tolerance = len(rates) + 2
@@ -97,7 +97,7 @@ def test_latencies_of_uplink_and_result_are_added_once() -> None:
     latency = np.arange(6).reshape(1, 3, 2) * MS
     plane = make_plane(sizes=np.full(6, 1000.0), uplink=Fate(latency, None), result=Fate(5 * MS, None))
     set_rate(plane, 0, 8e6)
-    plane.start(slice(0, 6), 0, {"offloading_ratio": np.ones(6)})
+    plane.start(slice(0, 6), 0, np.ones(6))
     rows = finish(plane)
     np.testing.assert_array_equal(rows.upload_end, MS)
     np.testing.assert_array_equal(rows.arrive, MS + latency.ravel())
@@ -110,7 +110,7 @@ def test_lost_uploads_and_lost_results_are_dropped_when_they_would_have_come() -
         sizes=np.full(6, 1000.0), uplink=Fate(3 * MS, lost), result=Fate(2 * MS, ~lost & (np.arange(2) == 0))
     )
     set_rate(plane, 0, 8e6)
-    plane.start(slice(0, 6), 0, {"offloading_ratio": np.array([1.0, 1.0, 1.0, 0.5, 0.0, 1.0])})
+    plane.start(slice(0, 6), 0, np.array([1.0, 1.0, 1.0, 0.5, 0.0, 1.0]))
     rows = finish(plane)
     outcomes = [Outcome(code).name for code in rows.outcome.tolist()]
     assert outcomes == [
@@ -130,7 +130,7 @@ def test_lost_uploads_and_lost_results_are_dropped_when_they_would_have_come() -
 def test_a_shared_cpu_runs_local_parts_in_turn() -> None:
     plane = make_plane('vehicles.cpu="shared"', sizes=[3000, 1000, 5000, 5000, 3000, 1000])
     set_rate(plane, 0, 8e9)
-    plane.start(slice(0, 6), 0, {"offloading_ratio": np.array([0.0, 0.0, 1.0, 0.0, 0.5, 0.0])})
+    plane.start(slice(0, 6), 0, np.array([0.0, 0.0, 1.0, 0.0, 0.5, 0.0]))
     rows = finish(plane)
     # 3000 B x 2000 / 1.5 GHz = 4 ms, then 1000 B x 3000 / 1.5 GHz = 2 ms more; offloaded tasks take no CPU.
     assert rows.local_end.tolist() == [4 * MS, 6 * MS, 0, 6 * MS, 2 * MS, 4 * MS]
@@ -139,7 +139,7 @@ def test_a_shared_cpu_runs_local_parts_in_turn() -> None:
 def test_cycles_arrived_are_those_offloaded() -> None:
     plane = make_plane(sizes=[100, 200, 300, 400, 500, 600])
     set_rate(plane, 0, 1e9)
-    plane.start(slice(0, 6), 0, {"offloading_ratio": np.array([0.5, 0.0, 1.0, 0.25, 0.0, 1.0])})
+    plane.start(slice(0, 6), 0, np.array([0.5, 0.0, 1.0, 0.25, 0.0, 1.0]))
     plane.advance(50 * MS)
     np.testing.assert_array_equal(plane.take_arrived_bytes(), [350.0, 700.0])
     np.testing.assert_array_equal(plane.take_arrived_bytes(), [0.0, 0.0])
