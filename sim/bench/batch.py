@@ -70,15 +70,15 @@ def _memory_growth_bytes() -> int:
 
 
 @dataclass(frozen=True)
-class Effort:
-    """How much is done for the numbers.
+class BatchEffort:
+    """The amount of work for a measurement.
 
     Parameters
     ----------
     num_environment : numbers of environments that are stepped together
-    run_s : about how long a measured run takes, s
-    num_repeat : how often each run is repeated
-    raw_timeouts : how many timeouts of raw SimPy a run is compared with
+    run_s : approximate time of a measured run, s
+    num_repeat : number of repeats of each run
+    raw_timeouts : number of timeouts of raw SimPy with which a run is compared
     memory_growth_bytes : measures the growth of a long run's memory
     """
 
@@ -89,12 +89,12 @@ class Effort:
     memory_growth_bytes: Callable[[], int] = _memory_growth_bytes
 
 
-def measure(effort: Effort | None = None) -> Report:
+def measure(effort: BatchEffort | None = None) -> Report:
     """Measure all ways and sizes in turn, raw SimPy before and after each.
 
     effort : how long, and how often; by default as long as numbers to be told need
     """
-    effort = effort or Effort()
+    effort = effort or BatchEffort()
     growth_bytes = effort.memory_growth_bytes()
     kinds = _kinds(effort.num_environment)
     series = [_trial(kind, make, count, effort.run_s) for kind, (make, counts) in kinds.items() for count in counts]

@@ -106,15 +106,15 @@ def _memory_growth_bytes() -> list[int]:
 
 
 @dataclass(frozen=True)
-class Effort:
-    """How much is done for the numbers.
+class KernelEffort:
+    """The amount of work for a measurement.
 
     Parameters
     ----------
     trial_slots : by number of vehicles, slots of a run that tells how many take `run_s`
-    run_s : about how long a measured run takes, s
-    num_repeat : how often each run is repeated
-    raw_timeouts : how many timeouts of raw SimPy a run is compared with
+    run_s : approximate time of a measured run, s
+    num_repeat : number of repeats of each run
+    raw_timeouts : number of timeouts of raw SimPy with which a run is compared
     memory_growth_bytes : measures the growth of a long run's memory
     """
 
@@ -130,12 +130,12 @@ def scenario(family: str, num_vehicle: int, num_slot: int) -> Scenario:
     return _FAMILIES[family].sized(num_vehicle, num_slot)
 
 
-def measure(effort: Effort | None = None) -> Report:
+def measure(effort: KernelEffort | None = None) -> Report:
     """Measure all families and sizes in turn, raw SimPy before and after each run.
 
     effort : how long, and how often; by default as long as numbers to be told need
     """
-    effort = effort or Effort()
+    effort = effort or KernelEffort()
     growth_bytes = effort.memory_growth_bytes()
     series = list(_trials(effort))
     raw: list[float] = [raw_timeouts_per_s(effort.raw_timeouts)]
@@ -148,7 +148,7 @@ def measure(effort: Effort | None = None) -> Report:
     return _report([one.values() for one in series], median(raw), growth_bytes)
 
 
-def _trials(effort: Effort) -> Iterator[_KernelSeries]:
+def _trials(effort: KernelEffort) -> Iterator[_KernelSeries]:
     """Find how many slots take about `run_s` on this machine."""
     for name, family in _FAMILIES.items():
         for num_vehicle, num_slot in effort.trial_slots.items():

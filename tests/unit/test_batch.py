@@ -351,7 +351,7 @@ def test_systems_that_do_not_fit_are_refused() -> None:
 
 @pytest.mark.full
 def test_bench_of_little() -> None:
-    report = bench.measure(bench.Effort((2, 1000), 0.001, 1, 1000, lambda: 2**20))
+    report = bench.measure(bench.BatchEffort((2, 1000), 0.001, 1, 1000, lambda: 2**20))
     runs = report.values["runs"]
     assert [(one["kind"], one["num_environment"], one["goal"]) for one in runs[:2]] == [
         ("NumPy", 2, None),

@@ -238,7 +238,7 @@ def test_progress_bar_counts_slots() -> None:
 
 @pytest.mark.full
 def test_bench_of_little(capsys: pytest.CaptureFixture[str]) -> None:
-    report = kernel.measure(kernel.Effort({10: 4, 100: 2}, 0.01, 1, 1000, lambda: [2**20, 0]))
+    report = kernel.measure(kernel.KernelEffort({10: 4, 100: 2}, 0.01, 1, 1000, lambda: [2**20, 0]))
     measured = json.loads(json.dumps(report.values))
     assert [(one["family"], one["num_vehicle"]) for one in measured["runs"]] == [
         (family, count) for family in ("table1", "stress", "rush-hour") for count in (10, 100)
