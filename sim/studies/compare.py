@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -223,10 +223,7 @@ def compare(
     make = Jobs(scenario, who)
     found: dict[Job, Finished] = {}
     while True:
-        jobs = make(chosen)
-        missing = [job for row in jobs.values() for job in row if job not in found]
-        found |= pool.finish(missing, partial(_tell, progress, len(found), len(found) + len(missing)))
-        runs = {policy: [found[job] for job in row] for policy, row in jobs.items()}
+        runs = _finish(make(chosen), found, pool, progress)
         comparison = evaluate(runs, chosen, reference, warmup, precision)
         if not (more := _num_missing(comparison, rules)):
             break
@@ -234,6 +231,15 @@ def compare(
     if out is not None:
         _write(comparison, who, scenario, Path(out))
     return comparison
+
+
+def _finish(
+    jobs: Mapping[str, Sequence[Job]], found: dict[Job, Finished], pool: Pool, progress: Callable[[int, int], None]
+) -> dict[str, list[Finished]]:
+    """Run the jobs of each policy that are not among the `found`, and return what all of them give."""
+    missing = [job for row in jobs.values() for job in row if job not in found]
+    found |= pool.finish(missing, partial(_tell, progress, len(found), len(found) + len(missing)))
+    return {policy: [found[job] for job in row] for policy, row in jobs.items()}
 
 
 def _write(comparison: Comparison, who: Sequence[Entrant], scenario: Scenario, directory: Path) -> None:
