@@ -177,6 +177,10 @@ class Registry:
             raise InputError(f"{kind.target} is not a class", key=kind.name)
         return loaded
 
+    def forget_packages(self) -> None:
+        """Look for installed packages again when somebody asks next."""
+        self._installed = None
+
     def _from_packages(self) -> dict[str, KindSpec]:
         """Return what installed packages bring; nothing is imported, so that a broken one shows when it is used."""
         if self._installed is None:

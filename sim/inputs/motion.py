@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,19 +16,10 @@ if TYPE_CHECKING:
     from traces.exogenous import MobilityTrace
 
 
-class Lanes(Protocol):
-    """What motion on a road needs to know of it; `sim.inputs.mobility.Road` says what each is."""
-
-    length_m: float
-    num_lane: int
-    lane_width_m: float
-    speed_mps: tuple[float, float]
-
-
 class LaneMotion(Motion):
     """Vehicles that start on the lanes of a road, at constant speed, and are there all the time; base of some kinds."""
 
-    def __init__(self, road: Lanes, run: RunSize, draw: Draw) -> None:
+    def __init__(self, road: Road, run: RunSize, draw: Draw) -> None:
         self._slot_duration_s = run.slot_duration_s
         self._length_m = road.length_m
         drawn = draw(3)
@@ -70,7 +61,7 @@ class StraightMotion(LaneMotion):
 class StationaryMotion(StraightMotion):
     """At rest."""
 
-    def __init__(self, road: Lanes, run: RunSize, draw: Draw) -> None:
+    def __init__(self, road: Road, run: RunSize, draw: Draw) -> None:
         super().__init__(road, run, draw)
         self.typical_speed_mps = np.zeros_like(self.typical_speed_mps)
         freeze(self.typical_speed_mps)
@@ -79,7 +70,7 @@ class StationaryMotion(StraightMotion):
 class HighwayMotion(LaneMotion):
     """Who reaches an end of the road goes on at the other one."""
 
-    def __init__(self, road: Lanes, run: RunSize, draw: Draw) -> None:
+    def __init__(self, road: Road, run: RunSize, draw: Draw) -> None:
         super().__init__(road, run, draw)
         self.wraps_at_m = (road.length_m, None)
 
@@ -93,7 +84,7 @@ class HighwayMotion(LaneMotion):
 class AreaMotion(HighwayMotion):
     """In a square, each along x or y, one way or the other; who reaches a side goes on at the opposite one."""
 
-    def __init__(self, road: Lanes, run: RunSize, draw: Draw) -> None:
+    def __init__(self, road: Road, run: RunSize, draw: Draw) -> None:
         super().__init__(road, run, draw)
         self.wraps_at_m = (road.length_m, road.length_m)
         drawn = draw(2)
@@ -119,7 +110,7 @@ class RenewedMotion(Motion):
     at first.
     """
 
-    def __init__(self, road: Lanes, run: RunSize, draw: Draw) -> None:
+    def __init__(self, road: Road, run: RunSize, draw: Draw) -> None:
         """Place the vehicles that are there at once and let the others wait."""
         first = HighwayMotion(road, run, draw)
         self.typical_speed_mps = first.typical_speed_mps
