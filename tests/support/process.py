@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -48,12 +52,17 @@ def called_as(*words: str) -> Iterator[None]:
 
 @contextmanager
 def at_work(target: str, act: Callable[[], object]) -> Iterator[None]:
-    """Let something happen while a command is at work: when it calls `target`, which is "module.function".
+    """Let something happen while a command is at work: when it calls `target`.
 
     A signal in the middle of a command falls where it likes. Here it falls into this call, each time.
+
+    target : "module:function" or "module:Class.method"; it gives back what `act` does
     """
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(target, lambda *_, **__: act())
+        module, _, place = target.partition(":")
+        *outer, name = place.split(".")
+        owner = functools.reduce(getattr, outer, importlib.import_module(module))
+        monkeypatch.setattr(owner, name, lambda *_, **__: act())
         yield
 
 
@@ -70,23 +79,22 @@ def install(site_packages: Path, **targets: str) -> None:
     info = site_packages / "offered-1.0.dist-info"
     info.mkdir(parents=True, exist_ok=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: offered\nVersion: 1.0\n", "utf-8")
-    lines = [f"{name.replace('_', '-')} = {target}" for name, target in targets.items()]
+    lines = [f"{name} = {target}" for name, target in targets.items()]
     (info / "entry_points.txt").write_text("\n".join(["[vectwin.policies]", *lines, ""]), "utf-8")
     registry.POLICIES.forget_packages()
 
 
 @contextmanager
-def renames() -> Iterator[list[tuple[Path, Path]]]:
-    """Note which files are renamed, by what and to what, just before it is done."""
-    noted: list[tuple[Path, Path]] = []
+def renames(look: Callable[[Path, Path], object]) -> Iterator[None]:
+    """Look at each file just before it is renamed: at its name, and at the new one."""
     is_on = True
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
         if is_on and event == "os.rename":
-            noted.append((Path(str(arguments[0])), Path(str(arguments[1]))))
+            look(Path(os.fsdecode(cast(str, arguments[0]))), Path(os.fsdecode(cast(str, arguments[1]))))
 
     sys.addaudithook(hook)  # for as long as the process lives
     try:
-        yield noted
+        yield
     finally:
         is_on = False
