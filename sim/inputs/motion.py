@@ -10,7 +10,6 @@ import numpy as np
 from physical.arrays import Floats
 from physical.model import mobility
 from physical.quantize import freeze, quantize, quantize_position
-from sim.inputs.road import Road
 from sim.scenario.mobility import Course, Draw, Motion, RunSize
 
 if TYPE_CHECKING:

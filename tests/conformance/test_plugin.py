@@ -93,7 +93,7 @@ def round_scenario(folder: Path) -> Path:
 
 @pytest.mark.full
 def test_installed_package_brings_kinds_of_motion_and_estimators(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site, twin = installed("example_kinds", tmp_path), ["-m", "sim.cli"]
     listed = call([*twin, "kinds"], tmp_path, site)
@@ -122,8 +122,7 @@ def test_installed_package_brings_kinds_of_motion_and_estimators(
 
     monkeypatch.syspath_prepend(site)
     for registry in (MOBILITY, ESTIMATORS):
-        registry.forget_packages()
-        request.addfinalizer(registry.forget_packages)
+        monkeypatch.setitem(vars(registry), "_installed", None)
     for setting, words in FAULTS.items():
         assert words in here("run", scenario, "--out", tmp_path / "three", "--set", setting).complaint()
     assert here("check", scenario).code == 0

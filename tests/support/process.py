@@ -13,8 +13,9 @@ from typing import cast
 
 import pytest
 
-from policies import registry
 from policies.foreign import beside
+from policies.registry import POLICIES
+from sim.scenario.kinds import GROUPS
 
 
 @contextmanager
@@ -23,17 +24,20 @@ def as_before(is_ours: Callable[[str, Path], bool] = lambda name, file: False) -
 
     is_ours : tells by name and file which of the modules that were loaded meanwhile are forgotten
     """
-    by_hand, folders = registry.POLICIES._by_hand, beside._folders
-    modules, path, kept, known = set(sys.modules), list(sys.path), dict(by_hand), list(folders)
+    registries, folders = [group.registry for group in GROUPS.values()], beside._folders
+    modules, path, known = set(sys.modules), list(sys.path), list(folders)
+    kept = [dict(registry._by_hand) for registry in registries]
     folders.clear()
-    registry.POLICIES.forget_packages()
+    for registry in registries:
+        registry._installed = None
     try:
         yield
     finally:
         sys.path[:], folders[:] = path, known
-        by_hand.clear()
-        by_hand.update(kept)
-        registry.POLICIES.forget_packages()
+        for registry, by_hand in zip(registries, kept, strict=True):
+            registry._by_hand.clear()
+            registry._by_hand.update(by_hand)
+            registry._installed = None
         for name in set(sys.modules) - modules:
             if is_ours(name, Path(getattr(sys.modules[name], "__file__", None) or "/")):
                 del sys.modules[name]
@@ -81,7 +85,7 @@ def install(site_packages: Path, **targets: str) -> None:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: offered\nVersion: 1.0\n", "utf-8")
     lines = [f"{name} = {target}" for name, target in targets.items()]
     (info / "entry_points.txt").write_text("\n".join(["[vectwin.policies]", *lines, ""]), "utf-8")
-    registry.POLICIES.forget_packages()
+    POLICIES._installed = None
 
 
 @contextmanager
