@@ -145,6 +145,7 @@ class Registry:
         """
         known = self.names()
         hint = did_you_mean(name, known, num_name=3, cutoff=0.5)
+        self.forget_packages()  # a notebook may install the package now, and ask again
         return InputError(f"there is no {self.noun} {name!r}{hint}", accepted=f"{', '.join(known)}{more}")
 
     def load(self, kind: KindSpec) -> Any:

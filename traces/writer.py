@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,16 +43,26 @@ class TraceWriter:
     part_rows : task rows after which the open part is closed
     part_seconds : wall time after which the open part is closed
     keep : False without a directory computes digests only
+    now_s : the clock that tells the age of a part, s
     """
 
-    def __init__(self, directory: Path | None, part_rows: int, part_seconds: float, *, keep: bool = True) -> None:
+    def __init__(
+        self,
+        directory: Path | None,
+        part_rows: int,
+        part_seconds: float,
+        *,
+        keep: bool = True,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.directory = directory
         self._keep = keep or directory is not None
         self.tables: dict[str, list[pa.Table]] = {name: [] for name in TABLES}
         self._part_rows = part_rows
         self._part_seconds = part_seconds
         self._part = 0
-        self._opened = time.monotonic()
+        self._now_s = now_s
+        self._opened = now_s()
         self._digests = {name: TableDigest(table) for name, table in TABLES.items()}
         self._manifest: dict[str, Any] = {}
 
@@ -92,7 +102,7 @@ class TraceWriter:
     @property
     def overdue(self) -> bool:
         """Whether the open part has been open for long enough to be closed at the next occasion."""
-        return time.monotonic() - self._opened > self._part_seconds
+        return self._now_s() - self._opened > self._part_seconds
 
     def close_part_if_due(self) -> None:
         """Close the open part if it is large or old enough."""
@@ -102,7 +112,7 @@ class TraceWriter:
 
     def close_part(self) -> None:
         """Write what has been collected, one file per table."""
-        self._opened = time.monotonic()
+        self._opened = self._now_s()
         if self.directory is None:
             return
         for name in _CAUSES_FIRST:

@@ -122,7 +122,7 @@ def test_installed_package_brings_kinds_of_motion_and_estimators(
 
     monkeypatch.syspath_prepend(site)
     for registry in (MOBILITY, ESTIMATORS):
-        monkeypatch.setattr(registry, "_installed", None)
+        monkeypatch.setitem(vars(registry), "_installed", None)
     for setting, words in FAULTS.items():
         assert words in here("run", scenario, "--out", tmp_path / "three", "--set", setting).complaint()
     assert here("check", scenario).code == 0

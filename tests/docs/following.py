@@ -15,12 +15,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from unittest import mock
 
-from policies import registry
 from tests.docs.commands import NOT_RUN, CommandError, check, check_spoken, split
 from tests.docs.pages import Block, Command, Page, PageError, commands
 from tests.support.command import Done, twin
+from tests.support.process import as_before, called_as
 
 _COMPARED = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -28,16 +27,9 @@ _COMPARED = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 @contextmanager
 def clean() -> Iterator[None]:
     """Take back what scripts leave behind."""
-    modules, path = set(sys.modules), list(sys.path)
     folder = Path.cwd()
-    try:
-        with mock.patch.dict(registry.POLICIES._by_hand):
-            yield
-    finally:
-        sys.path[:] = path
-        for name in set(sys.modules) - modules:
-            if Path(getattr(sys.modules[name], "__file__", None) or "/").is_relative_to(folder):
-                del sys.modules[name]
+    with as_before(lambda name, file: file.is_relative_to(folder)):
+        yield
 
 
 def follow(page: Page) -> None:
@@ -90,16 +82,18 @@ def _script(block: Block) -> str:
 def run_python(file: str, *arguments: str) -> Done:
     """Run a script as ``python FILE`` does; what it raises ends it with a line, and with the code 1."""
     out, err, code = io.StringIO(), io.StringIO(), 0
-    path = [str(Path.cwd()), *sys.path]
-    with redirect_stdout(out), redirect_stderr(err), mock.patch.object(sys, "argv", [file, *arguments]):
+    before = list(sys.path)
+    with redirect_stdout(out), redirect_stderr(err), called_as(file, *arguments):
         try:
-            with mock.patch.object(sys, "path", path):
-                runpy.run_path(file, run_name="__main__")
+            sys.path.insert(0, str(Path.cwd()))
+            runpy.run_path(file, run_name="__main__")
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         except Exception as error:
             code = 1
             err.write(f"{type(error).__name__}: {error}\n")
+        finally:
+            sys.path[:] = before
     return Done(code, out.getvalue(), err.getvalue())
 
 

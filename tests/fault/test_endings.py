@@ -137,21 +137,21 @@ KEPT = "interrupted; finished runs are kept, the same command goes on: {out}"
 @pytest.mark.parametrize(
     ("words", "busy", "line"),
     [
-        ("compare dtecn --policies random --seeds 0 --out {out}", "sim.studies.compare.compare", KEPT),
-        ("sweep dtecn --policies random --seeds 0 --grid time.num_slot=2 --out {out}", "sim.studies.sweep.sweep", KEPT),
-        ("figures llm6g --seeds 0 --out {out}", "sim.show.figures.produce", KEPT),
-        ("cases build dtecn --count 1 --out {out}.parquet", "sim.learn.build_cases.build", "interrupted"),
-        ("import fcd a.xml --out {out}.parquet", "traces.exogenous.import_file", "interrupted"),
-        ("report {out} --out {out}.html", "sim.show.report.write.write_report", "interrupted"),
-        ("check {out}", "sim.runs.check.check", "interrupted"),
+        ("compare dtecn --policies random --seeds 0 --out {out}", "sim.studies.compare:compare", KEPT),
+        ("sweep dtecn --policies random --seeds 0 --grid time.num_slot=2 --out {out}", "sim.studies.sweep:sweep", KEPT),
+        ("figures llm6g --seeds 0 --out {out}", "sim.show.figures:produce", KEPT),
+        ("cases build dtecn --count 1 --out {out}.parquet", "sim.learn.build_cases:build", "interrupted"),
+        ("import fcd a.xml --out {out}.parquet", "traces.exogenous:import_file", "interrupted"),
+        ("report {out} --out {out}.html", "sim.show.report.write:write_report", "interrupted"),
+        ("check {out}", "sim.runs.check:check", "interrupted"),
         (
             "train apg dtecn --out {out}.safetensors",
-            "sim.learn.train.train",
+            "sim.learn.train:train",
             "interrupted; the same command with --resume goes on: {out}.safetensors",
         ),
         (
             "models train --out {out}.gguf",
-            "policies.llm.bundled.training.train.train",
+            "policies.llm.bundled.training.train:train",
             "stopped; the checkpoint is beside {out}.gguf, go on with --resume",
         ),
     ],
@@ -281,7 +281,7 @@ def test_a_signal_while_the_command_line_is_read_has_its_code_and_its_line(
     before = {one: signal.getsignal(one) for one, _ in ENDINGS}
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with at_work(f"sim.engine.sending.Commands.{method}", lambda: signal.raise_signal(sign)):
+        with at_work(f"sim.cli.app:Commands.{method}", lambda: signal.raise_signal(sign)):
             done = twin("--help" if method == "format_commands" else "keys")
     finally:
         for one, handler in before.items():

@@ -83,9 +83,9 @@ def test_whatever_else_writes(tmp_path: Path) -> None:
     def lacking() -> None:
         raise MemoryError
 
-    with at_work("sim.show.terminal.listing", full):
+    with at_work("sim.show.terminal:listing", full):
         assert twin("scenarios").complaint() == "twin: there.txt: cannot be used: No space left on device"
-    with at_work("sim.show.terminal.listing", lacking):
+    with at_work("sim.show.terminal:listing", lacking):
         assert twin("scenarios").complaint().startswith("twin: memory: there is not enough for this")
 
 

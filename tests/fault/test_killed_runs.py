@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
-import os
 import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -22,9 +21,11 @@ from physical.ticks import to_ns
 from sim import Scenario, run
 from sim.runs.replay import RecordedRun, verify
 from tests.support.command import HEARING_TWIN, environment, twin, wait_until
+from tests.support.process import renames
 from traces.diff import first_difference
 from traces.reader import Trace
 from traces.schema import TABLES
+from traces.writer import TraceWriter
 
 pytestmark = pytest.mark.full
 
@@ -110,17 +111,15 @@ def test_every_cut_between_two_files_replays(
     num_slot = (5 if name == "llm6g" else 12) * (1 if slots_per_part == 1 else 3)
     scenario = loaded(name, (*settings, f"trace.part_seconds={slots_per_part - 0.5}"), num_slot)
     files: list[Path] = []
-    replace = os.replace
 
     def watch(source: Path, target: Path) -> None:
-        replace(source, target)
-        if Path(target).suffix == ".parquet":
-            files.append(Path(target).relative_to(tmp_path / "run"))
+        if target.suffix == ".parquet":
+            files.append(target.relative_to(tmp_path / "run"))
 
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", watch)
-        # The writer looks at the clock once a slot: a second is a slot.
-        patch.setattr("traces.writer.time", SimpleNamespace(monotonic=itertools.count().__next__))
+    # The writer looks at the clock once a slot: a second is a slot.
+    slots = functools.partialmethod(TraceWriter.__init__, now_s=itertools.count().__next__)
+    with monkeypatch.context() as patch, renames(watch):
+        patch.setattr(TraceWriter, "__init__", slots)
         whole = run(scenario, policy="random", seed=1, out=tmp_path / "run")
     manifest = Trace(tmp_path / "run").manifest
     tables = {table: whole.table(table) for table in TABLES}

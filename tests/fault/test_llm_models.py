@@ -23,6 +23,7 @@ from policies.llm.errors import (
 from policies.llm.text import matrix, prompt
 from policies.llm.text.completion import Method, Question
 from policies.llm.text.worker import Worker
+from tests.support.process import at_work
 from tests.support.prompts import make_case, make_snapshot
 
 llama_cpp = pytest.importorskip("llama_cpp", reason="needs the extra llm")
@@ -137,19 +138,16 @@ def test_real_faults_leave_the_model_as_it_was(method: Method) -> None:
 
 
 @pytest.mark.full
-def test_a_rambling_model_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rambling_model_is_stopped() -> None:
     from policies.llm.text.model import TextModel
 
     model = TextModel(smollm2())
     expected = model.complete(question(0, "text")).text
-    with monkeypatch.context() as changed:
-        changed.setattr(matrix, "grammar", lambda *_: "root ::= [a-z ]*")
-        with pytest.raises(MalformedAnswerError, match="no end after"):
-            model.complete(question(0, "text"))
-    with monkeypatch.context() as changed:
-        changed.setattr(matrix, "grammar", lambda *_: "root ::= (")
-        with pytest.raises(ModelError, match="grammar"):
-            model.complete(question(0, "text"))
+    grammar = "policies.llm.text.matrix:grammar"
+    with at_work(grammar, lambda: "root ::= [a-z ]*"), pytest.raises(MalformedAnswerError, match="no end after"):
+        model.complete(question(0, "text"))
+    with at_work(grammar, lambda: "root ::= ("), pytest.raises(ModelError, match="grammar"):
+        model.complete(question(0, "text"))
     assert model.complete(question(0, "text")).text == expected
     model.close()
 

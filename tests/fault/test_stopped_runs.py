@@ -60,7 +60,7 @@ def test_interrupted_run_is_whole(tmp_path: Path) -> None:
 
 
 def test_a_command_that_keeps_nothing_says_that_it_was_interrupted(tmp_path: Path) -> None:
-    with at_work("sim.show.report.write.write_report", press_ctrl_c):
+    with at_work("sim.show.report.write:write_report", press_ctrl_c):
         done = twin("report", tmp_path)
     assert (done.code, done.out, done.err) == (130, "", "twin: interrupted\n")
 

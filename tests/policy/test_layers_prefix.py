@@ -21,14 +21,12 @@ def starts_of(cells: Cells) -> NDArray[np.int64]:
     return np.searchsorted(cells.cell, np.arange(cells.num_cell + 1))
 
 
-def check_prefixes(monkeypatch: pytest.MonkeyPatch, problem: LayersProblem) -> LayersSolution:
+def check_prefixes(problem: LayersProblem) -> LayersSolution:
     """Demand that the search among prefixes finds what the one among all sets finds."""
     cells = read_cells(problem)
     assert prefix.is_ordered(cells, starts_of(cells))
     fast = solve(problem)
-    with monkeypatch.context() as patch:
-        patch.setattr(prefix, "is_ordered", lambda *_: False)
-        general = solve(problem, tolerance=1e-13)
+    general = solve(problem, tolerance=1e-13, among_prefixes=False)
     for solution in (fast, general):
         check_point(problem, solution)
         assert gap(solution) <= 1e-9
@@ -41,45 +39,44 @@ def check_prefixes(monkeypatch: pytest.MonkeyPatch, problem: LayersProblem) -> L
 
 
 @pytest.mark.parametrize("first", [0, pytest.param(6, marks=pytest.mark.full)])
-def test_prefixes_equal_all_sets(monkeypatch: pytest.MonkeyPatch, first: int) -> None:
+def test_prefixes_equal_all_sets(first: int) -> None:
     rng = np.random.default_rng(first)
     for seed in range(first, first + (6 if first == 0 else 94)):
         num_vehicle, num_node = int(rng.integers(1, 60)), int(rng.integers(1, 6))
         time_weight = float(rng.choice([0.001, 0.1, 0.5, 0.9, 0.999]))
         problem = make_drop(seed, num_vehicle, num_node, time_weight, seed % 2 > 0, literal=True)
-        check_prefixes(monkeypatch, problem)
-        check_prefixes(monkeypatch, replace(problem, node_hz=problem.node_hz * rng.choice([0.1, 10.0], num_node)))
+        check_prefixes(problem)
+        check_prefixes(replace(problem, node_hz=problem.node_hz * rng.choice([0.1, 10.0], num_node)))
 
 
-def test_prefixes_of_special_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prefixes_of_special_cells() -> None:
     for num_vehicle in (1, 2, 30):
         same = (np.full(num_vehicle, 500.0), np.full(num_vehicle, 1e-9), np.zeros(num_vehicle, dtype=np.int64))
-        check_prefixes(monkeypatch, make_problem(*same, num_node=1, literal=True))
+        check_prefixes(make_problem(*same, num_node=1, literal=True))
     problem = make_drop(8, 10, 2, literal=True)
     node, some = problem.node.copy(), np.arange(10) % 3 > 0
     node[0] = -1
     kappa, capacity_hz, band_hz = np.full(4, problem.node_kappa[0]), np.full(4, 1.41e9), np.full(4, 20e6)
     empty = replace(problem, node=node, node_kappa=kappa, node_hz=capacity_hz, node_bandwidth_hz=band_hz)
-    check_prefixes(monkeypatch, empty)
+    check_prefixes(empty)
     check_prefixes(
-        monkeypatch,
         replace(problem, local_cycles=problem.local_cycles * some, edge_cycles=problem.edge_cycles * some),
     )
     slow = replace(problem, edge_cycles=problem.edge_cycles * 1e3)
-    assert np.all(check_prefixes(monkeypatch, slow).num_local == 32), "none offloads"
+    assert np.all(check_prefixes(slow).num_local == 32), "none offloads"
 
 
-def test_prefixes_that_use_up_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prefixes_that_use_up_the_server() -> None:
     """All offload and take more than they want, or all but one; both occur."""
     counts = set()
     for factor in (1.0, 1.5, 3.0, 10.0, 1e3):
         problem = make_drop(3, 3, 1, literal=True)
         problem = replace(problem, node_hz=problem.node_hz * factor)
-        counts.add(int((check_prefixes(monkeypatch, problem).num_local < 32).sum()))
+        counts.add(int((check_prefixes(problem).num_local < 32).sum()))
     assert counts == {2, 3}
 
 
-def test_prefixes_of_many_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prefixes_of_many_sizes() -> None:
     """More than are evaluated at once: prices rule the rest out."""
     drop = make_drop(4, 300, 3, literal=True)
     same = make_problem(np.full(300, 500.0), np.full(300, 1e-9), drop.node, 3, literal=True)

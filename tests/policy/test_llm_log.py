@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.process import at_work
+
 llama_cpp = pytest.importorskip("llama_cpp", reason="needs the extra llm")
 
-from policies.llm.bundled.engine import BundledEngine  # noqa: E402 - after the check that it can be imported
 from policies.llm.bundled.reading import Reading  # noqa: E402 - the same
 from policies.llm.bundled.training.train import golden_decision  # noqa: E402 - the same
 from policies.llm.errors import ModelError  # noqa: E402 - the same
@@ -52,20 +53,17 @@ def test_others_hear_the_log_again(capfd: pytest.CaptureFixture[str], tmp_path: 
     assert "no-such-file" in _said(capfd)
 
 
-def test_a_model_that_fails_lets_the_log_go(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_fails_lets_the_log_go(capfd: pytest.CaptureFixture[str]) -> None:
     """Whatever stops an engine, at its start or at its first answer: no session stays open behind its back."""
 
-    def fails(*_: object) -> None:
+    def fails() -> None:
         raise ModelError("for a test")
 
     kept: list[BaseException] = []  # with their tracebacks, and so all that these hold
-    monkeypatch.setattr(LlamaSession, "open", fails)
-    with pytest.raises(ModelError) as raised:
+    with at_work("policies.llm.llama:LlamaSession.open", fails), pytest.raises(ModelError) as raised:
         LlamaSession(resolve("bundled").path, num_context=64)
     kept.append(raised.value)
-    monkeypatch.undo()
-    monkeypatch.setattr(BundledEngine, "decide", fails)
-    with pytest.raises(ModelError) as raised:
+    with at_work("policies.llm.bundled.engine:BundledEngine.decide", fails), pytest.raises(ModelError) as raised:
         golden_decision(resolve("bundled").path, Reading(), 1, 1)
     kept.append(raised.value)
     assert "no-such-file" in _said(capfd)

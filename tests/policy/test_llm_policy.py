@@ -20,6 +20,7 @@ from sim import Scenario, run
 from sim.learn.build_cases import build
 from sim.runs.replay import verify
 from sim.runs.run import RunResult
+from tests.support.process import at_work
 from twin.decision import Decision
 
 pytest.importorskip("llama_cpp", reason="reason: needs the extra llm")
@@ -95,17 +96,13 @@ def test_the_same_seed_gives_the_same_trace(plain: RunResult) -> None:
     assert simulate().summary["digest"] == plain.summary["digest"]
 
 
-def test_a_replay_needs_no_model(plain: RunResult, monkeypatch: pytest.MonkeyPatch) -> None:
-    import policies.llm.bundled.engine
-    import policies.llm.policy
-
-    def gone(*_: object, **__: object) -> None:
+def test_a_replay_needs_no_model(plain: RunResult) -> None:
+    def gone() -> None:
         raise AssertionError("a replay has asked for the model")
 
-    monkeypatch.setattr(policies.llm.policy, "resolve", gone)
-    monkeypatch.setattr(policies.llm.bundled.engine, "LlamaSession", gone)
     assert plain.directory is not None
-    assert verify(plain.directory).difference is None
+    with at_work("policies.llm.policy:resolve", gone), at_work("policies.llm.bundled.engine:LlamaSession", gone):
+        assert verify(plain.directory).difference is None
 
 
 def test_a_case_set_takes_the_teachers_place(tmp_path: Path) -> None:

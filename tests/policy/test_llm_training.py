@@ -75,9 +75,7 @@ class StoppedError(Exception):
     """Stands for a Ctrl-C."""
 
 
-def test_a_stopped_training_ends_with_the_same_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "_REPORT", 2)
-
+def test_a_stopped_training_ends_with_the_same_model(tmp_path: Path) -> None:
     def stop_at(last: int) -> Callable[[str, int, int, float], None]:
         def progress(what: str, done: int, total: int, cost: float) -> None:
             if what == "learning" and done > last:
@@ -85,14 +83,14 @@ def test_a_stopped_training_ends_with_the_same_model(tmp_path: Path, monkeypatch
 
         return progress
 
-    whole = train.train(RECIPE, tmp_path / "whole.gguf")
+    whole = train.train(RECIPE, tmp_path / "whole.gguf", report_every=2)
     with pytest.raises(StoppedError):
-        train.train(RECIPE, tmp_path / "parts.gguf", progress=stop_at(3))
+        train.train(RECIPE, tmp_path / "parts.gguf", progress=stop_at(3), report_every=2)
     assert {path.suffix for path in tmp_path.glob("parts.*")} == {".npz", ".checkpoint"}
     other = replace(RECIPE, learning=replace(RECIPE.learning, seed=9))
     with pytest.raises(InputError, match="other arguments"):
-        train.train(other, tmp_path / "parts.gguf", resume=True)
-    parts = train.train(RECIPE, tmp_path / "parts.gguf", resume=True)
+        train.train(other, tmp_path / "parts.gguf", resume=True, report_every=2)
+    parts = train.train(RECIPE, tmp_path / "parts.gguf", resume=True, report_every=2)
     assert parts.sha256 == whole.sha256
     assert parts.golden == whole.golden
     assert {path.suffix for path in tmp_path.glob("parts.*")} == {".gguf", ".json"}

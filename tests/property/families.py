@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import accumulate, pairwise
@@ -170,25 +170,25 @@ class Case:
                 command = partial(obey, fault.slot, fault.allocation_hz, fault.serving_node)
                 engine.clock.call_at(fault.time_ns, Phase.FAULT, command)
 
-        with patch.object(Inputs, "block_length", lambda *_: self.block_length), self._some_idle():
+        with self._special_inputs():
             return run_engine(self.scenario, self.policy, self.seed, watch=watch)
 
-    def _some_idle(self) -> AbstractContextManager[object]:
-        """Let some vehicles have no task, as with a request trace."""
-        if not self.num_idle:
-            return nullcontext()
+    def _special_inputs(self) -> AbstractContextManager[object]:
+        """Let blocks of inputs have another length, and some vehicles no task, as with a request trace."""
         make_block = Inputs.block
 
         def block(inputs: Inputs, first_slot: int, num_slot: int) -> Block:
             made = make_block(inputs, first_slot, num_slot)
+            if not self.num_idle:
+                return made
             slot, vehicle = np.ogrid[first_slot : first_slot + num_slot, : made.size_bytes.shape[1]]
             idle = (7 * slot + 3 * vehicle) % self.num_idle == 0
             return replace(made, size_bytes=np.where(idle[..., np.newaxis], 0.0, made.size_bytes))
 
-        return patch.object(Inputs, "block", block)
+        return patch.multiple(Inputs, block=block, block_length=lambda *_: self.block_length)
 
     def run_oracle(self) -> OracleResult:
-        with self._some_idle():
+        with self._special_inputs():
             return Oracle(self.scenario, self.policy, self.seed, self.faults).run()
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from policies import registry
 from policies.foreign import beside
+from policies.registry import POLICIES
+from sim.scenario.kinds import GROUPS
 
 
 @contextmanager
@@ -19,17 +24,20 @@ def as_before(is_ours: Callable[[str, Path], bool] = lambda name, file: False) -
 
     is_ours : tells by name and file which of the modules that were loaded meanwhile are forgotten
     """
-    by_hand, folders = registry.POLICIES._by_hand, beside._folders
-    modules, path, kept, known = set(sys.modules), list(sys.path), dict(by_hand), list(folders)
+    registries, folders = [group.registry for group in GROUPS.values()], beside._folders
+    modules, path, known = set(sys.modules), list(sys.path), list(folders)
+    kept = [dict(registry._by_hand) for registry in registries]
     folders.clear()
-    registry.POLICIES.forget_packages()
+    for registry in registries:
+        registry._installed = None
     try:
         yield
     finally:
         sys.path[:], folders[:] = path, known
-        by_hand.clear()
-        by_hand.update(kept)
-        registry.POLICIES.forget_packages()
+        for registry, by_hand in zip(registries, kept, strict=True):
+            registry._by_hand.clear()
+            registry._by_hand.update(by_hand)
+            registry._installed = None
         for name in set(sys.modules) - modules:
             if is_ours(name, Path(getattr(sys.modules[name], "__file__", None) or "/")):
                 del sys.modules[name]
@@ -48,12 +56,17 @@ def called_as(*words: str) -> Iterator[None]:
 
 @contextmanager
 def at_work(target: str, act: Callable[[], object]) -> Iterator[None]:
-    """Let something happen while a command is at work: when it calls `target`, which is "module.function".
+    """Let something happen while a command is at work: when it calls `target`.
 
     A signal in the middle of a command falls where it likes. Here it falls into this call, each time.
+
+    target : "module:function" or "module:Class.method"; it gives back what `act` does
     """
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(target, lambda *_, **__: act())
+        module, _, place = target.partition(":")
+        *outer, name = place.split(".")
+        owner = functools.reduce(getattr, outer, importlib.import_module(module))
+        monkeypatch.setattr(owner, name, lambda *_, **__: act())
         yield
 
 
@@ -70,23 +83,22 @@ def install(site_packages: Path, **targets: str) -> None:
     info = site_packages / "offered-1.0.dist-info"
     info.mkdir(parents=True, exist_ok=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: offered\nVersion: 1.0\n", "utf-8")
-    lines = [f"{name.replace('_', '-')} = {target}" for name, target in targets.items()]
+    lines = [f"{name} = {target}" for name, target in targets.items()]
     (info / "entry_points.txt").write_text("\n".join(["[vectwin.policies]", *lines, ""]), "utf-8")
-    registry.POLICIES.forget_packages()
+    POLICIES._installed = None
 
 
 @contextmanager
-def renames() -> Iterator[list[tuple[Path, Path]]]:
-    """Note which files are renamed, by what and to what, just before it is done."""
-    noted: list[tuple[Path, Path]] = []
+def renames(look: Callable[[Path, Path], object]) -> Iterator[None]:
+    """Look at each file just before it is renamed: at its name, and at the new one."""
     is_on = True
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
         if is_on and event == "os.rename":
-            noted.append((Path(str(arguments[0])), Path(str(arguments[1]))))
+            look(Path(os.fsdecode(cast(str, arguments[0]))), Path(os.fsdecode(cast(str, arguments[1]))))
 
     sys.addaudithook(hook)  # for as long as the process lives
     try:
-        yield noted
+        yield
     finally:
         is_on = False

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from sim import Scenario, compare, run
 from sim.show.report import page
@@ -29,11 +28,11 @@ RUNS: dict[str, tuple[str, str, int, tuple[str, ...]]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def directories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def make_runs(folder: Path) -> dict[str, Path]:
+    """Make the runs; return where they are."""
     made = {}
     for name, (scenario, policy, num_slot, settings) in RUNS.items():
-        made[name] = tmp_path_factory.mktemp("runs") / name
+        made[name] = folder / name
         run(Scenario.load(scenario, [*settings, f"time.num_slot={num_slot}"]), policy=policy, seed=2, out=made[name])
     return made
 

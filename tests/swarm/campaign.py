@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -91,10 +91,6 @@ def check_seeds(seeds: Sequence[int]) -> Iterator[Verdict]:
         yield Verdict(seed, [*violations, *more], cpu_s)
 
 
-def _check_chunk(seeds: list[int]) -> list[Verdict]:
-    return list(check_seeds(seeds))
-
-
 def fails(case: Case, check: str, limit_s: float = LIMIT_S) -> bool:
     """Tell whether a case fails a check."""
     violations, digest = check_case(case, limit_s, check)
@@ -135,11 +131,16 @@ def told(case: Case, violation: Violation, keep: Path | None = None) -> str:
     return "\n".join(lines)
 
 
+def _check_chunk(seeds: list[int]) -> list[Verdict]:
+    return list(check_seeds(seeds))
+
+
 @dataclass
 class Campaign:
     """Seeds that are checked, and what has been found so far.
 
     quiet : print no progress
+    check : checks some seeds
     """
 
     seeds: Sequence[int]
@@ -148,6 +149,7 @@ class Campaign:
     failing: dict[int, list[Violation]] = field(default_factory=dict)
     num_done: int = 0
     cpu_s: float = 0.0
+    check: Callable[[list[int]], list[Verdict]] = _check_chunk
 
     def run(self) -> None:
         """Check all seeds; what has been found so far stays if it is interrupted."""
@@ -155,11 +157,11 @@ class Campaign:
         chunks = [list(self.seeds[at : at + size]) for at in range(0, len(self.seeds), size)]
         if self.num_worker == 1:
             for chunk in chunks:
-                self._take(_check_chunk(chunk))
+                self._take(self.check(chunk))
             return
         # Each worker is a process of its own, with nothing of this one's in it.
         with multiprocessing.get_context("spawn").Pool(self.num_worker) as pool:
-            for verdicts in pool.imap_unordered(_check_chunk, chunks):
+            for verdicts in pool.imap_unordered(self.check, chunks):
                 self._take(verdicts)
 
     def _take(self, verdicts: list[Verdict]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sim.scenario.scenario import Scenario
+from tests.support.process import at_work
 from tests.swarm import campaign
 from tests.swarm.__main__ import main
 from tests.swarm.checks import Violation
@@ -73,8 +75,8 @@ def test_a_violation_is_told_so_that_it_can_be_played_again(
         except ValueError:
             return [], ""
 
-    monkeypatch.setattr(campaign, "check_case", check)
-    monkeypatch.setattr("tests.swarm.__main__.check_case", check)
+    for module in (campaign, sys.modules[main.__module__]):
+        monkeypatch.setattr(module, "check_case", check)
     seed = next(seed for seed in itertools.count() if case_of(seed).data["mobility"]["kind"] == "highway")
     found = campaign.Campaign([seed], quiet=True, failing={seed: [Violation("highway", "it is one")]}, num_done=1)
     found.report(tmp_path / "kept", 1, 20.0)
@@ -88,21 +90,21 @@ def test_a_violation_is_told_so_that_it_can_be_played_again(
     assert "highway: it is one" in capsys.readouterr().out
 
 
-def test_what_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def endless(*_: object, **__: object) -> None:
+def test_what_does_not_end_is_ended(tmp_path: Path) -> None:
+    def endless() -> None:
         while True:
             pass
 
-    monkeypatch.setattr("tests.swarm.play.run", endless)
-    found, digest = play(Case(case_of(3).data, files=case_of(3).files), tmp_path, 0.2)
+    with at_work("tests.swarm.play:run", endless):
+        found, digest = play(Case(case_of(3).data, files=case_of(3).files), tmp_path, 0.2)
     assert [violation.check for violation in found] == ["endless"]
     assert not digest
 
 
-def test_another_digest_in_another_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(campaign, "other_digests", lambda seeds: dict.fromkeys(seeds, "other"))
-    (verdict,) = campaign.check_seeds([4])
-    assert [violation.check for violation in verdict.violations] == ["hash seed"]
-    monkeypatch.setattr(campaign, "digest_of", lambda case: "different")
-    (verdict,) = campaign.check_seeds([4])
-    assert [violation.check for violation in verdict.violations] == ["parts"]
+def test_another_digest_in_another_process_is_told() -> None:
+    with at_work("tests.swarm.campaign:other_digests", lambda: {4: "other"}):
+        (verdict,) = campaign.check_seeds([4])
+        assert [violation.check for violation in verdict.violations] == ["hash seed"]
+        with at_work("tests.swarm.campaign:digest_of", lambda: "different"):
+            (verdict,) = campaign.check_seeds([4])
+        assert [violation.check for violation in verdict.violations] == ["parts"]

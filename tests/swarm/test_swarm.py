@@ -67,16 +67,13 @@ def test_draws_are_the_same_every_time() -> None:
     assert case_of(17).data != case_of(18).data
 
 
-def test_a_campaign_goes_on_after_a_violation(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_campaign_goes_on_after_a_violation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of 50 seeds every tenth fails: each is told, in one line, and nothing is made smaller if nobody wants it."""
 
     def check(seeds: list[int]) -> list[Verdict]:
         return [Verdict(seed, [Violation("tens", "is one")] * (seed % 10 == 0), 0.5) for seed in seeds]
 
-    monkeypatch.setattr("tests.swarm.campaign._check_chunk", check)
-    campaign = Campaign(range(50))
+    campaign = Campaign(range(50), check=check)
     campaign.run()
     assert (campaign.num_done, sorted(campaign.failing)) == (50, [0, 10, 20, 30, 40])
     campaign.report(tmp_path, 0)

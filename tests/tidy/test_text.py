@@ -31,19 +31,23 @@ UNFINISHED = re.compile(r"\b(?:TO[D]O|FIX[M]E)\b")
 MACHINE_PATH = re.compile(r"(?<![\w.~$})-])/(?:work|root|opt)/")
 SKIP = re.compile(r"pytest\.(?:mark\.)?(?:skip|skipif|xfail|importorskip)")
 
-TOO_LONG_YET = {
-    ("physical/columns/fleet.py", "Fleet"),
-    ("physical/columns/pipeline.py", "DataPlane"),
-    ("physical/columns/resource.py", "Resource"),
-    ("physical/system.py", "System"),
-    ("policies/llm/bundled/engine.py", "BundledEngine"),
-    ("policies/llm/session.py", "Session"),
-    ("sim/engine/columns.py", "World"),
-    ("sim/record/slots.py", "Ledger"),
-    ("tests/swarm/draw.py", "_Maker"),
-    ("tests/swarm/facts.py", "Facts"),
+PATCH = re.compile(r"\.setattr\(|(?<![\w.])setattr\(|\bmock\.patch|\bpatch\.(?:object|dict|multiple)\(")
+PATCHES = {
+    "tests/fault/test_bombs.py": "a file that really expands to 256 MiB takes seconds",
+    "tests/fault/test_compare.py": "stands in for the workers: the rule about seeds needs hundreds of runs",
+    "tests/fault/test_killed_runs.py": "a part per slot at any speed; a run has no say in its writer's clock",
+    "tests/fault/test_realtime.py": "the wall clock is a fake, so that no time passes; SimPy reads it itself",
+    "tests/policy/test_first_decision.py": "counts how often the model reads a case, which nothing tells",
+    "tests/policy/test_llm_training.py": "the command's recipe trains for an hour",
+    "tests/property/families.py": "short blocks and idle vehicles, which no scenario has",
+    "tests/support/process.py": "something happens just while a command is at work: Ctrl-C, a full disk",
+    "tests/swarm/test_shrink.py": "a check that fails on purpose; the swarm's own have to find nothing",
+    "tests/unit/test_twin.py": "another truth after the last report, which no scenario has",
 }
-"""Classes that are longer than the limit until they are cut."""
+"""Files of tests that replace something of ours or of a library's, once each, and why there is no other way."""
+
+TOO_LONG_YET = {("tests/swarm/draw.py", "_Maker"), ("tests/swarm/facts.py", "Facts")}
+"""Classes of tests that are longer than the limit until they are cut."""
 
 
 def sizes(name: str, text: str) -> Iterator[str]:
@@ -138,7 +142,15 @@ def machine_paths(name: str, text: str) -> Iterator[str]:
             yield f"{name}:{number}: path of one machine: {line.strip()}"
 
 
-@pytest.mark.parametrize("checker", [sizes, banned_calls, silenced, skipped_tests])
+def patches(name: str, text: str) -> Iterator[str]:
+    """Demand that tests use arguments, files and processes; what they patch all the same is listed."""
+    found = [number for number, line in enumerate(text.splitlines(), 1) if PATCH.search(line)]
+    if name.startswith("tests/") and not name.startswith("tests/tidy/"):
+        for number in found[name in PATCHES :]:
+            yield f"{name}:{number}: patches something: give the product an argument for it"
+
+
+@pytest.mark.parametrize("checker", [patches, sizes, banned_calls, silenced, skipped_tests])
 def test_python_files(checker: Checker) -> None:
     problems = [problem for name in python_files() for problem in checker(name, read(name))]
     assert not problems, "\n".join(problems)
@@ -148,6 +160,21 @@ def test_python_files(checker: Checker) -> None:
 def test_text_files(checker: Checker) -> None:
     problems = [problem for name in repository_files() for problem in checker(name, read(name))]
     assert not problems, "\n".join(problems)
+
+
+def test_patches_are_few() -> None:
+    assert len(PATCHES) <= 10
+    assert [name for name in PATCHES if not PATCH.search(read(name))] == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["monkeypatch.setattr(a, 'b', 1)", "setattr(a, 'b', 1)", "with mock.patch('a'):", "with patch.object(a, 'b'):"],
+)
+def test_a_patch_is_found(line: str) -> None:
+    assert list(patches("tests/unit/test_a.py", line))
+    assert not list(patches("tests/unit/test_twin.py", line))
+    assert list(patches("tests/unit/test_twin.py", f"{line}\n{line}"))
 
 
 def test_repository_is_seen() -> None:

@@ -15,12 +15,12 @@ import pytest
 from physical.errors import InputError
 from policies import make, register, registry
 from policies.digests import DIGEST_SIZE
-from policies.foreign import beside
 from policies.registry import resolved
 from sim import Scenario, run
 from sim.runs.replay import branch, counterfactual, verify
 from sim.studies.compare import parse_policies
 from tests.support.command import twin
+from tests.support.process import as_before
 from traces.reader import Trace
 
 pytestmark = pytest.mark.full
@@ -65,16 +65,10 @@ SHORT = ["time.num_slot=5"]
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Let the current folder hold a policy."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(beside, "_folders", [])
-    monkeypatch.setattr(registry.POLICIES, "_by_hand", dict(registry.POLICIES._by_hand))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "policy.py").write_text(POLICY, "utf-8")
-    before = set(sys.modules)
-    yield tmp_path
-    for name in set(sys.modules) - before:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
+    with as_before(lambda name, file: file.is_relative_to(tmp_path)):
+        yield tmp_path
 
 
 def ratios(directory: Path) -> set[float]:

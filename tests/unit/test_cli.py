@@ -207,7 +207,7 @@ def test_check_of_a_scenario() -> None:
 
 
 def test_interrupt() -> None:
-    with at_work("sim.runs.check.check", press_ctrl_c):
+    with at_work("sim.runs.check:check", press_ctrl_c):
         assert twin("check", "dtecn").code == 130
 
 

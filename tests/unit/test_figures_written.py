@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import re
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -20,6 +21,7 @@ from sim.show.figures.measure import measure, scenario_at
 from sim.show.figures.plan import PENALTY, PaperPlan, Series
 from tests.support.command import twin
 from tests.support.figures import NOISE, SMALL, synthetic
+from tests.support.process import at_work
 
 pytestmark = pytest.mark.full  # the quick loop is for what changes every day
 
@@ -64,7 +66,7 @@ def test_figures_are_valid_and_deterministic(paper: str, names: tuple[str, ...],
 
 
 def test_without_matplotlib_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # as if there were none
     assert 'pip install "vectwin[report]"' in twin("figures", "llm6g", "--out", "out").complaint()
 
 
@@ -125,8 +127,9 @@ def tiny(paper: str) -> PaperPlan:
 @pytest.mark.full
 def test_quick_command_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All files, numbers that a plain run gives, too, and a second start that runs nothing and writes equal bytes."""
-    monkeypatch.setattr(figures, "load", lambda paper, quick: tiny(paper))
-    done = twin("figures", "llm6g", "--out", "out", "--quick", "--json")
+    plan = tiny("llm6g")
+    with at_work("sim.show.figures:load", lambda: plan):
+        done = twin("figures", "llm6g", "--out", "out", "--quick", "--json")
     assert (done.code, done.err) == (0, "")
     answer = done.json()
     assert (answer["quick"], answer["seeds"], answer["missing"]) == (True, [0, 1, 2], {})
@@ -142,7 +145,6 @@ def test_quick_command_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         r"\*\*(reproduces|in part|does not reproduce|cannot be told|not testable there)\*\* \|$", claims, re.MULTILINE
     )
     assert len(verdicts) == 2 * len(tiny("llm6g").claims)
-    plan = tiny("llm6g")
     scenario = scenario_at(plan, "paper", plan.worlds[0], plan.worlds[0].points[1])
     summary = run(Scenario.model_validate_json(scenario.model_dump_json()), policy="rrlo", seed=2).summary
     measured = measure(plan, ("paper",), (2,), Path("out"))
@@ -156,7 +158,8 @@ def test_quick_command_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert penalties[1, 0] == summary["penalty_mean"] == summary["objective_mean"]  # by [cost]
     before = {path: path.read_bytes() for path in Path("out").glob("*.*")}
     stored = {path: path.stat().st_mtime_ns for path in Path("out/runs").iterdir()}
-    assert twin("figures", "llm6g", "--out", "out", "--quick", "--json").json() == answer
+    with at_work("sim.show.figures:load", lambda: plan):
+        assert twin("figures", "llm6g", "--out", "out", "--quick", "--json").json() == answer
     assert {path: path.stat().st_mtime_ns for path in Path("out/runs").iterdir()} == stored
     assert {path: path.read_bytes() for path in before} == before
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,11 +13,13 @@ from policies.baselines import Random
 from sim import Scenario, run
 from sim.runs.fitting import fits
 from tests.support.command import twin
+from tests.support.process import as_before
 
 
 @pytest.fixture(autouse=True)
-def clean_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry.POLICIES, "_by_hand", {})
+def clean_registry() -> Iterator[None]:
+    with as_before():
+        yield
 
 
 @pytest.mark.full
@@ -39,9 +41,8 @@ def test_who_fits_runs_and_who_does_not_is_refused_with_the_reason(name: str) ->
 
 
 def test_an_extra_that_is_missing_is_the_reason_and_nothing_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    find = importlib.util.find_spec
-    hidden = {"torch", "llama_cpp"}
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name in hidden else find(name, *more))
+    for library in ("torch", "llama_cpp"):
+        monkeypatch.setitem(sys.modules, library, None)  # as if there were none
     for module in [name for name in sys.modules if name.startswith("policies.marl")]:
         monkeypatch.delitem(sys.modules, module)
     reasons = {one.spec.name: one.reason for one in fits(Scenario.load("dtecn"))}
@@ -74,12 +75,15 @@ def test_a_stranger_s_policy_may_refuse_as_it_likes_and_is_closed(monkeypatch: p
     assert len(closed) == 1
 
 
-def test_the_command_lists_each_policy_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    offered = {name: spec for name, spec in registry.specs().items() if name in {"random", "layers-exact"}}
-    monkeypatch.setattr(registry.POLICIES, "_built_in", offered)
-    first, second = twin("policies", "dtecn").out.splitlines()[:2]
-    assert first.split() == ["random", "fits"]
-    assert second.split("  ", 1)[1].strip().startswith("no: decides layers, power and bandwidth (accepted: a scenario")
+def test_the_command_lists_each_policy_with_its_reason() -> None:
+    lines = {line.split()[0]: line for line in twin("policies", "dtecn").out.splitlines() if line.strip()}
+    assert lines["random"].split() == ["random", "fits"]
+    assert (
+        lines["layers-exact"]
+        .split("  ", 1)[1]
+        .strip()
+        .startswith("no: decides layers, power and bandwidth (accepted: a scenario")
+    )
     told = twin("policies", "llm6g", "--json").json()
     assert told["scenario"] == "llm6g"
     assert {"name": "layers-exact", "fits": True, "reason": None} in told["policies"]

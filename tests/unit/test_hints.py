@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -126,11 +126,10 @@ def parse(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_next_steps(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_next_steps(name: str) -> None:
     """Each step is a command with its options, and starts from directories that exist."""
-    if name == "interrupted":
-        monkeypatch.setattr("sim.show.terminal.progress", _stopping)
-    found = steps(on_terminal(*COMMANDS[name]))
+    with at_work("sim.show.terminal:progress", _stopping) if name == "interrupted" else nullcontext():
+        found = steps(on_terminal(*COMMANDS[name]))
     assert found
     assert " ".join(found[0]) == NEXT.get(name, " ".join(found[0]))
     for words in found:
@@ -147,9 +146,8 @@ def test_next_steps(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def _stopping(_: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
+def _stopping() -> Iterator[Callable[[int], None]]:
     """Press Ctrl-C after the first slot."""
-    assert shown
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may ignore it
     try:
         yield lambda done: signal.raise_signal(signal.SIGINT) if done == 1 else None
@@ -185,9 +183,9 @@ def test_a_message_that_says_what_to_do_is_enough() -> None:
 @pytest.mark.parametrize("words", [COMMANDS["compare"], COMMANDS["sweep"], ["train", "apg", "dtecn", "--out", "a b"]])
 def test_what_was_interrupted_goes_on(words: list[str]) -> None:
     target = {
-        "compare": "sim.studies.compare.compare",
-        "sweep": "sim.studies.sweep.sweep",
-        "train": "sim.learn.train.train",
+        "compare": "sim.studies.compare:compare",
+        "sweep": "sim.studies.sweep:sweep",
+        "train": "sim.learn.train:train",
     }[words[0]]
     resume = ["--resume"] if words[0] == "train" else []
     with at_work(target, press_ctrl_c):
@@ -198,7 +196,7 @@ def test_a_fault_of_ours_is_shown_where() -> None:
     def fail() -> None:
         raise RuntimeError("a fault")
 
-    with at_work("sim.runs.check.check", fail):
+    with at_work("sim.runs.check:check", fail):
         assert "VECTWIN_TRACEBACK=1 twin check dtecn" in on_terminal("check", "dtecn")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +15,10 @@ from physical.system import Crowd
 from sim import Scenario, compare, run
 from sim.inputs.streams import Streams
 from sim.learn.batch import BatchEnvironment
-from sim.scenario.kinds import GROUPS, group_of, kind_of, register, told
+from sim.scenario.kinds import group_of, kind_of, register, told
 from sim.scenario.mobility import MOBILITY, Course, Mobility, Motion, RandomStreams, RunSize
 from tests.support.command import twin
+from tests.support.process import as_before
 from twin.estimators import ESTIMATORS, Estimates, Estimator, EstimatorKind, Heard, Knowledge
 
 SLOTS = ("time.num_slot=4", "vehicles.num_vehicle=3")
@@ -131,13 +132,13 @@ class Departing(Standing):
 
 
 @pytest.fixture(autouse=True)
-def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    for group in GROUPS.values():
-        monkeypatch.setattr(group.registry, "_by_hand", {})
-    register("mobility", "line", Line)
-    register("mobility", "leaving", Leaving)
-    register("mobility", "no-motion", Mean)
-    register("estimator", "mean", Mean, "the mean of all")
+def kinds() -> Iterator[None]:
+    with as_before():
+        register("mobility", "line", Line)
+        register("mobility", "leaving", Leaving)
+        register("mobility", "no-motion", Mean)
+        register("estimator", "mean", Mean, "the mean of all")
+        yield
 
 
 def scenario_of(mobility: dict[str, Any], *settings: str) -> Scenario:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import functools
 import importlib.util
 import shutil
-import site
 import sys
 from code import InteractiveInterpreter
 from collections.abc import Iterator
 from hashlib import blake2b
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,10 +18,11 @@ import pytest
 from physical.errors import InputError
 from policies import register, registry
 from policies.digests import DIGEST_SIZE
-from policies.foreign import beside, closure
+from policies.foreign import closure
 from policies.foreign.closure import module_files
 from policies.foreign.origin import REACHED, NoSourceError, portable
 from policies.foreign.origin import contents as contents_of
+from tests.support.process import as_before, at_work, install
 
 pytestmark = pytest.mark.full
 
@@ -72,15 +71,10 @@ def expected(path: Path) -> str:
 
 
 @pytest.fixture(autouse=True)
-def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(registry.POLICIES, "_by_hand", dict(registry.POLICIES._by_hand))
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(beside, "_folders", [])
-    before = set(sys.modules)
-    yield
-    for name in set(sys.modules) - before:
-        if name.partition(".")[0].startswith(("policy", "helper", "further", "by_literal", "lazily", "plug", "script")):
-            del sys.modules[name]
+def clean() -> Iterator[None]:
+    ours = ("policy", "helper", "further", "by_literal", "lazily", "plug", "script")
+    with as_before(lambda name, file: name.partition(".")[0].startswith(ours)):
+        yield
 
 
 def test_code_by_path_is_its_module_and_what_that_imports_from_beside_it(tmp_path: Path) -> None:
@@ -193,16 +187,15 @@ def test_of_an_installed_package_all_modules_count(tmp_path: Path, monkeypatch: 
             "other.py": "Y = 1\n",
         },
     )
-    monkeypatch.setattr(site, "getsitepackages", lambda: [str(site_packages)])
     closure._installed_places.cache_clear()
     monkeypatch.syspath_prepend(site_packages)
-    monkeypatch.setattr("physical.registry.entry_points", lambda group: [EntryPoint("plugged", "plug.policy:P", group)])
-    registry.POLICIES._installed = None
+    install(site_packages, plugged="plug.policy:P")
     try:
-        before = contents("plugged")
-        assert set(before) == {"module plug", "module plug.by_name", "module plug.policy"}
-        (site_packages / "plug" / "by_name.py").write_text("X = 2\n", "utf-8")
-        assert contents("plugged") != before
+        with at_work("site:getsitepackages", lambda: [str(site_packages)]):
+            before = contents("plugged")
+            assert set(before) == {"module plug", "module plug.by_name", "module plug.policy"}
+            (site_packages / "plug" / "by_name.py").write_text("X = 2\n", "utf-8")
+            assert contents("plugged") != before
     finally:
         closure._installed_places.cache_clear()
         registry.POLICIES._installed = None

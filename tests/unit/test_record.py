@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,8 @@ from numpy.typing import NDArray
 
 from physical.columns.tasks import TaskRows
 from sim import RunResult, Scenario, run
-from sim.record.recorder import Recorder
+from sim.engine.columns import ColumnsEngine
+from tests.support.engine_runs import run_engine
 from tests.support.observers import Spy
 from tests.support.scenarios import make_scenario
 from twin.decision import Decision, Diagnostics
@@ -36,22 +39,25 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_recorder_changes_nothing_that_it_records(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_recorder_changes_nothing_that_it_records(name: str) -> None:
     """It records the same of arrays that nobody can write to."""
     scenario_name, policy, settings = CASES[name]
     scenario = Scenario.load(scenario_name, [*settings, "trace.part_rows=500"])
     expected = run(scenario, policy=policy).summary["digest"]
-    flush, given = Recorder.flush, []
+    given = []
 
-    def flush_frozen(self: Recorder, tasks: TaskRows, end_ns: int, *, final: bool = False) -> None:
+    def frozen(engine: ColumnsEngine) -> None:
+        flush = engine.recorder.flush
+        vars(engine.recorder)["flush"] = partial(flush_frozen, flush)
+
+    def flush_frozen(flush: Callable[..., None], tasks: TaskRows, end_ns: int, *, final: bool = False) -> None:
         arrays = [values for values in (*tasks[:14], tasks.local_work, *(tasks.metered or ())) if values is not None]
         given.append(len(arrays[0]))
         for values in arrays:
             values.setflags(write=False)
-        flush(self, tasks, end_ns, final=final)
+        flush(tasks, end_ns, final=final)
 
-    monkeypatch.setattr(Recorder, "flush", flush_frozen)
-    assert run(scenario, policy=policy).summary["digest"] == expected
+    assert run_engine(scenario, policy, 0, watch=frozen).summary["digest"] == expected
     assert sum(given) > 0
 
 

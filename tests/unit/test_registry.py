@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from physical.system import System
 from policies import Policy, make, names, register, registry
 from policies.baselines import EdgeEqual, Random
 from sim import Scenario, compare
+from tests.support.process import as_before, install
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
@@ -55,24 +56,16 @@ def build(scale: int = 1) -> Tuned:
 
 
 @pytest.fixture(autouse=True)
-def clean_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(registry.POLICIES, "_by_hand", dict(registry.POLICIES._by_hand))
-    registry.POLICIES._installed = None
-    yield
-    registry.POLICIES._installed = None
+def clean_registry() -> Iterator[None]:
+    with as_before():
+        yield
 
 
-def offer(monkeypatch: pytest.MonkeyPatch, **targets: str) -> list[str]:
-    """Let packages be installed that offer policies; returns a list that grows with every look at them."""
-    looks: list[str] = []
-
-    def entry_points(*, group: str) -> list[EntryPoint]:
-        looks.append(group)
-        return [EntryPoint(name, target, group) for name, target in targets.items()]
-
-    monkeypatch.setattr("physical.registry.entry_points", entry_points)
-    registry.POLICIES._installed = None
-    return looks
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of installed packages."""
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
 
 
 def complaint(text: str) -> str:
@@ -143,7 +136,8 @@ def test_missing_extra_gives_the_command() -> None:
 
 def test_installed_follows_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(spec.installed for spec in registry._BUILT_IN if not spec.extra)
-    monkeypatch.setattr("physical.extras.MODULES", {"marl": ("no_such_library",), "llm": ("json",)})
+    monkeypatch.setitem(sys.modules, "torch", None)  # as if there were none
+    monkeypatch.setitem(sys.modules, "llama_cpp", json)
     assert not registry.PolicySpec("x", Tuned, "", "marl").installed
     assert registry.PolicySpec("x", Tuned, "", "llm").installed
 
@@ -165,33 +159,33 @@ def test_installed_follows_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
         ("..x:Y", "cannot be imported"),
     ],
 )
-def test_broken_package_shows_when_it_is_used(monkeypatch: pytest.MonkeyPatch, target: str, words: str) -> None:
-    offer(monkeypatch, broken=target, fine="policies.baselines:Random [some, extras]")
+def test_broken_package_shows_when_it_is_used(site: Path, target: str, words: str) -> None:
+    install(site, broken=target, fine="policies.baselines:Random [some, extras]")
     assert names()[-2:] == ["broken", "fine"]
     assert isinstance(make("fine"), Random)
     assert words in complaint("broken")
 
 
-def test_package_that_raises_on_import(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "raises_on_import.py").write_text("raise RuntimeError('no licence\\nfound')", "utf-8")
-    (tmp_path / "wrong_syntax.py").write_text("def :", "utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    offer(monkeypatch, first="raises_on_import:X", second="wrong_syntax:X")
+def test_package_that_raises_on_import(site: Path) -> None:
+    (site / "raises_on_import.py").write_text("raise RuntimeError('no licence\\nfound')", "utf-8")
+    (site / "wrong_syntax.py").write_text("def :", "utf-8")
+    install(site, first="raises_on_import:X", second="wrong_syntax:X")
     assert "first: raises_on_import cannot be imported: RuntimeError: no licence" in complaint("first")
     assert "second: wrong_syntax cannot be imported: SyntaxError" in complaint("second")
     sys.modules.pop("raises_on_import", None)
 
 
-def test_packages_are_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = offer(monkeypatch, mine="policies.baselines:Random")
-    for _ in range(3):
-        make("mine")
-        names()
-    assert looks == ["vectwin.policies"]
+def test_packages_are_looked_for_once(site: Path) -> None:
+    install(site, mine="policies.baselines:Random")
+    assert isinstance(make("mine"), Random)
+    for file in site.glob("*.dist-info/entry_points.txt"):
+        file.unlink()
+    assert isinstance(make("mine"), Random)
+    assert names()[-1] == "mine"
 
 
-def test_built_in_names_are_not_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    offer(monkeypatch, **{"edge-equal": "policies.baselines:Random"})
+def test_built_in_names_are_not_taken_over(site: Path) -> None:
+    install(site, **{"edge-equal": "policies.baselines:Random"})
     assert isinstance(make("edge-equal"), EdgeEqual)
 
 

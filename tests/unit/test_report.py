@@ -16,13 +16,18 @@ import pytest
 from sim import Scenario, run
 from sim.show import terminal
 from sim.show.report import charts, motion, page, write_report
-from sim.show.report.runs import ReportedRun
+from sim.show.report.runs import ReportedRun, open_runs
 from sim.show.report.series import Chart, Curve, bins
 from tests.support.command import twin
-from tests.support.reports import EVIL, RUNS, Page, killed, page_of
+from tests.support.reports import EVIL, RUNS, Page, killed, make_runs, page_of
 from traces.schema import TABLES
 
 pytestmark = pytest.mark.full  # the quick loop is for what changes every day
+
+
+@pytest.fixture(scope="module")
+def directories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return make_runs(tmp_path_factory.mktemp("runs"))
 
 
 def test_summary_is_on_the_page(directories: dict[str, Path]) -> None:
@@ -131,9 +136,8 @@ def test_vehicles_that_come_and_go_share_seats(directories: dict[str, Path]) -> 
     assert sorted(visit[3] for visit in found["visits"]) == list(range(10))
 
 
-def test_a_large_run_is_decimated_and_says_so(directories: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "PLAYER_BYTES", 900)
-    found = page_of(directories["equal"])
+def test_a_large_run_is_decimated_and_says_so(directories: dict[str, Path]) -> None:
+    found = Page(page.page(open_runs([directories["equal"]]), player_bytes=900))
     player = found.data["players"][0]
     assert player["frames"] * player["seats"] * 8 <= 900
     assert player["step"] > 1

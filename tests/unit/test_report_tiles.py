@@ -11,12 +11,17 @@ import pytest
 from sim import Scenario, run
 from sim.show.report import digits, page
 from sim.show.report.runs import ReportedRun, open_runs
-from tests.support.reports import directories, page_of
+from tests.support.reports import make_runs, page_of
 
 __all__ = ["directories"]  # the fixture
 pytestmark = pytest.mark.full  # the quick loop is for what changes every day
 
 SIGNED = ("penalty", "drift", "objective", "QoS")
+
+
+@pytest.fixture(scope="module")
+def directories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return make_runs(tmp_path_factory.mktemp("runs"))
 
 
 def test_no_percentage_of_a_number_that_changes_sign(directories: dict[str, Path]) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from sim.bench.report import Report
 from sim.show import terminal
+from tests.support.screen import as_terminal, plain
 
 WIDTHS = (60, 80, 100, 140)
 SUMMARY: dict[str, Any] = {
@@ -28,6 +27,7 @@ SUMMARY: dict[str, Any] = {
     "digest": "748e59885d939e5c23d15f827c53a86c",
 }
 NUMBERS = ("-1234.6", "-0.76357", "1234.6", "1.0103e-14", "123 456 789", "123 456", SUMMARY["digest"])
+Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(params=WIDTHS)
@@ -37,22 +37,21 @@ def width(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def out(monkeypatch: pytest.MonkeyPatch, width: int) -> io.StringIO:
+def out(monkeypatch: pytest.MonkeyPatch, capsys: Captured, width: int) -> Captured:
     """Return what a terminal of that width gets."""
-    made = io.StringIO()
-    monkeypatch.setattr(terminal, "console", lambda: Console(file=made, width=width, highlight=False))
-    return made
+    as_terminal(monkeypatch, width)
+    return capsys
 
 
-def lines_of(out: io.StringIO, width: int) -> list[str]:
-    text = out.getvalue()
+def lines_of(out: Captured, width: int) -> list[str]:
+    text = plain(out.readouterr().out)
     assert "…" not in text
     lines = text.splitlines()
     assert [line for line in lines if len(line) > width] == []
     return lines
 
 
-def test_summary(out: io.StringIO, width: int) -> None:
+def test_summary(out: Captured, width: int) -> None:
     readings = ("eq. 7: every task has a CPU of its own", "eq. 9: every upload has the whole rate of its vehicle")
     terminal.summary(SUMMARY, "dtecn, policy p2-exact, seed 0", Path("runs/x"), readings)
     rows = [line.strip() for line in lines_of(out, width)]
@@ -66,7 +65,7 @@ def test_summary(out: io.StringIO, width: int) -> None:
     assert rows[-3:] == [*readings, "trace: runs/x"]
 
 
-def test_summaries_side_by_side(out: io.StringIO, width: int) -> None:
+def test_summaries_side_by_side(out: Captured, width: int) -> None:
     """Numbers stand below the name of their run, where their units are told too."""
     other = {**SUMMARY, "penalty_mean": 3.25, "digest": "a" * 32, "gap_model": None}
     names = ("p2-exact:margin=0.1,max_node=90000", "greedy-cost")
@@ -83,7 +82,7 @@ def test_summaries_side_by_side(out: io.StringIO, width: int) -> None:
 
 
 @pytest.mark.parametrize("num_row", [2, 12])
-def test_bench(out: io.StringIO, width: int, num_row: int) -> None:
+def test_bench(out: Captured, width: int, num_row: int) -> None:
     columns = ("vehicles", "slots", "vehicle-slots/s", "ratio", "range", "goal", "reached", "B/vehicle-slot", "solver")
     row = ("table one", 1000, 1_234_567, "0.1234", "0.1200 - 0.1300", "0.2", "no", 12.5, "clarabel alone")
     terminal.report(Report("Engine", columns, (row,) * num_row, ("a note with 1 234 567 in it",) * 9, {}))
@@ -97,7 +96,7 @@ def test_bench(out: io.StringIO, width: int, num_row: int) -> None:
     assert sum("1 234 567 in it" in line for line in lines) == 9
 
 
-def test_cases(out: io.StringIO, width: int) -> None:
+def test_cases(out: Captured, width: int) -> None:
     row = {"origin": "dtecn-congested seed 3 p2-exact:margin=0.05", "slot": 1205, "objective": -0.123456}
     row |= {"realised": None, "num_offloaded": 12, "used_share": 0.98765, "capacity_price": 1234567.8}
     terminal.cases([row] * 20, "c.parquet: 20 cases of 10 vehicles")
@@ -105,10 +104,10 @@ def test_cases(out: io.StringIO, width: int) -> None:
     for number in ("1 205", "-0.12346", "12", "98.8%"):
         assert cells.count(number) == 20, number
     assert cells.count("1 234 568") == (0 if width == 60 else 20)
-    assert ("left out: price (a terminal" in out.getvalue()) == (width == 60)
+    assert ("left out: price (a terminal" in plain(out.readouterr().out)) == (width == 60)
 
 
-def test_lists(out: io.StringIO, width: int) -> None:
+def test_lists(out: Captured, width: int) -> None:
     """Words go on below themselves; a number and its unit stay in a line."""
     words = "ten vehicles on 1 000 m of a road, a server of 10 GHz and 5 MB of tasks, thermal noise, with -110.0 dBm"
     terminal.listing([("dtecn", words), ("", f"- {words}"), ("dtecn-congested", words)])

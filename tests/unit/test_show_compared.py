@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import io
 import re
+from contextlib import redirect_stdout
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from physical import digits
 from sim.show import compared as comparison_table
-from sim.show import terminal
 from sim.studies.comparison import HEADLINE, Comparison
 from sim.studies.evaluation import evaluate
 from sim.studies.jobs import Finished
 from sim.studies.sweep import Point
+from tests.support.screen import as_terminal, plain
 
 pytestmark = pytest.mark.full
 
@@ -69,11 +69,11 @@ def compared(
 
 
 def printed(monkeypatch: pytest.MonkeyPatch, width: int, show_it: object, *arguments: object) -> str:
-    out = io.StringIO()
-    monkeypatch.setattr(terminal, "console", lambda: Console(file=out, width=width, highlight=False))
     assert callable(show_it)
-    show_it(*arguments)
-    return out.getvalue()
+    as_terminal(monkeypatch, width)
+    with redirect_stdout(io.StringIO()) as out:
+        show_it(*arguments)
+    return plain(out.getvalue())
 
 
 def cells(text: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 
 from physical.errors import InputError
 from sim import RunResult, run
+from tests.support.process import renames
 from tests.support.scenarios import make_scenario
 from traces.reader import Trace
 from traces.schema import SCHEMA_VERSION, TABLES
@@ -129,24 +129,20 @@ def test_a_directory_that_cannot_be_made_is_an_input_error(tmp_path: Path) -> No
         recorded(tmp_path / "file" / "run")
 
 
-def test_parts_and_manifest_appear_under_their_name_only_when_complete(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parts_and_manifest_appear_under_their_name_only_when_complete(tmp_path: Path) -> None:
     """What is renamed is a whole file: every rename is from a .tmp, whose content is complete at that time."""
     renamed: list[str] = []
-    replace = os.replace
 
-    def checked(source: Any, target: Any) -> None:
+    def check(source: Path, target: Path) -> None:
         assert Path(source).name.endswith(".tmp")
         if str(target).endswith(".parquet"):
             assert pq.read_table(source).num_rows > 0
         else:
             json.loads(Path(source).read_text())
         renamed.append(Path(target).name)
-        replace(source, target)
 
-    monkeypatch.setattr("traces.atomic.os.replace", checked)
-    recorded(tmp_path / "run")
+    with renames(check):
+        recorded(tmp_path / "run")
     files = [path.name for path in (tmp_path / "run").rglob("*") if path.is_file()]
     assert set(files) == set(renamed)
 
@@ -207,11 +203,10 @@ def test_dictionary_columns_are_dictionaries_in_memory_too() -> None:
     assert pa.types.is_dictionary(rows.schema.field("kind").type)
 
 
-def test_a_trace_in_memory_is_overdue_once_per_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trace_in_memory_is_overdue_once_per_interval() -> None:
     """Otherwise every slot after the first interval would be flushed on its own."""
     now = 0.0
-    monkeypatch.setattr("traces.writer.time.monotonic", lambda: now)
-    writer = TraceWriter(None, part_rows=10, part_seconds=5.0)
+    writer = TraceWriter(None, part_rows=10, part_seconds=5.0, now_s=lambda: now)
     now = 5.5
     assert writer.overdue
     writer.close_part_if_due()

@@ -68,12 +68,22 @@ class Worker:
     num_death : children that died or had to be killed
     """
 
-    def __init__(self, path: Path, method: Method = "text", *, num_thread: int = 1, num_gpu_layer: int = 0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        method: Method = "text",
+        *,
+        num_thread: int = 1,
+        num_gpu_layer: int = 0,
+        program: str = _START,
+        grace_s: float = GRACE_S,
+    ) -> None:
+        self._program, self._grace_s = program, grace_s
         self.num_restart = 0
         self.num_death = 0
         self._deaths_in_a_row = 0
         self._model = {"path": str(path), "method": method, "num_thread": num_thread, "num_gpu_layer": num_gpu_layer}
-        self._child: _Child | None = _Child(self._model)
+        self._child: _Child | None = _Child(self._program, self._model)
         try:
             self._wait_until_loaded(None)
         except ModelError as error:
@@ -141,7 +151,7 @@ class Worker:
         if deadline_s is not None:
             left_s = max(deadline_s - (time.monotonic() - begin), 0.0)
             message["deadline_s"] = left_s
-            limit_s = left_s + GRACE_S
+            limit_s = left_s + self._grace_s
         answer = self._exchange(message, limit_s)
         self._deaths_in_a_row = 0
         return _checked(answer)
@@ -151,7 +161,7 @@ class Worker:
         if self._deaths_in_a_row >= MAX_DEATHS:
             raise ModelError(f"the model's process died {MAX_DEATHS} times in a row; it is not started again")
         if self._child is None:
-            self._child = _Child(self._model)
+            self._child = _Child(self._program, self._model)
             self.num_restart += 1
 
     def _wait_until_loaded(self, limit_s: float | None) -> None:
@@ -219,13 +229,13 @@ class Worker:
 class _Child:
     """One child process and the pipes to it; sending and receiving can time out."""
 
-    def __init__(self, model: dict[str, Any]) -> None:
+    def __init__(self, program: str, model: dict[str, Any]) -> None:
         self.is_ready = False
         self.began_s = time.monotonic()
         # A file, because a pipe could fill up. The last words of a dying child are part of the error.
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 it lives as long as the child
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _START, json.dumps(sys.path), json.dumps(model)],
+            [sys.executable, "-P", "-c", program, json.dumps(sys.path), json.dumps(model)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,

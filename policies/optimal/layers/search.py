@@ -18,7 +18,9 @@ _FEW = 5
 """Up to this number of vehicles in a cell, all sets are evaluated, which is faster than a search."""
 
 
-def solve(problem: LayersProblem, tolerance: float = 1e-9, max_node: int = 2000) -> LayersSolution:
+def solve(
+    problem: LayersProblem, tolerance: float = 1e-9, max_node: int = 2000, *, among_prefixes: bool = True
+) -> LayersSolution:
     """Return the optimum of P1 to a relative tolerance, or the best found in `max_node` nodes, with its lower bound.
 
     Parameters
@@ -26,12 +28,13 @@ def solve(problem: LayersProblem, tolerance: float = 1e-9, max_node: int = 2000)
     problem : P1
     tolerance : gap at which to stop, relative to the cost of each cell
     max_node : most nodes of the search trees of all cells together
+    among_prefixes : where some optimum is a prefix in order of gain, look among prefixes only
     """
     cells = read_cells(problem)
     pricing = Pricing(cells)
     starts = np.searchsorted(cells.cell, np.arange(cells.num_cell + 1))
     edge_hz = None
-    if prefix.is_ordered(cells, starts):
+    if among_prefixes and prefix.is_ordered(cells, starts):
         best, cell_hz = prefix.search(cells, pricing, starts, tolerance)
         _use_up(cells, pricing, starts, best, cell_hz)
         edge_hz = np.zeros(problem.num_vehicle)

@@ -31,6 +31,7 @@ class Parts(NamedTuple):
     runs : runs that have a map
     details : (title, HTML) of the folded parts
     end_s : of the charts over time
+    player_bytes : how much the maps of all runs may take
     after_map : HTML of the part below the map
     cards : HTML of cards among the charts that need no script
     map_notes : lines about the maps
@@ -44,13 +45,17 @@ class Parts(NamedTuple):
     charts: Sequence[Chart]
     details: Sequence[tuple[str, str]]
     end_s: float
+    player_bytes: int = PLAYER_BYTES
     after_map: str = ""
     cards: str = ""
     map_notes: Sequence[str] = ()
 
 
-def page(runs: Sequence[ReportedRun]) -> str:
-    """Return the page about some runs; equal runs give equal bytes."""
+def page(runs: Sequence[ReportedRun], player_bytes: int = PLAYER_BYTES) -> str:
+    """Return the page about some runs; equal runs give equal bytes.
+
+    player_bytes : how much the maps of all runs may take; longer runs show fewer slots
+    """
     name = " | ".join(dict.fromkeys(run.name for run in runs))
     return assemble(
         Parts(
@@ -68,6 +73,7 @@ def page(runs: Sequence[ReportedRun]) -> str:
                 ("What was run", facts(runs)),
             ],
             end_s=max(run.num_slot * run.slot_s for run in runs),
+            player_bytes=player_bytes,
         )
     )
 
@@ -87,7 +93,7 @@ def _subtitle(runs: Sequence[ReportedRun]) -> str:
 def assemble(parts: Parts) -> str:
     """Return the page that consists of the given parts."""
     runs, blobs = parts.runs, Blobs()
-    players = [motion_of(run, blobs, PLAYER_BYTES // max(len(runs), 1)) for run in runs]
+    players = [motion_of(run, blobs, parts.player_bytes // max(len(runs), 1)) for run in runs]
     drawn = [chart for chart in parts.charts if not chart.constant]
     data: dict[str, Any] = {
         "runs": [{"name": run.name, "index": run.index, "colour": run.colour} for run in runs],

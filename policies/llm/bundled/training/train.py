@@ -78,11 +78,20 @@ def recipe(*, steps: int | None = None, num_environment: int | None = None, seed
     return Recipe(environments, learning)
 
 
-def train(recipe: Recipe, out: Path, *, resume: bool = False, progress: Progress = lambda *_: None) -> ModelManifest:
+def train(
+    recipe: Recipe,
+    out: Path,
+    *,
+    resume: bool = False,
+    progress: Progress = lambda *_: None,
+    report_every: int = _REPORT,
+) -> ModelManifest:
     """Train a model, write it and its manifest, and return the manifest.
 
     During the training, the solved environments (.npz) and a checkpoint lie beside `out`. With `resume`, the training
     continues from them.
+
+    report_every : steps after which `progress` is told, and the checkpoint is written
 
     Raises
     ------
@@ -93,10 +102,10 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, progress: Progress
     if not out.parent.is_dir():
         raise InputError(f"{out.parent} is no directory", where="--out", accepted="a file in a directory that exists")
     with num_threads(recipe.learning.threads):
-        return _train(recipe, out, resume=resume, progress=progress)
+        return _train(recipe, out, resume=resume, progress=progress, report_every=report_every)
 
 
-def _train(recipe: Recipe, out: Path, *, resume: bool, progress: Progress) -> ModelManifest:
+def _train(recipe: Recipe, out: Path, *, resume: bool, progress: Progress, report_every: int) -> ModelManifest:
     stored, checkpoint = out.with_suffix(".npz"), out.with_suffix(".checkpoint")
     if not (resume and stored.exists()):
         _solve(recipe.environments, stored, recipe.learning.threads, progress)
@@ -111,8 +120,8 @@ def _train(recipe: Recipe, out: Path, *, resume: bool, progress: Progress) -> Mo
     total, sums = recipe.learning.steps, 0.0
     for step in range(first, total):
         sums += learning.step(step, solved)
-        if (step + 1) % _REPORT == 0 or step + 1 == total:
-            progress("learning", step + 1, total, sums / _REPORT)
+        if (step + 1) % report_every == 0 or step + 1 == total:
+            progress("learning", step + 1, total, sums / report_every)
             sums = 0.0
             write_checkpoint(checkpoint, learner, {"arguments": arguments, "num_step": step + 1})
     manifest = write_model(learning.network.state_dict(), recipe, out)
