@@ -29,7 +29,7 @@ def as_before(is_ours: Callable[[str, Path], bool] = lambda name, file: False) -
     kept = [dict(registry._by_hand) for registry in registries]
     folders.clear()
     for registry in registries:
-        registry._installed = None
+        registry.forget_packages()
     try:
         yield
     finally:
@@ -37,7 +37,7 @@ def as_before(is_ours: Callable[[str, Path], bool] = lambda name, file: False) -
         for registry, by_hand in zip(registries, kept, strict=True):
             registry._by_hand.clear()
             registry._by_hand.update(by_hand)
-            registry._installed = None
+            registry.forget_packages()
         for name in set(sys.modules) - modules:
             if is_ours(name, Path(getattr(sys.modules[name], "__file__", None) or "/")):
                 del sys.modules[name]
@@ -85,7 +85,7 @@ def install(site_packages: Path, **targets: str) -> None:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: offered\nVersion: 1.0\n", "utf-8")
     lines = [f"{name} = {target}" for name, target in targets.items()]
     (info / "entry_points.txt").write_text("\n".join(["[vectwin.policies]", *lines, ""]), "utf-8")
-    POLICIES._installed = None
+    POLICIES.forget_packages()
 
 
 @contextmanager

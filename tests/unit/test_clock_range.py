@@ -21,6 +21,8 @@ from sim.scenario.explain import models_of
 from sim.scenario.scenario import Scenario
 from tests.support.command import twin
 
+pytestmark = pytest.mark.full
+
 _BEYOND_S = 1e10
 _AT_MOST = f"at most {int(HORIZON_S)} s, the range of the clock"
 _TIME = f"0 to {int(HORIZON_S)} s, the range of the clock"

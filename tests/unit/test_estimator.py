@@ -93,6 +93,7 @@ def test_only_vehicles_that_reported_are_updated() -> None:
     assert_tags(belief.snapshot(1, SLOT_NS), [2, 0, 1])
 
 
+@pytest.mark.full
 @given(st.data())
 def test_the_newest_delivered_report_counts_whatever_the_order(data: st.DataObject) -> None:
     """Against a loop over messages; cohorts with one time for all, of everybody or of some, and lost ones."""

@@ -244,6 +244,7 @@ def test_kinds_are_told() -> None:
     assert words in twin("kinds", "mobility", "higway").complaint()
 
 
+@pytest.mark.full
 def test_workers_know_what_a_script_has_registered() -> None:
     scenario = scenario_of({"kind": "line"}, "twin.estimator={kind='mean'}")
     found = compare(scenario, ["edge-equal", "local-only"], [0, 1, 2], num_worker=2)

@@ -267,6 +267,7 @@ def test_changed_file_is_read_anew(tmp_path: Path) -> None:
     assert scenario_of(path).num_vehicle == 2
 
 
+@pytest.mark.full
 def test_many_vehicles_over_a_long_time(tmp_path: Path) -> None:
     """Places are found whatever the number of vehicles times the length of the trace in ns: here 1.3e19."""
     times = np.array([0.0, 40_000.0, 80_000.0, 120_000.0])

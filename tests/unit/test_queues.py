@@ -148,6 +148,7 @@ def grid_cases(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("discipline", DISCIPLINES)
 @given(case=grid_cases())
 @settings(max_examples=150)

@@ -216,6 +216,7 @@ def test_place_of_the_error_can_be_given() -> None:
         make("nobody", where="a.toml: policy.fallback")
 
 
+@pytest.mark.full
 def test_what_makes_no_policy_is_refused_in_one_line() -> None:
     scenario = Scenario.load("dtecn", ["time.num_slot=2"])
     with pytest.raises(InputError, match=r"an object of type object is not a policy: it needs reset\(system, seed\)"):

@@ -68,7 +68,9 @@ def test_a_reset_refuses_what_is_no_integer(resetter: str, seed: Any) -> None:
         _RESETTERS[resetter]().reset(seed=seed)
 
 
-@pytest.mark.parametrize("taker", _TAKERS)
+@pytest.mark.parametrize(
+    "taker", [pytest.param(name, marks=pytest.mark.full) if name == "train" else name for name in _TAKERS]
+)
 @pytest.mark.parametrize("seed", _WHOLE, ids=repr)
 def test_every_integer_is_taken(taker: str, seed: Any, tmp_path: Path) -> None:
     _TAKERS[taker](seed, tmp_path)
