@@ -96,15 +96,15 @@ def test_a_language_model_has_read_its_cases(
 ) -> None:
     """From a file before the run: its first decision reads no case, and its first answer finds all in the cache."""
     llm = pytest.importorskip("policies.llm.policy", reason="needs the extra llm").Llm
-    engine = pytest.importorskip("policies.llm.bundled.engine", reason="needs the extra llm").BundledEngine
+    cache = pytest.importorskip("policies.llm.bundled.prompt_cache", reason="needs the extra llm").PromptCache
     read: list[Any] = []
-    read_case = engine._read_case
+    read_case = cache._read_case
 
     def reading(self: Any, tokens: Any) -> None:
         read.append(tokens)
         read_case(self, tokens)
 
-    monkeypatch.setattr(engine, "_read_case", reading)
+    monkeypatch.setattr(cache, "_read_case", reading)
     policy, system = llm(case_file=str(case_file), select=select, start=4), scenario.system()
     policy.reset(system, 1)
     assert len(read) == 8

@@ -223,7 +223,9 @@ def test_work_that_moves_with_its_vehicle_is_counted_once() -> None:
     tasks, system = stages(run(scenario, policy=spy, seed=1)), scenario.system()
     assert (np.diff(seen(spy.seen, "serving_node"), axis=0) != 0).sum() > 20
     count, num_class = system.num_vehicle, system.num_class
-    work = system.work_cycles(tasks["size_bytes"].reshape(-1, count, num_class), None)[1].ravel()
+    sizes = tasks["size_bytes"].reshape(-1, count, num_class)
+    any_node = np.zeros(sizes.shape[:2], dtype=np.int64)  # their servers are alike
+    work = system.work_cycles(sizes, any_node)[1].ravel()
     flow = tasks["vehicle"] * num_class + tasks["task_class"]
     for slot, snapshot in enumerate(spy.seen):
         waits = (tasks["arrived_ns"] <= slot * SLOT_NS) & (tasks["service_end_ns"] > slot * SLOT_NS)
