@@ -203,6 +203,17 @@ def words_of_pages() -> set[str]:
     return {word for name in pages for part in code.findall(read(name)) for word in re.findall(r"\w+", part)}
 
 
+def namesakes(texts: dict[str, str]) -> Iterator[str]:
+    """Name the classes of the product that share a name, with or without an underscore: a name is one thing."""
+    places: dict[str, list[str]] = {}
+    for name, text in texts.items():
+        if name.split("/")[0] in PACKAGES:
+            for node in ast.walk(parse(text)):
+                if isinstance(node, ast.ClassDef):
+                    places.setdefault(node.name.lstrip("_"), []).append(name)
+    yield from (f"class {name}: {', '.join(files)}" for name, files in places.items() if len(files) > 1)
+
+
 def test_no_dead_module() -> None:
     project = tomllib.loads(read("pyproject.toml"))["project"]
     groups = [project.get("scripts", {}), *project.get("entry-points", {}).values()]
@@ -216,10 +227,25 @@ def test_no_import_cycle() -> None:
     assert not list(cycles(texts))
 
 
-@pytest.mark.parametrize("checker", [upwards, imports_of_tests])
-def test_imports(checker: Callable[[dict[str, str]], Iterable[str]]) -> None:
+@pytest.mark.parametrize("checker", [upwards, imports_of_tests, namesakes])
+def test_modules_together(checker: Callable[[dict[str, str]], Iterable[str]]) -> None:
     problems = list(checker(sources()))
     assert not problems, "\n".join(problems)
+
+
+def test_two_classes_of_one_name_are_found() -> None:
+    texts = {"sim/a.py": "class Plan: ...", "policies/b.py": "class _Plan: ...", "tests/c.py": "class Plan: ..."}
+    assert list(namesakes(texts)) == ["class Plan: sim/a.py, policies/b.py"]
+
+
+def test_the_simulator_is_made_of_rooms() -> None:
+    """Whoever lists `sim/` sees folders, which say what is in them."""
+    loose = {
+        name.removeprefix("sim/") for name in repository_files() if name.startswith("sim/") and name.count("/") == 1
+    }
+    assert loose == {"__init__.py", "py.typed"}
+    for facade in ("sim/batch", "sim/env"):
+        assert [name for name in repository_files() if name.startswith(f"{facade}/")] == [f"{facade}/__init__.py"]
 
 
 def test_nothing_is_unused() -> None:
