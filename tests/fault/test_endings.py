@@ -281,7 +281,7 @@ def test_a_signal_while_the_command_line_is_read_has_its_code_and_its_line(
     before = {one: signal.getsignal(one) for one, _ in ENDINGS}
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with at_work(f"sim.cli.app:Commands.{method}", lambda: signal.raise_signal(sign)):
+        with at_work(f"sim.cli.app:LazyCommands.{method}", lambda: signal.raise_signal(sign)):
             done = twin("--help" if method == "format_commands" else "keys")
     finally:
         for one, handler in before.items():

@@ -128,6 +128,8 @@ ARGUMENTS = (
     _words("scenarios --json"),
     _words("keys"),
     _words("keys radio --json"),
+    _words("kinds"),
+    _words("kinds mobility highway --json"),
     _words("models list"),
     _words("policies"),
     _words("train ddpg scenario.toml --steps 1 --out w.safetensors"),

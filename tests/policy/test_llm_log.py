@@ -60,7 +60,7 @@ def test_a_model_that_fails_lets_the_log_go(capfd: pytest.CaptureFixture[str]) -
         raise ModelError("for a test")
 
     kept: list[BaseException] = []  # with their tracebacks, and so all that these hold
-    with at_work("policies.llm.llama:LlamaSession.open", fails), pytest.raises(ModelError) as raised:
+    with at_work("policies.llm.session:LlamaSession.open", fails), pytest.raises(ModelError) as raised:
         LlamaSession(resolve("bundled").path, num_context=64)
     kept.append(raised.value)
     with at_work("policies.llm.bundled.engine:BundledEngine.decide", fails), pytest.raises(ModelError) as raised:

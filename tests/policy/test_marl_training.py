@@ -92,7 +92,7 @@ def test_equal_seeds_give_equal_bits_also_after_a_stop(kind: str, tmp_path: Path
 def test_two_processes_give_equal_bits(tmp_path: Path) -> None:
     code = "import sys; from pathlib import Path; from sim.learn.train import *; from sim import Scenario; "
     scenario = f"Scenario.load({NAME!r}, ['vehicles.num_vehicle={NUM_VEHICLE}'])"
-    code += f"train(Job('maddpg', {scenario}, {NAME!r}, 'analytic', steps=4), Path(sys.argv[1]))"
+    code += f"train(TrainingJob('maddpg', {scenario}, {NAME!r}, 'analytic', steps=4), Path(sys.argv[1]))"
     paths = [tmp_path / "one.safetensors", tmp_path / "other.safetensors"]
     for path in paths:
         subprocess.run([sys.executable, "-c", code, str(path)], check=True)
