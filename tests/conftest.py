@@ -4,6 +4,7 @@ Property tests draw the same examples on every run and leave no database behind.
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         is_slow = any(name in item.name for name in SLOW_POLICIES) or item.name in SLOW_DOCTESTS
         if is_slow or item.nodeid.startswith(thorough):
             item.add_marker(pytest.mark.full)
+
+
+@pytest.fixture(autouse=True)
+def _names_are_taken_back() -> Iterator[None]:
+    """Take back the policies that a test registers: the next test of its process knows ours only."""
+    from policies import registry
+
+    by_hand = registry.POLICIES._by_hand
+    kept = dict(by_hand)
+    yield
+    by_hand.clear()
+    by_hand.update(kept)
 
 
 TOGETHER = {
