@@ -18,6 +18,8 @@ from sim.show import terminal
 from tests.support.command import TWIN, environment, twin, twin_process
 from tests.support.process import at_work, press_ctrl_c
 
+pytestmark = pytest.mark.full  # starts whole commands; the quick loop has a chain of them in tests/smoke
+
 # Scripts rely on these keys.
 SUMMARY_KEYS = {
     *("qos_mean", "delay_s_mean", "energy_j_mean", "energy_local_j", "energy_edge_j", "objective_mean"),

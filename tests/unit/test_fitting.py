@@ -15,6 +15,8 @@ from sim.runs.fitting import fits
 from tests.support.command import twin
 from tests.support.process import as_before
 
+pytestmark = pytest.mark.full  # runs every policy
+
 
 @pytest.fixture(autouse=True)
 def clean_registry() -> Iterator[None]:

@@ -22,6 +22,8 @@ from policies.llm.text.matrix import (
     to_decision,
 )
 
+pytestmark = pytest.mark.full  # loads a grammar; the quick loop has test_llm_prompt.py
+
 SIZES = st.tuples(st.integers(1, 12), st.integers(1, 4).map(lambda num_class: 2 * num_class))
 MATRICES = SIZES.flatmap(
     lambda size: st.lists(st.integers(0, STEPS), min_size=size[0] * size[1], max_size=size[0] * size[1]).map(

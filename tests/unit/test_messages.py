@@ -15,6 +15,8 @@ from tests.support.scenarios import SLOT_NS, make_scenario
 from traces.writer import TraceWriter
 from twin.messages import LOST_NS
 
+pytestmark = pytest.mark.full  # whole runs; the quick loop has some in tests/smoke
+
 
 def counts(log: MessageLog) -> tuple[int, int, int, int]:
     return log.num_sent.total(), log.num_delivered.total(), log.num_lost.total(), log.num_in_flight()

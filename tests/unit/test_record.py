@@ -20,6 +20,8 @@ from tests.support.scenarios import make_scenario
 from twin.decision import Decision, Diagnostics
 from twin.snapshot import TwinSnapshot
 
+pytestmark = pytest.mark.full  # whole runs; the quick loop has some in tests/smoke
+
 # As the road was when its energy was counted twice: a ring, the path loss of 2 GHz, CPUs and uplinks of one's own.
 OLD = (
     "mobility.ends=wrap",

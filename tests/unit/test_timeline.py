@@ -13,6 +13,8 @@ from sim import Scenario
 from sim.scenario.timeline import BiasJump, Event, LinkChange, NodeDown, PolicySwap, Timeline
 from tests.support.command import twin
 
+pytestmark = pytest.mark.full  # whole runs; the quick loop has some in tests/smoke
+
 MS = 1_000_000
 SLOT_NS = 100 * MS
 NUM_SLOT = 20

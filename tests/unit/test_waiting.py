@@ -16,6 +16,8 @@ from tests.support.scenarios import SLOT_NS, make_scenario
 from tests.support.tables import column
 from twin.snapshot import TwinSnapshot
 
+pytestmark = pytest.mark.full  # whole runs; the quick loop has some in tests/smoke
+
 NUM_SLOT, NUM_VEHICLE, NUM_CLASS = 40, 3, 2
 CYCLES_PER_BYTE = np.array([2000.0, 3000.0])
 # Times are recorded in whole nanoseconds: what that is at 2.5 GHz, and what it is of a few tasks' bytes.

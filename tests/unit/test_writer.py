@@ -19,6 +19,8 @@ from traces.reader import Trace
 from traces.schema import SCHEMA_VERSION, TABLES
 from traces.writer import TraceWriter
 
+pytestmark = pytest.mark.full  # files and processes; the quick loop has test_reader.py
+
 SETTINGS = (
     "trace.messages=true",
     "time.num_slot=30",
