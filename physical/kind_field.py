@@ -85,7 +85,9 @@ class OfKind:
             if isinstance(error, InputError):
                 error.key = key
             raise
-        except Exception as error:  # whatever somebody else's validator raises
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever somebody else's validator raises, an exit too
             raise InputError(f"{name}: cannot be made: {self.registry.reason(error)}", key=key) from error
 
     def _unknown(self, name: Any, key: str) -> InputError:

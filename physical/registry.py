@@ -96,12 +96,12 @@ class Registry:
         ------
         InputError : the name is another target's, or has other characters than ``a-z 0-9 - _``
         """
+        if not _is_name(name):
+            accepted = "lower-case letters, digits, - and _"
+            raise InputError(f"{name!r} is not a {self.noun} name", where="register", accepted=accepted)
         known = self.kinds().get(name)
         if known is not None and not _is_same(known.target, target):
             raise InputError(f"there is a {self.noun} {name!r} already", where="register")
-        if not name or not _NAME.issuperset(name):
-            accepted = "lower-case letters, digits, - and _"
-            raise InputError(f"{name!r} is not a {self.noun} name", where="register", accepted=accepted)
         self._by_hand[name] = KindSpec(name, target, summary, extra)
 
     def kinds(self) -> dict[str, KindSpec]:
@@ -192,6 +192,10 @@ class Registry:
                 found.setdefault(entry.name, KindSpec(entry.name, target, f"from {package}", package=package))
             self._installed = found
         return self._installed
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and bool(name) and _NAME.issuperset(name)
 
 
 def _is_same(known: object, target: object) -> bool:

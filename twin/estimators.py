@@ -208,9 +208,9 @@ class CheckedEstimator:
     def _called(self, name: str, function: Callable[[], Any]) -> Any:
         try:
             return function()
-        except InputError:
+        except (InputError, KeyboardInterrupt):
             raise
-        except Exception as error:  # whatever somebody else's code raises
+        except BaseException as error:  # whatever somebody else's code raises, an exit too
             raise self._wrong(f"{name} failed: {ESTIMATORS.reason(error)}") from error
 
     def _wrong(self, problem: str, accepted: str = "") -> InputError:

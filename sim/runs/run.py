@@ -92,7 +92,7 @@ def run(
     progress : called with the number of slots done, before the first and after each
     speed : simulated seconds per second of wall time, at most; None: as fast as possible
     num_slot : slots after which to stop, if before the scenario's end
-    observers : told of every decision when it leaves the cloud, see `twin.cloud.Observer`
+    observers : told of every decision when it leaves the cloud, see `twin.cloud.Observer`; they change nothing of it
 
     Raises
     ------

@@ -26,7 +26,7 @@ class Key:
 
     name : dotted, as ``--set`` takes it; the first item of a list of tables stands for all of them
     kind : of the tables that have it, with commas between several; "" where all have it
-    form : "number", "integer", "text", "true or false", "choice"
+    form : "number", "integer", "text", "true or false", "choice"; "value" for what only a package's kind takes
     count : how many of them it takes: "", "2", or "1 or more"
     unit : "" without one
     low, high : ends of its range, both included; None where it has none
@@ -265,7 +265,7 @@ def _leaf(key: Key, value: Any) -> Key:
     choices = tuple(value.get("enum", ()))
     return replace(
         key,
-        form="choice" if choices else _FORMS[value["type"]],
+        form="choice" if choices else _FORMS.get(value.get("type", ""), "value"),
         choices=choices,
         unit=value.get("unit", ""),
         low=value.get("minimum"),

@@ -104,6 +104,8 @@ class MeanEstimator:
         states = heard.states
         if self._kind.wrong == "raises":
             raise KeyError("where")
+        if self._kind.wrong == "exits":
+            raise SystemExit(0)
         x_m = np.full(states.x_m.shape, states.x_m.mean() + self._kind.far_m)
         if self._kind.wrong == "shape":
             x_m = x_m[:1]
@@ -178,7 +180,11 @@ def test_what_is_no_motion_is_one_line_that_names_the_kind(wrong: str) -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "words"),
-    [("raises", "mean: estimate failed: KeyError: 'where'"), ("shape", "x_m has the shape [1] (accepted: [3])")],
+    [
+        ("raises", "mean: estimate failed: KeyError: 'where'"),
+        ("exits", "mean: estimate failed: "),
+        ("shape", "x_m has the shape [1] (accepted: [3])"),
+    ],
 )
 def test_what_are_no_estimates_is_one_line_that_names_the_kind(wrong: str, words: str) -> None:
     scenario = scenario_of({"kind": "highway"}, f"twin.estimator={{kind='mean', wrong='{wrong}'}}")
@@ -208,6 +214,37 @@ def test_a_broken_package_shows_only_when_its_kind_is_used() -> None:
     assert f"mobility.kind: {words}" in complaint(lambda: scenario_of({"kind": "broken"}))
     assert words in twin("kinds", "mobility", "broken").complaint()
     assert run(scenario_of({"kind": "line"}), policy="edge-equal").summary["slots"] == 4
+
+
+class Exiting(Line):
+    """Ends the process, where it can."""
+
+    def model_post_init(self, _: object) -> None:
+        raise SystemExit(3)
+
+
+class Table(Line):
+    """Takes what no kind of ours does.
+
+    depths : by name
+    """
+
+    depths: tuple[tuple[str, float], ...] | dict[str, float] = ()
+
+
+def test_a_kind_that_ends_the_process_is_one_line() -> None:
+    register("mobility", "exiting", Exiting)
+    assert "exiting: cannot be made: " in complaint(lambda: scenario_of({"kind": "exiting"}))
+
+
+def test_keys_of_any_type_are_told() -> None:
+    register("mobility", "table", Table)
+    assert "depths" in twin("kinds", "mobility", "table").out
+
+
+@pytest.mark.parametrize("name", [3, ["a"], "", "Capital"])
+def test_what_is_no_name_is_refused(name: Any) -> None:
+    assert "is not a kind of mobility name" in complaint(lambda: register("mobility", name, Line))
 
 
 def test_names_are_unique_and_plain() -> None:
