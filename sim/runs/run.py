@@ -6,7 +6,7 @@ import gc
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -193,7 +193,7 @@ def _simulate(scenario: Scenario, decider: Decider, name: str, seed: int, option
                 if directory is not None and (inputs := engine.resolved.files.store(directory)):
                     writer.note(inputs=inputs)
                 begin_s = time.perf_counter()
-                _run(engine)
+                _run(engine, writer)
             wall_s = time.perf_counter() - begin_s
             status = "interrupted" if engine.num_slot_done < num_slot else "complete"
             summary = summary_of(engine, wall_s) | {"digest": writer.digest()}
@@ -211,11 +211,19 @@ def _simulate(scenario: Scenario, decider: Decider, name: str, seed: int, option
     return RunResult(summary, directory, status, ledger.slot_penalty, ledger.delays.to_dict(), writer.tables)
 
 
-def _run(engine: ColumnsEngine) -> None:
-    """Run, and raise errors as they were: the event engine raises copies, which know less."""
+def _run(engine: ColumnsEngine, writer: TraceWriter) -> None:
+    """Run, and raise errors as they were: the event engine raises copies, which know less.
+
+    What had happened before an error is kept, as that of a killed run: a kind of somebody else may fail late.
+    """
     try:
         engine.run()
-    except InputError as error:
+    except Exception as error:
+        with suppress(Exception):  # the error counts, not what it has left behind
+            engine.settle_before_slot()
+            writer.close_part()
+        if not isinstance(error, InputError):
+            raise
         raise (error.__cause__ if isinstance(error.__cause__, InputError) else error) from error.__cause__
 
 

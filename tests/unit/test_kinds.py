@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from sim.scenario.kinds import group_of, kind_of, register, told
 from sim.scenario.mobility import MOBILITY, Course, Mobility, Motion, RandomStreams, RunSize
 from tests.support.command import twin
 from tests.support.process import as_before
+from traces.reader import Trace
 from twin.estimators import ESTIMATORS, Estimates, Estimator, EstimatorKind, Heard, Knowledge
 
 SLOTS = ("time.num_slot=4", "vehicles.num_vehicle=3")
@@ -99,11 +101,15 @@ class Mean(EstimatorKind):
 class MeanEstimator:
     def __init__(self, kind: Mean) -> None:
         self._kind = kind
+        self._num_asked = 0
 
     def estimate(self, heard: Heard) -> Estimates:
         states = heard.states
         if self._kind.wrong == "raises":
             raise KeyError("where")
+        self._num_asked += 1
+        if self._kind.wrong == "late" and self._num_asked > 2:
+            raise RuntimeError("tired")
         if self._kind.wrong == "exits":
             raise SystemExit(0)
         x_m = np.full(states.x_m.shape, states.x_m.mean() + self._kind.far_m)
@@ -214,6 +220,14 @@ def test_a_broken_package_shows_only_when_its_kind_is_used() -> None:
     assert f"mobility.kind: {words}" in complaint(lambda: scenario_of({"kind": "broken"}))
     assert words in twin("kinds", "mobility", "broken").complaint()
     assert run(scenario_of({"kind": "line"}), policy="edge-equal").summary["slots"] == 4
+
+
+def test_what_had_happened_before_a_kind_failed_is_kept(tmp_path: Path) -> None:
+    scenario = scenario_of({"kind": "highway"}, "twin.estimator={kind='mean', wrong='late'}")
+    assert "estimate failed" in complaint(lambda: run(scenario, policy="edge-equal", out=tmp_path / "run"))
+    trace = Trace(tmp_path / "run")
+    assert trace.table("decisions")["slot"].to_pylist() == [0, 1]
+    assert set(trace.table("vehicles")["slot"].to_pylist()) == {0, 1, 2}
 
 
 class Exiting(Line):
