@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Protocol
 import numpy as np
 
 from physical.arrays import Floats, Ints
+from physical.checked import check_numbers
 from physical.columns.fleet import AWAY, VehicleStates
 from physical.errors import InputError
 from physical.kind_field import KindParams, OfKind
@@ -197,12 +198,7 @@ class CheckedEstimator:
     def _numbers(self, name: str, given: Any, shape: tuple[int, ...], low: float, high: float) -> Floats:
         """Return an array of a shape as numbers in a range."""
         array: Floats = self._called(name, lambda: np.array(given, dtype=np.float64))
-        if array.shape != shape:
-            raise self._wrong(f"{name} has the shape {list(array.shape)}", f"{list(shape)}")
-        if not np.isfinite(array).all():
-            raise self._wrong(f"{name} has a number that is not finite", "finite numbers")
-        if array.size and (array.min() < low or array.max() > high):
-            raise self._wrong(f"{name} is {array.min():g} to {array.max():g}", f"{low:g} to {high:g}")
+        check_numbers(name, array, shape, low, high, self._wrong)
         return array
 
     def _called(self, name: str, function: Callable[[], Any]) -> Any:

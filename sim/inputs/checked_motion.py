@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from physical.arrays import Floats
+from physical.checked import check_numbers
 from physical.errors import InputError
 from physical.quantize import freeze, quantize
 from policies.foreign.mistakes import told
@@ -99,12 +100,7 @@ class CheckedMotion(Motion):
             array = np.array(given, dtype=np.float64)
         except Exception as error:  # whatever somebody else's object raises
             raise self._wrong(f"{name} is no array: {told(error, self._kind)}", f"numbers {list(shape)}") from error
-        if array.shape != shape:
-            raise self._wrong(f"{name} has the shape {list(array.shape)}", f"{list(shape)}")
-        if not np.isfinite(array).all():
-            raise self._wrong(f"{name} has a number that is not finite", "finite numbers")
-        if array.size and (array.min() < low or array.max() > high):
-            raise self._wrong(f"{name} is {array.min():g} to {array.max():g}", f"{low:g} to {high:g}")
+        check_numbers(name, array, shape, low, high, self._wrong)
         freeze(array)
         return array
 

@@ -18,7 +18,7 @@ from physical.columns.tasks import TaskRows
 from physical.ticks import NEVER
 from tests.support.queues import CYCLES_PER_BYTE, MS, make_plane, offload
 
-pytestmark = pytest.mark.full  # theory at length; the quick loop has the rules of one queue in test_fleet.py
+pytestmark = pytest.mark.full  # theory at length; in the quick loop, tests/smoke compares both engines
 
 TICKS_PER_S = 1000 * MS
 DISCIPLINES = ["slices", "fifo"]
