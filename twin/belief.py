@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physical.arrays import Floats, Ints
-from physical.columns.fleet import VehicleStates
 from physical.model import units
 from physical.model.arrays import some
 from physical.quantize import freeze, quantize
+from physical.states import VehicleStates
 from physical.system import System
 from physical.ticks import NS_PER_S
 from twin.bias import BiasProcess

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -9,8 +10,8 @@ from typing import Any, NamedTuple, Protocol
 from numpy.random import Generator as RandomGenerator
 from simpy.events import Event
 
-from physical.columns.slots import EventClock
 from physical.phase import Phase
+from physical.slots import EventClock
 from physical.system import System
 from physical.ticks import HORIZON_S, to_ns
 from twin.belief import Belief
@@ -54,14 +55,6 @@ class Deliberation(NamedTuple):
     latency_ns: int
 
 
-@dataclass
-class _AwaitedSlot:
-    """A slot that is to be decided, and when: as late as the last of its reports, or when the window closes."""
-
-    slot: int
-    time_ns: int
-
-
 class Observer(Protocol):
     """Somebody who is told of every decision."""
 
@@ -69,8 +62,8 @@ class Observer(Protocol):
         """Take note of a decision that leaves the cloud now."""
 
 
-class Cloud:
-    """The twin's process.
+class CloudProcess(ABC):
+    """The twin's process: it waits for reports, decides, and sends; subclasses know when a slot's reports are in.
 
     Parameters
     ----------
@@ -109,6 +102,65 @@ class Cloud:
         self._time = params.decision
         self._send = send
         self._generator = generator
+
+    @abstractmethod
+    def _await_reports(self) -> Generator[Event, Any, int]:
+        """Wait until the newest slot that is not decided has all its reports, or its window closes; return it."""
+
+    def answer(self) -> None:
+        """Let the twin decide, after `asked` has happened."""
+        self._clock.trigger(self.answered, self._clock.now, Phase.DECIDE)
+
+    def run(self) -> Generator[Event, Any, None]:
+        """Decide slot after slot; a decision that takes longer than a slot makes the twin skip to the newest one."""
+        while True:
+            slot = yield from self._await_reports()
+            now_ns = self._clock.now
+            self.belief.update(now_ns)
+            snapshot = self.belief.snapshot(slot, now_ns)
+            if self.asked.callbacks:
+                yield self._ask(snapshot)
+            deliberation = self._deliberate(snapshot)
+            if deliberation.latency_ns:
+                yield self._clock.at(now_ns + deliberation.latency_ns, Phase.SEND_COMMAND)
+            for observer in self._observers:
+                observer.decided(deliberation)
+            self._send(deliberation)
+
+    def _ask(self, snapshot: TwinSnapshot) -> Event:
+        """Show the snapshot to whoever waits for it; return the event of the answer."""
+        asked, self.asked, self.answered = self.asked, Event(self._clock.env), Event(self._clock.env)
+        self._clock.trigger(asked, self._clock.now, Phase.DECIDE, snapshot)
+        return self.answered
+
+    def _deliberate(self, snapshot: TwinSnapshot) -> Deliberation:
+        ruling = self._decider.rule(snapshot)
+        # Drawn in any case: who decides later, after a replayed beginning, takes the time that it always would.
+        # A distribution may give any number, infinity too; beyond the clock, all are alike.
+        latency_ns = to_ns(min(decision_latency_s(self._time, ruling.wall_s, self._generator), HORIZON_S))
+        if ruling.latency_ns is not None:
+            return Deliberation(snapshot, ruling, ruling.latency_ns)
+        deadline_s = self._time.deadline_s
+        if deadline_s is not None and latency_ns > to_ns(deadline_s):
+            reason = f"decision took {latency_ns / 1e6:.3g} ms of {deadline_s * 1e3:.3g} ms"
+            ruling = self._decider.rule_by_fallback(snapshot, reason, ruling.wall_s)
+            latency_ns = to_ns(deadline_s)
+        return Deliberation(snapshot, ruling, min(latency_ns, LOST_NS))
+
+
+@dataclass
+class _AwaitedSlot:
+    """A slot that is to be decided, and when: as late as the last of its reports, or when the window closes."""
+
+    slot: int
+    time_ns: int
+
+
+class Cloud(CloudProcess):
+    """The cloud of the columns: when reports are sent it is known when they will arrive, so it wakes up once a slot."""
+
+    def __init__(self, clock: EventClock, *args: Any) -> None:
+        super().__init__(clock, *args)
         self._wake = Event(clock.env)
         self._deciding = False
         self._newest = _AwaitedSlot(-1, 0)
@@ -137,52 +189,16 @@ class Cloud:
         """Wake up when the next decision is due, as far as that is known by now."""
         self._clock.trigger(self._wake, max(self._next.time_ns, self._clock.now), Phase.DECIDE)
 
-    def answer(self) -> None:
-        """Let the twin decide, after `asked` has happened."""
-        self._clock.trigger(self.answered, self._clock.now, Phase.DECIDE)
-
-    def run(self) -> Generator[Event, Any, None]:
-        """Decide slot after slot; a decision that takes longer than a slot makes the twin skip to the newest one."""
+    def _await_reports(self) -> Generator[Event, Any, int]:
+        self._deciding = False
+        if self._newest.slot > self._next.slot:
+            self._go_on_with_newest()
         while True:
             yield self._wake
             self._wake = Event(self._clock.env)
-            slot, now_ns = self._next.slot, self._clock.now
-            if now_ns < self._next.time_ns:  # another station's reports take longer
-                self._wake_up()
-                continue
-            self.belief.update(now_ns)
-            snapshot = self.belief.snapshot(slot, now_ns)
-            if self.asked.callbacks:
-                yield self._ask(snapshot)
-            deliberation = self._deliberate(snapshot)
-            if deliberation.latency_ns:
-                yield self._clock.at(now_ns + deliberation.latency_ns, Phase.SEND_COMMAND)
-            for observer in self._observers:
-                observer.decided(deliberation)
-            self._send(deliberation)
-            self._deciding = False
-            if self._newest.slot > slot:
-                self._go_on_with_newest()
-
-    def _ask(self, snapshot: TwinSnapshot) -> Event:
-        """Show the snapshot to whoever waits for it; return the event of the answer."""
-        asked, self.asked, self.answered = self.asked, Event(self._clock.env), Event(self._clock.env)
-        self._clock.trigger(asked, self._clock.now, Phase.DECIDE, snapshot)
-        return self.answered
-
-    def _deliberate(self, snapshot: TwinSnapshot) -> Deliberation:
-        ruling = self._decider.rule(snapshot)
-        # Drawn in any case: who decides later, after a replayed beginning, takes the time that it always would.
-        # A distribution may give any number, infinity too; beyond the clock, all are alike.
-        latency_ns = to_ns(min(decision_latency_s(self._time, ruling.wall_s, self._generator), HORIZON_S))
-        if ruling.latency_ns is not None:
-            return Deliberation(snapshot, ruling, ruling.latency_ns)
-        deadline_s = self._time.deadline_s
-        if deadline_s is not None and latency_ns > to_ns(deadline_s):
-            reason = f"decision took {latency_ns / 1e6:.3g} ms of {deadline_s * 1e3:.3g} ms"
-            ruling = self._decider.rule_by_fallback(snapshot, reason, ruling.wall_s)
-            latency_ns = to_ns(deadline_s)
-        return Deliberation(snapshot, ruling, min(latency_ns, LOST_NS))
+            if self._clock.now >= self._next.time_ns:
+                return self._next.slot
+            self._wake_up()  # another station's reports take longer
 
 
 def decision_latency_s(time: DecisionTime, wall_s: float, generator: RandomGenerator) -> float:

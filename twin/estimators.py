@@ -13,12 +13,12 @@ import numpy as np
 
 from physical.arrays import Floats, Ints
 from physical.checked import check_numbers
-from physical.columns.fleet import AWAY, VehicleStates
 from physical.errors import InputError
 from physical.kind_field import KindParams, OfKind
 from physical.model import channel, mobility, units
 from physical.quantize import quantize
 from physical.registry import KindSpec, Registry
+from physical.states import AWAY, VehicleStates
 from physical.system import System
 
 _PLACE_M_MAX = 1e8

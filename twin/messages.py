@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from physical.arrays import Floats, Ints
-from physical.columns.fleet import VehicleStates
+from physical.states import VehicleStates
 from physical.ticks import HORIZON_NS
 
 LOST_NS = HORIZON_NS

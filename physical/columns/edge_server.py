@@ -9,9 +9,9 @@ from simpy.events import Event
 
 from physical.arrays import Floats, Ints, Mask
 from physical.columns.fleet import Fleet
-from physical.columns.slots import EventClock, Slots
 from physical.model import computing, energy
 from physical.model.arrays import every, some
+from physical.slots import EventClock, Slots
 from physical.system import System
 from physical.ticks import NS_PER_S, ticks_from_ns
 

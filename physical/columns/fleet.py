@@ -5,39 +5,15 @@ This is the small interface between the processes (vehicles, base station, world
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
-from physical.arrays import Floats, Ints
+from physical.arrays import Ints
 from physical.columns.commands import CommandCohort, HeldTasks, MissingCommand
 from physical.columns.pipeline import DataPlane
-from physical.columns.tasks import Outcome, TaskRows
 from physical.model.arrays import every, some
+from physical.states import AWAY, VehicleStates
+from physical.task_rows import Outcome, TaskRows
 from physical.ticks import NO_ROWS
-
-NO_NODE, AWAY = -1, -2
-"""Serving nodes of vehicles out of range, and of those that are not in the scene."""
-
-
-class VehicleStates(NamedTuple):
-    """True states of vehicles at the start of a slot; arrays [N] unless noted, read-only.
-
-    cpu_backlog_cycles : local work that waits or runs, cycles
-    uplink_backlog_bytes : what waits to be sent or is being sent, bytes
-    """
-
-    x_m: Floats
-    y_m: Floats
-    speed_mps: Floats
-    heading_rad: Floats
-    serving_node: Ints
-    large_scale_gain: Floats
-    channel_gain: Floats
-    uplink_rate_bps: Floats
-    size_bytes: Floats  # [N, K]
-    cpu_backlog_cycles: Floats
-    uplink_backlog_bytes: Floats
 
 
 class Fleet:

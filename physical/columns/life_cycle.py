@@ -11,10 +11,11 @@ from physical.columns.cpu import Cpus, OwnCpus, SharedCpus
 from physical.columns.radio import Radios
 from physical.columns.server_queues import ServerQueues
 from physical.columns.task_models import TaskModel
-from physical.columns.tasks import Outcome, Rows, TaskColumns, as_index, as_slice
+from physical.columns.tasks import Rows, TaskColumns, as_index, as_slice
 from physical.model import computing
 from physical.model.arrays import every
 from physical.system import System
+from physical.task_rows import Outcome
 from physical.ticks import NEVER
 
 

@@ -15,10 +15,11 @@ from physical.columns.radio import DecidedRadios, FixedRadios, Radios
 from physical.columns.server_queues import ServerQueues
 from physical.columns.slices import Slices
 from physical.columns.task_models import ByteTasks, LayerTasks, TaskModel
-from physical.columns.tasks import METERED, WAITING, WHOLE_WORK, Outcome, Rows, TaskColumns, TaskRows
+from physical.columns.tasks import METERED, WAITING, WHOLE_WORK, Rows, TaskColumns
 from physical.model.arrays import some
 from physical.params import HandoverRule
 from physical.system import System
+from physical.task_rows import Outcome, TaskRows
 from physical.ticks import NEVER
 
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Generator, Sequence
 from simpy.events import Event
 
 from physical.arrays import Ints
-from physical.columns.fleet import Fleet, VehicleStates
-from physical.columns.slots import Slots
+from physical.columns.fleet import Fleet
+from physical.slots import Slots
+from physical.states import VehicleStates
 
 SendReports = Callable[[int, "Ints | None", VehicleStates], None]
 """Called with the slot, the vehicles [n] that have reported, ascending (None: all), and the states of all vehicles."""

@@ -15,7 +15,7 @@ from policies.guarded import GuardedPolicy
 from policies.registry import make
 from sim.bench import kernel
 from sim.bench.report import Report
-from sim.engine.columns import begin
+from sim.engine.start import begin
 from sim.inputs.streams import Streams
 from sim.scenario.scenario import Scenario
 from traces.reader import Trace

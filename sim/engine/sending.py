@@ -11,10 +11,11 @@ import numpy as np
 from physical.arrays import Floats, Ints, Mask
 from physical.columns.commands import CommandCohort, HardwareSettings, Settings
 from physical.columns.edge_server import EdgeServer
-from physical.columns.fleet import Fleet, VehicleStates
+from physical.columns.fleet import Fleet
 from physical.model.arrays import every
 from physical.phase import Phase
 from physical.quantize import freeze
+from physical.states import VehicleStates
 from physical.ticks import NO_ROWS, ticks_from_ns
 from sim.engine.clock import Clock
 from sim.inputs.blocks import Block

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from physical.arrays import Floats, Ints, Mask
-from physical.columns.fleet import AWAY, NO_NODE
 from physical.model import units
 from physical.params import Radio
+from physical.states import AWAY, NO_NODE
 
 
 class Association:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.random import Generator
 
 from physical.arrays import Floats, Ints
-from physical.columns.fleet import AWAY, VehicleStates
 from physical.quantize import freeze
+from physical.states import AWAY, VehicleStates
 from sim.inputs.association import Association
 from sim.inputs.channels import Channels
 from sim.inputs.checked_motion import checked

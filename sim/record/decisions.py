@@ -13,9 +13,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from physical.arrays import Floats
-from physical.columns.fleet import AWAY, VehicleStates
 from physical.goals import Known, goal_of
 from physical.model import units
+from physical.states import AWAY, VehicleStates
 from physical.system import System
 from sim.record.prompts import rows_of
 from sim.record.vehicles import add_present

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from physical.columns.fleet import VehicleStates
-from physical.columns.tasks import TaskRows
+from physical.states import VehicleStates
 from physical.system import System
+from physical.task_rows import TaskRows
 from sim.record.decisions import DecisionRecorder
 from sim.record.slots import Ledger
 from sim.record.tasks import ages_ns, spent_by, write_jobs, write_tasks

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physical.arrays import Floats, Ints
-from physical.columns.fleet import VehicleStates
-from physical.columns.tasks import TaskRows
 from physical.goals import Brought, goal_of
 from physical.model import objective, qos
+from physical.states import VehicleStates
 from physical.system import System
+from physical.task_rows import TaskRows
 from physical.ticks import NS_PER_S
 from sim.record.delays import DelayCounts
 from sim.record.stability import RESOURCES, Waiting

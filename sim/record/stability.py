@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from physical.arrays import Floats
-from physical.columns.fleet import VehicleStates
 from physical.model.computing import execution_delay_s
 from physical.model.units import BITS_PER_BYTE
 from physical.spectrum import Spectrum
+from physical.states import VehicleStates
 from physical.system import System
 
 RESOURCES = ("cpu", "uplink", "server")

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physical.arrays import Floats, Ints, Mask
-from physical.columns.tasks import Outcome, TaskRows
 from physical.model import energy, qos
 from physical.system import System
+from physical.task_rows import Outcome, TaskRows
 from physical.ticks import NEVER, NS_PER_S, ns_from_ticks
 from sim.record.delays import DelayCounts
 from sim.record.tasks import Spent

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physical.arrays import Floats, Ints
-from physical.columns.tasks import Metered, Outcome, TaskRows
 from physical.model import computing, energy
 from physical.system import System
+from physical.task_rows import Metered, Outcome, TaskRows
 from physical.ticks import NEVER, ns_from_ticks, ticks_from_ns
 from traces import arrays
 from traces.sink import Sink

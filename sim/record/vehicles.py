@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from physical.arrays import Mask
-from physical.columns.fleet import AWAY, VehicleStates
+from physical.states import AWAY, VehicleStates
 from traces import arrays
 from traces.sink import Sink
 

@@ -22,8 +22,9 @@ from policies.foreign.surroundings import undisturbed
 from policies.guarded import GuardedPolicy
 from policies.registry import make
 from sim.engine.clock import Clock
-from sim.engine.columns import ColumnsEngine, begin
 from sim.engine.policy_swap import Swap, SwitchedDecisions
+from sim.engine.simulation import Simulation
+from sim.engine.start import begin
 from sim.inputs.streams import Streams
 from sim.runs import stopping
 from sim.runs.summary import summary_of
@@ -211,7 +212,7 @@ def _simulate(scenario: Scenario, decider: Decider, name: str, seed: int, option
     return RunResult(summary, directory, status, ledger.slot_penalty, ledger.delays.to_dict(), writer.tables)
 
 
-def _run(engine: ColumnsEngine, writer: TraceWriter) -> None:
+def _run(engine: Simulation, writer: TraceWriter) -> None:
     """Run, and raise errors as they were: the event engine raises copies, which know less.
 
     What had happened before an error is kept, as that of a killed run: a kind of somebody else may fail late.

@@ -10,7 +10,7 @@ import numpy as np
 from sim.record.stability import is_stable
 
 if TYPE_CHECKING:
-    from sim.engine.columns import ColumnsEngine
+    from sim.engine.simulation import Simulation
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ ENTRIES = {entry.name: entry for entry in _ENTRIES}
 """The keys of a summary by name, in their order."""
 
 
-def summary_of(engine: ColumnsEngine, wall_s: float) -> dict[str, Any]:
+def summary_of(engine: Simulation, wall_s: float) -> dict[str, Any]:
     """Return the summary of a run but for its digest, and for what only its caller knows."""
     totals, decisions = engine.recorder.ledger.totals, engine.recorder.decisions.totals
     tasks = totals.by_task

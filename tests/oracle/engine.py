@@ -15,8 +15,8 @@ import numpy as np
 from simpy.events import Event
 
 from physical.arrays import Floats, Ints
-from physical.columns.fleet import VehicleStates
 from physical.phase import Phase
+from physical.states import VehicleStates
 from physical.ticks import TICK_BITS, ticks_from_ns, to_ns
 from policies import Policy, make
 from policies.guarded import GuardedPolicy

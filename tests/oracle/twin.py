@@ -11,10 +11,10 @@ from numpy.random import Generator as RandomGenerator
 from simpy.events import Event
 
 from physical.arrays import Floats
-from physical.columns.fleet import VehicleStates
 from physical.model import channel, mobility, units
 from physical.phase import Phase
 from physical.quantize import quantize
+from physical.states import VehicleStates
 from physical.system import System
 from physical.ticks import NS_PER_S, TICK_BITS, ticks_from_ns, to_ns
 from policies.guarded import GuardedPolicy

@@ -21,14 +21,14 @@ from physical.system import System
 from physical.ticks import ticks_from_ns, to_ns
 from policies import Policy
 from policies.baselines import share_equally
-from sim.engine.columns import ColumnsEngine
+from sim.engine.simulation import Simulation
 from sim.inputs.blocks import Block, Inputs
 from sim.runs.run import RunResult
 from sim.scenario.scenario import Scenario
 from tests.oracle.engine import Fault, Oracle, OracleResult
 from tests.oracle.task import Task
 from tests.property.dice import Dice, links, twins
-from tests.support.engine_runs import run_engine
+from tests.support.engine_runs import columns_of, run_engine
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
@@ -95,9 +95,9 @@ class Observed:
     rates_bps: list[tuple[int, Floats]] = field(default_factory=list)
     _gain: Floats = field(default_factory=lambda: np.zeros(1))
 
-    def watch(self, engine: ColumnsEngine) -> None:
+    def watch(self, engine: Simulation) -> None:
         """Watch what a run reports, and all that changes what is in use."""
-        plane = engine.plane
+        plane = columns_of(engine).plane
         begin_slot, set_radio, set_service_rate = plane.begin_slot, plane.set_radio, plane.set_service_rate
 
         def slot_begins(now: int, uplink_rate_bps: Floats, channel_gain: Floats, serving_node: Ints) -> None:
@@ -120,7 +120,7 @@ class Observed:
             return reports
 
         vars(plane).update(begin_slot=slot_begins, set_radio=radio_changes, set_service_rate=rate_changes)
-        for server in engine.servers:
+        for server in columns_of(engine).servers:
             server.report = watched(server.report)
 
     def begin_slot(self, plane: DataPlane, now: int, rate_bps: Floats, gain: Floats) -> None:
@@ -163,10 +163,10 @@ class Case:
     def run(self) -> RunResult:
         """Run the case while somebody watches, and while some commands reach servers out of nowhere."""
 
-        def watch(engine: ColumnsEngine) -> None:
+        def watch(engine: Simulation) -> None:
             self.observed.watch(engine)
             for fault in self.faults:
-                obey = engine.servers[fault.node].obey
+                obey = columns_of(engine).servers[fault.node].obey
                 command = partial(obey, fault.slot, fault.allocation_hz, fault.serving_node)
                 engine.clock.call_at(fault.time_ns, Phase.FAULT, command)
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from physical.system import System
 from policies import make
 from sim import Scenario, run
-from sim.engine.columns import ColumnsEngine
+from sim.engine.simulation import Simulation
 from sim.runs.replay import verify
 from tests.property.dice import Dice, delays
-from tests.support.engine_runs import run_engine
+from tests.support.engine_runs import columns_of, run_engine
 from tests.support.town import NEVER_NS, SLOT_NS, TOWN, check_books, columns
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
@@ -186,9 +186,9 @@ def test_handover_on_the_corridor(rule: str, policy: str) -> None:
     """Servers are scarce, so that there is work to leave behind."""
     used: list[float] = []
 
-    def watch(engine: ColumnsEngine) -> None:
+    def watch(engine: Simulation) -> None:
         """Note how much of each node is in use, whenever somebody has changed it."""
-        plane = engine.plane
+        plane = columns_of(engine).plane
         advance = plane.advance
 
         def advance_and_note(now: int) -> None:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from physical.columns.tasks import Outcome
 from physical.system import System
+from physical.task_rows import Outcome
 from physical.ticks import NEVER, TICK_BITS
 from sim import RunResult, Scenario, run
 from sim.record.slots import ClosedSlot, Ledger

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from physical.columns.fleet import VehicleStates
+from physical.states import VehicleStates
 from physical.system import System
 from tests.support.scenarios import make_scenario
 from twin.belief import Belief, Biases

@@ -8,7 +8,9 @@ from policies import Policy
 from policies.guarded import GuardedPolicy
 from policies.registry import make
 from sim.engine.clock import Clock
-from sim.engine.columns import ColumnsEngine, begin
+from sim.engine.columns import ColumnsWorld
+from sim.engine.simulation import Simulation
+from sim.engine.start import begin
 from sim.inputs.streams import Streams
 from sim.runs.run import RunResult
 from sim.runs.summary import summary_of
@@ -17,12 +19,18 @@ from traces.writer import TraceWriter
 from twin.cloud import Observer
 
 
+def columns_of(engine: Simulation) -> ColumnsWorld:
+    """Return what the columns simulate, to be watched or disturbed."""
+    assert isinstance(engine.world, ColumnsWorld)
+    return engine.world
+
+
 def run_engine(
     scenario: Scenario,
     policy: str | Policy,
     seed: int,
     *,
-    watch: Callable[[ColumnsEngine], None] = lambda _: None,
+    watch: Callable[[Simulation], None] = lambda _: None,
     clock: Clock | None = None,
     observers: Sequence[Observer] = (),
 ) -> RunResult:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from physical.columns.fleet import VehicleStates
-from physical.columns.tasks import Outcome
+from physical.states import VehicleStates
 from physical.system import System
+from physical.task_rows import Outcome
 
 LOSSES = (Outcome.DROPPED_UPLINK, Outcome.DROPPED_RESULT, Outcome.DROPPED_HANDOVER, Outcome.DROPPED_LEFT)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from physical.columns.tasks import TaskRows
+from physical.task_rows import TaskRows
 from physical.ticks import NEVER
 
 _TYPES = {"slot": np.int32, "vehicle": np.int32, "task_class": np.int32, "outcome": np.int8}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from physical.arrays import Floats
-from physical.columns.fleet import VehicleStates
+from physical.states import VehicleStates
 from sim.scenario.scenario import Scenario
 from tests.support.beliefs import (
     CORRELATION,

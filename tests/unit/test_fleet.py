@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from physical.columns.commands import CommandCohort, Settings
-from physical.columns.fleet import Fleet, VehicleStates
+from physical.columns.fleet import Fleet
 from physical.columns.pipeline import DataPlane, Fate
+from physical.states import VehicleStates
 from physical.ticks import NEVER
 from sim import run
 from tests.support.observers import Spy

@@ -15,7 +15,7 @@ from policies.baselines import EdgeEqual
 from policies.cases.policies import NearestCase
 from policies.guarded import GuardedPolicy
 from sim import RunResult, Scenario, run
-from sim.engine.columns import LEARNING_SLOTS
+from sim.engine.simulation import LEARNING_SLOTS
 from sim.runs.replay import branch, verify
 from tests.support.observers import Returns, Watched
 from tests.support.scenarios import make_scenario

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from physical.columns.tasks import Outcome, TaskRows
 from physical.system import System
+from physical.task_rows import Outcome, TaskRows
 from physical.ticks import TICK_BITS
 from sim import Scenario, run
 from sim.record.slots import ClosedSlot, Ledger

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from physical.arrays import Floats, Ints
 from physical.columns.pipeline import DataPlane
-from physical.columns.tasks import TaskRows
+from physical.task_rows import TaskRows
 from physical.ticks import NEVER
 from tests.support.queues import CYCLES_PER_BYTE, MS, make_plane, offload
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from physical.columns.tasks import TaskRows
+from physical.task_rows import TaskRows
 from sim import RunResult, Scenario, run
-from sim.engine.columns import ColumnsEngine
+from sim.engine.simulation import Simulation
 from tests.support.engine_runs import run_engine
 from tests.support.observers import Spy
 from tests.support.scenarios import make_scenario
@@ -48,7 +48,7 @@ def test_the_recorder_changes_nothing_that_it_records(name: str) -> None:
     expected = run(scenario, policy=policy).summary["digest"]
     given = []
 
-    def frozen(engine: ColumnsEngine) -> None:
+    def frozen(engine: Simulation) -> None:
         flush = engine.recorder.flush
         vars(engine.recorder)["flush"] = partial(flush_frozen, flush)
 

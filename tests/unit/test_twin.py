@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import sim.engine.columns
+import sim.engine.simulation
 from sim import RunResult, run
 from sim.inputs.blocks import Block, Inputs
 from tests.support.observers import Spy
@@ -108,7 +108,7 @@ def test_truth_after_the_last_report_does_not_change_a_decision(
     """Only slot 0 is reported; from slot 1 on the world is another one. Uploads and server reports are lost."""
     settings = ("vehicles.report_interval=1000", "network.lan.loss=1", f"twin.estimator={estimator}")
     usual = run(make_scenario(*settings), policy=policy, seed=5)
-    monkeypatch.setattr(sim.engine.columns, "Inputs", _OtherTruth)
+    monkeypatch.setattr(sim.engine.simulation, "Inputs", _OtherTruth)
     changed = run(make_scenario(*settings), policy=policy, seed=5)
     first = slice(0, 3)
     for name in ("channel_gain", "uplink_rate_bps"):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from physical.columns.pipeline import DataPlane, Fate
-from physical.columns.tasks import Outcome, TaskRows
+from physical.task_rows import Outcome, TaskRows
 from physical.ticks import NEVER, TICKS_PER_S
 from tests.support.queues import MS
 from tests.support.scenarios import make_scenario

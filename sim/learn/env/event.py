@@ -13,7 +13,7 @@ from physical.errors import InputError
 from physical.system import System
 from policies.guarded import GuardedPolicy
 from policies.registry import make
-from sim.engine.columns import begin
+from sim.engine.start import begin
 from sim.inputs.streams import Streams
 from sim.learn.env.base import Infos, Numbers, Step, VehicleEnvironment
 from sim.learn.env.reward import Present, own_parts
