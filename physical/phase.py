@@ -9,19 +9,26 @@ class Phase(IntEnum):
     Work that ends at T ends before anything else changes at T; then the world changes, then vehicles report,
     then the twin decides, then its commands take effect, and impatience comes last.
 
-    No event of the columns has the phases UPLOAD_DONE, SERVICE_DONE, VEHICLE_COMMAND and PATIENCE: the columns bring
-    all tasks up to date at once, in this order. A simulator with one process per task (the oracle of the tests) needs
-    them for its events.
+    The columns bring all tasks up to date at once, in this order; the entities have an event for each of these phases:
+
+    - Uploads that are ready at T enter an uplink together, after what was sent by T (UPLINK_ENTRY), and tasks that
+      reach a server at T enter its queues together, after what was served by T (QUEUE_ENTRY).
+    - What the commands of one instant say about the radio takes effect together (RATES).
+    - Tasks that reach a server in the very instant in which they started enter after all commands of T (LATE_ENTRY).
     """
 
     UPLOAD_DONE = 1
-    SERVICE_DONE = 2
-    FAULT = 3
-    TICK = 4
-    REPORT = 5
-    RELAY = 6
-    DECIDE = 7
-    SEND_COMMAND = 8
-    SERVER_COMMAND = 9
-    VEHICLE_COMMAND = 10
-    PATIENCE = 11
+    UPLINK_ENTRY = 2
+    SERVICE_DONE = 3
+    QUEUE_ENTRY = 4
+    FAULT = 5
+    TICK = 6
+    REPORT = 7
+    RELAY = 8
+    DECIDE = 9
+    SEND_COMMAND = 10
+    SERVER_COMMAND = 11
+    VEHICLE_COMMAND = 12
+    RATES = 13
+    PATIENCE = 14
+    LATE_ENTRY = 15

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from physical.arrays import Floats, Ints
+from physical.arrays import Ints
 
 TICK_BITS = 14
 NS_PER_S = 1_000_000_000
@@ -48,8 +48,10 @@ def ns_from_ticks(ticks: Ints) -> Ints:
     return rounded
 
 
-def ticks_from_s(duration_s: Floats) -> Ints:
-    """Round durations to ticks; an infinite one becomes NEVER."""
+def ticks_from_s(duration_s: Any) -> Any:
+    """Round durations (float or array) to ticks; an infinite one becomes NEVER."""
+    if isinstance(duration_s, float):
+        return round(min(duration_s * TICKS_PER_S, float(NEVER)))
     return np.rint(np.minimum(duration_s * TICKS_PER_S, float(NEVER))).astype(np.int64)
 
 

@@ -13,6 +13,7 @@ from simpy.rt import RealtimeEnvironment
 
 from physical.errors import InputError
 from physical.phase import Phase
+from physical.ticks import TICK_BITS
 
 _SLIP_S = 1e-3
 
@@ -47,10 +48,13 @@ class Clock:
     InputError : a speed that is no positive number
     """
 
+    _UNITS_PER_NS = 1
+
     def __init__(self, speed: float | None = None) -> None:
         if speed is not None and not 0 < speed < math.inf:
             raise InputError(f"{speed:g} is no speed", where="run", key="speed", accepted="> 0; 1 is real time")
-        self._realtime = None if speed is None else RealtimeEnvironment(0, factor=1e-9 / speed, strict=False)
+        factor = 0.0 if speed is None else 1e-9 / speed / self._UNITS_PER_NS
+        self._realtime = None if speed is None else RealtimeEnvironment(0, factor=factor, strict=False)
         self.env = Environment(initial_time=0) if self._realtime is None else self._realtime
 
     def begin(self, processes: Iterable[ProcessGenerator]) -> None:
@@ -66,7 +70,7 @@ class Clock:
     def late_s(self) -> float:
         """Return by how much the wall clock is ahead of the simulated one, s; 0 without pacing."""
         paced = self._realtime
-        return 0.0 if paced is None else time.monotonic() - paced.real_start - self.now * paced.factor
+        return 0.0 if paced is None else time.monotonic() - paced.real_start - self.env.now * paced.factor
 
     @property
     def now(self) -> int:
@@ -91,3 +95,40 @@ class Clock:
         event._value = value
         # SimPy types the priority as its own two values; any integer orders.
         self.env.schedule(event, phase, time_ns - self.now)  # type: ignore[arg-type]  # any integer orders
+
+
+class TickClock(Clock):
+    """The same for entities: SimPy's environment counts ticks, which are fractions of a nanosecond."""
+
+    _UNITS_PER_NS = 1 << TICK_BITS
+
+    @property
+    def now(self) -> int:
+        """Current time, ns; what happens at a fraction of one counts as earlier."""
+        return self.ticks >> TICK_BITS
+
+    @property
+    def ticks(self) -> int:
+        """Current time, ticks."""
+        return self.env._now  # type: ignore[return-value]  # as in `Clock.now`
+
+    def trigger(self, event: Event, time_ns: int, phase: Phase, value: object = None) -> None:
+        """Let an event that somebody already waits for happen at `time_ns`."""
+        self._trigger_at(event, time_ns << TICK_BITS, phase, value)
+
+    def at_ticks(self, ticks: int, phase: Phase) -> Event:
+        """Return an event of `ticks`, ordered by `phase` among those of the same instant."""
+        event = Event(self.env)
+        self._trigger_at(event, ticks, phase)
+        return event
+
+    def call_at_ticks(self, ticks: int, phase: Phase, function: Callable[[], None]) -> None:
+        """Call `function` at `ticks`, ordered by `phase` among the events of the same instant."""
+        event = Event(self.env)
+        event.callbacks = [lambda _: function()]
+        self._trigger_at(event, ticks, phase)
+
+    def _trigger_at(self, event: Event, ticks: int, phase: Phase, value: object = None) -> None:
+        event._ok = True
+        event._value = value
+        self.env.schedule(event, phase, ticks - self.ticks)  # type: ignore[arg-type]  # as in `Clock.trigger`

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from sim.engine.clock import Clock
+from sim.engine.clock import Clock, TickClock
 from sim.engine.columns import ColumnsWorld
+from sim.engine.events import EventsWorld
 from sim.engine.simulation import Simulation
 from sim.inputs.streams import Streams
 from sim.scenario.scenario import Scenario
@@ -36,16 +37,16 @@ def begin(
     ------
     InputError : who decides refuses the scenario; it has been closed then
     """
-    assert engine == "columns"
+    has_events = engine == "events"
     made = Simulation(
         scenario,
-        ColumnsWorld,
+        EventsWorld if has_events else ColumnsWorld,
         decider,
         streams,
         writer,
         progress=progress,
         num_slot=scenario.time.num_slot if num_slot is None else num_slot,
-        clock=Clock() if clock is None else clock,
+        clock=clock or (TickClock() if has_events else Clock()),
         observers=observers,
     )
     try:
