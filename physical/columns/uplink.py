@@ -89,12 +89,15 @@ class Uplink:
         if not rows.size:
             return
         columns = self._columns
-        changed = self._rate_bps != before
-        rows = rows[(columns.upload_end[rows] > now) & changed[columns.vehicle[rows]]]
+        rows = rows[columns.upload_end[rows] > now]
+        vehicle = columns.vehicle[rows]
+        changed = self._rate_bps[vehicle] != before[vehicle]
+        if not every(changed):
+            rows, vehicle = rows[changed], vehicle[changed]
         if rows.size:
             since, left = columns.upload_since[rows], columns.upload_left_bytes[rows]
             sent_s = seconds(np.maximum(now - since, 0))
-            left = np.maximum(left - before[columns.vehicle[rows]] / 8 * sent_s, 0.0)
+            left = np.maximum(left - before[vehicle] / 8 * sent_s, 0.0)
             since = np.maximum(since, now)
             columns.upload_since[rows] = since
             columns.upload_left_bytes[rows] = left
