@@ -96,12 +96,10 @@ class HeldTasks:
         hardware = None if self._radios is None else HardwareSettings(*own)
         self._settings = Settings(np.zeros(self._shape), hardware)
         self._command_slot = np.full(count, -1)
-        self._serving_node: Ints = np.zeros(count, dtype=np.int64)
 
-    def hold(self, slot: int, now: int, first_row: int, serving_node: Ints) -> None:
-        """Hold the tasks of a slot that begins at `now`, whose rows begin with `first_row`; `serving_node` : [N]."""
+    def hold(self, slot: int, now: int, first_row: int) -> None:
+        """Hold the tasks of a slot that begins at `now`, whose rows begin with `first_row`."""
         self._held.append(_HeldSlot(slot, now + self._patience, first_row, self._shape))
-        self._serving_node = serving_node
 
     def take_newest(self, vehicle: Ints) -> Ints:
         """Return the rows of some vehicles in the slot that was held last; they wait no longer."""
@@ -190,8 +188,8 @@ class HeldTasks:
         for cohort, vehicles in sorted(told, key=lambda entry: entry[0].slot):
             hardware = cohort.settings.hardware
             assert hardware is not None  # radios that are decided are part of every command
-            # A share of another node's spectrum is of no use.
-            attached = cohort.serving_node == self._serving_node
+            # A share of the spectrum of another node, or of one that has failed since, is of no use.
+            attached = cohort.serving_node == self._plane.serving_node
             share_hz = np.where(attached, hardware.bandwidth_hz, 0.0)
             bandwidth_hz = np.where(vehicles, share_hz, bandwidth_hz)
             power_w = np.where(vehicles, hardware.transmit_power_w, power_w)

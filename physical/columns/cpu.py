@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,7 +31,10 @@ class Cpus(Protocol):
         """Whether anything runs or waits at `now`."""
 
     def left(self, now: int, /) -> tuple[Ints, Floats]:
-        """Return the rows that run or wait at `now`, and the CPU time that each still takes, s."""
+        """Return the rows that run or wait at `now`, and the CPU time that each still takes, s.
+
+        Those of a vehicle are in ascending order: sums of theirs do not depend on who has left before.
+        """
 
     def left_s(self, chosen: Mask, until: Ints, /) -> Floats:
         """Return the CPU time that the rows in a mask had left `until` their own times, s."""
@@ -53,15 +55,11 @@ class Cpus(Protocol):
 class OwnCpus:
     """Every task has a CPU of its own (eq. 7): its end is known when it starts.
 
-    need_s : returns the time that the local parts of some rows take in all, s; the end does not tell where it is
-        beyond all time
-    timed : keep what each task needs instead, where it is not always the same
+    What a task needs in all stays in the column `local_left_s`, whenever somebody asks for what is left.
     """
 
-    def __init__(self, columns: TaskColumns, need_s: Callable[[Ints], Floats], *, timed: bool) -> None:
+    def __init__(self, columns: TaskColumns) -> None:
         self._columns = columns
-        self._need_s = need_s
-        self._timed = timed
         self._running: list[Rows] = []
         self._last_end = 0
 
@@ -70,8 +68,7 @@ class OwnCpus:
         columns = self._columns
         ends = at + ticks_from_s(need_s)
         columns.local_end[rows] = ends
-        if self._timed:
-            columns.local_left_s[rows] = need_s
+        columns.local_left_s[rows] = need_s
         self._running.append(rows)
         self._last_end = max(self._last_end, int(ends.max(initial=0)))
         return as_index(rows), upload_bytes
@@ -92,36 +89,29 @@ class OwnCpus:
         return False
 
     def left(self, now: int) -> tuple[Ints, Floats]:
-        """Return the rows that run at `now`, and the time that each still takes, s."""
+        """Return the rows that run at `now`, and the time that each still takes, s; a vehicle's rows ascend."""
         columns = self._columns
+        # Vehicles start their tasks in the order of slots.
         rows = np.concatenate([NO_ROWS, *map(as_index, self._running)])
         rows = rows[columns.local_end[rows] > now]
         self._keep(rows)
-        return rows, self._left_s(rows, now)
+        return rows, self._left_s(rows, columns.start[rows], now)
 
     def left_s(self, chosen: Mask, until: Ints) -> Floats:
         """Return the CPU time that the rows in a mask had left `until` their own times, s."""
         columns = self._columns
         rows = np.flatnonzero(chosen)
-        if some(self._ends(rows, columns.start[rows]) > until):
-            return self._left_s(rows, until)
+        start = columns.start[rows]
+        runs = (columns.local_end[rows] > until) & (start < NEVER)
+        if some(runs):
+            return np.where(runs, self._left_s(rows, start, until), 0.0)
         return np.zeros(len(rows))  # the usual case, at a fraction of the cost
 
-    def _ends(self, rows: Ints, start: Ints) -> Ints:
-        """Return when local parts end; 0 of those that have never started."""
-        return np.where(start < NEVER, self._columns.local_end[rows], 0)
-
-    def _left_s(self, rows: Ints, now: int | Ints) -> Floats:
-        """Return the time that local parts still take at `now`, s."""
-        start = self._columns.start[rows]
-        end = self._ends(rows, start)
-        if self._timed:
-            need_s = self._columns.local_left_s[rows]
-            return np.where(end > now, need_s - seconds(np.maximum(now - start, 0)), 0.0)
-        left = seconds(np.maximum(end - np.maximum(start, now), 0))
-        if some(endless := end - start >= NEVER):
-            left = np.where(endless, self._need_s(rows) - seconds(np.maximum(now - start, 0)), left)
-        return np.asarray(left, dtype=np.float64)
+    def _left_s(self, rows: Ints, start: Ints, now: int | Ints) -> Floats:
+        """Return the time that local parts which have not ended still take at `now`, s."""
+        run_s = seconds(np.maximum(now - start, 0))
+        left_s: Floats = np.maximum(self._columns.local_left_s[rows] - run_s, 0.0)
+        return left_s
 
     def remove(self, vehicles: Mask, now: int) -> None:
         """Stop the local parts of some vehicles, a mask [N]."""
@@ -139,7 +129,7 @@ class OwnCpus:
         self._last_end = int(self._columns.local_end[rows].max(initial=0))
 
     def settle(self, _now: int, /) -> None:
-        """Do nothing: what is left follows from the end."""
+        """Do nothing: what is left follows from the start."""
 
     def renumber(self, renumbered: Ints) -> None:
         """Follow rows that moved."""

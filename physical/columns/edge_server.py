@@ -142,11 +142,14 @@ class PowerMeter:
         self._service_cycles: Floats = np.zeros(system.num_class)
 
     def change(self, now_ns: int, total_hz: float, class_rate_hz: Floats) -> None:
-        """Go on at another total speed, Hz, that is billed, and at other rates [K], Hz, of the classes."""
-        self._integrate(now_ns)
-        if not self._metered_by_job:
-            self._power_w = energy.edge_power_w(total_hz, self._num_core, self._kappa)
-        self._class_rate_hz = class_rate_hz
+        """Go on at another total speed, Hz, that is billed, and at other rates [K], Hz, of the classes.
+
+        If power and rates stay the same, nothing happens.
+        """
+        power_w = 0.0 if self._metered_by_job else energy.edge_power_w(total_hz, self._num_core, self._kappa)
+        if power_w != self._power_w or some(class_rate_hz != self._class_rate_hz):
+            self._integrate(now_ns)
+            self._power_w, self._class_rate_hz = power_w, class_rate_hz
 
     def take(self, now_ns: int) -> tuple[float, Floats]:
         """Return energy (J) and offered service per class ([K], bytes) since the last call."""

@@ -47,7 +47,7 @@ class Fleet:
             self._lost = self._lost_by = NO_ROWS
         self.states = states
         self.plane.begin_slot(now, states.uplink_rate_bps, states.channel_gain, serving_node)
-        self._held.hold(slot, now, self._next_row, serving_node)
+        self._held.hold(slot, now, self._next_row)
         self._next_row += self._rows_per_slot
         if self._away.size:
             self.plane.columns.done[self._held.take_newest(self._away)] = now

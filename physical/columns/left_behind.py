@@ -32,7 +32,6 @@ class Leaving(Slices):
         rows, rate_hz, watts = queues.leave_behind(flow, now)
         if not rows.size:
             return
-        begun = self._columns.serve[rows].copy()
         flow = self._columns.flow[rows]
         idle = flow[self._head[flow] < 0]
         self._node[idle] = node[idle]
@@ -45,8 +44,12 @@ class Leaving(Slices):
         self._columns.arrive[rows] = now + np.arange(len(rows)) - np.repeat(first, np.diff(first, append=len(rows)))
         self.admit(np.sort(rows))
         self._columns.arrive[rows] = arrive
-        started = begun <= now
-        self._columns.serve[rows[started]] = begun[started]
+
+    def _serve(self, rows: Ints, flow: Ints, start: Ints) -> None:
+        """Begin, or go on with, the service of one row in each of some flows; the first time is the one that counts."""
+        begun = self._columns.serve[rows]
+        super()._serve(rows, flow, start)
+        self._columns.serve[rows] = np.minimum(begun, start)
 
     def rate_at_hz(self, node: int) -> float:
         """Return how much of a node's server is taken by what has been left there, Hz."""

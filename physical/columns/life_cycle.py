@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from physical.arrays import Floats, Ints
+from physical.columns.arrived_bytes import ArrivedBytes
 from physical.columns.cpu import Cpus, OwnCpus, SharedCpus
 from physical.columns.radio import Radios
 from physical.columns.server_queues import ServerQueues
@@ -32,7 +33,7 @@ class LifeCycle:
         self.uplink_lossy = self.result_lossy = False
         self.cpus: Cpus
         if system.cpu == "per-task":
-            self.cpus = OwnCpus(columns, self._need_s, timed=system.joint)
+            self.cpus = OwnCpus(columns)
         else:
             self.cpus = SharedCpus(columns, system.cpu)
         self._columns = columns
@@ -43,7 +44,7 @@ class LifeCycle:
         self._cpu_hz = np.repeat(system.cpu_hz, system.num_class)
         self._in_parallel = system.model.order == "parallel"
         self._uploads_all = system.model.upload_rule == "always"
-        self._arrived_bytes = np.zeros(system.num_class)
+        self._arrived = ArrivedBytes(system.num_class)
         self._no_backlog = np.zeros(system.num_vehicle)
 
     def start(self, rows: Rows, at: Any, ratio: Floats, cpu_hz: Floats | None) -> None:
@@ -65,12 +66,6 @@ class LifeCycle:
             self._start_uploads(as_index(rows), upload_bytes)
         else:
             self._leave_cpus(ended, their_bytes)
-
-    def _need_s(self, rows: Ints) -> Floats:
-        """Return how long the local parts of tasks run at full speed, s."""
-        work, _ = self._tasks.work_cycles(rows)
-        local = computing.local_part(work, self._columns.offloading_ratio[rows])
-        return np.asarray(computing.execution_delay_s(local, self._system.cpu_hz[self._columns.vehicle[rows]]))
 
     def _start_uploads(self, rows: Ints, upload_bytes: Floats) -> None:
         """Let tasks send from their start on, while their local part runs; some have nothing to send."""
@@ -115,9 +110,7 @@ class LifeCycle:
             if not rows.size:
                 return
         index = as_slice(rows)
-        offloaded_bytes = self._tasks.offloaded_bytes(index)
-        num_class = self._system.num_class
-        self._arrived_bytes += np.bincount(columns.task_class[index], weights=offloaded_bytes, minlength=num_class)
+        self._arrived.add(columns.task_class[index].copy(), self._tasks.offloaded_bytes(index))
         self._queues.admit(rows)
 
     def _end_without_edge(self, rows: Ints) -> None:
@@ -174,5 +167,4 @@ class LifeCycle:
 
     def take_arrived_bytes(self) -> Floats:
         """Return the bytes per class [K] that reached servers since the last call."""
-        arrived, self._arrived_bytes = self._arrived_bytes, np.zeros(self._system.num_class)
-        return arrived
+        return self._arrived.take()

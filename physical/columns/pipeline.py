@@ -224,6 +224,6 @@ def _columns_for(system: System) -> TaskColumns:
         columns.append(METERED)
     if system.has_transformer:
         columns.append(WHOLE_WORK)
-    if system.joint or system.cpu != "per-task":
+    if system.cpu != "per-task":
         columns.append(WAITING)
     return TaskColumns(system.num_vehicle, system.num_class, *columns)

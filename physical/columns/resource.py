@@ -72,6 +72,14 @@ class _Places:
         self._goal[vehicle, last] = np.inf
         self._count[vehicle] = last
 
+    def _close_up(self, vehicle: Ints, gone: Mask) -> None:
+        """Empty the places in a mask, which are at some vehicles; the other rows move up, in the order they are in."""
+        order = np.argsort(gone[vehicle] | ~self._present()[vehicle], axis=1, kind="stable")
+        for matrix in self._matrices():
+            matrix[vehicle] = np.take_along_axis(matrix[vehicle], order, axis=1)
+        self._count[vehicle] -= gone[vehicle].sum(axis=1)
+        self._tidy()
+
     def _tidy(self) -> None:
         """Mark places that have become empty when rows were taken out."""
         self._goal[~self._present()] = np.inf
@@ -80,7 +88,8 @@ class _Places:
 class Resource(_Places, ABC):
     """One resource for each of N vehicles, all of the same kind. Times `now` are ticks.
 
-    What happens is settled when a row comes or leaves, and when a rate changes; looking at it changes nothing.
+    What happens is settled when a row comes or leaves and somebody's part changes by that, and when a rate changes;
+    looking at it changes nothing.
     """
 
     def __init__(self, columns: TaskColumns, num_vehicle: int, use: Use) -> None:
@@ -142,7 +151,7 @@ class Resource(_Places, ABC):
         """Let the next rows of some vehicles come, those of one instant together, in row order."""
         at = due.times(vehicle)
         rows, size = due.take(vehicle)
-        self._settle(vehicle, at)
+        self._before_joining(vehicle, at)
         place = self._count[vehicle]
         self._count[vehicle] += size
         if (most := int(self._count[vehicle].max())) > self._row.shape[1]:
@@ -204,16 +213,11 @@ class Resource(_Places, ABC):
         vehicle = np.flatnonzero(gone.any(axis=1))
         if not vehicle.size:
             return NO_ROWS
-        self._settle(vehicle, now)
+        self._before_leaving(vehicle, gone, now)
         self._write_left(gone)
         rows = self._row[gone]
-        # The others move up; their order among each other stays.
-        order = np.argsort(gone[vehicle] | ~self._present()[vehicle], axis=1, kind="stable")
-        for matrix in self._matrices():
-            matrix[vehicle] = np.take_along_axis(matrix[vehicle], order, axis=1)
-        self._count[vehicle] -= gone[vehicle].sum(axis=1)
+        self._close_up(vehicle, gone)
         self._num_present -= len(rows)
-        self._tidy()
         self._finish[vehicle] = NEVER
         self._plan(vehicle[self._count[vehicle] > 0])
         return rows
@@ -225,11 +229,13 @@ class Resource(_Places, ABC):
         self._write_left(self._present())
 
     def left(self, now: int) -> tuple[Ints, Floats]:
-        """Return the rows that use or wait for the resources at `now`, and the work that each has left."""
+        """Return the rows that use or wait for the resources at `now`, ascending, and the work that each has left."""
         if not self._num_present:
             return NO_ROWS, np.empty(0)
         present = self._present()
-        return self._row[present], self._left_at(now)[present]
+        rows = self._row[present]
+        order = rows.argsort()
+        return rows[order], self._left_at(now)[present][order]
 
     def renumber(self, renumbered: Ints) -> None:
         """Follow rows that moved."""
@@ -251,6 +257,14 @@ class Resource(_Places, ABC):
         self._finish[vehicle] = self._since[vehicle] + ticks_from_s(need_s)
 
     # What the rules differ in.
+
+    def _before_joining(self, vehicle: Ints, at: Ints) -> None:
+        """Get ready for rows that come to some vehicles at their times `at`."""
+        self._settle(vehicle, at)
+
+    def _before_leaving(self, vehicle: Ints, _gone: Mask, now: int) -> None:
+        """Get ready for taking out the rows at the places in a mask, which are at some vehicles, at `now`."""
+        self._settle(vehicle, now)
 
     @abstractmethod
     def _enter(self, owner: Ints, place: Ints, work: Floats) -> None:

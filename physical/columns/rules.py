@@ -42,6 +42,15 @@ class InTurn(Resource):
         super()._empty(vehicle, place)
         self._turn[vehicle, self._count[vehicle]] = NEVER
 
+    def _before_joining(self, vehicle: Ints, at: Ints) -> None:
+        """Who comes last changes nothing for who is in service."""
+        idle = self._count[vehicle] == 0
+        self._since[vehicle[idle]] = at[idle]
+
+    def _before_leaving(self, vehicle: Ints, gone: Mask, now: int) -> None:
+        """Who gives up waiting changes nothing for who is in service either."""
+        self._settle(vehicle[gone[vehicle, self._next[vehicle]]], now)
+
     def _settle(self, vehicle: Ints, at: int | Ints) -> None:
         place = self._turn[vehicle].argmin(axis=1)
         self._charge(vehicle, place, at)

@@ -35,6 +35,8 @@ _COLUMNS: ColumnGroup = {
     "edge_cycles": (np.float64, 0),
     "upload_left_bytes": (np.float64, 0),
     "upload_since": (np.int64, 0),
+    # CPU time, s: what the local part needs, or has left, where it shares the CPU of its vehicle
+    "local_left_s": (np.float64, 0),
     "next": (np.int64, -1),
     # what the network does to this task, drawn when its slot begins
     "uplink_latency": (np.int64, 0),
@@ -55,8 +57,7 @@ WHOLE_WORK: ColumnGroup = {
 }
 """Further columns where the work of a task does not follow from its class and size alone."""
 WAITING: ColumnGroup = {
-    # CPU time that the local part has left, s, and when the part beyond the vehicle ended
-    "local_left_s": (np.float64, 0),
+    # when the part beyond the vehicle ended
     "remote_end": (np.int64, NEVER),
 }
 """Further columns where tasks wait for the CPU of their vehicle."""

@@ -80,21 +80,28 @@ class Uplink:
         columns.arrive[rows] = end + columns.uplink_latency[rows]
 
     def set_rate(self, now: int, rate_bps: Floats, _watts: Floats, /) -> None:
-        """Change all rates at `now`: what is already sent stays sent, the rest goes at the new rate."""
-        rate_bps = np.maximum(rate_bps, _STANDSTILL_BPS)
-        if self._rows.size:
-            columns = self._columns
-            rows = self._rows[columns.upload_end[self._rows] > now]
-            if rows.size:
-                since, left = columns.upload_since[rows], columns.upload_left_bytes[rows]
-                sent_s = seconds(np.maximum(now - since, 0))
-                left = np.maximum(left - self._rate_bps[columns.vehicle[rows]] / 8 * sent_s, 0.0)
-                since = np.maximum(since, now)
-                columns.upload_since[rows] = since
-                columns.upload_left_bytes[rows] = left
-                self._rate_bps = rate_bps
-                self._predict(rows, since, left)
-        self._rate_bps = rate_bps
+        """Change all rates at `now`: what is already sent stays sent, the rest goes at the new rate.
+
+        Uploads of vehicles whose rate stays the same go on as if nobody had asked.
+        """
+        before, self._rate_bps = self._rate_bps, np.maximum(rate_bps, _STANDSTILL_BPS)
+        rows = self._rows
+        if not rows.size:
+            return
+        columns = self._columns
+        rows = rows[columns.upload_end[rows] > now]
+        vehicle = columns.vehicle[rows]
+        changed = self._rate_bps[vehicle] != before[vehicle]
+        if not every(changed):
+            rows, vehicle = rows[changed], vehicle[changed]
+        if rows.size:
+            since, left = columns.upload_since[rows], columns.upload_left_bytes[rows]
+            sent_s = seconds(np.maximum(now - since, 0))
+            left = np.maximum(left - before[vehicle] / 8 * sent_s, 0.0)
+            since = np.maximum(since, now)
+            columns.upload_since[rows] = since
+            columns.upload_left_bytes[rows] = left
+            self._predict(rows, since, left)
 
     def take_arrived(self, now: int) -> Ints:
         """Remove and return the rows that have reached the server by `now`, in ascending order."""

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from physical.columns.commands import CommandCohort, Settings
+from physical.columns.commands import CommandCohort, HardwareSettings, Settings
 from physical.columns.fleet import Fleet
 from physical.columns.pipeline import DataPlane, Fate
 from physical.states import VehicleStates
 from physical.ticks import NEVER
-from sim import run
+from sim import Scenario, run
 from tests.support.observers import Spy
 from tests.support.queues import MS
 from tests.support.scenarios import make_scenario
@@ -138,3 +138,26 @@ def test_every_task_is_served_once(missing: str, access_ms: int) -> None:
     outcomes = result.table("tasks").column("outcome").to_pylist()
     assert len(outcomes) == 48
     assert outcomes.count("completed") + outcomes.count("late") >= 36  # those of the first six slots at least
+
+
+def test_a_command_that_comes_after_its_node_has_failed_brings_no_spectrum() -> None:
+    """Whoever else is at that node would have less of it."""
+    plane = DataPlane(Scenario.load("llm6g", [f"vehicles.num_vehicle={NUM_VEHICLE}", "rsus=[]"]).system())
+    assert plane.decided_radios is not None
+    shape = (2, NUM_VEHICLE, plane.system.num_class)
+    plane.append_slots(
+        0, np.full(shape, 8192.0 * 64), np.zeros(shape[:2], dtype=np.int64), Fate(0, None), Fate(0, None)
+    )
+    fleet = Fleet(plane, "wait", NEVER)
+    now_states = states()._replace(size_bytes=np.ones(shape[1:]))
+    fleet.begin_slot(0, 0, now_states)
+    hardware = HardwareSettings(np.full(NUM_VEHICLE, 1e9), np.full(NUM_VEHICLE, 0.5), np.full(NUM_VEHICLE, 1e6))
+    arrive = np.array([MS, 3 * MS, 4 * MS])
+    fleet.command(CommandCohort(0, arrive, Settings(np.ones(shape[1:]), hardware), now_states.serving_node))
+    fleet.advance(2 * MS)
+    assert plane.decided_radios.bandwidth_hz.tolist() == [1e6, 0.0, 0.0]
+    plane.fail(2 * MS, np.array([False, True, False]))
+    fleet.advance(5 * MS)
+    assert plane.decided_radios.bandwidth_hz.tolist() == [1e6, 0.0, 1e6]
+    fleet.begin_slot(1, SLOT, now_states)
+    assert plane.decided_radios.bandwidth_hz.tolist() == [1e6, 0.0, 1e6]
