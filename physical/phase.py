@@ -13,7 +13,8 @@ class Phase(IntEnum):
 
     - Uploads that are ready at T enter an uplink together, after what was sent by T (UPLINK_ENTRY), and tasks that
       reach a server at T enter its queues together, after what was served by T (QUEUE_ENTRY).
-    - What the commands of one instant say about the radio takes effect together (RATES).
+    - What the commands of one instant say about the radio takes effect together (RATES), then uploads are charged that
+      are charged when a task starts (CHARGE).
     - Tasks that reach a server in the very instant in which they started enter after all commands of T (LATE_ENTRY).
     """
 
@@ -30,5 +31,6 @@ class Phase(IntEnum):
     SERVER_COMMAND = 11
     VEHICLE_COMMAND = 12
     RATES = 13
-    PATIENCE = 14
-    LATE_ENTRY = 15
+    CHARGE = 14
+    PATIENCE = 15
+    LATE_ENTRY = 16

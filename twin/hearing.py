@@ -15,7 +15,7 @@ from twin.cloud import CloudProcess
 from twin.messages import ReportCohort, ServerReport
 
 
-class Report(NamedTuple):
+class VehicleReport(NamedTuple):
     """What one vehicle reports.
 
     slot : whose start it describes
@@ -35,7 +35,7 @@ class HearingCloud(CloudProcess):
 
     def __init__(self, clock: EventClock, *args: Any) -> None:
         super().__init__(clock, *args)
-        self._mail: list[Report] = []
+        self._mail: list[VehicleReport] = []
         self._newest = -1
         self._decided = -1
         self._begun_ns: dict[int, int] = {}
@@ -52,7 +52,7 @@ class HearingCloud(CloudProcess):
             begun, self._new_slot = self._new_slot, Event(self._clock.env)
             begun.succeed()
 
-    def hear(self, report: Report) -> None:
+    def hear(self, report: VehicleReport) -> None:
         """Receive a report."""
         self._mail.append(report)
         if report.slot in self._outstanding:

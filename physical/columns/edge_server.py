@@ -16,7 +16,7 @@ from physical.system import System
 from physical.ticks import NS_PER_S, ticks_from_ns
 
 
-class EdgeServer:
+class ServerColumns:
     """The server of one serving node.
 
     Parameters

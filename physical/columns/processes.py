@@ -19,7 +19,7 @@ SendReports = Callable[[int, "Ints | None", VehicleStates], None]
 """Called with the slot, the vehicles [n] that have reported, ascending (None: all), and the states of all vehicles."""
 
 
-class Station:
+class Relay:
     """A serving node: it sends the reports of its own vehicles to the cloud.
 
     Parameters
@@ -60,7 +60,7 @@ class Reporting:
     report_interval : slots from one state report to the next
     """
 
-    def __init__(self, slots: Slots, stations: Sequence[Station], report_interval: int) -> None:
+    def __init__(self, slots: Slots, stations: Sequence[Relay], report_interval: int) -> None:
         self._slots = slots
         self._stations = stations
         self._report_interval = report_interval

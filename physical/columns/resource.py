@@ -85,7 +85,7 @@ class _Places:
         self._goal[~self._present()] = np.inf
 
 
-class Resource(_Places, ABC):
+class ResourceRows(_Places, ABC):
     """One resource for each of N vehicles, all of the same kind. Times `now` are ticks.
 
     What happens is settled when a row comes or leaves and somebody's part changes by that, and when a rate changes;

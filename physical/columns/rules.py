@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physical.arrays import Floats, Ints, Mask
-from physical.columns.resource import Resource, Use
+from physical.columns.resource import ResourceRows, Use
 from physical.columns.tasks import TaskColumns
 from physical.ticks import NEVER, seconds
 
 Rule = Literal["each", "in-turn", "sharing"]
 
 
-class InTurn(Resource):
+class InTurnRows(ResourceRows):
     """First come, first served, ties by row: the first has the whole rate. `_goal` is the work that is left."""
 
     def __init__(self, columns: TaskColumns, num_vehicle: int, use: Use) -> None:
@@ -87,7 +87,7 @@ class InTurn(Resource):
         self._turn[~self._present()] = NEVER
 
 
-class Sharing(Resource):
+class SharingRows(ResourceRows):
     """Processor sharing: each of n rows gets 1/n of the rate, or ("each") all of it.
 
     By virtual work V: what each row has got since the resource was last empty, so that V grows by ``rate dt / n``. A
@@ -156,8 +156,8 @@ class Sharing(Resource):
         return left
 
 
-def make_resource(rule: Rule, columns: TaskColumns, num_vehicle: int, use: Use) -> Resource:
+def make_resource(rule: Rule, columns: TaskColumns, num_vehicle: int, use: Use) -> ResourceRows:
     """Return the resource of a rule: "in-turn", "sharing", or "each", where everybody has the whole of it."""
     if rule == "in-turn":
-        return InTurn(columns, num_vehicle, use)
-    return Sharing(columns, num_vehicle, use, whole=rule == "each")
+        return InTurnRows(columns, num_vehicle, use)
+    return SharingRows(columns, num_vehicle, use, whole=rule == "each")

@@ -39,8 +39,8 @@ def rows_of(tasks: Iterable[Task], system: System) -> TaskRows:
         local_end=ticks(task.local_end for task in tasks),
         upload_end=ticks(None if task.sending is None else task.sending.ended for task in tasks),
         arrive=ticks(task.arrived for task in tasks),
-        serve=ticks(None if job is None else job.begun for job in services),
-        served=ticks(None if job is None else job.ended for job in services),
+        serve=ticks(None if request is None else request.begun for request in services),
+        served=ticks(None if request is None else request.ended for request in services),
         done=ticks(task.done for task in tasks),
         outcome=np.array([task.outcome for task in tasks], dtype=np.int8),
         local_left_s=floats(task.local_left_s for task in tasks),
@@ -48,7 +48,7 @@ def rows_of(tasks: Iterable[Task], system: System) -> TaskRows:
         metered=Metered(
             floats(task.local_hz for task in tasks),
             floats(task.charged_j + (0.0 if task.sending is None else task.sending.joules) for task in tasks),
-            floats(0.0 if job is None else job.joules for job in services),
+            floats(0.0 if request is None else request.joules for request in services),
         )
         if is_metered
         else None,

@@ -8,9 +8,9 @@ import numpy as np
 from simpy.events import Event
 
 from physical.arrays import Floats, Ints
-from physical.entities.service import Door, InTurn, Job
+from physical.entities.agenda import Agenda
+from physical.entities.service import Door, InTurn, Request
 from physical.entities.task import Task
-from physical.entities.time import Time
 from physical.model import computing, energy
 from physical.phase import Phase
 from physical.slots import Slots
@@ -28,19 +28,19 @@ class EdgeQueues:
     by `fifo` every class has one, at the only node.
     """
 
-    def __init__(self, time: Time, system: System) -> None:
-        self._time = time
+    def __init__(self, agenda: Agenda, system: System) -> None:
+        self._agenda = agenda
         self._num_class = system.num_class
         self._cycles_per_byte = system.cycles_per_byte.tolist()
         self._work = system.work
         self._sliced = system.discipline == "slices"
         self._queues = [
-            [InTurn(time, Phase.SERVICE_DONE) for _ in range(system.num_class)]
+            [InTurn(agenda, Phase.SERVICE_DONE) for _ in range(system.num_class)]
             for _ in range(system.num_vehicle if self._sliced else 1)
         ]
         self._left_behind: dict[tuple[int, int], tuple[int, InTurn]] = {}  # by flow: node and queue
         self._arrived_units = [0] * system.num_class
-        self._early, self._late = Door(time, Phase.QUEUE_ENTRY), Door(time, Phase.LATE_ENTRY)
+        self._early, self._late = Door(agenda, Phase.QUEUE_ENTRY), Door(agenda, Phase.LATE_ENTRY)
 
     def serve(self, task: Task) -> Generator[Event, None, None]:
         """Queue a task that has arrived, and wait until it has been served."""
@@ -48,9 +48,9 @@ class EdgeQueues:
         if isinstance(offloaded, np.ndarray):  # as each class would count it
             offloaded = offloaded[task.task_class]
         self._arrived_units[task.task_class] += round(offloaded * UNITS_PER_BYTE)
-        door = self._late if task.started == self._time.ticks else self._early
+        door = self._late if task.started == self._agenda.ticks else self._early
         yield door.come(task.row)
-        task.service = Job(self._time, task.edge_cycles)
+        task.service = Request(self._agenda, task.edge_cycles)
         self._of(task.vehicle)[task.task_class].admit(task.service)
         yield task.service.finished
 
@@ -86,16 +86,16 @@ class EdgeQueues:
         """
         for task_class, queue in enumerate(self._queues[vehicle]):
             rate, watts = queue.rate, queue.watts
-            jobs = queue.take_all()
-            if not jobs:
+            requests = queue.take_all()
+            if not requests:
                 continue
-            at, left = self._left_behind.get((vehicle, task_class), (node, InTurn(self._time, Phase.SERVICE_DONE)))
+            at, left = self._left_behind.get((vehicle, task_class), (node, InTurn(self._agenda, Phase.SERVICE_DONE)))
             if not left.queue:
                 at = node
                 left.set_rate(rate, watts)
             self._left_behind[vehicle, task_class] = at, left
-            for job in jobs:
-                left.admit(job)
+            for request in requests:
+                left.admit(request)
 
     def left_behind_hz(self, node: int) -> float:
         """Return how much of a node's server is taken by what has been left there, Hz."""
@@ -109,7 +109,7 @@ class EdgeQueues:
         `fifo`, whose queues do not tell flows apart.
         """
         if not self._sliced:
-            cycles = [np.array([job.left() for job in queue.queue]).sum() for queue in self._queues[0]]
+            cycles = [np.array([request.left() for request in queue.queue]).sum() for queue in self._queues[0]]
             return np.array(cycles) / np.array(self._cycles_per_byte), None
         flow_cycles = np.zeros((len(self._queues), self._num_class))
         in_service, units = [0.0] * self._num_class, [0] * self._num_class
@@ -119,7 +119,7 @@ class EdgeQueues:
                 if queue.queue:
                     some, nominal = True, self._cycles_per_byte[task_class]
                     left = queue.queue[0].left()
-                    waiting = sum(round(job.work / nominal * UNITS_PER_BYTE) for job in queue.queue[1:])
+                    waiting = sum(round(request.work / nominal * UNITS_PER_BYTE) for request in queue.queue[1:])
                     in_service[task_class] += left / nominal
                     units[task_class] += waiting
                     flow_cycles[vehicle, task_class] = left + waiting / UNITS_PER_BYTE * nominal
@@ -135,13 +135,13 @@ class EdgeQueues:
             left.settle()
 
 
-class Server:
+class EdgeServer:
     """The server of one serving node.
 
     Parameters
     ----------
     node : index among the serving nodes
-    time, slots : the clock, and the events that begin a slot
+    agenda, slots : the clock, and the events that begin a slot
     system : static description
     queues : of all servers
     bias_hz : slot -> estimation bias of every flow, [N, K], Hz: what a core would run above its allocation (eq. 8)
@@ -155,7 +155,7 @@ class Server:
     def __init__(
         self,
         node: int,
-        time: Time,
+        agenda: Agenda,
         slots: Slots,
         system: System,
         queues: EdgeQueues,
@@ -165,7 +165,7 @@ class Server:
         self.node = node
         # Until the first slot begins, all count as attached to the first node.
         self.present = set(range(system.num_vehicle)) if node == 0 else set[int]()
-        self._time = time
+        self._agenda = agenda
         self._slots = slots
         self._queues = queues
         self._bias_hz = bias_hz
@@ -249,7 +249,7 @@ class Server:
         return energy_j, offered_bytes
 
     def _integrate(self) -> None:
-        elapsed_s = seconds(self._time.ticks - self._since)
-        self._since = self._time.ticks
+        elapsed_s = seconds(self._agenda.ticks - self._since)
+        self._since = self._agenda.ticks
         self._energy_j += self._power_w * elapsed_s
         self._offered_cycles = self._offered_cycles + self._class_rate_hz * elapsed_s

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from simpy.events import Process
 
-from physical.entities.service import Job, Row
+from physical.entities.service import Request, Row
+from physical.model import computing
 from physical.task_rows import Outcome
 
 
@@ -28,7 +29,7 @@ class Task:
     offloading_ratio, local_hz : what was decided; None while it is held
     local_cycles, upload_bytes, edge_cycles : its parts, once that is decided
     charged_j : J, what eq. 4 of 'llm6g' charges its upload, in mode "paper"
-    computing, sending, service : its jobs at the CPU, at the uplink and at a server, once they know of it
+    computing, sending, service : its requests at the CPU, at the uplink and at a server, once they know of it
     is_remote : whether its data are on their way to a server or there
     life : its process, once it has started
     """
@@ -47,15 +48,22 @@ class Task:
     upload_bytes: float = 0.0
     edge_cycles: float = 0.0
     charged_j: float = 0.0
-    computing: Job | None = None
-    sending: Job | None = None
-    service: Job | None = None
+    computing: Request | None = None
+    sending: Request | None = None
+    service: Request | None = None
     is_remote: bool = False
     life: Process | None = None
     started: int | None = None
     arrived: int | None = None
     done: int | None = None
     outcome: Outcome = Outcome.IN_FLIGHT
+
+    def cut(self, offloading_ratio: float, local_hz: float, upload_bytes: float) -> None:
+        """Take note of a decision, which cuts it in a local part, an upload and a part for the server."""
+        self.offloading_ratio, self.local_hz = offloading_ratio, local_hz
+        self.local_cycles = computing.local_part(self.local_work, offloading_ratio)
+        self.upload_bytes = upload_bytes
+        self.edge_cycles = computing.edge_part(self.edge_work, offloading_ratio)
 
     @property
     def row(self) -> Row:
@@ -70,10 +78,10 @@ class Task:
     @property
     def local_left_s(self) -> float:
         """CPU time that its local part still takes, or had left when it was cut short, s."""
-        job = self.computing
-        if job is None or job.ended is not None:
+        request = self.computing
+        if request is None or request.ended is not None:
             return 0.0
-        return job.work if job.resource is None else job.left()
+        return request.work if request.resource is None else request.left()
 
     @property
     def cycles_left(self) -> float:
@@ -97,9 +105,9 @@ def cut_short(tasks: Iterable[Task], now: int, outcome: Outcome) -> None:
     Those that wait go first: no server begins with one that is about to go, too.
     """
     for task in sorted(tasks, key=lambda task: task.is_in_service):
-        for job in (task.computing, task.sending, task.service):
-            if job is not None:
-                job.withdraw()
+        for request in (task.computing, task.sending, task.service):
+            if request is not None:
+                request.withdraw()
         if task.life is not None:
             task.life.interrupt()
         task.done, task.outcome, task.is_remote = now, outcome, False

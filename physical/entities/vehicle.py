@@ -13,11 +13,11 @@ from simpy.exceptions import Interrupt
 
 from physical.arrays import Floats
 from physical.closed_form import split
+from physical.entities.agenda import Agenda
 from physical.entities.server import EdgeQueues
-from physical.entities.service import Door, Job, make_cpu, make_uplink
+from physical.entities.service import Door, Request, make_cpu, make_uplink
 from physical.entities.station import Station
 from physical.entities.task import Task
-from physical.entities.time import Time
 from physical.model import computing, energy
 from physical.phase import Phase
 from physical.slots import Slots
@@ -61,7 +61,7 @@ class Vehicle:
     Parameters
     ----------
     index : its number
-    time, slots : the clock, and the events that begin a slot
+    agenda, slots : the clock, and the events that begin a slot
     system : static description
     manners : how it behaves
     edge : the queues of servers
@@ -78,7 +78,7 @@ class Vehicle:
     def __init__(
         self,
         index: int,
-        time: Time,
+        agenda: Agenda,
         slots: Slots,
         system: System,
         manners: Manners,
@@ -90,10 +90,10 @@ class Vehicle:
         self.station: Station | None = None
         self.rate_bps = 0.0
         self.granted_hz = 0.0
-        self.cpu = make_cpu(time, system.cpu)
-        self.uplink = make_uplink(time, system.uplink, joint=system.joint)
-        self._door = None if system.uplink == "each" and not system.joint else Door(time, Phase.UPLINK_ENTRY)
-        self._time = time
+        self.cpu = make_cpu(agenda, system.cpu)
+        self.uplink = make_uplink(agenda, system.uplink, joint=system.joint)
+        self._door = None if system.uplink == "each" and not system.joint else Door(agenda, Phase.UPLINK_ENTRY)
+        self._agenda = agenda
         self._slots = slots
         self._system = system
         self._manners = manners
@@ -147,8 +147,8 @@ class Vehicle:
             return
         self._held[slot] = tasks
         if self._manners.missing != "wait":
-            ends = self._time.ticks + self._manners.patience
-            self._time.call_at_ticks(ends, Phase.PATIENCE, partial(self._lose_patience, slot))
+            ends = self._agenda.ticks + self._manners.patience
+            self._agenda.call_at_ticks(ends, Phase.PATIENCE, partial(self._lose_patience, slot))
 
     def let_go(self) -> list[Task]:
         """Forget the tasks that are held, and return all that have not ended."""
@@ -180,15 +180,11 @@ class Vehicle:
         """Cut tasks in their parts as ordered, and let each live."""
         upload_bytes = self._upload_bytes(tasks, orders.ratio)
         if self._charges_at_start:  # at the rate that the commands of this instant give
-            self._time.call_at_ticks(self._time.ticks, Phase.RATES, partial(self._charge, tasks))
+            self._agenda.call_at_ticks(self._agenda.ticks, Phase.CHARGE, partial(self._charge, tasks))
         for task, upload in zip(tasks, upload_bytes, strict=True):
-            ratio = float(orders.ratio[task.task_class])
-            task.started = self._time.ticks
-            task.offloading_ratio, task.local_hz = ratio, orders.local_hz
-            task.local_cycles = computing.local_part(task.local_work, ratio)
-            task.edge_cycles = computing.edge_part(task.edge_work, ratio)
-            task.upload_bytes = upload
-            task.life = self._time.env.process(self._lead(task))
+            task.cut(float(orders.ratio[task.task_class]), orders.local_hz, upload)
+            task.started = self._agenda.ticks
+            task.life = self._agenda.env.process(self._lead(task))
 
     def _upload_bytes(self, tasks: Sequence[Task], ratio: Floats) -> list[float]:
         classes = np.array([task.task_class for task in tasks])
@@ -209,7 +205,7 @@ class Vehicle:
             task.outcome = yield from self.live(task)
         except Interrupt:
             return  # see `cut_short`
-        task.done = self._time.ticks
+        task.done = self._agenda.ticks
         self._end(task)
 
     def live(self, task: Task) -> Generator[Event, None, Outcome]:
@@ -220,15 +216,17 @@ class Vehicle:
         outcome = Outcome.COMPLETED
         if task.upload_bytes > 0.0:
             yield from self._send(task)
-            yield self._later(task.upload.latency, Phase.UPLOAD_DONE)
+            if task.upload.latency:
+                yield self._later(task.upload.latency, Phase.UPLOAD_DONE)
             if task.edge_cycles > 0.0 and task.upload.lost:
                 outcome = Outcome.DROPPED_UPLINK
             else:
-                task.arrived = self._time.ticks
+                task.arrived = self._agenda.ticks
                 if task.edge_cycles > 0.0:
                     yield from self._edge.serve(task)
                     task.is_remote = False
-                    yield self._later(task.result.latency, Phase.SERVICE_DONE)
+                    if task.result.latency:
+                        yield self._later(task.result.latency, Phase.SERVICE_DONE)
                     if task.result.lost:
                         outcome = Outcome.DROPPED_RESULT
             task.is_remote = False
@@ -241,7 +239,7 @@ class Vehicle:
         if task.local_cycles == 0.0:
             return None
         work_s = computing.execution_delay_s(task.local_cycles, task.local_hz)
-        task.computing = Job(self._time, float(work_s))
+        task.computing = Request(self._agenda, float(work_s))
         self.cpu.admit(task.computing)
         return task.computing.finished
 
@@ -249,9 +247,9 @@ class Vehicle:
         if self._door is not None:
             yield self._door.come(task.row)
         task.is_remote = True
-        task.sending = Job(self._time, task.upload_bytes)
+        task.sending = Request(self._agenda, task.upload_bytes)
         self.uplink.admit(task.sending)
         yield task.sending.finished
 
     def _later(self, ticks: int, phase: Phase) -> Event:
-        return self._time.at_ticks(self._time.ticks + ticks, phase)
+        return self._agenda.at_ticks(self._agenda.ticks + ticks, phase)

@@ -114,21 +114,18 @@ class TickClock(Clock):
 
     def trigger(self, event: Event, time_ns: int, phase: Phase, value: object = None) -> None:
         """Let an event that somebody already waits for happen at `time_ns`."""
-        self._trigger_at(event, time_ns << TICK_BITS, phase, value)
+        event._ok, event._value = True, value
+        delay = (time_ns << TICK_BITS) - self.ticks
+        self.env.schedule(event, phase, delay)  # type: ignore[arg-type]  # as in `Clock.trigger`
 
     def at_ticks(self, ticks: int, phase: Phase) -> Event:
         """Return an event of `ticks`, ordered by `phase` among those of the same instant."""
-        event = Event(self.env)
-        self._trigger_at(event, ticks, phase)
+        env = self.env
+        event = Event(env)
+        event._ok, event._value = True, None
+        env.schedule(event, phase, ticks - env._now)  # type: ignore[arg-type]  # as in `Clock.trigger`
         return event
 
     def call_at_ticks(self, ticks: int, phase: Phase, function: Callable[[], None]) -> None:
         """Call `function` at `ticks`, ordered by `phase` among the events of the same instant."""
-        event = Event(self.env)
-        event.callbacks = [lambda _: function()]
-        self._trigger_at(event, ticks, phase)
-
-    def _trigger_at(self, event: Event, ticks: int, phase: Phase, value: object = None) -> None:
-        event._ok = True
-        event._value = value
-        self.env.schedule(event, phase, ticks - self.ticks)  # type: ignore[arg-type]  # as in `Clock.trigger`
+        self.at_ticks(ticks, phase).callbacks = [lambda _: function()]

@@ -8,10 +8,10 @@ import numpy as np
 from simpy.events import ProcessGenerator
 
 from physical.arrays import Floats
-from physical.columns.edge_server import EdgeServer
+from physical.columns.edge_server import ServerColumns
 from physical.columns.fleet import Fleet
 from physical.columns.pipeline import DataPlane, Fate
-from physical.columns.processes import Reporting, Station
+from physical.columns.processes import Relay, Reporting
 from physical.quantize import freeze
 from physical.states import VehicleStates
 from physical.task_rows import TaskRows
@@ -38,7 +38,7 @@ class ColumnsWorld:
         self.plane = DataPlane(system)
         command = twin.command
         self.fleet = Fleet(self.plane, command.missing, ticks_from_ns(to_ns(command.patience_s)))
-        self.servers: list[EdgeServer] = []
+        self.servers: list[ServerColumns] = []
         self.cloud = Cloud(
             parts.clock,
             parts.belief,
@@ -54,9 +54,9 @@ class ColumnsWorld:
         for node in range(system.num_node):
             bias = FrequencyBias(twin.bias, system, parts.inputs.timeline, streams)
             self.servers.append(
-                EdgeServer(node, parts.clock, parts.slots, system, self.fleet, bias.at, reports.of_server)
+                ServerColumns(node, parts.clock, parts.slots, system, self.fleet, bias.at, reports.of_server)
             )
-        self._stations = [Station(server.node, parts.slots, self.fleet, reports.of_vehicles) for server in self.servers]
+        self._stations = [Relay(server.node, parts.slots, self.fleet, reports.of_vehicles) for server in self.servers]
         self._vehicles = Reporting(parts.slots, self._stations, resolved.tables.vehicles.report_interval)
 
     def processes(self) -> Iterable[ProcessGenerator]:

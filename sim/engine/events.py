@@ -10,10 +10,11 @@ import numpy as np
 from simpy.events import ProcessGenerator
 
 from physical.arrays import Floats, Ints
-from physical.entities.link import Link
+from physical.entities.air import DecidedAir, FixedAir
+from physical.entities.link import MessageLink
 from physical.entities.rows import rows_of
-from physical.entities.server import EdgeQueues, Server
-from physical.entities.station import DecidedAir, FixedAir, Station
+from physical.entities.server import EdgeQueues, EdgeServer
+from physical.entities.station import Station
 from physical.entities.task import Task, Travel, cut_short
 from physical.entities.vehicle import Manners, Orders, Vehicle
 from physical.phase import Phase
@@ -28,12 +29,12 @@ from sim.inputs.biases import FrequencyBias
 from sim.inputs.blocks import Block
 from twin.cloud import Deliberation
 from twin.decision import Decision
-from twin.hearing import HearingCloud, Report
+from twin.hearing import HearingCloud, VehicleReport
 from twin.messages import ServerReport
 
 
 class _ServerOrders(NamedTuple):
-    """What a command tells a server: see `Server.obey`."""
+    """What a command tells a server: see `EdgeServer.obey`."""
 
     slot: int
     allocation_hz: Floats
@@ -71,7 +72,7 @@ class EventsWorld:
         self.servers = []
         for node in range(system.num_node):
             bias = FrequencyBias(tables.twin.bias, system, parts.inputs.timeline, streams)
-            self.servers.append(Server(node, clock, parts.slots, system, self.queues, bias.at, self._send_backlog))
+            self.servers.append(EdgeServer(node, clock, parts.slots, system, self.queues, bias.at, self._send_backlog))
         self._air: FixedAir | DecidedAir = FixedAir(self.vehicles)
         if system.spectrum is not None:
             self._air = DecidedAir(clock, system.spectrum, self.vehicles)
@@ -79,12 +80,11 @@ class EventsWorld:
         self.cloud = HearingCloud(
             clock, parts.belief, tables.twin, parts.decider, self._send_commands, parts.observers, generator
         )
-        self._to_cloud = Link(clock, Phase.RELAY, self.cloud.hear)
-        self._from_servers = Link(clock, Phase.RELAY, self.cloud.hear_server)
-        self._to_server = [Link(clock, Phase.SERVER_COMMAND, partial(_let_obey, server)) for server in self.servers]
-        self._to_vehicle = [
-            Link(clock, Phase.VEHICLE_COMMAND, partial(self._let_obey, vehicle)) for vehicle in self.vehicles
-        ]
+        self._to_cloud = MessageLink(clock, Phase.RELAY, self.cloud.hear)
+        self._from_servers = MessageLink(clock, Phase.RELAY, self.cloud.hear_server)
+        to_server, to_vehicle = Phase.SERVER_COMMAND, Phase.VEHICLE_COMMAND
+        self._to_server = [MessageLink(clock, to_server, partial(_let_obey, server)) for server in self.servers]
+        self._to_vehicle = [MessageLink(clock, to_vehicle, partial(self._let_obey, one)) for one in self.vehicles]
 
     def processes(self) -> Iterable[ProcessGenerator]:
         """Return the processes: one for each vehicle, station and server, and the cloud's."""
@@ -102,19 +102,14 @@ class EventsWorld:
     def begin_slot(self, slot: int, states: VehicleStates) -> VehicleStates:
         """Move all vehicles, let them send over other channels, and give them their tasks."""
         nodes = states.serving_node.tolist()
-        for vehicle, node in zip(self.vehicles, nodes, strict=True):
-            before = None if self._states is None else int(self._states.serving_node[vehicle.index])
-            if before is not None and node != before:
-                if node == AWAY:
-                    self._cut_short(vehicle.let_go(), Outcome.DROPPED_LEFT)
-                elif before >= 0 and node < 0:
-                    self.stations[before].hear(vehicle.index)  # it notices that it has lost it
+        if self._states is not None:
+            self._let_go(self._states.serving_node.tolist(), nodes)
         moving = [vehicle for vehicle in self.vehicles if vehicle.node != nodes[vehicle.index]]
         self._detach(moving, self._system.model.handover)
         for vehicle in moving:
             self._attach(vehicle, nodes[vehicle.index])
         self._air.change(states.uplink_rate_bps, states.channel_gain)
-        for vehicle, tasks in zip(self.vehicles, self._tasks_of(slot, states), strict=True):
+        for vehicle, tasks in zip(self.vehicles, _tasks_of(slot, self._block, states, self._system), strict=True):
             vehicle.hold(slot, tasks)
         backlogs = (
             np.array([vehicle.cpu_backlog_cycles for vehicle in self.vehicles], dtype=np.float64),
@@ -124,37 +119,13 @@ class EventsWorld:
         self._states = states._replace(cpu_backlog_cycles=backlogs[0], uplink_backlog_bytes=backlogs[1])
         return self._states
 
-    def _tasks_of(self, slot: int, states: VehicleStates) -> list[list[Task]]:
-        """Make the tasks of a slot, by vehicle; one of size 0 is none."""
-        block, shape = self._block, states.size_bytes.shape
-        row = slot - block.first_slot
-        local_work, edge_work = (
-            np.broadcast_to(work, shape).tolist()
-            for work in self._system.work_cycles(states.size_bytes, states.serving_node)
-        )
-        ways = []
-        for passage in (block.upload, block.result):
-            latency = passage.latency_ns if isinstance(passage.latency_ns, int) else passage.latency_ns[row]
-            lost = False if passage.lost is None else passage.lost[row]
-            ways.append([np.broadcast_to(part, shape).tolist() for part in (ticks_from_ns(latency), lost)])
-        (upload, upload_lost), (result, result_lost) = ways
-        return [
-            [
-                Task(
-                    slot,
-                    n,
-                    k,
-                    size,
-                    local_work[n][k],
-                    edge_work[n][k],
-                    Travel(upload[n][k], upload_lost[n][k]),
-                    Travel(result[n][k], result_lost[n][k]),
-                )
-                for k, size in enumerate(sizes)
-                if size > 0.0
-            ]
-            for n, sizes in enumerate(states.size_bytes.tolist())
-        ]
+    def _let_go(self, before: list[int], nodes: list[int]) -> None:
+        """Drop everything of the vehicles that leave the scene; stations notice whom they have lost."""
+        for vehicle, old, new in zip(self.vehicles, before, nodes, strict=True):
+            if new == AWAY != old:
+                self._cut_short(vehicle.let_go(), Outcome.DROPPED_LEFT)
+            if new < 0 <= old:
+                self.stations[old].hear(vehicle.index)
 
     def _detach(self, vehicles: Sequence[Vehicle], rule: str) -> None:
         """Do with the work of vehicles at their old nodes as the rule says; nobody serves them any more."""
@@ -207,7 +178,7 @@ class EventsWorld:
         now_ns = self._clock.now
         arrivals = _ticks(self._sending.send("report", slot, np.array(vehicles, dtype=np.int64), len(vehicles)))
         for vehicle, arrival in zip(vehicles, np.broadcast_to(arrivals, len(vehicles)).tolist(), strict=True):
-            self._to_cloud.carry(Report(slot, now_ns, vehicle, self._states), arrival)
+            self._to_cloud.carry(VehicleReport(slot, now_ns, vehicle, self._states), arrival)
 
     def _send_backlog(self, node: int, slot: int, backlog_bytes: Floats, flow_cycles: Floats | None) -> None:
         freeze(backlog_bytes)
@@ -252,7 +223,39 @@ class EventsWorld:
         return rows_of([task for vehicle in self.vehicles for task in vehicle.unfinished], self._system)
 
 
-def _let_obey(server: Server, orders: _ServerOrders) -> None:
+def _tasks_of(slot: int, block: Block, states: VehicleStates, system: System) -> list[list[Task]]:
+    """Make the tasks of a slot, by vehicle; one of size 0 is none."""
+    shape = states.size_bytes.shape
+    row = slot - block.first_slot
+    local_work, edge_work = (
+        np.broadcast_to(work, shape).tolist() for work in system.work_cycles(states.size_bytes, states.serving_node)
+    )
+    ways = []
+    for passage in (block.upload, block.result):
+        latency = passage.latency_ns if isinstance(passage.latency_ns, int) else passage.latency_ns[row]
+        lost = False if passage.lost is None else passage.lost[row]
+        ways.append([np.broadcast_to(part, shape).tolist() for part in (ticks_from_ns(latency), lost)])
+    (upload, upload_lost), (result, result_lost) = ways
+    return [
+        [
+            Task(
+                slot,
+                n,
+                k,
+                size,
+                local_work[n][k],
+                edge_work[n][k],
+                Travel(upload[n][k], upload_lost[n][k]),
+                Travel(result[n][k], result_lost[n][k]),
+            )
+            for k, size in enumerate(sizes)
+            if size > 0.0
+        ]
+        for n, sizes in enumerate(states.size_bytes.tolist())
+    ]
+
+
+def _let_obey(server: EdgeServer, orders: _ServerOrders) -> None:
     server.obey(*orders)
 
 

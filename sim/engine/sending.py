@@ -10,7 +10,7 @@ import numpy as np
 
 from physical.arrays import Floats, Ints, Mask
 from physical.columns.commands import CommandCohort, HardwareSettings, Settings
-from physical.columns.edge_server import EdgeServer
+from physical.columns.edge_server import ServerColumns
 from physical.columns.fleet import Fleet
 from physical.model.arrays import every
 from physical.phase import Phase
@@ -128,7 +128,7 @@ class Commands:
     servers : the edge servers
     """
 
-    def __init__(self, sending: Sending, fleet: Fleet, servers: Sequence[EdgeServer]) -> None:
+    def __init__(self, sending: Sending, fleet: Fleet, servers: Sequence[ServerColumns]) -> None:
         self._sending = sending
         self._fleet = fleet
         self._servers = servers
@@ -143,7 +143,7 @@ class Commands:
             self._to_server(server, slot, deliberation)
         self._to_vehicles(slot, deliberation)
 
-    def _to_server(self, server: EdgeServer, slot: int, deliberation: Deliberation) -> None:
+    def _to_server(self, server: ServerColumns, slot: int, deliberation: Deliberation) -> None:
         delivered_ns = self._sending.send("server-command", slot, server.node)
         assert isinstance(delivered_ns, int)  # one message
         if delivered_ns < LOST_NS:

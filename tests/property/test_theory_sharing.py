@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from physical.arrays import Floats
-from physical.columns.resource import CPU, UPLINK, Resource, Use
+from physical.columns.resource import CPU, UPLINK, ResourceRows, Use
 from physical.columns.rules import Rule, make_resource
 from physical.columns.tasks import METERED, WAITING, TaskColumns
 from physical.ticks import TICKS_PER_S
@@ -102,7 +102,7 @@ def sample(rule: Rule, use: Use, law: str, load: float, arrivals: str = "M") -> 
     return Sample(arrive_s, need_s, leave_s, look_s, np.transpose(workload_s), np.transpose(present))
 
 
-def _look(resource: Resource, columns: TaskColumns, now: int, rate: float) -> tuple[Floats, Floats]:
+def _look(resource: ResourceRows, columns: TaskColumns, now: int, rate: float) -> tuple[Floats, Floats]:
     resource.advance(now)
     rows, left = resource.left(now)
     queue = columns.vehicle[rows]

@@ -14,11 +14,12 @@ from physical.columns.cpu import OwnCpus
 from physical.columns.edge_server import PowerMeter
 from physical.columns.left_behind import Leaving
 from physical.columns.pipeline import DataPlane, Fate
-from physical.columns.resource import CPU, UPLINK, Resource
+from physical.columns.resource import CPU, UPLINK, ResourceRows
 from physical.columns.rules import Rule, make_resource
 from physical.columns.slices import Slices
-from physical.columns.tasks import METERED, WAITING, TaskColumns, TaskRows
+from physical.columns.tasks import METERED, WAITING, TaskColumns
 from physical.columns.uplink import Uplink
+from physical.task_rows import TaskRows
 from physical.ticks import seconds
 from tests.support.queues import MS
 from tests.support.scenarios import make_scenario
@@ -156,7 +157,7 @@ def test_an_upload_whose_rate_stays_goes_on_untouched() -> None:
     np.testing.assert_array_equal(columns.upload_since[:2], 20 * MS)
 
 
-def served(resource: Resource, rate: float) -> None:
+def served(resource: ResourceRows, rate: float) -> None:
     resource.change_rates(0, np.array([rate]), np.array([0.7]))
     resource.add(np.arange(resource._columns.num_row))
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from physical.columns.resource import UPLINK, Resource
+from physical.columns.resource import UPLINK, ResourceRows
 from physical.columns.rules import Rule, make_resource
 from physical.columns.tasks import METERED, TaskColumns
 from physical.ticks import TICKS_PER_S
@@ -21,7 +21,7 @@ NUM_VEHICLE, NUM_CLASS = 3, 4
 NUM_ROW = NUM_VEHICLE * NUM_CLASS
 
 
-def make(rule: Rule, ready: Sequence[int], work: Sequence[float]) -> tuple[TaskColumns, Resource]:
+def make(rule: Rule, ready: Sequence[int], work: Sequence[float]) -> tuple[TaskColumns, ResourceRows]:
     """Three resources with four rows each, which come at `ready` ticks with `work` bytes."""
     columns = TaskColumns(NUM_VEHICLE, NUM_CLASS, METERED)
     columns.append_slots(0, np.ones((1, NUM_VEHICLE, NUM_CLASS)))
@@ -79,7 +79,7 @@ def _loads(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-def serve(rule: Rule, load: dict[str, Any], *, looks: bool) -> tuple[TaskColumns, Resource]:
+def serve(rule: Rule, load: dict[str, Any], *, looks: bool) -> tuple[TaskColumns, ResourceRows]:
     """Serve a load; with `looks`, somebody also looks at it in between."""
     columns, resource = make(rule, load["ready"], load["work"])
     rates = dict(load["rates"])

@@ -76,7 +76,7 @@ class CellNode:
 
 
 @dataclass
-class _Task:
+class _Trial:
     """A node at its best prices.
 
     Parameters
@@ -152,7 +152,7 @@ class Branch:
         self._floor[cell] = min(self._floor[cell], bound)
         return False
 
-    def _process(self, nodes: list[CellNode]) -> list[_Task]:
+    def _process(self, nodes: list[CellNode]) -> list[_Trial]:
         """Bound nodes and evaluate their flips; return those that are still worth splitting."""
         cell = np.array([node.cell for node in nodes])
         owner = np.repeat(np.arange(len(nodes)), [len(node.member) for node in nodes])
@@ -169,7 +169,7 @@ class Branch:
         for node, bound, member, must, part in zip(nodes, peak.bound.tolist(), *parts, strict=True):
             smaller = CellNode(node.cell, member, must, max(node.bound, bound))
             if self._worth(smaller.cell, smaller.bound):
-                tasks.append(_Task(smaller, part, bound))
+                tasks.append(_Trial(smaller, part, bound))
         self._try_prefixes(tasks)
         tasks = [task for task in tasks if self._worth(task.node.cell, task.node.bound)]
         for task in tasks:
@@ -177,7 +177,7 @@ class Branch:
         self._evaluate(tasks)
         return [task for task in tasks if not task.complete and self._worth(task.node.cell, task.node.bound)]
 
-    def _try_prefixes(self, tasks: list[_Task]) -> None:
+    def _try_prefixes(self, tasks: list[_Trial]) -> None:
         """Evaluate the sets that prices suggest, and sets with a few vehicles more or less in the same order."""
         members, cells = [], []
         for task in tasks:
@@ -195,7 +195,7 @@ class Branch:
             sets = Sets(np.concatenate(members), owner, np.array(cells))
             self._best.offer(sets, self._pricing.allocate(sets).value, self._starts)
 
-    def _list(self, task: _Task) -> None:
+    def _list(self, task: _Trial) -> None:
         """Find the flips of a node that could give a better set."""
         node = task.node
         task.base = node.forced | (task.saving > 0.0)
@@ -211,7 +211,7 @@ class Branch:
         )
         task.complete &= len(free) <= _FREE_MAX
 
-    def _evaluate(self, tasks: list[_Task]) -> None:
+    def _evaluate(self, tasks: list[_Trial]) -> None:
         """Evaluate the flips of all nodes, cheapest first, as long as they may give a better set."""
         chunk = _FIRST_CHUNK
         while tasks:
@@ -235,7 +235,7 @@ class Branch:
             tasks = [task for task in tasks if task.num_done < len(task.flips)]
             chunk *= 2
 
-    def _split(self, task: _Task) -> list[CellNode]:
+    def _split(self, task: _Trial) -> list[CellNode]:
         """Branch on the vehicle that prices leave most undecided, and decide the vehicles that dominance ties to it."""
         node, free = task.node, task.free
         with_it, without = node.forced.copy(), np.ones(len(node.member), dtype=np.bool_)

@@ -11,7 +11,7 @@ from simpy.events import Event
 from physical.phase import Phase
 
 
-class Time(Protocol):
+class Agenda(Protocol):
     """A SimPy environment that counts ticks, with an order for what happens at one instant."""
 
     @property
