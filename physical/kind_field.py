@@ -112,7 +112,7 @@ class OfKind:
         if not isinstance(found, type) or not issubclass(found, self._base):
             needed = f"a subclass of {self._base.__module__}:{self._base.__qualname__}"
             raise InputError(f"{spec.name}: {_shown(found)} is not a {self.registry.noun}", accepted=needed)
-        engines: Any = getattr(found, "engines", None)  # a field of that name hides it
+        engines: Any = found.engines
         if not isinstance(engines, tuple) or not engines or not all(one in ENGINES for one in engines):
             needed = f"a tuple of {' and '.join(map(repr, ENGINES))}, or of one of them"
             raise InputError(f"{spec.name}: engines = {_shown(engines)} names no engines", accepted=needed)

@@ -202,12 +202,8 @@ def _sweep(
     settled = [f"{key}={value}" for key, value in found[0].values.items()]
     words = _words(baseline, warmup, None, workers, engine)
     at_point = ["compare", scenario, "--policies", policies, "--seeds", seeds, *words]
-    hints.tell(
-        [
-            hints.Step("look at it", hints.report(directory)),
-            hints.Step("one point", [*at_point, *hints.set_words([*(settings or ()), *settled], slots)]),
-        ]
-    )
+    look, changes = hints.report(directory), hints.set_words([*(settings or ()), *settled], slots)
+    hints.tell([hints.Step("look at it", look), hints.Step("one point", [*at_point, *changes])])
     return 0
 
 

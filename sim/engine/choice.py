@@ -39,8 +39,9 @@ def choose(scenario: Scenario) -> EngineChoice:
     able = [engine for engine in ENGINES if not lacking[engine]]
     asked = scenario.engine
     if not able:
-        told = "; ".join(f"{', '.join(kinds)}: no {engine}" for engine, kinds in lacking.items())
-        raise InputError(f"no engine knows all kinds: {told}", where="engine", accepted="kinds of one engine")
+        told = ", ".join(f"{engine} lacks {' and '.join(kinds)}" for engine, kinds in lacking.items())
+        accepted = "kinds that have an engine in common"
+        raise InputError(f"no engine knows all kinds: {told}", where="engine", accepted=accepted)
     if asked == "auto":
         missing = lacking[USUAL_ENGINE]
         why = f"without {USUAL_ENGINE}: {', '.join(missing)}" if missing else f"every kind has {USUAL_ENGINE}"
@@ -78,4 +79,5 @@ def with_engine(scenario: Scenario, engine: str | None) -> Scenario:
 
 def _lacking(scenario: Scenario, engine: str) -> list[str]:
     """Return the kinds of a scenario that an engine does not know, as ``mobility roundabout``."""
-    return [f"{named.group} {named.kind.kind}" for named in named_kinds(scenario) if engine not in named.kind.engines]
+    found = named_kinds(scenario)
+    return [f"{one.group} {one.kind.kind}" for one in found if engine not in type(one.kind).engines]
