@@ -22,7 +22,7 @@ from policies.foreign.surroundings import undisturbed
 from policies.guarded import GuardedPolicy
 from policies.registry import make
 from sim.engine.choice import EngineChoice, choose, with_engine
-from sim.engine.clock import Clock
+from sim.engine.clock import Clock, TickClock
 from sim.engine.policy_swap import Swap, SwitchedDecisions
 from sim.engine.simulation import Simulation
 from sim.engine.start import begin
@@ -189,7 +189,7 @@ def _simulate(scenario: Scenario, decider: Decider, name: str, seed: int, option
         engine=choice.name,
         progress=options.progress,
         num_slot=num_slot,
-        clock=Clock(options.speed),
+        clock=(TickClock if choice.name == "events" else Clock)(options.speed),
         observers=options.observers,
     )
     with ExitStack() as anyhow:
