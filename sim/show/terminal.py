@@ -126,7 +126,7 @@ def side_by_side(runs: Mapping[str, Mapping[str, Any]], title: str, directory: P
 
 
 def _print_summaries(output: Console, runs: Mapping[str, Mapping[str, Any]]) -> None:
-    known, keys = {key for group in GROUPS.values() for key in group}, shown_keys(runs.values())
+    known, keys = {key for group in GROUPS.values() for key in group}, _shown_keys(runs.values())
     others = {key: (key, "") for key in keys if key not in known}
     groups = []
     for name, group in {**GROUPS, "More": others}.items():
@@ -141,10 +141,10 @@ def _print_summaries(output: Console, runs: Mapping[str, Mapping[str, Any]]) -> 
     print_groups(output, groups, list(runs))
 
 
-def shown_keys(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
+def _shown_keys(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the keys of summaries that people are shown; which engine ran, only if it is not always the usual one.
 
-    >>> shown_keys([{"slots": 3, "engine": "columns"}]), shown_keys([{"slots": 3}, {"slots": 3, "engine": "events"}])
+    >>> _shown_keys([{"slots": 3, "engine": "columns"}]), _shown_keys([{"slots": 3}, {"slots": 3, "engine": "events"}])
     (['slots'], ['slots', 'engine'])
     """
     told = list(summaries)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sim.show.report.digits import duration
 from sim.show.report.runs import ReportedRun
-from sim.show.terminal import GROUPS, shown_keys, spell
+from sim.show.terminal import GROUPS, spell
 from sim.studies.statistics import difference
 
 _STATUS = {
@@ -46,7 +46,7 @@ def summary(runs: Sequence[ReportedRun]) -> str:
     """Return a table of the summaries; several runs are columns, with differences from the first run."""
     values = [run.summary() for run in runs]
     known = {key for group in GROUPS.values() for key in group}
-    keys = shown_keys(values)
+    keys = list(dict.fromkeys(key for one in values for key in one))
     others = {key: (key, "") for key in keys if key not in known}
     lines: list[str] = []
     for title, group in {**GROUPS, "More": others}.items():
