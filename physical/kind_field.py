@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, core_schema
@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema, core_schema
 from physical.errors import InputError
 from physical.nearest import did_you_mean
 from physical.params_base import Params
-from physical.registry import KindSpec, Registry
+from physical.registry import ENGINES, KindSpec, Registry
 
 _SHOWN_MAX = 60
 
@@ -20,9 +20,12 @@ _SHOWN_MAX = 60
 class KindParams(Params):
     """The base of every class of a kind: its fields are the keys of its table.
 
+    The class variable `engines` names the engines that know the kind. A kind that does not say is known to all.
+
     kind : name of the kind
     """
 
+    engines: ClassVar[tuple[str, ...]] = ENGINES
     kind: str
 
     @classmethod
@@ -100,7 +103,7 @@ class OfKind:
 
         Raises
         ------
-        InputError : it cannot be imported, or is no class of a kind of this group
+        InputError : it cannot be imported, is no class of a kind of this group, or names engines that there are not
         """
         try:
             found = self.registry.load(spec)
@@ -109,6 +112,10 @@ class OfKind:
         if not isinstance(found, type) or not issubclass(found, self._base):
             needed = f"a subclass of {self._base.__module__}:{self._base.__qualname__}"
             raise InputError(f"{spec.name}: {_shown(found)} is not a {self.registry.noun}", accepted=needed)
+        engines: Any = found.engines
+        if not isinstance(engines, tuple) or not engines or not all(one in ENGINES for one in engines):
+            needed = f"a tuple of {' and '.join(map(repr, ENGINES))}, or of one of them"
+            raise InputError(f"{spec.name}: engines = {_shown(engines)} names no engines", accepted=needed)
         return found
 
     def class_for(self, value: Any) -> type[KindParams] | None:

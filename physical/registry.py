@@ -14,13 +14,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from physical.errors import InputError
 from physical.extras import needs, not_installed
 from physical.nearest import did_you_mean
 from physical.printable import one_line
 
+EngineName = Literal["columns", "events"]
+ENGINES: tuple[EngineName, ...] = ("columns", "events")
+"""The engines that run scenarios; a kind may be known to one of them only."""
+USUAL_ENGINE = ENGINES[0]
+"""The engine that runs a scenario where nothing speaks against it."""
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
 
 

@@ -17,7 +17,7 @@ from traces.writer import MANIFEST
 
 ACCEPTED = "the manifest of a run"
 _INPUT = re.compile(r"mobility|link|requests-\d{1,6}")
-_TEXTS = {"digest", "gap_model", "fallback_first", "not_closed"}
+_TEXTS = {"engine", "engine_reason", "digest", "gap_model", "fallback_first", "not_closed"}
 """Keys of the summary whose values are texts."""
 _WHOLE_MAX = 2**53
 
@@ -92,6 +92,19 @@ class Input(_ManifestPart):
     begin_s: Annotated[float, Field(ge=-1e11, le=1e11)] | None = None
 
 
+class EngineUsed(_ManifestPart):
+    """Which engine simulated, and why that one.
+
+    Parameters
+    ----------
+    name : columns or events
+    why : asked for, or what `auto` goes by
+    """
+
+    name: str
+    why: str = ""
+
+
 def _inputs(inputs: dict[str, Input]) -> dict[str, Input]:
     for name, entry in inputs.items():
         if not _INPUT.fullmatch(name):
@@ -114,6 +127,7 @@ class Manifest(_ManifestPart):
     scenario : the whole scenario, as a scenario file has it
     policy : who decided, as it was given
     seed : seed of all random numbers
+    engine : which engine simulated, and why; null in runs of versions that had one engine only
     versions : versions of Python, vectwin and the libraries that results depend on
     inputs : what the run has kept of the files that its scenario names, by "mobility", "link", "requests-0" and so on
     digest : digest of the run, which follows from those of its tables
@@ -126,6 +140,7 @@ class Manifest(_ManifestPart):
     scenario: dict[str, Any]
     policy: Annotated[str, Field(min_length=1)]
     seed: Annotated[int, Field(ge=0)]
+    engine: EngineUsed | None = None
     versions: dict[str, str] = {}
     inputs: Annotated[dict[str, Input], AfterValidator(_inputs)] = {}
     digest: str = ""

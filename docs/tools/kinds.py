@@ -13,8 +13,8 @@ one class, and its fields are its keys. [`twin kinds`](commands.md#kinds) prints
 installed packages. [Bring your own](../how-to/kinds.md) says how to write one. The policies have
 [a page of their own](policies.md).
 
-A kind with columns is known to the batch engine as well, which [learns](../how-to/training.md) and compares many
-environments at once.
+Both engines of [`twin run`](commands.md#run--engine) know all of these kinds. The batch engine, which
+[learns](../how-to/training.md) and compares many environments at once, knows those that the last column marks.
 """
 _HEADERS = ("Kind", "What it is", "Keys", "Batch engine")
 

@@ -11,7 +11,7 @@ from physical.docstrings import meanings
 from policies.cases.file import CASES
 from sim.runs.summary import ENTRIES
 from traces.exogenous.schema import LINK, MOBILITY, REQUESTS
-from traces.manifest import Input, Manifest
+from traces.manifest import EngineUsed, Input, Manifest
 from traces.schema import TABLES
 from traces.table import READABLE_VERSIONS, SCHEMA_VERSION, Table
 
@@ -83,7 +83,7 @@ def type_name(kind: pa.DataType) -> str:
 def _manifest() -> str:
     told = {
         f"{prefix}{name}": meanings(inspect.getdoc(model) or "").get(name, "")
-        for prefix, model in (("", Manifest), ("inputs.NAME.", Input))
+        for prefix, model in (("", Manifest), ("engine.", EngineUsed), ("inputs.NAME.", Input))
         for name in model.model_fields
     }
     rows = [(anchored(name, f"manifest.{name}"), cell(sentence(said))) for name, said in told.items()]

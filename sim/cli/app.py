@@ -317,6 +317,14 @@ def _twin(
 
 BY_PATH = "or a class of your own, ./policy.py:CLASS[,OPTION=VALUE,...]"
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        metavar="NAME",
+        help="What simulates: columns, fast; events, a process per vehicle and server; auto. Results are equal.",
+    ),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -331,15 +339,20 @@ def print_json(value: object) -> None:
 
 
 def load(
-    source: str, settings: Sequence[str] | None, slots: int | None = None, duration: str | None = None
+    source: str,
+    settings: Sequence[str] | None,
+    slots: int | None = None,
+    duration: str | None = None,
+    engine: str | None = None,
 ) -> Scenario:
-    """Read a scenario with its settings, and with another length if one is given; durations become whole slots.
+    """Read a scenario with its settings, another length and engine if one is given; durations become whole slots.
 
     Impossible values in its files are named on stderr.
     """
+    from sim.engine.choice import with_engine
     from sim.scenario.files import InputFiles
 
-    scenario = _load(source, settings, slots, duration)
+    scenario = with_engine(_load(source, settings, slots, duration), engine)
     for warning in InputFiles(scenario).warnings():
         warn(warning)
     return scenario

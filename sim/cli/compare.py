@@ -12,7 +12,7 @@ import typer
 
 from physical.errors import InputError
 from sim.cli import hints, output
-from sim.cli.app import Json, Settings, app, interrupted, load, print_json
+from sim.cli.app import Engine, Json, Settings, app, interrupted, load, print_json
 from sim.cli.help import examples
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ Plot = Annotated[
         "twin compare my.toml --policies random,greedy-cost --seeds 0..4 --slots 500 --out runs/mine --json",
         "twin compare dtecn-congested --policies greedy-cost,p2-exact --seeds 0..9 --precision 0.5% --seeds-max 60",
         "twin compare rush-hour --policies p2-exact,random --seeds 0..4 --slots 200 --plot penalty.svg",
+        "twin compare dtecn --policies greedy-cost,random --seeds 0..4 --slots 100 --engine events",
     ),
 )
 def _compare(
@@ -73,6 +74,7 @@ def _compare(
     workers: Workers = 1,
     out: Out = None,
     fresh: Fresh = False,
+    engine: Engine = None,
     plot: Plot = None,
     as_json: Json = False,
     quiet: hints.Quiet = False,
@@ -81,12 +83,12 @@ def _compare(
 
     The headline is the penalty per slot after a warm-up: -QoS + energy + deadlines missed, with the scenario's weights.
     A policy of one's own is FILE.py:CLASS. Finished runs are kept: a comparison that was stopped goes on where it was;
-    one whose policy, weights, scenario or traces have changed since runs anew.
+    one whose policy, weights, scenario or traces have changed since runs anew. Another engine changes nothing.
     """
     from sim.show import compared, terminal
     from sim.studies import compare
 
-    chosen = load(scenario, settings, slots)
+    chosen = load(scenario, settings, slots, engine=engine)
     directory = out if out is not None else compare.default_directory(scenario, chosen)
     names, numbers = compare.parse_policies(policies), compare.parse_seeds(seeds)
     if seeds_max is not None and precision is None:
@@ -122,12 +124,8 @@ def _compare(
     else:
         compared.comparison(comparison, f"{scenario}, {_count(comparison.seeds)}", directory)
     if plot is not None:
-        from sim.show.figures.comparison import draw_comparison
-
-        draw_comparison(comparison, Path(scenario).stem, plot)
-        if not as_json:
-            terminal.say(f"figure: {plot}")
-    again = ["compare", scenario, "--policies", policies, *_words(baseline, warmup, out, workers)]
+        _draw(comparison, Path(scenario).stem, plot, silent=as_json)
+    again = ["compare", scenario, "--policies", policies, *_words(baseline, warmup, out, workers, engine)]
     hints.tell(_after_comparison(comparison, directory, again, hints.set_words(settings, slots)))
     return 0
 
@@ -137,6 +135,7 @@ def _compare(
     epilog=examples(
         "twin sweep llm6g --policies layers-exact,rlor --seeds 0..19 --slots 1 --grid cost.time_weight=0.1,0.5,0.9",
         "twin sweep dtecn --policies edge-equal,p2-exact --seeds 0..4 --grid vehicles.num_vehicle=5,10,20 --workers 2",
+        "twin sweep dtecn --policies random --seeds 0..4 --slots 50 --grid vehicles.num_vehicle=5,10 --engine events",
     ),
 )
 def _sweep(
@@ -153,6 +152,7 @@ def _sweep(
     workers: Workers = 1,
     out: Out = None,
     fresh: Fresh = False,
+    engine: Engine = None,
     as_json: Json = False,
     quiet: hints.Quiet = False,
 ) -> int:
@@ -160,17 +160,19 @@ def _sweep(
 
     The headline is the penalty per slot after a warm-up, one cut per point of the grid.
     A policy of one's own is FILE.py:CLASS. Finished runs are kept: a sweep that was stopped goes on where it was; what
-    has changed since runs anew.
+    has changed since runs anew. Another engine changes nothing.
     """
     from sim.show import compared, terminal
     from sim.studies import compare, sweep
 
     def at(more: Sequence[str]) -> Scenario:
-        return load(scenario, [*(settings or ()), *more], slots)
+        return load(scenario, [*(settings or ()), *more], slots, engine=engine)
 
     points = sweep.parse_grid(grid)
     if slots is not None and "time.num_slot" in points:
         raise InputError("are given both", where="--slots, --grid time.num_slot", accepted="one of them")
+    if engine is not None and "engine" in points:
+        raise InputError("are given both", where="--engine, --grid engine", accepted="one of them")
     names, numbers = compare.parse_policies(policies), compare.parse_seeds(seeds)
     cut = compare.parse_warmup(warmup)
     directory = out if out is not None else compare.default_directory(scenario, at(()), "sweep")
@@ -198,21 +200,28 @@ def _sweep(
     else:
         compared.sweep(found, f"{scenario}, {_count(numbers)}", directory)
     settled = [f"{key}={value}" for key, value in found[0].values.items()]
-    at_point = ["compare", scenario, "--policies", policies, "--seeds", seeds, *_words(baseline, warmup, None, workers)]
-    hints.tell(
-        [
-            hints.Step("look at it", hints.report(directory)),
-            hints.Step("one point", [*at_point, *hints.set_words([*(settings or ()), *settled], slots)]),
-        ]
-    )
+    words = _words(baseline, warmup, None, workers, engine)
+    at_point = ["compare", scenario, "--policies", policies, "--seeds", seeds, *words]
+    look, changes = hints.report(directory), hints.set_words([*(settings or ()), *settled], slots)
+    hints.tell([hints.Step("look at it", look), hints.Step("one point", [*at_point, *changes])])
     return 0
 
 
-def _words(baseline: str | None, warmup: str, out: Path | None, workers: int) -> list[str]:
+def _draw(comparison: Comparison, name: str, plot: Path, *, silent: bool) -> None:
+    from sim.show import terminal
+    from sim.show.figures.comparison import draw_comparison
+
+    draw_comparison(comparison, name, plot)
+    if not silent:
+        terminal.say(f"figure: {plot}")
+
+
+def _words(baseline: str | None, warmup: str, out: Path | None, workers: int, engine: str | None) -> list[str]:
     """Return the other options that were given."""
     words = [] if baseline is None else ["--baseline", baseline]
     words += [] if warmup == "auto" else ["--warmup", warmup]
     words += [] if workers == 1 else ["--workers", str(workers)]
+    words += hints.engine_words(engine)
     return words if out is None else [*words, "--out", str(out)]
 
 

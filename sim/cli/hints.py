@@ -169,6 +169,11 @@ def set_words(settings: Sequence[str] | None, num_slot: int | None = None) -> li
     return words if num_slot is None else [*words, "--slots", str(num_slot)]
 
 
+def engine_words(engine: str | None) -> list[str]:
+    """Return the option that names an engine, if one was named."""
+    return [] if engine is None else ["--engine", engine]
+
+
 def _program() -> list[str]:
     """Return the word to type for ``twin``, which is a path if the shell does not find the name."""
     import shutil

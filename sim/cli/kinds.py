@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from physical.registry import KindSpec
     from sim.scenario.kinds import Group
 
-_ENGINES = {"runs": "twin run and all that runs scenarios", "batches": "the batch engine"}
+_ENGINES = {"columns": "columns", "events": "events", "batches": "the batch engine"}
 
 
 @app.command(
@@ -31,7 +31,8 @@ def _kinds(
 ) -> None:
     """List the groups of kinds and the kinds, or say what one kind does and takes.
 
-    Kinds are ours or come from installed packages; a package that is broken shows only when its kind is used.
+    Kinds are ours or come from installed packages; a package that is broken shows only when its kind is used. A kind
+    that only one engine of twin run --engine knows is marked.
     """
     from sim.scenario.kinds import GROUPS, group_of, kind_of
     from sim.show import terminal
@@ -44,17 +45,28 @@ def _kinds(
         print_json({"groups": [_group(key, one) for key, one in chosen.items()]})
         return
     if group is not None:
-        terminal.listing([(spec.name, spec.summary) for spec in chosen[group].registry.kinds().values()])
+        terminal.listing([(spec.name, _line(chosen[group], spec)) for spec in chosen[group].registry.kinds().values()])
         return
     rows = []
     for key, one in chosen.items():
         rows += [(key, f"{one.about}: {', '.join(one.registry.names())}")]
-        rows += [("", f"- {spec.name} {spec.summary}") for spec in one.registry.kinds().values() if spec.package]
+        rows += [("", f"- {spec.name} {_line(one, spec)}") for spec in one.registry.kinds().values() if spec.package]
     terminal.listing(rows)
 
 
+def _line(group: Group, spec: KindSpec) -> str:
+    """Return what a kind is, and which engine it needs if it needs one."""
+    from physical.registry import ENGINES
+    from sim.scenario.kinds import engines_of
+
+    known = [engine for engine in engines_of(group, spec) or ENGINES if engine in ENGINES]
+    return spec.summary if len(known) == len(ENGINES) else f"{spec.summary} [{', '.join(known)} only]"
+
+
 def _group(name: str, group: Group) -> dict[str, Any]:
-    kinds = [_spec(spec) for spec in group.registry.kinds().values()]
+    from sim.scenario.kinds import engines_of
+
+    kinds = [{**_spec(spec), "engines": engines_of(group, spec)} for spec in group.registry.kinds().values()]
     return {"name": name, "about": group.about, "key": group.key, "kinds": kinds}
 
 

@@ -10,7 +10,7 @@ import typer
 
 from physical.errors import InputError
 from sim.cli import hints, output
-from sim.cli.app import BY_PATH, Json, app, interrupted, print_json
+from sim.cli.app import BY_PATH, Engine, Json, app, interrupted, print_json
 from sim.cli.help import examples
 from sim.cli.hints import Step
 
@@ -28,6 +28,7 @@ Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where th
         "twin replay runs/first",
         "twin replay runs/first --policy greedy-cost --out runs/what-if",
         "twin replay runs/first --policy p2-exact --json",
+        "twin replay runs/first --engine events",
     ),
 )
 def _replay(
@@ -36,11 +37,13 @@ def _replay(
         str | None, typer.Option("--policy", metavar="NAME[:OPTION=VALUE,...]", help=f"Who decides instead; {BY_PATH}.")
     ] = None,
     out: Out = None,
+    engine: Engine = None,
     as_json: Json = False,
     quiet: hints.Quiet = False,
 ) -> int:
     """Simulate a run again: with its recorded decisions, and compare every table; or with another policy.
 
+    The engine is that of the recorded scenario. With --engine the other one can replay it, and must agree.
     Exit code 1 if the replay differs from the record; the first difference is printed.
     """
     from sim.runs import replay
@@ -48,13 +51,13 @@ def _replay(
 
     if policy is not None:
         with terminal.progress(_num_slot(run), shown=hints.is_shown(silent=as_json or quiet)) as progress:
-            recorded, result = replay.counterfactual(run, policy, out, progress)
-        again = ["replay", run, "--policy", policy]
+            recorded, result = replay.counterfactual(run, policy, out, progress, engine=engine)
+        again = ["replay", run, "--policy", policy, *hints.engine_words(engine)]
         return _present(recorded, result, policy, (out, again), as_json=as_json)
     if out is not None:
         raise InputError("goes with --policy only", where="--out", accepted="a replay that verifies writes nothing")
     with terminal.progress(_num_slot(run), shown=hints.is_shown(silent=as_json or quiet)) as progress:
-        found = replay.verify(run, progress)
+        found = replay.verify(run, progress, engine=engine)
     if found.result.status == "interrupted":
         return interrupted()
     difference = found.difference
@@ -81,6 +84,7 @@ def _replay(
     epilog=examples(
         "twin branch runs/first --at 30 --policy p2-exact --out runs/from-30s",
         "twin branch runs/first --at 0.5 --policy local-only --json",
+        "twin branch runs/first --at 0.5 --policy local-only --engine events",
     ),
 )
 def _branch(
@@ -90,6 +94,7 @@ def _branch(
         str, typer.Option("--policy", metavar="NAME[:OPTION=VALUE,...]", help=f"Who decides from then on; {BY_PATH}.")
     ],
     out: Out = None,
+    engine: Engine = None,
     as_json: Json = False,
     quiet: hints.Quiet = False,
 ) -> int:
@@ -98,8 +103,8 @@ def _branch(
     from sim.show import terminal
 
     with terminal.progress(_num_slot(run), shown=hints.is_shown(silent=as_json or quiet)) as progress:
-        recorded, result = replay.branch(run, at, policy, out, progress)
-    again = ["branch", run, "--at", at, "--policy", policy]
+        recorded, result = replay.branch(run, at, policy, out, progress, engine=engine)
+    again = ["branch", run, "--at", at, "--policy", policy, *hints.engine_words(engine)]
     return _present(recorded, result, f"{recorded.policy}, from {at:g} s {policy}", (out, again), as_json=as_json)
 
 

@@ -11,7 +11,7 @@ import typer
 
 from physical.errors import InputError
 from sim.cli import hints, output
-from sim.cli.app import BY_PATH, Json, Settings, app, interrupted, load, print_json, warn
+from sim.cli.app import BY_PATH, Engine, Json, Settings, app, interrupted, load, print_json, warn
 from sim.cli.help import examples
 
 
@@ -23,6 +23,7 @@ from sim.cli.help import examples
         'twin run dtecn --duration "2 s" --set vehicles.num_vehicle=40 --set "server.frequency_hz=1.6 THz"',
         "twin run dtecn --duration 5 --realtime 1",
         "twin run dtecn --policy ./policy.py:BestChannels,part=0.8",
+        "twin run dtecn --slots 50 --engine events",
         "twin run my.toml --slots 100 --set tasks.0.size_bytes=[100,5000] --json",
     ),
 )
@@ -45,6 +46,7 @@ def _run(
         float | None,
         typer.Option("--realtime", metavar="X", help="Pace the run: X simulated seconds per second of wall time."),
     ] = None,
+    engine: Engine = None,
     as_json: Json = False,
     quiet: hints.Quiet = False,
 ) -> int:
@@ -53,7 +55,7 @@ def _run(
     from sim.runs.run import run
     from sim.show import terminal
 
-    chosen = load(scenario, settings, slots, duration)
+    chosen = load(scenario, settings, slots, duration, engine)
     make(chosen.policy.fallback, where=f"{scenario}: policy.fallback")
     name = policy if policy is not None else chosen.policy.name
     directory = out if out is not None else free_directory(scenario, name, seed)
@@ -65,7 +67,7 @@ def _run(
     except InputError as error:
         if error.where == "--policy" and policy is None:
             error.where = f"{scenario}: policy.name"
-        elif error.where.startswith(("timeline.", "policy.")):
+        elif error.where.startswith(("timeline.", "policy.", "engine")):
             error.where = f"{scenario}: {error.where}"
         raise
     except OSError as error:

@@ -9,8 +9,10 @@ import numpy as np
 
 from physical.digits import counted
 from physical.errors import InputError
+from physical.registry import USUAL_ENGINE
 from policies.cases.file import open_cases
 from policies.registry import make
+from sim.engine.choice import choose
 from sim.scenario.readings import warnings
 from sim.scenario.scenario import Scenario
 from sim.scenario.sources import names
@@ -67,6 +69,11 @@ def _check_scenario(source: str) -> Verdict:
     for index, event in enumerate(scenario.timeline):
         if isinstance(event, PolicySwap):
             make(event.name, where=f"{source}: timeline.{index}.name")
+    try:
+        choice = choose(scenario)
+    except InputError as error:
+        error.where = f"{source}: {error.where}"
+        raise
     time = scenario.time
     resolved, num_class = scenario.resolve(), len(scenario.tasks)
     crowd = resolved.crowd
@@ -78,6 +85,8 @@ def _check_scenario(source: str) -> Verdict:
     told = [f"{source}: warning: {warning}" for warning in warnings(resolved)]
     told += [f"{source}: {note}" for note in resolved.files.notes()]
     told += [f"{source}: keeps {reading}" for reading in scenario.readings()]
+    if choice.name != USUAL_ENGINE:
+        told.append(f"{source}: runs on the engine of {choice.name} ({choice.why})")
     return Verdict(True, f"{source}: is a valid scenario: {text}", tuple(told))
 
 

@@ -16,6 +16,7 @@ from physical.ticks import NS_PER_S, to_ns
 from policies.api import Policy
 from policies.guarded import GuardedPolicy
 from policies.registry import make
+from sim.engine.choice import with_engine
 from sim.engine.policy_swap import Swap, SwitchedDecisions
 from sim.record.prompts import prompts_of
 from sim.runs.recorded import RecordedDecisions
@@ -164,7 +165,7 @@ class Verification:
     difference: Difference | None
 
 
-def verify(directory: str | Path, progress: Progress = lambda _: None) -> Verification:
+def verify(directory: str | Path, progress: Progress = lambda _: None, *, engine: str | None = None) -> Verification:
     """Simulate a run again with its recorded decisions and compare every table.
 
     Of a run that was killed, all rows that it has are compared.
@@ -173,15 +174,17 @@ def verify(directory: str | Path, progress: Progress = lambda _: None) -> Verifi
     ----------
     directory : of the run
     progress : called with the number of slots that are done
+    engine : "columns", "events" or "auto"; None: that of the recorded scenario
 
     Raises
     ------
-    InputError : see `RecordedRun`
+    InputError : see `RecordedRun`; an engine that does not know a kind of the scenario
     """
     recorded = RecordedRun(directory)
+    scenario = with_engine(recorded.scenario, engine)
     decider = _decisions_of(recorded)
     options = RunOptions(progress=progress, num_slot=recorded.num_slot)
-    result = simulate(recorded.scenario, decider, recorded.policy, recorded.seed, options)
+    result = simulate(scenario, decider, recorded.policy, recorded.seed, options)
     replayed = {name: result.table(name) for name in TABLES}
     killed = recorded.status == "running"
     difference = first_difference(recorded.tables, replayed, partial=killed)
@@ -189,7 +192,12 @@ def verify(directory: str | Path, progress: Progress = lambda _: None) -> Verifi
 
 
 def counterfactual(
-    directory: str | Path, policy: str, out: Path | None = None, progress: Progress = lambda _: None
+    directory: str | Path,
+    policy: str,
+    out: Path | None = None,
+    progress: Progress = lambda _: None,
+    *,
+    engine: str | None = None,
 ) -> tuple[RecordedRun, RunResult]:
     """Simulate the inputs of a run with another policy, which may be one by path; what the run names is not imported.
 
@@ -199,20 +207,35 @@ def counterfactual(
     policy : as the command line takes it: a name with options, or a class by path
     out : where the new trace goes; None: nowhere
     progress : called with the number of slots that are done
+    engine : "columns", "events" or "auto"; None: that of the recorded scenario
 
     Raises
     ------
-    InputError : see `RecordedRun`; unknown policy, or one that refuses the scenario
+    InputError : see `RecordedRun`; unknown policy, or a policy or an engine that refuses the scenario
     """
     recorded = RecordedRun(directory)
     events = tuple(event for event in recorded.scenario.timeline if not isinstance(event, PolicySwap))
     scenario = recorded.scenario.model_copy(update={"timeline": events})
-    result = run(scenario, policy=policy, seed=recorded.seed, out=out, progress=progress, num_slot=recorded.num_slot)
+    result = run(
+        scenario,
+        policy=policy,
+        seed=recorded.seed,
+        out=out,
+        progress=progress,
+        num_slot=recorded.num_slot,
+        engine=engine,
+    )
     return recorded, result
 
 
 def branch(
-    directory: str | Path, at_s: float, policy: str, out: Path | None = None, progress: Progress = lambda _: None
+    directory: str | Path,
+    at_s: float,
+    policy: str,
+    out: Path | None = None,
+    progress: Progress = lambda _: None,
+    *,
+    engine: str | None = None,
 ) -> tuple[RecordedRun, RunResult]:
     """Simulate a run again as recorded before a time, and with another policy from then on.
 
@@ -225,13 +248,15 @@ def branch(
     policy : as the command line takes it: a name with options, or a class by path
     out : where the new trace goes; None: nowhere
     progress : called with the number of slots that are done
+    engine : "columns", "events" or "auto"; None: that of the recorded scenario
 
     Raises
     ------
-    InputError : see `RecordedRun`; a time outside the run; unknown policy, or one that refuses the scenario
+    InputError : see `RecordedRun`; a time outside the run; unknown policy, or a policy or an engine that refuses the
+        scenario
     """
     recorded = RecordedRun(directory)
-    scenario = recorded.scenario
+    scenario = with_engine(recorded.scenario, engine)
     end_s = recorded.num_slot * scenario.time.slot_duration_s
     if not 0 <= at_s < end_s or to_ns(at_s) >= recorded.num_slot * to_ns(scenario.time.slot_duration_s):
         raise InputError(f"{at_s:g} s is outside the run", where="--at", accepted=f"from 0 to less than {end_s:g} s")

@@ -21,7 +21,8 @@ from policies.foreign.strangers import class_name
 from policies.foreign.surroundings import undisturbed
 from policies.guarded import GuardedPolicy
 from policies.registry import make
-from sim.engine.clock import Clock
+from sim.engine.choice import EngineChoice, choose, with_engine
+from sim.engine.clock import Clock, TickClock
 from sim.engine.policy_swap import Swap, SwitchedDecisions
 from sim.engine.simulation import Simulation
 from sim.engine.start import begin
@@ -80,6 +81,7 @@ def run(
     speed: float | None = None,
     num_slot: int | None = None,
     observers: Sequence[Observer] = (),
+    engine: str | None = None,
 ) -> RunResult:
     """Simulate a scenario.
 
@@ -94,16 +96,18 @@ def run(
     speed : simulated seconds per second of wall time, at most; None: as fast as possible
     num_slot : slots after which to stop, if before the scenario's end
     observers : told of every decision when it leaves the cloud, see `twin.cloud.Observer`; they change nothing of it
+    engine : "columns", "events" or "auto", see `sim.engine.choice`; None: the scenario's. All give equal tables
 
     Raises
     ------
     InputError : unknown policy or option, a policy by path in the scenario, a seed that is no integer >= 0, a
-        directory that is not empty
+        directory that is not empty, an engine that does not know a kind of the scenario
 
     >>> result = run(Scenario.load("dtecn", ["time.num_slot=3"]), policy="local-only", seed=1)
     >>> result.summary["tasks_generated"], result.table("tasks").num_rows
     (90, 90)
     """
+    scenario = with_engine(scenario, engine)
     name = policy if isinstance(policy, str) else scenario.policy.name if policy is None else class_name(policy)
     # What the caller names may be a file of hers, what a scenario names may not: it can be a stranger's.
     made = make(name, by_path=policy is not None) if policy is None or isinstance(policy, str) else policy
@@ -163,8 +167,8 @@ def simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options
 
     Raises
     ------
-    InputError : a directory that is not empty, a policy that refuses the scenario, a file that cannot be read; a
-        fallback that fails, too, once the trace is whole
+    InputError : a directory that is not empty, a policy or an engine that refuses the scenario, a file that cannot be
+        read; a fallback that fails, too, once the trace is whole
     """
     with undisturbed():
         return _simulate(scenario, decider, name, seed, options)
@@ -176,28 +180,31 @@ def _simulate(scenario: Scenario, decider: Decider, name: str, seed: int, option
     directory = None if options.out is None else folder_for(options.out, (MANIFEST,), where="out")
     writer = TraceWriter(directory, scenario.trace.part_rows, scenario.trace.part_seconds, keep=options.keep_tables)
     num_slot = scenario.time.num_slot if options.num_slot is None else min(options.num_slot, scenario.time.num_slot)
+    choice = choose(scenario)
     engine = begin(
         scenario,
         decider,
         streams,
         writer,
+        engine=choice.name,
         progress=options.progress,
         num_slot=num_slot,
-        clock=Clock(options.speed),
+        clock=(TickClock if choice.name == "events" else Clock)(options.speed),
         observers=options.observers,
     )
     with ExitStack() as anyhow:
         anyhow.callback(decider.close)
         with stopping.after_slot(engine.stop, keeps=directory is not None):
             with _quiet_collector():
-                writer.open(_manifest(scenario, name, seed) | decider.describe() | dict(options.extra))
+                writer.open(_manifest(scenario, name, seed, choice) | decider.describe() | dict(options.extra))
                 if directory is not None and (inputs := engine.resolved.files.store(directory)):
                     writer.note(inputs=inputs)
                 begin_s = time.perf_counter()
                 _run(engine, writer)
             wall_s = time.perf_counter() - begin_s
             status = "interrupted" if engine.num_slot_done < num_slot else "complete"
-            summary = summary_of(engine, wall_s) | {"digest": writer.digest()}
+            summary = summary_of(engine, wall_s) | {"engine": choice.name, "engine_reason": choice.why}
+            summary |= {"digest": writer.digest()}
             if options.speed is not None:
                 summary |= {"realtime_slips": engine.pace.num_slip, "realtime_slip_s_max": engine.pace.slip_s_max}
             anyhow.pop_all()
@@ -228,12 +235,13 @@ def _run(engine: Simulation, writer: TraceWriter) -> None:
         raise (error.__cause__ if isinstance(error.__cause__, InputError) else error) from error.__cause__
 
 
-def _manifest(scenario: Scenario, policy: str, seed: int) -> dict[str, Any]:
+def _manifest(scenario: Scenario, policy: str, seed: int, choice: EngineChoice) -> dict[str, Any]:
     libraries = ("vectwin", "numpy", "scipy", "simpy", "pyarrow")
     return {
         "scenario": scenario.model_dump(mode="json"),
         "policy": policy,
         "seed": seed,
+        "engine": choice._asdict(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in libraries}},
     }
 

@@ -91,6 +91,8 @@ _ENTRIES = (
     SummaryKey("fallback_first", "", "slot of the first of these, and why", "with fallbacks"),
     SummaryKey("wall_s", "s", "wall time of the simulation"),
     SummaryKey("vehicle_slots_per_s", "1/s", "number of vehicles times slots, over the wall time"),
+    SummaryKey("engine", "", "engine that has simulated: columns or events; the tables of both are equal"),
+    SummaryKey("engine_reason", "", "why this engine: asked for, or what `auto` goes by"),
     SummaryKey("digest", "", "digest of all tables: equal runs have equal ones; wall times do not count"),
     SummaryKey("realtime_slips", "", "slots that began late", _PACED),
     SummaryKey("realtime_slip_s_max", "s", "by how much the latest of these was late", _PACED),

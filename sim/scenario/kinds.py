@@ -6,7 +6,8 @@ A package brings a kind with an entry point of the group ``vectwin.<group>``, a 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import reduce
+from typing import Any, NamedTuple, cast
 
 from physical.errors import InputError
 from physical.kind_field import KindParams, OfKind
@@ -15,6 +16,7 @@ from physical.registry import KindSpec, Registry
 from policies.registry import POLICIES
 from sim.scenario.keys import Key, keys_of_kind
 from sim.scenario.mobility import MOBILITY, DrawnMobility, Mobility
+from sim.scenario.tables import ScenarioTables
 from twin.estimators import ESTIMATORS, EstimatorKind
 
 
@@ -48,13 +50,40 @@ class KindToTell(NamedTuple):
     spec : where it is
     about : its docstring without the keys, paragraphs with an empty line between
     keys : its keys
-    engines : who can simulate it
+    engines : who can simulate it: engines that run scenarios, and "batches", the batch engine
     """
 
     spec: KindSpec
     about: str
     keys: list[Key]
     engines: tuple[str, ...]
+
+
+class NamedKind(NamedTuple):
+    """A table of a scenario that is of some kind.
+
+    group : name of the group
+    registry : the kinds of the group
+    kind : the table
+    """
+
+    group: str
+    registry: Registry
+    kind: KindParams
+
+
+def named_kinds(tables: ScenarioTables) -> tuple[NamedKind, ...]:
+    """Return the tables of a scenario that are of some kind.
+
+    >>> from sim.scenario.scenario import Scenario
+    >>> [(named.group, named.kind.kind) for named in named_kinds(Scenario.load("dtecn"))]
+    [('mobility', 'highway'), ('estimator', 'hold')]
+    """
+    return tuple(
+        NamedKind(name, group.registry, reduce(getattr, group.key.split("."), cast("Any", tables)))
+        for name, group in GROUPS.items()
+        if group.field is not None
+    )
 
 
 def group_of(name: str) -> Group:
@@ -107,7 +136,13 @@ def told(group: Group, spec: KindSpec) -> KindToTell:
 
 
 def _engines(kind: type[KindParams]) -> tuple[str, ...]:
-    return ("runs", "batches") if issubclass(kind, DrawnMobility) else ("runs",)
+    return (*kind.engines, "batches") if issubclass(kind, DrawnMobility) else kind.engines
+
+
+def engines_of(group: Group, spec: KindSpec) -> tuple[str, ...] | None:
+    """Return who can simulate a kind; None for a policy, and for a kind that cannot be imported."""
+    found = None if group.field is None else group.field.class_for(spec.name)
+    return None if found is None else _engines(found)
 
 
 def register(group: str, name: str, target: str | Callable[..., Any], summary: str = "") -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 from pydantic import Field
 
@@ -57,12 +57,15 @@ class ScenarioTables(Params):
     The serving nodes are the base station, if it is given or if there are no RSUs, then the RSUs.
 
     title : one line that says what the scenario is, for lists and reports
+    engine : what simulates it: "columns" is fast, "events" has a process for each vehicle and server, "auto" takes the
+        columns unless a kind has none; both give the same tables [our choice]
     mobility : how vehicles move
     server : the server of the base station, and of every RSU without one of its own
     timeline : timed events, in any order: what happens to the scenario while it runs
     """
 
     title: str = ""
+    engine: Literal["auto", "columns", "events"] = "auto"
     time: physical.Time = physical.Time()
     model: physical.Model = physical.Model()
     vehicles: physical.Vehicles

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from physical import digits, text_table
 from physical.printable import printable
+from physical.registry import USUAL_ENGINE
 from physical.text_table import TableColumn
 from sim.show.groups import SummaryRow, print_groups
 
@@ -69,11 +70,14 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "slots": ("slots", ""),
         "wall_s": ("wall time", "s"),
         "vehicle_slots_per_s": ("vehicle-slots per second", "1/s"),
+        "engine": ("engine", ""),
+        "engine_reason": ("the reason", ""),
         "realtime_slips": ("slots that began late", ""),
         "realtime_slip_s_max": ("the latest by", "s"),
         "digest": ("digest", ""),
     },
 }
+_OF_ENGINE = {"engine", "engine_reason"}
 _WIDTH_OF_PIPE = 10_000
 _REFRESH_S = 0.1
 _GAP = "  "
@@ -122,8 +126,7 @@ def side_by_side(runs: Mapping[str, Mapping[str, Any]], title: str, directory: P
 
 
 def _print_summaries(output: Console, runs: Mapping[str, Mapping[str, Any]]) -> None:
-    known = {key for group in GROUPS.values() for key in group}
-    keys = list(dict.fromkeys(key for values in runs.values() for key in values))
+    known, keys = {key for group in GROUPS.values() for key in group}, _shown_keys(runs.values())
     others = {key: (key, "") for key in keys if key not in known}
     groups = []
     for name, group in {**GROUPS, "More": others}.items():
@@ -136,6 +139,18 @@ def _print_summaries(output: Console, runs: Mapping[str, Mapping[str, Any]]) -> 
         if rows:
             groups.append((name, rows))
     print_groups(output, groups, list(runs))
+
+
+def _shown_keys(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the keys of summaries that people are shown; which engine ran, only if it is not always the usual one.
+
+    >>> _shown_keys([{"slots": 3, "engine": "columns"}]), _shown_keys([{"slots": 3}, {"slots": 3, "engine": "events"}])
+    (['slots'], ['slots', 'engine'])
+    """
+    told = list(summaries)
+    is_usual = all(values.get("engine", USUAL_ENGINE) == USUAL_ENGINE for values in told)
+    left_out = _OF_ENGINE if is_usual else set()
+    return [key for key in dict.fromkeys(key for values in told for key in values) if key not in left_out]
 
 
 def spell(key: str, value: object) -> str:

@@ -183,10 +183,11 @@ def compare(
     """Run every policy with every seed and compare them: means, and paired differences with 95 % intervals.
 
     With a directory, every finished run is kept there, with the penalty of every slot. It is not run again as long as
-    scenario, policy, the files that they name, their code and this version of vectwin are the same. With a precision,
-    seeds are added after the largest one until every difference of two stable policies is known to that precision:
-    the sequential procedure of Law (2015), *Simulation Modeling and Analysis*, 5th ed., section 9.4.1, after Chow and
-    Robbins (1965). Each check adds as many seeds as the present interval asks for, at most as many as there are.
+    scenario, policy, the files that they name, their code and this version of vectwin are the same; the engine may be
+    another, as both give the same numbers. With a precision, seeds are added after the largest one until every
+    difference of two stable policies is known to that precision: the sequential procedure of Law (2015), *Simulation
+    Modeling and Analysis*, 5th ed., section 9.4.1, after Chow and Robbins (1965). Each check adds as many seeds as the
+    present interval asks for, at most as many as there are.
 
     Parameters
     ----------

@@ -14,14 +14,11 @@ import physical
 import policies
 import traces
 import twin
-from physical.kind_field import KindParams
-from physical.registry import Registry
 from policies.digests import digest
 from policies.foreign.origin import contents
 from sim.scenario.file_entries import file_entries
-from sim.scenario.mobility import MOBILITY
+from sim.scenario.kinds import named_kinds
 from sim.scenario.scenario import Scenario
-from twin.estimators import ESTIMATORS
 
 _PACKAGES = (physical, twin, policies, traces)
 _LIBRARIES = ("numpy", "scipy", "simpy", "torch", "llama-cpp-python")
@@ -71,7 +68,8 @@ def _own_files() -> Iterator[tuple[Path, str]]:
 def of_scenario(scenario: Scenario) -> str:
     """Return the digest of a scenario, with the bytes of the files that it names.
 
-    The policy that the scenario proposes is left out, because a job says which policy decides.
+    The policy that the scenario proposes is left out, because a job says which policy decides. So is the engine, as all
+    engines give the same numbers.
 
     Raises
     ------
@@ -86,15 +84,10 @@ def of_scenario(scenario: Scenario) -> str:
 def _code_of_kinds(scenario: Scenario) -> dict[str, dict[str, str]]:
     """Return digests of the code of kinds that packages bring, by group and name."""
     found = {}
-    for registry, kind in named_kinds(scenario):
+    for _, registry, kind in named_kinds(scenario):
         if (spec := registry.get(kind.kind)) is not None and spec.package:
             found[f"{registry.group} {kind.kind}"] = contents(type(kind))
     return found
-
-
-def named_kinds(scenario: Scenario) -> tuple[tuple[Registry, KindParams], ...]:
-    """Return the tables of a scenario that are of some kind, each with the registry of its group."""
-    return (MOBILITY, scenario.mobility), (ESTIMATORS, scenario.twin.estimator)
 
 
 def place_of(scenario: Scenario) -> str:
@@ -103,8 +96,8 @@ def place_of(scenario: Scenario) -> str:
 
 
 def _plain(scenario: Scenario, spell: Callable[[str], str]) -> dict[str, Any]:
-    """Return a scenario as plain data, with a replacement for every file that it names."""
-    data = scenario.model_dump(mode="json")
+    """Return a scenario as plain data but for its engine, with a replacement for every file that it names."""
+    data = scenario.model_dump(mode="json", exclude={"engine"})
     for table, key in file_entries(data):
         table[key] = spell(table[key])
     return data

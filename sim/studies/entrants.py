@@ -17,9 +17,9 @@ from policies.api import Policy
 from policies.foreign.by_path import reference
 from policies.foreign.origin import REACHED, NoSourceError, contents, portable
 from policies.foreign.strangers import class_name
-from sim.scenario.kinds import GROUPS, registered
+from sim.scenario.kinds import GROUPS, named_kinds, registered
 from sim.scenario.scenario import Scenario
-from sim.studies.contents import digest_of, named_kinds
+from sim.studies.contents import digest_of
 from sim.studies.travel import Carried, pickled, unpickled
 
 AnyPolicy = str | Callable[..., Any] | Policy
@@ -203,7 +203,7 @@ def _known_by_hand() -> bytes:
 def digests_by_hand(scenario: Scenario) -> dict[str, str]:
     """Return digests of the kinds that a scenario names and that were registered by hand: their code travels along."""
     found = {}
-    for registry_, kind in named_kinds(scenario):
+    for _, registry_, kind in named_kinds(scenario):
         if kind.kind in {spec.name for spec in registry_.registered()}:
             found[f"{registry_.group} {kind.kind}"] = pickled(type(kind), kind.kind).digest
     return found

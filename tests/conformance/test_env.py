@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from physical.arrays import Floats
 from physical.errors import InputError
 from physical.system import System
+from sim.engine.choice import with_engine
 from sim.env import fast_parallel_env, parallel_env
 from sim.learn.env.reward import Present, own_parts
 from sim.runs.run import run
@@ -136,6 +137,13 @@ def test_the_return_is_that_of_the_run(name: str) -> None:
         np.testing.assert_allclose(by_reward["predicted"][0], -30 * summary["objective_predicted_mean"], rtol=1e-9)
     np.testing.assert_allclose(by_reward["own"][0].sum(), by_reward["predicted"][0][0], rtol=1e-9)
     assert np.ptp(by_reward["own"][0]) > 0
+
+
+@pytest.mark.parametrize("name", ["network", "joint"])
+def test_the_engine_that_the_scenario_names_changes_nothing(name: str) -> None:
+    one, other = (returns(parallel_env(with_engine(scenario(name, 20), engine)), 3) for engine in ("columns", "events"))
+    assert one[1] == other[1]
+    np.testing.assert_array_equal(one[0], other[0])
 
 
 @pytest.mark.parametrize("maker", [parallel_env, fast_parallel_env])

@@ -214,6 +214,8 @@ def check_summary(books: Books, facts: Facts) -> Iterator[str]:
         expected["messages_lost"] = int(np.isnan(times).sum())
         expected["messages_delivered"] = int((times <= books.end_ns).sum())
         expected["messages_in_flight"] = int((times > books.end_ns).sum())
+    engine = books.manifest["engine"]
+    expected |= {"engine": engine["name"], "engine_reason": engine["why"]}
     told = books.summary
     counts = {f"tasks_{name}" for name in ("generated", "completed", "late", "dropped", "in_flight")}
     counts |= {f"messages_{name}" for name in ("sent", "delivered", "lost", "in_flight")}

@@ -282,14 +282,20 @@ def test_kinds_are_told() -> None:
     found = told(group, kind_of(group, "line"))
     assert found.about == "Everybody stands on a line."
     assert next((key.name, key.unit, key.default) for key in found.keys) == ("mobility.gap_m", "m", 10.0)
-    assert found.engines == ("runs",)
+    assert found.engines == ("columns", "events")
     listed = twin("kinds").out
     assert "highway, straight, stationary, area, trace, line, leaving, no-motion" in listed
     (told_json,) = twin("kinds", "estimator", "--json").json()["groups"]
-    assert told_json["kinds"][-1] == {"name": "mean", "summary": "the mean of all", "extra": "", "package": ""}
+    assert told_json["kinds"][-1] == {
+        "name": "mean",
+        "summary": "the mean of all",
+        "extra": "",
+        "package": "",
+        "engines": ["columns", "events"],
+    }
     keys = twin("kinds", "mobility", "highway", "--json").json()
     assert [key["name"] for key in keys["keys"]][-1] == "mobility.ends"
-    assert keys["engines"] == ["runs", "batches"]
+    assert keys["engines"] == ["columns", "events", "batches"]
     assert twin("kinds", "policies", "random").out == twin("policies", "random").out
     words = "KIND: there is no kind of mobility 'higway'; did you mean highway?"
     assert words in twin("kinds", "mobility", "higway").complaint()

@@ -51,7 +51,7 @@ def parallel_env(
 
     Parameters
     ----------
-    scenario : what to simulate, or its name
+    scenario : what to simulate, or its name; by the engine that its key `engine` names
     reward : "realised", for all agents minus the objective of the slots that have become final since the last step, so
         that the return is that of the run's summary; "predicted", for all agents minus what the decision leads to by
         the closed form if the twin is right; "own", an agent's own part of that: the parts sum to "predicted". What is

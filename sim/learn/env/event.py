@@ -13,6 +13,7 @@ from physical.errors import InputError
 from physical.system import System
 from policies.guarded import GuardedPolicy
 from policies.registry import make
+from sim.engine.choice import choose
 from sim.engine.start import begin
 from sim.inputs.streams import Streams
 from sim.learn.env.base import Infos, Numbers, Step, VehicleEnvironment
@@ -79,7 +80,8 @@ class SteppedRun:
         self._told = _Told()
         self._decider = _Timeless(self._told, scenario)
         self._objectives = _Objectives()
-        self._engine = begin(scenario, self._decider, Streams(seed), self._objectives, num_slot=num_slot)
+        engine = choose(scenario).name
+        self._engine = begin(scenario, self._decider, Streams(seed), self._objectives, engine=engine, num_slot=num_slot)
         self._engine.clock.start()
 
     def advance(self) -> TwinSnapshot | None:
