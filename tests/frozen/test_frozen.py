@@ -1,4 +1,4 @@
-"""The house may be rebuilt, its runs stay: digests of before the rooms of `sim/` were made, and of now."""
+"""The house may be rebuilt, its runs stay: digests that were kept, and of now."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tests.frozen.runs import built_in, digest_of, digest_of_drawn, kept, timele
 
 
 @pytest.mark.slow
-def test_runs_are_what_they_were_before_the_house_was_rebuilt() -> None:
+def test_runs_are_what_they_were() -> None:
     before = kept()
     now = {
         "built-in": {f"{scenario} {policy}": digest_of(scenario, policy) for scenario, policy in built_in()},
