@@ -17,7 +17,7 @@ from policies import make
 from sim import Scenario, run
 from sim.engine.simulation import Simulation
 from sim.runs.replay import verify
-from tests.property.dice import Dice, delays
+from tests.property.towns import town_case_of
 from tests.support.engine_runs import columns_of, run_engine
 from tests.support.town import NEVER_NS, SLOT_NS, TOWN, check_books, columns
 from twin.decision import Decision
@@ -210,58 +210,18 @@ def test_handover_on_the_corridor(rule: str, policy: str) -> None:
     assert 0.5 < max(used) <= 1 + 1e-9
 
 
-def case_of(seed: int) -> tuple[Scenario, str]:
-    """Draw a town in which everything happens."""
-    dice = Dice(seed)
-    events: list[dict[str, Any]] = []
-    for vehicle in range(8):
-        kinds = ["vehicle-leaves", "vehicle-enters"]
-        if dice.pick([False, True]):
-            kinds = kinds[::-1]
-        for kind in kinds[: dice.integer(0, 2)]:
-            events.append({"kind": kind, "at_s": dice.part(0.2, 0.4, 0.9), "vehicle": vehicle})
-    for node in ("base-station", "west", "east"):
-        if dice.pick([False, True]):
-            at_s, period_s = dice.part(0.1, 0.5), dice.pick([0.5, 0.77])
-            events.append({"kind": "node-down", "at_s": at_s, "every_s": period_s, "node": node})
-            events.append({"kind": "node-up", "at_s": at_s + 0.3, "every_s": period_s, "node": node})
-    events.append({"kind": "burst", "at_s": 0.3, "duration_s": 0.2, "size_factor": 2.5})
-    events.append({"kind": "link", "at_s": dice.part(0.2, 0.7), "link": dice.pick(["access", "lan"]), "loss": 0.3})
-    events.append({"kind": "bias", "at_s": 0.6, "cpu_frequency_hz": dice.pick([-1e8, 1e8])})
-    events.append({"kind": "policy", "at_s": dice.part(0.5, 1.2), "name": dice.pick(["random", "greedy-latency"])})
-    data = TOWN | {
-        "timeline": events,
-        "mobility": {"kind": dice.pick(["highway", "straight"]), "length_m": 1500.0, "speed_mps": [0, 400]},
-        "model": {
-            "handover": dice.pick(["forward", "finish", "drop"]),
-            "order": dice.pick(["sequential", "parallel"]),
-            "mode": dice.pick(["paper", "corrected"]),
-        },
-        "network": {"access": {"latency_s": delays(dice, 0.02)}, "backhaul": {"latency_s": delays(dice, 0.05)}},
-        "twin": {
-            "sync_window_s": dice.part(0.0, 0.05, 0.15),
-            "decision": {"latency": delays(dice, 0.1) if dice.pick([False, True]) else "zero"},
-            "command": {"missing": dice.pick(["previous", "local", "wait"]), "patience_s": dice.part(0.02, 0.15)},
-        },
-    }
-    data["server"] = {**TOWN["server"], "frequency_hz": dice.pick([1e9, 5e9, 2e10])}
-    data["radio"] = {**TOWN["radio"], "range_m": dice.pick([None, 400.0]), "fading": "rayleigh"}
-    data["vehicles"] = {**TOWN["vehicles"], "cpu": dice.pick(["per-task", "shared"]), "cpu_hz": dice.pick([3e8, 2e9])}
-    return Scenario.from_dict(data), dice.pick(["edge-equal", "random", "greedy-latency"])
-
-
 @pytest.mark.full
 @given(seed=st.integers(0, 2**64 - 1))
 @settings(max_examples=60)
 def test_books_balance_whatever_happens(seed: int) -> None:
-    scenario, policy = case_of(seed)
+    scenario, policy = town_case_of(seed)
     check_books(run(scenario, policy=policy, seed=seed % 1000), scenario)
 
 
 @pytest.mark.full
 def test_runs_in_which_everything_happens_replay(tmp_path: Path) -> None:
     for seed in range(15):
-        scenario, policy = case_of(seed)
+        scenario, policy = town_case_of(seed)
         run(scenario, policy=policy, seed=seed, out=tmp_path / str(seed))
         difference = verify(tmp_path / str(seed)).difference
         assert difference is None, (seed, str(difference))
@@ -269,5 +229,5 @@ def test_runs_in_which_everything_happens_replay(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_books_balance(seed: int) -> None:
-    scenario, policy = case_of(seed)
+    scenario, policy = town_case_of(seed)
     check_books(run(scenario, policy=policy, seed=seed), scenario)
