@@ -11,6 +11,7 @@ from pathlib import Path
 
 from physical.errors import InputError
 from sim import RunResult, Scenario, run
+from sim.engine.start import EngineName
 from sim.runs.replay import verify
 from tests.property.families import case_of
 from tests.property.layer_families import layer_case_of
@@ -33,7 +34,7 @@ class Drawn:
     family: str
     seed: int
     scenario: Scenario
-    simulate: Callable[[str, Path | None], RunResult]
+    simulate: Callable[[EngineName, Path | None], RunResult]
     replays: bool
 
     @property
@@ -41,7 +42,7 @@ class Drawn:
         """Whether decisions take the time that they take here: no two runs are alike, a run and its replay are."""
         return self.scenario.twin.decision.latency == "measured"
 
-    def attempt(self, engine: str) -> RunResult | str:
+    def attempt(self, engine: EngineName) -> RunResult | str:
         """Return a run, or the sentence that refuses it."""
         try:
             return self.simulate(engine, None)
@@ -49,12 +50,12 @@ class Drawn:
             return str(error)
 
 
-def run_swarm(case: draw.Case, scenario: Scenario, engine: str, out: Path | None) -> RunResult:
+def run_swarm(case: draw.Case, scenario: Scenario, engine: EngineName, out: Path | None) -> RunResult:
     """Run what the swarm has drawn; a policy that misbehaves is made anew."""
     return run(scenario, play.policy_of(case), seed=case.seed, engine=engine, out=out)
 
 
-def run_town(scenario: Scenario, policy: str, seed: int, engine: str, out: Path | None) -> RunResult:
+def run_town(scenario: Scenario, policy: str, seed: int, engine: EngineName, out: Path | None) -> RunResult:
     """Run a town."""
     return run(scenario, policy, seed=seed, engine=engine, out=out)
 
@@ -80,7 +81,7 @@ def drawn(seed: int) -> Iterator[Drawn]:
             yield Drawn(family, seed, case.scenario, lambda engine, _: case.run(engine), replays=False)
 
 
-def replayed(one: Drawn, engine: str) -> str:
+def replayed(one: Drawn, engine: EngineName) -> str:
     """Run with one engine, and replay with the other; return what differs first, "" if nothing does."""
     other = ENGINES[1 - ENGINES.index(engine)]
     with tempfile.TemporaryDirectory() as folder:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sim import RunResult, Scenario, run
+from sim.engine.start import EngineName
 from sim.runs.replay import verify
 from sim.scenario.sources import names
 from tests.support.both_engines import ENGINES, assert_equal_runs
@@ -30,7 +31,7 @@ EVENTFUL += ["timeline.4.at_s=0.5", "timeline.5.at_s=0.6", "timeline.5.every_s=0
 
 
 @cache
-def recorded(name: str, policy: str, engine: str) -> RunResult:
+def recorded(name: str, policy: str, engine: EngineName) -> RunResult:
     """Return a run in memory."""
     scenario = Scenario.load(name, ["trace.messages=true"])
     return run(scenario, policy, seed=SEED, num_slot=SLOTS.get(policy, NUM_SLOT), engine=engine)
@@ -67,7 +68,7 @@ def test_each_engine_verifies_the_run_of_the_other(name: str, policy: str, tmp_p
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_each_engine_verifies_decisions_that_take_the_time_that_they_take(engine: str, tmp_path: Path) -> None:
+def test_each_engine_verifies_decisions_that_take_the_time_that_they_take(engine: EngineName, tmp_path: Path) -> None:
     settings = ["twin.decision.latency=measured", "twin.decision.deadline_s=0.05", "trace.messages=true"]
     result = run(
         Scenario.load("rush-hour", settings), "p2-exact", seed=SEED, num_slot=6, engine=engine, out=tmp_path / "run"

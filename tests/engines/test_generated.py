@@ -9,7 +9,8 @@ from collections import Counter
 
 import pytest
 
-from tests.engines.drawn import ENGINES, Drawn, drawn, problems, replayed
+from tests.engines.drawn import Drawn, drawn, problems, replayed
+from tests.support.both_engines import ENGINES
 from tests.support.occurrences import occurrences
 
 NUM_SEED, NUM_QUICK = 500, 60

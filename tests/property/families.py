@@ -162,7 +162,7 @@ class Case:
         return Scenario.from_dict(self.data | {"trace": {"messages": True}})
 
     def run(self, engine: EngineName = "columns") -> RunResult:
-        """Run the case while some commands reach servers out of nowhere; once by the columns, whose work is observed."""
+        """Run the case while some commands reach servers out of nowhere; the columns once, as they are observed."""
 
         def watch(simulation: Simulation) -> None:
             if engine == "columns":

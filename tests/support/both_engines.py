@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from sim.engine.start import EngineName
 from sim.runs.run import RunResult
 from traces.diff import Difference, first_difference
 from traces.digest import TableDigest
 from traces.schema import TABLES
 
-ENGINES = ("columns", "events")
+ENGINES: tuple[EngineName, EngineName] = ("columns", "events")
 WALL = {"wall_s", "vehicle_slots_per_s", "decision_ms_p50", "decision_ms_p99"}
 """Numbers of a summary that depend on the machine; those about the engine begin with its name."""
 

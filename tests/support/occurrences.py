@@ -1,4 +1,4 @@
-"""What really happened in a run, counted from its recorded tables: the kinds of trouble that make it worth comparing."""
+"""What really happened in a run, counted from its recorded tables: what makes it worth comparing."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def of_tasks(records: Records) -> dict[str, bool]:
     cpu, uplink = records.system.cpu, records.system.uplink
     computing = records.several(started, records.until("local_end"))
     sending = records.several(uploads, records.until("upload_end"))
-    discipline = "slices" if records.scenario.server is None else records.scenario.server.discipline
+    discipline = records.scenario.server.discipline
     backlog = np.array(records.result.table("slots")["backlog_bytes"].to_pylist(), dtype=float)
     return {
         "carry-over": bool((backlog.sum(axis=-1) > 0).sum() > 1),
@@ -145,7 +145,7 @@ def of_messages(records: Records) -> dict[str, bool]:
     lost = np.isnan(delivered)
     late = delivered >= (rows["slot"] + 1) * slot_ns
     present = records.node != AWAY
-    entries = np.argwhere(present[1:] & ~present[:-1]) + [1, 0]
+    entries = np.argwhere(present[1:] & ~present[:-1]) + np.array([1, 0])
     command = kind == "command"
     caught = [
         command & (rows["vehicle"] == who) & (rows["sent_ns"] < slot * slot_ns) & (delivered > slot * slot_ns)
