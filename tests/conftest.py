@@ -18,7 +18,10 @@ settings.load_profile("vectwin")
 
 ROOT = Path(__file__).resolve().parents[1]
 THOROUGH = {
-    *(f"tests/{name}" for name in ("conformance", "docs", "fault", "frozen", "fuzz", "paper", "policy", "property")),
+    *(
+        f"tests/{name}"
+        for name in ("conformance", "docs", "engines", "fault", "frozen", "fuzz", "paper", "policy", "property")
+    ),
     *("tests/swarm", "docs", "policies/llm", "policies/marl", "sim/bench", "sim/learn"),
 }
 """Folders of tests that are all `full`, and packages whose doctests are: `make check` leaves them out."""
@@ -64,6 +67,12 @@ def _names_are_taken_back() -> Iterator[None]:
     yield
     by_hand.clear()
     by_hand.update(kept)
+
+
+@pytest.fixture(scope="session", params=["columns", "events"])
+def engine(request: pytest.FixtureRequest) -> Any:
+    """Return the name of an engine: what a test claims holds for both."""
+    return request.param
 
 
 TOGETHER = {

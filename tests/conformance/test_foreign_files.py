@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.oracle.geodesic import arrival
 from tests.support.command import twin
+from tests.support.geodesic import arrival
 from traces.exogenous import read_link, read_mobility, read_requests
 from traces.reader import Trace
 

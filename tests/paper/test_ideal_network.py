@@ -11,6 +11,7 @@ from physical.closed_form.slot import SlotOutcome, slot_step
 from physical.model import queueing
 from physical.params import Mode, TaskOrder
 from physical.system import System
+from sim.engine.start import EngineName
 from sim.runs.run import RunResult, run
 from sim.scenario.scenario import Scenario
 from tests.support.ideal_network import NUM_CLASS, VEHICLE_SHARE_HZ, Scattered, Tides, scenario, server
@@ -35,11 +36,13 @@ def closed_form(result: RunResult, system: System, bias_hz: float) -> SlotOutcom
 @pytest.mark.parametrize("bias_sign", [-1, 1])
 @pytest.mark.parametrize("order", ["sequential", "parallel"])
 @pytest.mark.parametrize("mode", ["paper", "corrected"])
-def test_events_equal_the_closed_form(mode: Mode, order: TaskOrder, bias_sign: int, num_vehicle: int) -> None:
+def test_events_equal_the_closed_form(
+    mode: Mode, order: TaskOrder, bias_sign: int, num_vehicle: int, engine: EngineName
+) -> None:
     bias_hz = 0.2 * bias_sign * VEHICLE_SHARE_HZ / NUM_CLASS
     tables = {"model": {"mode": mode, "order": order}, "twin": {"bias": {"cpu_frequency_hz": bias_hz}}}
     chosen = scenario(num_vehicle, **tables)
-    result = run(chosen, policy=Scattered(), seed=num_vehicle)
+    result = run(chosen, policy=Scattered(), seed=num_vehicle, engine=engine)
     expected = closed_form(result, chosen.system(), bias_hz)
 
     assert set(shaped(result, "tasks", "outcome").tolist()) <= {"completed", "late"}
@@ -62,7 +65,7 @@ def test_events_equal_the_closed_form(mode: Mode, order: TaskOrder, bias_sign: i
 
 
 @pytest.mark.parametrize("num_vehicle", [1, 10, 50])
-def test_fifo_backlog_is_eq_5(num_vehicle: int) -> None:
+def test_fifo_backlog_is_eq_5(num_vehicle: int, engine: EngineName) -> None:
     """With uploads that take no time, the pooled queues of the event simulator obey eq. 5 at every slot boundary."""
     slot_duration_s = (
         2.0 * NUM_CLASS * 1250e6 / VEHICLE_SHARE_HZ
@@ -73,7 +76,7 @@ def test_fifo_backlog_is_eq_5(num_vehicle: int) -> None:
         radio={"bandwidth_hz": 1e18, "noise_w": 1e-14},
         server=server(num_vehicle, "fifo"),
     )
-    result = run(chosen, policy=Tides(), seed=3)
+    result = run(chosen, policy=Tides(), seed=3, engine=engine)
     expected = closed_form(result, chosen.system(), 0.0)
     backlog = shaped(result, "slots", "backlog_bytes", NUM_CLASS)
     scale = expected.arrivals_bytes.mean()

@@ -13,6 +13,7 @@ from physical.closed_form.split import SplitOutcome, split_step
 from physical.model.units import linear_to_db
 from physical.params import Mode
 from physical.system import System
+from sim.engine.start import EngineName
 from sim.runs.run import RunResult, run
 from sim.scenario.scenario import Scenario
 from tests.support.tables import shaped
@@ -55,9 +56,9 @@ def since_ns(result: RunResult, stage: str, earlier: str = "generated") -> Float
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("policy", ["edge-equal", "random", "local-only"])
 @pytest.mark.parametrize("mode", ["paper", "corrected"])
-def test_a_job_alone_is_the_closed_form(mode: Mode, policy: str, seed: int) -> None:
+def test_a_job_alone_is_the_closed_form(mode: Mode, policy: str, seed: int, engine: EngineName) -> None:
     scenario = Scenario.load("llm6g", [*LONG, f"model.mode={mode}"])
-    result = run(scenario, policy=policy, seed=seed)
+    result = run(scenario, policy=policy, seed=seed, engine=engine)
     expected = closed_form(result, scenario)
 
     assert result.summary["tasks_in_flight"] == result.summary["tasks_dropped"] == 0
@@ -112,11 +113,11 @@ def check_tasks_are_conserved(result: RunResult, num_task: int) -> None:
 
 
 @pytest.mark.parametrize("mode", ["paper", "corrected"])
-def test_jobs_of_short_slots_wait(mode: Mode) -> None:
+def test_jobs_of_short_slots_wait(mode: Mode, engine: EngineName) -> None:
     """Nobody moves, and no job is faster than alone at the greatest share that its vehicle ever has."""
     settings = ["time.slot_duration_s=0.3", "time.num_slot=40", "mobility.kind=stationary", "vehicles.num_vehicle=8"]
     scenario = Scenario.load("llm6g", [*settings, f"model.mode={mode}"])
-    result = run(scenario, policy="edge-equal", seed=4)
+    result = run(scenario, policy="edge-equal", seed=4, engine=engine)
     expected = closed_form(result, scenario)
     check_tasks_are_conserved(result, 40 * 8)
     check_turns(result, expected, 8)
@@ -138,9 +139,9 @@ def test_jobs_of_short_slots_wait(mode: Mode) -> None:
 
 
 @pytest.mark.parametrize("mode", ["paper", "corrected"])
-def test_jobs_that_move_and_wait(mode: Mode) -> None:
+def test_jobs_that_move_and_wait(mode: Mode, engine: EngineName) -> None:
     scenario = Scenario.load("llm6g", ["time.slot_duration_s=0.3", "time.num_slot=60", f"model.mode={mode}"])
-    result = run(scenario, policy="random", seed=5)
+    result = run(scenario, policy="random", seed=5, engine=engine)
     check_tasks_are_conserved(result, 60 * 20)
     check_turns(result, closed_form(result, scenario), 20)
     nodes = np.array(result.table("vehicles")["serving_node"].to_pylist()).reshape(-1, 20)
@@ -204,7 +205,7 @@ def by_hand(mode: Mode) -> Scenario:
 
 
 @pytest.mark.parametrize("mode", ["paper", "corrected"])
-def test_two_jobs_of_one_vehicle_by_hand(mode: Mode) -> None:
+def test_two_jobs_of_one_vehicle_by_hand(mode: Mode, engine: EngineName) -> None:
     """Slots of 0.5 s; the first job offloads one layer of four, the second three, and those after them none.
 
     Local: job 0 takes 3 layers / 0.5 GHz = 0.6 s; job 1 waits from 0.5 s to 0.6 s, then takes 0.1 s.
@@ -223,7 +224,7 @@ def test_two_jobs_of_one_vehicle_by_hand(mode: Mode) -> None:
         (0, 1.0, 0.5, 0.5, 0.2),
         (0, 1.0, 0.5, 0.5, 0.55),
     )
-    result = run(by_hand(mode), policy=Timetable(rows), seed=0)
+    result = run(by_hand(mode), policy=Timetable(rows), seed=0, engine=engine)
     assert result.summary["fallbacks"] == result.summary["decisions_repaired"] == 0
     later_s = 2.88e8 / 0.776e9
     sent_s, begin_s, end_s = ((1.2, 1.9), (1.2, 1.9), (1.5 + 1 / 3, 2.0 + later_s))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from itertools import accumulate, pairwise
 from typing import Any
 from unittest.mock import patch
 
@@ -18,17 +15,16 @@ from physical.arrays import Floats, Ints
 from physical.columns.pipeline import DataPlane
 from physical.phase import Phase
 from physical.system import System
-from physical.ticks import ticks_from_ns, to_ns
+from physical.ticks import to_ns
 from policies import Policy
 from policies.baselines import share_equally
 from sim.engine.simulation import Simulation
+from sim.engine.start import EngineName
 from sim.inputs.blocks import Block, Inputs
 from sim.runs.run import RunResult
 from sim.scenario.scenario import Scenario
-from tests.oracle.engine import Fault, Oracle, OracleResult
-from tests.oracle.task import Task
 from tests.property.dice import Dice, links, twins
-from tests.support.engine_runs import columns_of, run_engine
+from tests.support.engine_runs import columns_of, run_engine, servers_of
 from twin.decision import Decision
 from twin.snapshot import TwinSnapshot
 
@@ -38,7 +34,7 @@ UPLINK_RULES = ("each", "in-turn", "sharing")
 
 @dataclass
 class Moody:
-    """A policy whose decisions depend on all it sees but the backlog, which the two engines may round differently.
+    """A policy whose decisions depend on all it sees, to the last bit.
 
     offload : "some" ratios are 0, some 1, the others anything; "all" are 1; "none" are 0; "switch" those of every other
         vehicle in every other slot are 1
@@ -58,6 +54,7 @@ class Moody:
         seen = (
             0.37 * snapshot.x_m + 3.1 * snapshot.age_of_information_s - np.log(np.maximum(snapshot.channel_gain, 1e-30))
         )
+        seen = seen + 1e3 * (snapshot.cpu_backlog_cycles + snapshot.uplink_backlog_bytes + snapshot.backlog_bytes.sum())
         mood = self._generator.random(self._shape) + 0.618 * snapshot.size_bytes + seen[:, np.newaxis]
         ratio = np.clip(1.6 * (mood % 1.0) - 0.3, 0.0, 1.0)
         if self.offload == "switch":
@@ -80,24 +77,37 @@ class Moody:
         }
 
 
+@dataclass(frozen=True)
+class Fault:
+    """A command that reaches a server out of nowhere: `allocation_hz` [N, K] at `time_ns`, as if for `slot`."""
+
+    time_ns: int
+    slot: int
+    allocation_hz: Floats
+    node: int = 0
+
+    @property
+    def serving_node(self) -> Ints:
+        """It claims that all vehicles are at this node."""
+        return np.full(len(self.allocation_hz), self.node)
+
+
 @dataclass
 class Observed:
-    """What a trace does not tell of a run.
+    """What a trace does not tell of a run by the columns.
 
-    backlog_bytes : what the servers reported, in order: one [K] per slot and node
     most_hz, most_bandwidth_hz : most of each node's server and spectrum that was ever in use at once, [M]
     rates_bps : times, ticks, from which on the uplinks had these rates, [N]
     """
 
-    backlog_bytes: list[Floats] = field(default_factory=list)
     most_hz: Floats = field(default_factory=lambda: np.zeros(1))
     most_bandwidth_hz: Floats = field(default_factory=lambda: np.zeros(1))
     rates_bps: list[tuple[int, Floats]] = field(default_factory=list)
     _gain: Floats = field(default_factory=lambda: np.zeros(1))
 
-    def watch(self, engine: Simulation) -> None:
-        """Watch what a run reports, and all that changes what is in use."""
-        plane = columns_of(engine).plane
+    def watch(self, simulation: Simulation) -> None:
+        """Watch all that changes what is in use."""
+        plane = columns_of(simulation).plane
         begin_slot, set_radio, set_service_rate = plane.begin_slot, plane.set_radio, plane.set_service_rate
 
         def slot_begins(now: int, uplink_rate_bps: Floats, channel_gain: Floats, serving_node: Ints) -> None:
@@ -112,16 +122,7 @@ class Observed:
             set_service_rate(now, rate_hz)
             self.note(plane, now)
 
-        def watched(report: Callable[[int, int, Floats, Floats | None], None]) -> Callable[..., None]:
-            def reports(node: int, slot: int, backlog_bytes: Floats, flow_cycles: Floats | None) -> None:
-                report(node, slot, backlog_bytes, flow_cycles)
-                self.backlog_bytes.append(backlog_bytes)
-
-            return reports
-
         vars(plane).update(begin_slot=slot_begins, set_radio=radio_changes, set_service_rate=rate_changes)
-        for server in columns_of(engine).servers:
-            server.report = watched(server.report)
 
     def begin_slot(self, plane: DataPlane, now: int, rate_bps: Floats, gain: Floats) -> None:
         """Look at what is in use when a slot has begun."""
@@ -146,7 +147,7 @@ class Observed:
 
 @dataclass(frozen=True)
 class Case:
-    """A scenario with all that a run of it needs; `run` and the oracle are each called at most once per case."""
+    """A scenario with all that a run of it needs."""
 
     data: dict[str, Any]
     policy: Policy
@@ -158,20 +159,21 @@ class Case:
 
     @cached_property
     def scenario(self) -> Scenario:
-        return Scenario.from_dict(self.data)
+        return Scenario.from_dict(self.data | {"trace": {"messages": True}})
 
-    def run(self) -> RunResult:
-        """Run the case while somebody watches, and while some commands reach servers out of nowhere."""
+    def run(self, engine: EngineName = "columns") -> RunResult:
+        """Run the case while some commands reach servers out of nowhere; the columns once, as they are observed."""
 
-        def watch(engine: Simulation) -> None:
-            self.observed.watch(engine)
+        def watch(simulation: Simulation) -> None:
+            if engine == "columns":
+                self.observed.watch(simulation)
             for fault in self.faults:
-                obey = columns_of(engine).servers[fault.node].obey
+                obey = servers_of(simulation)[fault.node].obey
                 command = partial(obey, fault.slot, fault.allocation_hz, fault.serving_node)
-                engine.clock.call_at(fault.time_ns, Phase.FAULT, command)
+                simulation.clock.call_at(fault.time_ns, Phase.FAULT, command)
 
         with self._special_inputs():
-            return run_engine(self.scenario, self.policy, self.seed, watch=watch)
+            return run_engine(self.scenario, self.policy, self.seed, engine=engine, watch=watch)
 
     def _special_inputs(self) -> AbstractContextManager[object]:
         """Let blocks of inputs have another length, and some vehicles no task, as with a request trace."""
@@ -186,10 +188,6 @@ class Case:
             return replace(made, size_bytes=np.where(idle[..., np.newaxis], 0.0, made.size_bytes))
 
         return patch.multiple(Inputs, block=block, block_length=lambda *_: self.block_length)
-
-    def run_oracle(self) -> OracleResult:
-        with self._special_inputs():
-            return Oracle(self.scenario, self.policy, self.seed, self.faults).run()
 
 
 def modes(dice: Dice) -> dict[str, Any]:
@@ -285,55 +283,3 @@ def case_of(seed: int) -> Case:
 def cases() -> st.SearchStrategy[Case]:
     """Let hypothesis choose a case."""
     return st.integers(0, 2**64 - 1).map(case_of)
-
-
-def together(tasks: Sequence[Task], begin: str, end: str) -> int:
-    """Return how many tasks of one vehicle were at most at once in a stage, some time of the run."""
-    most = 0
-    for vehicle in {task.vehicle for task in tasks}:
-        stages = [(getattr(t, begin), getattr(t, end)) for t in tasks if t.vehicle == vehicle]
-        changes = [(time, 1) for time, until in stages if time is not None and time != until]
-        changes += [(until, -1) for time, until in stages if until is not None and time != until]
-        most = max(most, *accumulate(change for _, change in sorted(changes)), 0)
-    return most
-
-
-def coverage(case: Case, oracle: OracleResult) -> Counter[str]:
-    """Count what makes a case worth running: 1 for each kind of trouble that it really contains, 0 for the others."""
-    slot_ns = to_ns(case.scenario.time.slot_duration_s)
-    slot_ticks = ticks_from_ns(slot_ns)
-    tasks, decisions = oracle.tasks, oracle.decisions
-    parallel = case.scenario.model.order == "parallel"
-    uploads = [((t.start if parallel else t.local_end) or 0, t.upload_end) for t in tasks if t.upload_end is not None]
-    cpu, uplink = case.scenario.system().cpu, case.scenario.system().uplink
-    computing = together(tasks, "local_begin", "local_end")
-    sending = together(tasks, "upload_begin", "upload_end")
-    sampled_ns = [item.decided_ns - item.age_s * 1e9 for item in decisions]
-    seen = {
-        "carry-over": sum(float(backlog.sum()) > 0 for backlog in oracle.backlog_bytes) > 1,
-        "a queue of several": any(t.serve is not None and t.arrive is not None and t.serve > t.arrive for t in tasks),
-        "dropped: uplink": any(t.outcome == "dropped: uplink" for t in tasks),
-        "dropped: result": any(t.outcome == "dropped: result" for t in tasks),
-        "held over slots": any(t.start is not None and t.start >= (t.slot + 1) * slot_ticks for t in tasks),
-        "never started": any(t.start is None for t in tasks),
-        "upload over slots": any(end // slot_ticks > begin // slot_ticks for begin, end in uploads),
-        "late reports": any((item.age_s * 1e9 > 1.01 * slot_ns).any() for item in decisions),
-        "reports of later slots": any(
-            (sampled > (item.slot + 0.5) * slot_ns).any() for item, sampled in zip(decisions, sampled_ns, strict=True)
-        ),
-        "skipped slots": any(b.slot > a.slot + 1 for a, b in pairwise(decisions)),
-        "fallbacks": any(item.fallback for item in decisions),
-        "repairs": any(item.repaired for item in decisions),
-        "messages lost": oracle.messages["lost"] > 0,
-        "messages in flight": oracle.messages["in flight"] > 0,
-        "faults": bool(case.faults),
-        "local work in turn": cpu == "in-turn" and any(t.local_begin != t.start for t in tasks if t.start is not None),
-        "a shared CPU": cpu == "sharing" and computing > 1,
-        "a CPU of its own for each of several tasks": cpu == "per-task" and computing > 1,
-        "uploads in turn": uplink == "in-turn" and sending > 0,
-        "a shared uplink": uplink == "sharing" and sending > 1,
-        "an uplink of its own for each of several uploads": uplink == "each" and sending > 1,
-        "completed": any(t.outcome == "completed" for t in tasks),
-        "in flight": any(t.outcome == "in flight" for t in tasks),
-    }
-    return Counter({name: int(present) for name, present in seen.items()})

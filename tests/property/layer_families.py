@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
 from physical.model.transformer import layer_flops
-from physical.ticks import ticks_from_ns, to_ns
+from physical.ticks import to_ns
 from policies.baselines import EdgeEqual, LocalOnly, Random
 from policies.feasible import FLOOR
 from sim.scenario.scenario import Scenario
-from tests.oracle.engine import Fault, OracleResult
-from tests.oracle.task import Task
 from tests.property.dice import Dice, links, twins
-from tests.property.families import CPU_RULES, UPLINK_RULES, Case, Moody, modes
+from tests.property.families import CPU_RULES, UPLINK_RULES, Case, Fault, Moody, modes
 from twin.params import ConstantBias
 
 
@@ -143,46 +139,3 @@ def check_capacity_in_force(case: Case) -> None:
     elif not case.faults and case.scenario.twin.bias.cpu_frequency_hz == ConstantBias():
         floors = FLOOR * system.num_vehicle * system.num_class
         assert (observed.most_hz <= system.node_hz * (1 + 1e-9 + floors)).all()
-
-
-def layer_coverage(case: Case, oracle: OracleResult) -> Counter[str]:
-    """Count the kinds of trouble that only this system has, as `coverage` does."""
-    num_slot, slot_ticks = case.scenario.time.num_slot, ticks_from_ns(to_ns(case.scenario.time.slot_duration_s))
-    num_task = num_slot * case.scenario.system().num_vehicle * len(case.scenario.tasks)
-    by_vehicle: dict[int, list[Task]] = {}
-    for task in oracle.tasks:
-        by_vehicle.setdefault(task.vehicle, []).append(task)
-    nodes = np.array(oracle.serving_node)  # [T, N]
-    moves = [
-        (slot + 1, vehicle) for slot, vehicle in np.argwhere((nodes[1:] != nodes[:-1]) & (nodes[1:] >= 0)).tolist()
-    ]
-
-    def is_open(task: Task, stage: str, end: str, slot: int) -> bool:
-        begin, until = getattr(task, stage), getattr(task, end)
-        return begin is not None and begin < slot * slot_ticks and (until is None or until > slot * slot_ticks)
-
-    def carried(stage: str, end: str) -> bool:
-        return any(is_open(task, stage, end, slot) for slot, v in moves for task in by_vehicle.get(v, []))
-
-    sends = [
-        [task for task in tasks if task.upload_begin is not None and task.upload_begin > (task.local_end or 0)]
-        for tasks in by_vehicle.values()
-    ]
-    followers = [pair for tasks in by_vehicle.values() for pair in pairwise(tasks)]
-    seen = {
-        "handovers": bool(moves),
-        "uploads carried over a handover": carried("upload_begin", "upload_end"),
-        "work carried over a handover": carried("arrive", "served"),
-        "uploads that wait": any(sends),
-        "jobs that wait for the vehicle's clock": any(
-            a.local_end is not None and b.local_begin is not None and b.start is not None and b.local_begin > b.start
-            for a, b in followers
-        ),
-        "no task": len(oracle.tasks) < num_task,
-        "several nodes": nodes.max() > 0,
-        "out of range": nodes.min() < 0,
-        "paper": case.scenario.model.mode == "paper",
-        "corrected": case.scenario.model.mode == "corrected",
-        "one decision for all": commands_reach_all_at_once(case),
-    }
-    return Counter({name: int(present) for name, present in seen.items()})

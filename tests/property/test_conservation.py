@@ -14,6 +14,7 @@ from physical.arrays import Floats
 from physical.model import computing, energy, objective
 from physical.ticks import NS_PER_S, to_ns
 from policies.feasible import FLOOR
+from sim.engine.start import EngineName
 from sim.runs.run import RunResult
 from tests.property.families import Case, case_of, cases
 from tests.property.layer_families import check_capacity_in_force, layer_case_of, layer_cases
@@ -214,9 +215,9 @@ def check_books(case: Case, result: RunResult) -> None:
 
 
 @settings(max_examples=20)
-@given(cases())
-def test_the_books_balance(case: Case) -> None:
-    check_books(case, case.run())
+@given(case=cases())
+def test_the_books_balance(engine: EngineName, case: Case) -> None:
+    check_books(case, case.run(engine))
 
 
 @pytest.mark.full
@@ -325,9 +326,9 @@ def check_layer_books(case: Case, result: RunResult) -> None:
 
 
 @settings(max_examples=10)
-@given(layer_cases())
-def test_the_books_of_layers_balance(case: Case) -> None:
-    check_layer_books(case, case.run())
+@given(case=layer_cases())
+def test_the_books_of_layers_balance(engine: EngineName, case: Case) -> None:
+    check_layer_books(case, case.run(engine))
 
 
 @pytest.mark.full

@@ -16,8 +16,9 @@ from physical.system import System
 from policies import make
 from sim import Scenario, run
 from sim.engine.simulation import Simulation
+from sim.engine.start import EngineName
 from sim.runs.replay import verify
-from tests.property.dice import Dice, delays
+from tests.property.towns import town_case_of
 from tests.support.engine_runs import columns_of, run_engine
 from tests.support.town import NEVER_NS, SLOT_NS, TOWN, check_books, columns
 from twin.decision import Decision
@@ -53,11 +54,11 @@ ENTERS = {"kind": "vehicle-enters", "at_s": 0.65, "vehicle": 2}
 @pytest.mark.parametrize("handover", ["forward", "finish", "drop"])
 @pytest.mark.parametrize("cpu", ["per-task", "in-turn", "sharing"])
 @pytest.mark.parametrize("uplink", ["each", "in-turn", "sharing"])
-def test_vehicle_that_leaves_takes_its_tasks_along(handover: str, uplink: str, cpu: str) -> None:
+def test_vehicle_that_leaves_takes_its_tasks_along(handover: str, uplink: str, cpu: str, engine: EngineName) -> None:
     more = (f"model.handover={handover}", f"radio.uplink={uplink}", f"vehicles.cpu={cpu}", "server.frequency_hz=1e9")
     scenario = of_town(LEAVES, ENTERS, more=more)
     policy = Watched("edge-equal")
-    result = run(scenario, policy=policy, seed=3)
+    result = run(scenario, policy=policy, seed=3, engine=engine)
     check_books(result, scenario)
     tasks = columns(result, "tasks")
     mine, gone = tasks["vehicle"] == 2, tasks["outcome"] == "dropped: vehicle left"
@@ -78,11 +79,11 @@ def test_vehicle_that_leaves_takes_its_tasks_along(handover: str, uplink: str, c
     assert believed == [0, 1, 2, 3, 7, 8, 9, 10, 11, 12, 13]
 
 
-def test_others_do_not_notice_that_somebody_leaves() -> None:
+def test_others_do_not_notice_that_somebody_leaves(engine: EngineName) -> None:
     """With a server of plenty, tasks of others are the same to the nanosecond: all random streams are their own."""
     more = ("radio.fading=rayleigh", "radio.shadowing_std_db=6", "network.access.jitter_s=0.002")
-    usual = run(of_town(more=more), policy="local-only", seed=3)
-    result = run(of_town(LEAVES, ENTERS, more=more), policy="local-only", seed=3)
+    usual = run(of_town(more=more), policy="local-only", seed=3, engine=engine)
+    result = run(of_town(LEAVES, ENTERS, more=more), policy="local-only", seed=3, engine=engine)
     for name in ("vehicles", "tasks"):
         rows, expected = columns(result, name), columns(usual, name)
         keys = [1000 * table["slot"] + 10 * table["vehicle"] + table.get("task_class", 0) for table in (rows, expected)]
@@ -94,18 +95,18 @@ def test_others_do_not_notice_that_somebody_leaves() -> None:
             assert (values == expected[column][common])[others].all(), (name, column)
 
 
-def test_late_news_of_a_vehicle_that_has_left() -> None:
+def test_late_news_of_a_vehicle_that_has_left(engine: EngineName) -> None:
     """Reports take 130 ms: the twin goes on allocating to somebody who is not there, and no harm is done."""
     more = ("network.backhaul.latency_s=0.13", "twin.sync_window_s=0.05")
     scenario = of_town(LEAVES, ENTERS, more=more)
     policy = Watched("edge-equal")
-    result = run(scenario, policy=policy, seed=3)
+    result = run(scenario, policy=policy, seed=3, engine=engine)
     check_books(result, scenario)
     believed_away = [snapshot.slot for snapshot in policy.seen if snapshot.serving_node[2] == -2]
     assert believed_away == [5, 6, 7]
 
 
-def test_layers_of_a_vehicle_that_leaves(tmp_path: Path) -> None:
+def test_layers_of_a_vehicle_that_leaves(tmp_path: Path, engine: EngineName) -> None:
     """With joint allocation power and bandwidth of who has left are free for others."""
     events = [
         {"kind": "vehicle-leaves", "at_s": 13.0, "vehicle": 1},
@@ -118,7 +119,7 @@ def test_layers_of_a_vehicle_that_leaves(tmp_path: Path) -> None:
         data, settings=["server.frequency_hz=0.02e9", "vehicles.cpu_hz=0.02e9", "trace.messages=true"]
     )
     policy = Watched("random")
-    result = run(scenario, policy=policy, seed=3, out=tmp_path / "run")
+    result = run(scenario, policy=policy, seed=3, out=tmp_path / "run", engine=engine)
     check_books(result, scenario)
     assert verify(tmp_path / "run").difference is None
     outcomes = Counter(result.table("tasks")["outcome"].to_pylist())
@@ -134,7 +135,7 @@ def test_layers_of_a_vehicle_that_leaves(tmp_path: Path) -> None:
 class Road:
     """One vehicle that drives from the base station to an RSU half as fast; its tasks take a slot."""
 
-    def __init__(self, rule: str) -> None:
+    def __init__(self, rule: str, engine: EngineName) -> None:
         data = TOWN | {
             "time": {"slot_duration_s": 0.1, "num_slot": 60},
             "vehicles": {"num_vehicle": 1, "cpu_hz": 1e9, "kappa": 1e-27, "transmit_power_w": 0.2},
@@ -152,7 +153,7 @@ class Road:
             "model": {"handover": rule},
         }
         self.scenario = Scenario.from_dict(data)
-        self.result = run(self.scenario, policy="edge-equal", seed=1)
+        self.result = run(self.scenario, policy="edge-equal", seed=1, engine=engine)
         self.tasks = columns(self.result, "tasks")
         node = columns(self.result, "vehicles")["serving_node"]
         changes = np.flatnonzero(node[1:] != node[:-1]) + 1
@@ -162,9 +163,9 @@ class Road:
         (self.row,) = np.flatnonzero((begin < self.at_ns) & ((end > self.at_ns) | (end == NEVER_NS)) & (begin > 0))
 
 
-def test_work_at_the_old_node_goes_on_at_its_speed() -> None:
+def test_work_at_the_old_node_goes_on_at_its_speed(engine: EngineName) -> None:
     """99 million cycles: at 1 GHz to the end; or what is left at 0.5 GHz; or not at all."""
-    road = {rule: Road(rule) for rule in ("finish", "forward", "drop")}
+    road = {rule: Road(rule, engine) for rule in ("finish", "forward", "drop")}
     for rule, there in road.items():
         check_books(there.result, there.scenario)
         outcomes = Counter(there.tasks["outcome"].tolist())
@@ -210,64 +211,24 @@ def test_handover_on_the_corridor(rule: str, policy: str) -> None:
     assert 0.5 < max(used) <= 1 + 1e-9
 
 
-def case_of(seed: int) -> tuple[Scenario, str]:
-    """Draw a town in which everything happens."""
-    dice = Dice(seed)
-    events: list[dict[str, Any]] = []
-    for vehicle in range(8):
-        kinds = ["vehicle-leaves", "vehicle-enters"]
-        if dice.pick([False, True]):
-            kinds = kinds[::-1]
-        for kind in kinds[: dice.integer(0, 2)]:
-            events.append({"kind": kind, "at_s": dice.part(0.2, 0.4, 0.9), "vehicle": vehicle})
-    for node in ("base-station", "west", "east"):
-        if dice.pick([False, True]):
-            at_s, period_s = dice.part(0.1, 0.5), dice.pick([0.5, 0.77])
-            events.append({"kind": "node-down", "at_s": at_s, "every_s": period_s, "node": node})
-            events.append({"kind": "node-up", "at_s": at_s + 0.3, "every_s": period_s, "node": node})
-    events.append({"kind": "burst", "at_s": 0.3, "duration_s": 0.2, "size_factor": 2.5})
-    events.append({"kind": "link", "at_s": dice.part(0.2, 0.7), "link": dice.pick(["access", "lan"]), "loss": 0.3})
-    events.append({"kind": "bias", "at_s": 0.6, "cpu_frequency_hz": dice.pick([-1e8, 1e8])})
-    events.append({"kind": "policy", "at_s": dice.part(0.5, 1.2), "name": dice.pick(["random", "greedy-latency"])})
-    data = TOWN | {
-        "timeline": events,
-        "mobility": {"kind": dice.pick(["highway", "straight"]), "length_m": 1500.0, "speed_mps": [0, 400]},
-        "model": {
-            "handover": dice.pick(["forward", "finish", "drop"]),
-            "order": dice.pick(["sequential", "parallel"]),
-            "mode": dice.pick(["paper", "corrected"]),
-        },
-        "network": {"access": {"latency_s": delays(dice, 0.02)}, "backhaul": {"latency_s": delays(dice, 0.05)}},
-        "twin": {
-            "sync_window_s": dice.part(0.0, 0.05, 0.15),
-            "decision": {"latency": delays(dice, 0.1) if dice.pick([False, True]) else "zero"},
-            "command": {"missing": dice.pick(["previous", "local", "wait"]), "patience_s": dice.part(0.02, 0.15)},
-        },
-    }
-    data["server"] = {**TOWN["server"], "frequency_hz": dice.pick([1e9, 5e9, 2e10])}
-    data["radio"] = {**TOWN["radio"], "range_m": dice.pick([None, 400.0]), "fading": "rayleigh"}
-    data["vehicles"] = {**TOWN["vehicles"], "cpu": dice.pick(["per-task", "shared"]), "cpu_hz": dice.pick([3e8, 2e9])}
-    return Scenario.from_dict(data), dice.pick(["edge-equal", "random", "greedy-latency"])
-
-
 @pytest.mark.full
 @given(seed=st.integers(0, 2**64 - 1))
 @settings(max_examples=60)
 def test_books_balance_whatever_happens(seed: int) -> None:
-    scenario, policy = case_of(seed)
+    scenario, policy = town_case_of(seed)
     check_books(run(scenario, policy=policy, seed=seed % 1000), scenario)
 
 
 @pytest.mark.full
 def test_runs_in_which_everything_happens_replay(tmp_path: Path) -> None:
     for seed in range(15):
-        scenario, policy = case_of(seed)
+        scenario, policy = town_case_of(seed)
         run(scenario, policy=policy, seed=seed, out=tmp_path / str(seed))
         difference = verify(tmp_path / str(seed)).difference
         assert difference is None, (seed, str(difference))
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_books_balance(seed: int) -> None:
-    scenario, policy = case_of(seed)
-    check_books(run(scenario, policy=policy, seed=seed), scenario)
+def test_books_balance(seed: int, engine: EngineName) -> None:
+    scenario, policy = town_case_of(seed)
+    check_books(run(scenario, policy=policy, seed=seed, engine=engine), scenario)

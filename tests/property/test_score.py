@@ -15,6 +15,7 @@ from physical.system import System
 from physical.task_rows import Outcome
 from physical.ticks import NEVER, TICK_BITS
 from sim import RunResult, Scenario, run
+from sim.engine.start import EngineName
 from sim.record.slots import ClosedSlot, Ledger
 from sim.record.tasks import Spent
 from tests.support.scenarios import make_scenario
@@ -147,17 +148,18 @@ SCENARIOS: dict[str, tuple[str, str, tuple[str, ...]]] = {
 }
 
 
-def long_and_short(name: str) -> tuple[Scenario, RunResult, RunResult]:
+def long_and_short(name: str, engine: EngineName) -> tuple[Scenario, RunResult, RunResult]:
     """Return a scenario with its run, and the same with one slot more, which begins as the shorter one ends."""
     preset, policy, settings = SCENARIOS[name]
     short, longer = (Scenario.load(preset, [*settings, f"time.num_slot={count}"]) for count in (60, 61))
-    return short, run(short, policy=policy, seed=2), run(longer, policy=policy, seed=2)
+    result, more = (run(one, policy=policy, seed=2, engine=engine) for one in (short, longer))
+    return short, result, more
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_slots_follow_from_what_is_recorded(name: str) -> None:
+def test_slots_follow_from_what_is_recorded(name: str, engine: EngineName) -> None:
     """Against loops over tables: QoS and misses of the tasks, drift of the backlog, penalty, objective, means."""
-    scenario, result, longer = long_and_short(name)
+    scenario, result, longer = long_and_short(name, engine)
     weights, tasks = scenario.objective, result.table("tasks").to_pylist()
     slots = {column: array(result.table("slots"), column) for column in result.table("slots").column_names}
     qualities: list[list[float]] = [[] for _ in range(60)]
@@ -194,9 +196,9 @@ def test_slots_follow_from_what_is_recorded(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_what_waits_follows_from_what_is_recorded(name: str) -> None:
+def test_what_waits_follows_from_what_is_recorded(name: str, engine: EngineName) -> None:
     """Against a loop over slots: cycles by frequency, bits by the mean rate so far, backlog by the server's speed."""
-    scenario, result, _ = long_and_short(name)
+    scenario, result, _ = long_and_short(name, engine)
     system, slots, vehicles = scenario.system(), result.table("slots"), result.table("vehicles")
     shape = (60, system.num_vehicle)
     cycles, waits, rate_bps = (
@@ -219,9 +221,9 @@ def test_what_waits_follows_from_what_is_recorded(name: str) -> None:
     assert any(array(slots, f"waiting_{resource}_s").any() for resource in ("cpu", "uplink", "server"))
 
 
-def test_offered_service_is_no_service() -> None:
+def test_offered_service_is_no_service(engine: EngineName) -> None:
     """With slices, flows without work are offered much; the queues do not shrink by that."""
-    _, result, _ = long_and_short("slices")
+    _, result, _ = long_and_short("slices", engine)
     slots = {
         column: array(result.table("slots"), column) for column in ("backlog_bytes", "arrived_bytes", "service_bytes")
     }

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sim import run
+from sim.engine.start import EngineName
 from tests.support.beliefs import cohort, make_belief
 from tests.support.scenarios import SLOT_NS, make_scenario
 from tests.support.tables import by_slot, column
@@ -15,7 +16,7 @@ MS = 1_000_000
 
 @pytest.mark.parametrize("interval", [1, 2, 5])
 @pytest.mark.parametrize("latency_ms", [0, 13, 100, 130, 350])
-def test_age_at_decisions_is_the_sawtooth(interval: int, latency_ms: int) -> None:
+def test_age_at_decisions_is_the_sawtooth(interval: int, latency_ms: int, engine: EngineName) -> None:
     """The newest report that has been on its way for the latency; before the first, age counts from registration."""
     settings = (
         f"vehicles.report_interval={interval}",
@@ -23,7 +24,7 @@ def test_age_at_decisions_is_the_sawtooth(interval: int, latency_ms: int) -> Non
         "twin.sync_window_s=0.05",
         "time.num_slot=40",
     )
-    result = run(make_scenario(*settings), policy="local-only")
+    result = run(make_scenario(*settings), policy="local-only", engine=engine)
     decided_ns = column(result, "decisions", "decided_ns")
     assert len(decided_ns) >= 30
     newest = np.maximum((decided_ns - latency_ms * MS) // (interval * SLOT_NS), 0) * interval
@@ -55,10 +56,11 @@ def test_the_time_average_of_the_age_is_latency_plus_half_a_period(interval: int
 
 
 @pytest.mark.full
-def test_lost_reports_make_the_age_geometric() -> None:
+def test_lost_reports_make_the_age_geometric(engine: EngineName) -> None:
     """With loss p and no latency, the age in slots is geometric: P(age = j) = (1 - p) p^j."""
     loss = 0.4
-    result = run(make_scenario(f"network.backhaul.loss={loss}", "time.num_slot=2000"), policy="local-only", seed=8)
+    scenario = make_scenario(f"network.backhaul.loss={loss}", "time.num_slot=2000")
+    result = run(scenario, policy="local-only", seed=8, engine=engine)
     waited_s = (column(result, "decisions", "decided_ns") % SLOT_NS) / 1e9  # the window closes if one is missing
     ages = by_slot(result, "twin", "age_of_information_s") - waited_s[:, np.newaxis]
     missed = np.rint(ages[50:] / 0.1).astype(int)

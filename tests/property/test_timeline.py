@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,24 @@ from numpy.typing import NDArray
 
 from physical.ticks import to_ns
 from sim import RunResult, Scenario, run
+from sim.engine.start import EngineName
 from tests.support.town import NUM_SLOT, SLOT_NS, TOWN, Columns, columns
 
 NODES = ["base-station", "west", "east"]
 
 
-def town(*events: dict[str, Any], settings: tuple[str, ...] = (), policy: str = "edge-equal") -> RunResult:
-    return run(Scenario.from_dict(TOWN | {"timeline": list(events)}, settings=settings), policy=policy, seed=3)
+Town = Callable[..., RunResult]
+
+
+@pytest.fixture
+def town(engine: EngineName) -> Town:
+    """Return what runs the town with some timed events on an engine."""
+
+    def simulate(*events: dict[str, Any], settings: tuple[str, ...] = (), policy: str = "edge-equal") -> RunResult:
+        scenario = Scenario.from_dict(TOWN | {"timeline": list(events)}, settings=settings)
+        return run(scenario, policy=policy, seed=3, engine=engine)
+
+    return simulate
 
 
 def node_of(result: RunResult) -> NDArray[Any]:
@@ -24,7 +36,7 @@ def node_of(result: RunResult) -> NDArray[Any]:
     return columns(result, "vehicles")["serving_node"].reshape(NUM_SLOT, -1)
 
 
-def test_node_that_fails_inside_a_slot_stops_at_that_moment() -> None:
+def test_node_that_fails_inside_a_slot_stops_at_that_moment(town: Town) -> None:
     at_ns = to_ns(0.34)
     event = {"kind": "node-down", "at_s": 0.34, "node": "east"}
     forward = {rule: town(event, settings=(f"model.handover={rule}",)) for rule in ("forward", "finish", "drop")}
@@ -53,7 +65,7 @@ def test_node_that_fails_inside_a_slot_stops_at_that_moment() -> None:
             assert (tasks["service_end_ns"][there] < 2**62).all()
 
 
-def test_vehicles_leave_a_failed_node_at_the_next_slot_and_may_come_back() -> None:
+def test_vehicles_leave_a_failed_node_at_the_next_slot_and_may_come_back(town: Town) -> None:
     events = [
         {"kind": "node-down", "at_s": 0.34, "node": "east"},
         {"kind": "node-up", "at_s": 0.75, "node": "east"},
@@ -70,7 +82,7 @@ def test_vehicles_leave_a_failed_node_at_the_next_slot_and_may_come_back() -> No
 
 @pytest.mark.parametrize("uplink", ["each", "in-turn", "sharing"])
 @pytest.mark.parametrize("handover", ["forward", "finish", "drop"])
-def test_a_node_may_fail_at_the_very_beginning(handover: str, uplink: str) -> None:
+def test_a_node_may_fail_at_the_very_beginning(town: Town, handover: str, uplink: str) -> None:
     """Nobody is with it until it comes up; who had no other node sends nothing before."""
     events = [{"kind": "node-down", "at_s": 0, "node": node} for node in NODES]
     events += [{"kind": "node-up", "at_s": 0.3, "node": node} for node in NODES]
@@ -83,7 +95,7 @@ def test_a_node_may_fail_at_the_very_beginning(handover: str, uplink: str) -> No
     assert (tasks["upload_end_ns"][sent] >= 3 * SLOT_NS).all()
 
 
-def test_nobody_serves_when_all_nodes_are_down() -> None:
+def test_nobody_serves_when_all_nodes_are_down(town: Town) -> None:
     events = [{"kind": "node-down", "at_s": 0.5, "node": node} for node in NODES]
     events += [{"kind": "node-up", "at_s": 0.8, "node": node} for node in NODES]
     result = town(*events)
@@ -108,7 +120,7 @@ JITTER = (
 
 
 @pytest.mark.parametrize("link", ["backhaul", "access"])
-def test_link_is_lossy_between_its_slots(link: str) -> None:
+def test_link_is_lossy_between_its_slots(town: Town, link: str) -> None:
     """From 0.35 s to 0.7 s everything is lost on a link: it concerns what is sent in the slots 4 to 6."""
     events = [
         {"kind": "link", "at_s": 0.35, "link": link, "loss": 1.0},
@@ -146,7 +158,7 @@ def took_of(rows: Columns, kind: str) -> tuple[list[int], list[int], list[int]]:
     return rows["slot"][mine].tolist(), rows["vehicle"][mine].tolist(), took_ns.tolist()
 
 
-def test_link_is_slow_from_its_slot_on() -> None:
+def test_link_is_slow_from_its_slot_on(town: Town) -> None:
     event = {"kind": "link", "at_s": 0.35, "link": "backhaul", "latency_s": "20 ms"}
     messages = columns(town(event, settings=("twin.sync_window_s=0.05",)), "messages")
     took_ns = messages["delivered_ns"] - messages["sent_ns"]
@@ -155,7 +167,7 @@ def test_link_is_slow_from_its_slot_on() -> None:
 
 
 @pytest.mark.parametrize(("jump", "faster_hz"), [("-400 MHz", -4e8), ("400 MHz", 0.0)])
-def test_bias_jumps_at_its_slot(jump: str, faster_hz: float) -> None:
+def test_bias_jumps_at_its_slot(town: Town, jump: str, faster_hz: float) -> None:
     """Servers that nobody waits for: a task is served in cycles / (allocation + bias), the jump known to nobody.
 
     A server that is handed out in equal parts, all of it, is at its limit: a positive bias makes it no faster.
@@ -175,7 +187,7 @@ def test_bias_jumps_at_its_slot(jump: str, faster_hz: float) -> None:
     assert (bias_hz == 0).all()  # what is not known is not believed either
 
 
-def test_burst_enlarges_tasks_of_its_window_only() -> None:
+def test_burst_enlarges_tasks_of_its_window_only(town: Town) -> None:
     burst = {"kind": "burst", "at_s": 0.2, "every_s": 0.6, "duration_s": 0.25, "size_factor": 2.5, "task": "b"}
     usual, burst_size = (
         columns(result, "tasks")["size_bytes"].reshape(NUM_SLOT, 8, 2) for result in (town(), town(burst))
@@ -186,7 +198,7 @@ def test_burst_enlarges_tasks_of_its_window_only() -> None:
     assert (burst_size[..., 1] == np.rint(usual[..., 1] * factor)).all()
 
 
-def test_policies_take_turns() -> None:
+def test_policies_take_turns(town: Town) -> None:
     """A thousand swaps: one every 2 ms, so that each slot belongs to the last one before it, or at its start."""
     swaps = [
         {"kind": "policy", "at_s": 0.1, "every_s": 0.2, "name": "edge-equal"},
@@ -199,7 +211,7 @@ def test_policies_take_turns() -> None:
     assert result.table("events").num_rows > 1300
 
 
-def test_swapped_policy_draws_from_its_own_beginning() -> None:
+def test_swapped_policy_draws_from_its_own_beginning(town: Town) -> None:
     """Random numbers of the other policy are those that it would have drawn first, and nothing else changes."""
     alone = columns(town(policy="random"), "decisions")["offloading_ratio"]
     swap = {"kind": "policy", "at_s": 0.5, "name": "random"}
@@ -212,7 +224,7 @@ def test_swapped_policy_draws_from_its_own_beginning() -> None:
     assert vehicles.equals(usual)
 
 
-def test_every_happening_is_listed_once() -> None:
+def test_every_happening_is_listed_once(town: Town) -> None:
     events: list[dict[str, Any]] = [
         {"kind": "node-down", "at_s": 0.25, "every_s": 0.3, "node": "east"},
         {"kind": "node-up", "at_s": 0.35, "every_s": 0.3, "until_s": 1.0, "node": "east"},

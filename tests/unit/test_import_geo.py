@@ -13,7 +13,7 @@ import pytest
 
 from physical.errors import InputError
 from sim.cli import imports
-from tests.oracle.geodesic import arrival
+from tests.support.geodesic import arrival
 from traces.exogenous import MobilityTrace, import_file, read_fcd, read_mobility
 from traces.exogenous.geo import Origin, origin_of, to_plane
 

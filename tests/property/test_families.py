@@ -1,4 +1,4 @@
-"""The two-plane engine and the plain engine agree, whatever the scenario: task rows to the last bit."""
+"""Both engines tell the same story of small systems in trouble: every table is the same to the last bit."""
 
 from __future__ import annotations
 
@@ -8,17 +8,26 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from tests.property.families import Case, Moody, case_of, cases, coverage
-from tests.support.engines import compare
+from tests.property.families import Case, Moody, case_of, cases
+from tests.support.both_engines import assert_equal_runs
+from tests.support.occurrences import occurrences
 
 WALK = {"kind": "random-walk", "step_std": 2e7}
+EVERY = (
+    *("carry-over", "a queue of several: slices", "a queue of several: fifo", "held over slots", "never started"),
+    *("upload over slots", "local and sent at once", "completed", "late", "in flight", "dropped: uplink"),
+    *("dropped: result", "late reports", "reports of later slots", "skipped slots", "fallbacks", "repairs"),
+    *("report lost", "command lost", "messages in flight"),
+    *(f"several on a CPU: {rule}" for rule in ("per-task", "in-turn", "sharing")),
+    *(f"several on an uplink: {rule}" for rule in ("each", "in-turn", "sharing")),
+)
 
 
 def check(case: Case) -> Counter[str]:
     """Compare the engines in a case; return which kinds of trouble occurred."""
-    oracle = case.run_oracle()
-    compare(case, case.run(), oracle)
-    return coverage(case, oracle)
+    result = case.run()
+    assert_equal_runs(result, case.run("events"))
+    return occurrences(case.scenario, result) + Counter({"faults": int(bool(case.faults))})
 
 
 def coincidences(discipline: str, instant: bool, network: dict[str, Any], twin: dict[str, Any]) -> dict[str, Any]:
@@ -62,8 +71,7 @@ def test_coincidences(
 ) -> None:
     data = coincidences(discipline, instant, network, twin)
     for seed in range(3):
-        case = Case(data, Moody(offload=offload), seed, (), block_length=3)
-        compare(case, case.run(), case.run_oracle())
+        check(Case(data, Moody(offload=offload), seed, (), block_length=3))
 
 
 @settings(max_examples=20)
@@ -78,4 +86,5 @@ def test_engines_agree_in_every_family() -> None:
     seen: Counter[str] = Counter()
     for seed in range(200):
         seen.update(check(case_of(seed)))
-    assert min(seen.values()) >= 5, seen
+    rare = {name: seen[name] for name in (*EVERY, "faults") if seen[name] < 5}
+    assert not rare, seen
