@@ -16,6 +16,8 @@ HandoverRule = Literal["forward", "finish", "drop"]
 Discipline = Literal["slices", "fifo"]
 CpuRule = Literal["per-task", "in-turn", "sharing"]
 UplinkRule = Literal["each", "in-turn", "sharing"]
+MissingCommand = Literal["previous", "local", "wait"]
+"""What a vehicle does when its patience ends: the previous command, everything local, or wait on."""
 
 
 class Params(BaseModel):

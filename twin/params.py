@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from physical.delay import Delay
 from physical.params import Params
+from physical.params_base import MissingCommand
 from physical.quantity import BIAS, Period, Seconds
 from twin.estimators import AnyEstimator
 
@@ -152,7 +153,7 @@ class Command(Params):
     patience_s : how long a vehicle waits for the command of a slot, from the slot's start
     """
 
-    missing: Literal["previous", "local", "wait"] = "previous"
+    missing: MissingCommand = "previous"
     patience_s: Seconds = 0.05
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,10 +11,8 @@ from physical.arrays import Floats, Ints, Mask
 from physical.columns.pipeline import DataPlane
 from physical.columns.radio import DecidedRadios
 from physical.model.arrays import some
+from physical.params_base import MissingCommand
 from physical.ticks import NEVER
-
-MissingCommand = Literal["previous", "local", "wait"]
-"""What a vehicle does when its patience ends: the previous command, everything local, or wait on."""
 
 
 class HardwareSettings(NamedTuple):

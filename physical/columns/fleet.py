@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from physical.arrays import Ints
-from physical.columns.commands import CommandCohort, HeldTasks, MissingCommand
+from physical.columns.commands import CommandCohort, HeldTasks
 from physical.columns.pipeline import DataPlane
 from physical.model.arrays import every, some
+from physical.params_base import MissingCommand
 from physical.states import AWAY, VehicleStates
 from physical.task_rows import Outcome, TaskRows
 from physical.ticks import NO_ROWS

@@ -19,6 +19,7 @@ from physical.entities.service import Door, Request, make_cpu, make_uplink
 from physical.entities.station import Station
 from physical.entities.task import Task
 from physical.model import computing, energy
+from physical.params_base import MissingCommand
 from physical.phase import Phase
 from physical.slots import Slots
 from physical.states import AWAY, NO_NODE
@@ -51,7 +52,7 @@ class Manners:
     """
 
     patience: int
-    missing: str
+    missing: MissingCommand
     report_interval: int
 
 
@@ -209,30 +210,33 @@ class Vehicle:
         self._end(task)
 
     def live(self, task: Task) -> Generator[Event, None, Outcome]:
-        """Local work -> uplink -> edge queue -> edge work -> result."""
+        """Local work -> uplink -> edge queue -> edge work -> result; return how it ends."""
         local_part = self._compute(task)
         if self._in_sequence and local_part is not None:
             yield local_part
         outcome = Outcome.COMPLETED
         if task.upload_bytes > 0.0:
-            yield from self._send(task)
-            if task.upload.latency:
-                yield self._later(task.upload.latency, Phase.UPLOAD_DONE)
-            if task.edge_cycles > 0.0 and task.upload.lost:
-                outcome = Outcome.DROPPED_UPLINK
-            else:
-                task.arrived = self._agenda.ticks
-                if task.edge_cycles > 0.0:
-                    yield from self._edge.serve(task)
-                    task.is_remote = False
-                    if task.result.latency:
-                        yield self._later(task.result.latency, Phase.SERVICE_DONE)
-                    if task.result.lost:
-                        outcome = Outcome.DROPPED_RESULT
+            outcome = yield from self._live_elsewhere(task)
             task.is_remote = False
         if local_part is not None:
-            yield local_part  # in parallel: it ends when both parts have
+            yield local_part  # in parallel: a task ends when both its parts have
         return outcome
+
+    def _live_elsewhere(self, task: Task) -> Generator[Event, None, Outcome]:
+        """Uplink -> edge queue -> edge work -> result."""
+        yield from self._send(task)
+        if task.upload.latency:
+            yield self._later(task.upload.latency, Phase.UPLOAD_DONE)
+        if task.edge_cycles > 0.0 and task.upload.lost:
+            return Outcome.DROPPED_UPLINK
+        task.arrived = self._agenda.ticks
+        if task.edge_cycles == 0.0:  # a purely local task whose upload eq. 9 charges all the same
+            return Outcome.COMPLETED
+        yield from self._edge.serve(task)
+        task.is_remote = False
+        if task.result.latency:
+            yield self._later(task.result.latency, Phase.SERVICE_DONE)
+        return Outcome.DROPPED_RESULT if task.result.lost else Outcome.COMPLETED
 
     def _compute(self, task: Task) -> Event | None:
         """Begin the local part, and return the event of its end; a task without one does not wait for the CPU."""

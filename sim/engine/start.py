@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
+from physical.registry import EngineName
 from sim.engine.clock import Clock, TickClock
 from sim.engine.columns import ColumnsWorld
 from sim.engine.events import EventsWorld
@@ -14,7 +14,15 @@ from sim.scenario.scenario import Scenario
 from traces.sink import Sink
 from twin.cloud import Decider, Observer
 
-EngineName = Literal["columns", "events"]
+_WORLDS: dict[EngineName, type[ColumnsWorld | EventsWorld]] = {"columns": ColumnsWorld, "events": EventsWorld}
+
+
+def clock_for(engine: EngineName, speed: float | None = None) -> Clock:
+    """Return the clock of an engine: that of the entities counts ticks.
+
+    speed : simulated seconds per second of wall time, at most; None: as fast as possible
+    """
+    return TickClock(speed) if engine == "events" else Clock(speed)
 
 
 def begin(
@@ -32,21 +40,21 @@ def begin(
     """Make a run, and get who decides ready; see `sim.engine.simulation.Simulation` for the parameters.
 
     engine : who simulates; both give the same trace
+    clock : the event clock, of the engine's kind; None: one that runs as fast as possible
 
     Raises
     ------
     InputError : who decides refuses the scenario; it has been closed then
     """
-    has_events = engine == "events"
     made = Simulation(
         scenario,
-        EventsWorld if has_events else ColumnsWorld,
+        _WORLDS[engine],
         decider,
         streams,
         writer,
         progress=progress,
         num_slot=scenario.time.num_slot if num_slot is None else num_slot,
-        clock=clock or (TickClock() if has_events else Clock()),
+        clock=clock or clock_for(engine),
         observers=observers,
     )
     try:

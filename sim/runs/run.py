@@ -22,10 +22,9 @@ from policies.foreign.surroundings import undisturbed
 from policies.guarded import GuardedPolicy
 from policies.registry import make
 from sim.engine.choice import EngineChoice, choose, with_engine
-from sim.engine.clock import Clock, TickClock
 from sim.engine.policy_swap import Swap, SwitchedDecisions
 from sim.engine.simulation import Simulation
-from sim.engine.start import begin
+from sim.engine.start import begin, clock_for
 from sim.inputs.streams import Streams
 from sim.runs import stopping
 from sim.runs.summary import summary_of
@@ -189,7 +188,7 @@ def _simulate(scenario: Scenario, decider: Decider, name: str, seed: int, option
         engine=choice.name,
         progress=options.progress,
         num_slot=num_slot,
-        clock=(TickClock if choice.name == "events" else Clock)(options.speed),
+        clock=clock_for(choice.name, options.speed),
         observers=options.observers,
     )
     with ExitStack() as anyhow:

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from physical.errors import InputError
+from physical.registry import EngineName
 from sim import RunResult, Scenario, run
-from sim.engine.start import EngineName
 from sim.runs.replay import verify
 from tests.property.families import case_of
 from tests.property.layer_families import layer_case_of

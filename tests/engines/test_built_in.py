@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from physical.registry import EngineName
 from sim import RunResult, Scenario, run
-from sim.engine.start import EngineName
 from sim.runs.replay import verify
 from sim.scenario.sources import names
 from tests.support.both_engines import ENGINES, assert_equal_runs

@@ -10,8 +10,8 @@ import pytest
 from physical.closed_form.slot import SlotOutcome, slot_step
 from physical.model import queueing
 from physical.params import Mode, TaskOrder
+from physical.registry import EngineName
 from physical.system import System
-from sim.engine.start import EngineName
 from sim.runs.run import RunResult, run
 from sim.scenario.scenario import Scenario
 from tests.support.ideal_network import NUM_CLASS, VEHICLE_SHARE_HZ, Scattered, Tides, scenario, server

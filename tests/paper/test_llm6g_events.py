@@ -12,8 +12,8 @@ from physical.arrays import Floats
 from physical.closed_form.split import SplitOutcome, split_step
 from physical.model.units import linear_to_db
 from physical.params import Mode
+from physical.registry import EngineName
 from physical.system import System
-from sim.engine.start import EngineName
 from sim.runs.run import RunResult, run
 from sim.scenario.scenario import Scenario
 from tests.support.tables import shaped

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from physical.arrays import Floats, Ints
 from physical.columns.pipeline import DataPlane
 from physical.phase import Phase
+from physical.registry import EngineName
 from physical.system import System
 from physical.ticks import to_ns
 from policies import Policy
 from policies.baselines import share_equally
 from sim.engine.simulation import Simulation
-from sim.engine.start import EngineName
 from sim.inputs.blocks import Block, Inputs
 from sim.runs.run import RunResult
 from sim.scenario.scenario import Scenario

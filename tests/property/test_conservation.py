@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from physical.arrays import Floats
 from physical.model import computing, energy, objective
+from physical.registry import EngineName
 from physical.ticks import NS_PER_S, to_ns
 from policies.feasible import FLOOR
-from sim.engine.start import EngineName
 from sim.runs.run import RunResult
 from tests.property.families import Case, case_of, cases
 from tests.property.layer_families import check_capacity_in_force, layer_case_of, layer_cases

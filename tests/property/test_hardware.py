@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from physical.arrays import Floats
 from physical.model import computing, energy
+from physical.registry import EngineName
 from physical.system import System
 from physical.ticks import NS_PER_S, TICKS_PER_S, to_ns
-from sim.engine.start import EngineName
 from sim.runs.run import RunResult
 from tests.property.dice import Dice
 from tests.property.families import Case, case_of

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from physical.registry import EngineName
 from physical.system import System
 from policies import make
 from sim import Scenario, run
 from sim.engine.simulation import Simulation
-from sim.engine.start import EngineName
 from sim.runs.replay import verify
 from tests.property.towns import town_case_of
 from tests.support.engine_runs import columns_of, run_engine

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from physical.registry import EngineName
 from physical.system import System
 from physical.task_rows import Outcome
 from physical.ticks import NEVER, TICK_BITS
 from sim import RunResult, Scenario, run
-from sim.engine.start import EngineName
 from sim.record.slots import ClosedSlot, Ledger
 from sim.record.tasks import Spent
 from tests.support.scenarios import make_scenario

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from physical.registry import EngineName
 from sim import run
-from sim.engine.start import EngineName
 from tests.support.beliefs import cohort, make_belief
 from tests.support.scenarios import SLOT_NS, make_scenario
 from tests.support.tables import by_slot, column

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from physical.registry import EngineName
 from physical.ticks import to_ns
 from sim import RunResult, Scenario, run
-from sim.engine.start import EngineName
 from tests.support.town import NUM_SLOT, SLOT_NS, TOWN, Columns, columns
 
 NODES = ["base-station", "west", "east"]

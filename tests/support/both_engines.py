@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sim.engine.start import EngineName
+from physical.registry import EngineName
 from sim.runs.run import RunResult
 from traces.diff import Difference, first_difference
 from traces.digest import TableDigest

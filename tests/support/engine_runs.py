@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from physical.registry import EngineName
 from policies import Policy
 from policies.guarded import GuardedPolicy
 from policies.registry import make
 from sim.engine.clock import Clock
 from sim.engine.columns import ColumnsWorld
 from sim.engine.simulation import Simulation
-from sim.engine.start import EngineName, begin
+from sim.engine.start import begin
 from sim.inputs.streams import Streams
 from sim.runs.run import RunResult
 from sim.runs.summary import summary_of
