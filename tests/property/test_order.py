@@ -7,11 +7,16 @@ from itertools import count
 from typing import Any
 
 import pytest
-from simpy.events import ProcessGenerator
+from simpy.events import Event, ProcessGenerator
 
+from physical.phase import Phase
 from sim import Scenario
-from sim.engine.clock import Clock
+from sim.engine.clock import Clock, TickClock
+from sim.engine.start import EngineName
 from tests.property.families import case_of
+from tests.property.layer_families import layer_case_of
+from tests.property.towns import town_case_of
+from tests.support.both_engines import difference
 from tests.support.engine_runs import run_engine
 from tests.support.town import TOWN
 
@@ -40,11 +45,39 @@ class LastFirstClock(BackwardsClock):
         self.env._eid = count(0, -1)  # SimPy's number of an event, which orders those of one time and priority
 
 
-def check(scenario: Scenario, policy: Any, seed: int) -> None:
-    """Compare the digests of a run forwards and backwards."""
-    clocks = (Clock(), BackwardsClock(), LastFirstClock())
-    digests = {run_engine(scenario, policy, seed, clock=clock).summary["digest"] for clock in clocks}
-    assert len(digests) == 1
+class BackwardsTicks(TickClock):
+    """The same for entities."""
+
+    def begin(self, processes: Iterable[ProcessGenerator]) -> None:
+        """Start the last one first."""
+        super().begin(list(processes)[::-1])
+
+
+class LastFirstTicks(BackwardsTicks):
+    """The same for entities, but what one of them lets others do one after the other stays in that order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._numbers = count(-1, -1)
+
+    def _trigger_at(self, event: Event, ticks: int, phase: Phase, value: object = None) -> None:
+        usual, self.env._eid = self.env._eid, self._numbers
+        super()._trigger_at(event, ticks, phase, value)
+        self.env._eid = usual
+
+
+CLOCKS: dict[EngineName, tuple[type[Clock], ...]] = {
+    "columns": (Clock, BackwardsClock, LastFirstClock),
+    "events": (TickClock, BackwardsTicks, LastFirstTicks),
+}
+
+
+def check(scenario: Scenario, policy: Any, seed: int, engine: EngineName) -> None:
+    """Compare runs forwards and backwards."""
+    runs = [run_engine(scenario, policy, seed, engine=engine, clock=clock()) for clock in CLOCKS[engine]]
+    for other in runs[1:]:
+        found = difference(runs[0], other)
+        assert not found, f"as it is called columns, in another order called events: {found}"
 
 
 @pytest.mark.parametrize("trouble", [{"trace": {"messages": True}}, LATE])
@@ -59,14 +92,14 @@ def check(scenario: Scenario, policy: Any, seed: int) -> None:
         ("llm6g", ("time.num_slot=4",)),
     ],
 )
-def test_built_in_scenarios(name: str, settings: tuple[str, ...], trouble: dict[str, Any]) -> None:
+def test_built_in_scenarios(name: str, settings: tuple[str, ...], trouble: dict[str, Any], engine: EngineName) -> None:
     """One node and several, handover, a node that fails, decisions that last longer than a slot."""
     num_slot = {"blackout": 60, "llm6g": 4}.get(name, 30)  # the RSU of `blackout` fails in slot 50
     data = Scenario.load(name, [*settings, f"time.num_slot={num_slot}"]).model_dump(mode="json")
-    check(Scenario.from_dict({**data, **trouble}), "edge-equal", 2)
+    check(Scenario.from_dict({**data, **trouble}), "edge-equal", 2, engine)
 
 
-def test_a_town_in_which_several_things_happen_at_one_instant() -> None:
+def test_a_town_in_which_several_things_happen_at_one_instant(engine: EngineName) -> None:
     events = [
         {"kind": "node-down", "at_s": 0.5, "node": "west"},
         {"kind": "node-down", "at_s": 0.5, "node": "east"},
@@ -80,10 +113,22 @@ def test_a_town_in_which_several_things_happen_at_one_instant() -> None:
     for rule in ("forward", "finish", "drop"):
         data = {**TOWN, **LATE, "timeline": events}
         data["model"] = {**data.get("model", {}), "handover": rule}
-        check(Scenario.from_dict(data), "edge-equal", 4)
+        check(Scenario.from_dict(data), "edge-equal", 4, engine)
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_small_systems_in_trouble(seed: int) -> None:
+def test_small_systems_in_trouble(seed: int, engine: EngineName) -> None:
     case = case_of(seed)
-    check(case.scenario, case.policy, case.seed)
+    check(case.scenario, case.policy, case.seed, engine)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_small_systems_with_joint_allocation(seed: int, engine: EngineName) -> None:
+    case = layer_case_of(seed)
+    check(case.scenario, case.policy, case.seed, engine)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_towns_in_which_everything_happens(seed: int, engine: EngineName) -> None:
+    scenario, policy = town_case_of(seed)
+    check(scenario, policy, seed, engine)
