@@ -20,6 +20,7 @@ NEVER = (1 << 61) - (1 << 12)
 """Later than any time; the time of a stopped server or a lost message. The sum of a time and three durations, which may
 all be NEVER, fits into int64. This is needed because the ends of a task's local part, its upload and its way to the
 server are computed together."""
+_NEVER = float(NEVER)
 NO_ROWS: Ints = np.empty(0, dtype=np.int64)
 HORIZON_NS = (1 << (61 - TICK_BITS)) - 1
 """Latest time of the clock, 39 hours; earlier than NEVER."""
@@ -51,8 +52,8 @@ def ns_from_ticks(ticks: Ints) -> Ints:
 def ticks_from_s(duration_s: Any) -> Any:
     """Round durations (float or array) to ticks; an infinite one becomes NEVER."""
     if isinstance(duration_s, float):
-        return round(min(duration_s * TICKS_PER_S, float(NEVER)))
-    return np.rint(np.minimum(duration_s * TICKS_PER_S, float(NEVER))).astype(np.int64)
+        return round(min(duration_s * TICKS_PER_S, _NEVER))
+    return np.rint(np.minimum(duration_s * TICKS_PER_S, _NEVER)).astype(np.int64)
 
 
 def seconds(ticks: Any) -> Any:

@@ -179,19 +179,15 @@ class Vehicle:
 
     def _start(self, tasks: Sequence[Task], orders: Orders) -> None:
         """Cut tasks in their parts as ordered, and let each live."""
-        upload_bytes = self._upload_bytes(tasks, orders.ratio)
         if self._charges_at_start:  # at the rate that the commands of this instant give
             self._agenda.call_at_ticks(self._agenda.ticks, Phase.CHARGE, partial(self._charge, tasks))
-        for task, upload in zip(tasks, upload_bytes, strict=True):
-            task.cut(float(orders.ratio[task.task_class]), orders.local_hz, upload)
+        ratios = orders.ratio.tolist()
+        for task in tasks:
+            ratio = ratios[task.task_class]
+            upload_bytes = self._system.upload_bytes(task.size_bytes, ratio, task.task_class)
+            task.cut(ratio, orders.local_hz, float(upload_bytes))
             task.started = self._agenda.ticks
             task.life = self._agenda.env.process(self._lead(task))
-
-    def _upload_bytes(self, tasks: Sequence[Task], ratio: Floats) -> list[float]:
-        classes = np.array([task.task_class for task in tasks])
-        sizes = np.array([task.size_bytes for task in tasks])
-        upload_bytes: list[float] = self._system.upload_bytes(sizes, ratio[classes], classes).tolist()
-        return upload_bytes
 
     def _charge(self, tasks: Sequence[Task]) -> None:
         """Charge uploads as eq. 4 of 'llm6g' has it, in mode "paper": tokens for bits, whatever is sent."""
