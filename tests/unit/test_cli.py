@@ -240,11 +240,20 @@ def test_progress_bar_counts_slots() -> None:
 
 @pytest.mark.full
 def test_bench_of_little(capsys: pytest.CaptureFixture[str]) -> None:
-    report = kernel.measure(kernel.KernelEffort({10: 4, 100: 2}, 0.01, 1, 1000, lambda: [2**20, 0]))
+    slots = {"columns": {10: 4, 100: 2}, "events": {10: 2, 100: 1}}
+    report = kernel.measure(kernel.KernelEffort(slots, 0.01, 1, 1000, lambda: [2**20, 0]))
     measured = json.loads(json.dumps(report.values))
-    assert [(one["family"], one["num_vehicle"]) for one in measured["runs"]] == [
-        (family, count) for family in ("table1", "stress", "rush-hour") for count in (10, 100)
+    assert [(one["family"], one["engine"], one["num_vehicle"]) for one in measured["runs"]] == [
+        (family, engine, count)
+        for family, engine in (
+            ("table1", "columns"),
+            ("stress", "columns"),
+            ("rush-hour", "columns"),
+            ("table1", "events"),
+        )
+        for count in (10, 100)
     ]
+    assert [one["goal"] for one in measured["runs"]] == [0.035, 0.12, None, None, None, None, 0.006, 0.006]
     assert all(one["ratio_min"] <= one["ratio"] <= one["ratio_max"] for one in measured["runs"])
     assert all(one["ratio"] > 0 < one["setup_s"] for one in measured["runs"])
     terminal.report(report)
