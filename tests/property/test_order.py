@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
@@ -10,9 +11,9 @@ import pytest
 from simpy.events import Event, ProcessGenerator
 
 from physical.phase import Phase
+from physical.registry import EngineName
 from sim import Scenario
 from sim.engine.clock import Clock, TickClock
-from sim.engine.start import EngineName
 from tests.property.families import case_of
 from tests.property.layer_families import layer_case_of
 from tests.property.towns import town_case_of
@@ -60,9 +61,20 @@ class LastFirstTicks(BackwardsTicks):
         super().__init__()
         self._numbers = count(-1, -1)
 
-    def _trigger_at(self, event: Event, ticks: int, phase: Phase, value: object = None) -> None:
+    def trigger(self, event: Event, time_ns: int, phase: Phase, value: object = None) -> None:
+        """Let an event happen before what has been scheduled for the same instant and phase."""
+        with self._reversed():
+            super().trigger(event, time_ns, phase, value)
+
+    def at_ticks(self, ticks: int, phase: Phase) -> Event:
+        """Return an event that happens before what has been scheduled for the same instant and phase."""
+        with self._reversed():
+            return super().at_ticks(ticks, phase)
+
+    @contextmanager
+    def _reversed(self) -> Iterator[None]:
         usual, self.env._eid = self.env._eid, self._numbers
-        super()._trigger_at(event, ticks, phase, value)
+        yield
         self.env._eid = usual
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from physical.arrays import Floats
+from physical.arrays import Floats, Ints
+from physical.registry import EngineName
 from physical.ticks import TICKS_PER_S
+from tests.support.entities import offload_to
 from tests.support.queues import CYCLES_PER_BYTE, make_plane, offload
 from tests.support.theory import assert_mean
 
@@ -21,6 +22,13 @@ SERVICE_S = 1e-3  # mean
 SIZE_BYTES = 1000.0  # mean
 RATE_HZ = SIZE_BYTES * CYCLES_PER_BYTE / SERVICE_S
 CASES = [(discipline, law, load) for discipline in ("slices", "fifo") for law in "MD" for load in (0.5, 0.8)]
+QUICK = (("slices", "M", 0.8), ("fifo", "D", 0.8))
+THEORY = pytest.mark.parametrize(
+    ("engine", "discipline", "law", "load"),
+    [("columns", *case) for case in CASES]
+    + [pytest.param("events", *case, marks=() if case in QUICK else pytest.mark.slow) for case in CASES],
+)
+"""All cases, of the entities only some in `make test`: an event for each customer takes its time."""
 
 
 @dataclass
@@ -35,7 +43,7 @@ class Sample:
 
 
 @cache
-def sample(discipline: str, law: str, load: float) -> Sample:
+def sample(engine: EngineName, discipline: str, law: str, load: float) -> Sample:
     """Serve Poisson arrivals with exponential (M) or constant (D) sizes.
 
     slices: one queue per flow, K = 10 classes of 2 vehicles; fifo: one queue per class, K = 20 classes of 4 vehicles.
@@ -48,33 +56,47 @@ def sample(discipline: str, law: str, load: float) -> Sample:
         shape, rate_hz = (NUM_CUSTOMER, 2, 10), RATE_HZ
     else:
         shape, rate_hz = (NUM_CUSTOMER // 4, 4, 20), RATE_HZ / 4
-    plane = make_plane(discipline, *shape[1:])
-    plane.set_service_rate(0, np.full(shape[1:], rate_hz))
     # Transposed, customers of one queue come a slot (fifo: a vehicle) after each other.
-    offload(plane, np.rint(arrive_s.T.reshape(shape) * TICKS_PER_S).astype(np.int64), size.T.reshape(shape))
+    arrive = np.rint(arrive_s.T.reshape(shape) * TICKS_PER_S).astype(np.int64)
+    size_bytes, rates_hz = size.T.reshape(shape), np.full(shape[1:], rate_hz)
     instants: Floats = np.arange(1, int(arrive_s[:, -1].min() / 0.02), dtype=np.float64) * 0.02
-    backlog = []
-    for instant_s in instants:
-        now = int(instant_s * TICKS_PER_S)
-        plane.advance(now)
-        backlog.append(plane.queues.backlog(now)[0] / SIZE_BYTES * SERVICE_S)
-    horizon = int(2 * arrive_s.max() * TICKS_PER_S)
-    plane.advance(horizon)
-    rows = plane.take_finished(horizon)[0]
-    assert len(rows.slot) == arrive_s.size
+    look = (instants * TICKS_PER_S).astype(np.int64)
+    serve_all = by_columns if engine == "columns" else by_entities
+    begin, end, backlog_bytes = serve_all(discipline, rates_hz, arrive, size_bytes, look)
 
-    def by_queue(ticks: Any) -> Floats:
+    def by_queue(ticks: Ints) -> Floats:
         seconds: Floats = ticks.reshape(NUM_CUSTOMER, NUM_QUEUE).T / TICKS_PER_S
         return seconds
 
-    flows_per_class = NUM_QUEUE // shape[2]
-    return Sample(
-        by_queue(rows.arrive),
-        by_queue(rows.serve),
-        by_queue(rows.served),
-        instants,
-        np.array(backlog).T / flows_per_class,
-    )
+    backlog_s = backlog_bytes.T / SIZE_BYTES * SERVICE_S / (NUM_QUEUE // shape[2])
+    return Sample(by_queue(arrive), by_queue(begin), by_queue(end), instants, backlog_s)
+
+
+Times = tuple[Ints, Ints, Floats]
+
+
+def by_columns(discipline: str, rates_hz: Floats, arrive: Ints, size_bytes: Floats, look: Ints) -> Times:
+    """Serve tasks [B, N, K] in the columns; return beginnings and ends in that shape, and backlogs [looks, K]."""
+    plane = make_plane(discipline, *rates_hz.shape)
+    plane.set_service_rate(0, rates_hz)
+    offload(plane, arrive, size_bytes)
+    backlog = []
+    for now in look.tolist():
+        plane.advance(now)
+        backlog.append(plane.queues.backlog(now)[0])
+    horizon = int(2 * arrive.max())
+    plane.advance(horizon)
+    rows = plane.take_finished(horizon)[0]
+    assert (rows.arrive == arrive.ravel()).all()
+    return rows.serve.reshape(arrive.shape), rows.served.reshape(arrive.shape), np.array(backlog)
+
+
+def by_entities(discipline: str, rates_hz: Floats, arrive: Ints, size_bytes: Floats, look: Ints) -> Times:
+    """Do the same with entities."""
+    served = offload_to(make_plane(discipline, *rates_hz.shape).system, rates_hz, arrive, size_bytes, look)
+    num_class = arrive.shape[2]
+    begin, end = (ticks.T.reshape(-1, rates_hz.shape[0], num_class) for ticks in (served.begin, served.end))
+    return begin, end, served.left
 
 
 def waiting_s(law: str, load: float) -> float:
@@ -84,20 +106,20 @@ def waiting_s(law: str, load: float) -> float:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("discipline", "law", "load"), CASES)
-def test_mean_wait_is_pollaczek_khinchines(discipline: str, law: str, load: float) -> None:
+@THEORY
+def test_mean_wait_is_pollaczek_khinchines(engine: EngineName, discipline: str, law: str, load: float) -> None:
     """1.2e5 customers in 20 independent queues; the first tenth of each is discarded."""
-    run = sample(discipline, law, load)
+    run = sample(engine, discipline, law, load)
     wait_s = (run.begin_s - run.arrive_s)[:, NUM_CUSTOMER // 10 :]
     assert wait_s.min() >= 0
     assert_mean(wait_s.mean(axis=1), waiting_s(law, load), 0.25 if load > 0.5 else 0.12)
 
 
-@pytest.mark.parametrize(("discipline", "law", "load"), CASES)
+@THEORY
 def test_service_takes_what_the_law_says_and_the_server_is_busy_rho_of_the_time(
-    discipline: str, law: str, load: float
+    engine: EngineName, discipline: str, law: str, load: float
 ) -> None:
-    run = sample(discipline, law, load)
+    run = sample(engine, discipline, law, load)
     service_s = run.end_s - run.begin_s
     if law == "D":
         np.testing.assert_allclose(service_s, SERVICE_S, rtol=1e-9)
@@ -107,10 +129,10 @@ def test_service_takes_what_the_law_says_and_the_server_is_busy_rho_of_the_time(
     assert_mean(busy, load, 0.03)
 
 
-@pytest.mark.parametrize(("discipline", "law", "load"), CASES)
-def test_littles_law(discipline: str, law: str, load: float) -> None:
+@THEORY
+def test_littles_law(engine: EngineName, discipline: str, law: str, load: float) -> None:
     """Customers waiting at the sampled instants, against arrival rate x wait of the same queues, and against theory."""
-    run = sample(discipline, law, load)
+    run = sample(engine, discipline, law, load)
     first = len(run.instant_s) // 10
     instants = run.instant_s[first:]
     waiting, rate_by_wait = np.empty(NUM_QUEUE), np.empty(NUM_QUEUE)
@@ -129,9 +151,11 @@ def test_littles_law(discipline: str, law: str, load: float) -> None:
     assert abs(difference.mean()) < bound
 
 
-@pytest.mark.parametrize(("discipline", "law", "load"), CASES)
-def test_reported_backlog_is_the_wait_that_an_arrival_would_find(discipline: str, law: str, load: float) -> None:
+@THEORY
+def test_reported_backlog_is_the_wait_that_an_arrival_would_find(
+    engine: EngineName, discipline: str, law: str, load: float
+) -> None:
     """Poisson arrivals see time averages: the mean unfinished work of M/G/1 equals the mean wait."""
-    run = sample(discipline, law, load)
+    run = sample(engine, discipline, law, load)
     backlog_s = run.backlog_s[:, len(run.instant_s) // 10 :].mean(axis=1)
     assert_mean(backlog_s, waiting_s(law, load), 0.35 if load > 0.5 else 0.15)
