@@ -18,6 +18,7 @@ from physical.model import units
 from physical.states import AWAY, VehicleStates
 from physical.system import System
 from sim.record.prompts import rows_of
+from sim.record.totals import added
 from sim.record.vehicles import add_present
 from traces.arrays import of_numbers
 from traces.digest import mix
@@ -120,21 +121,21 @@ class DecisionRecorder:
     def _sum_up(self, rulings: list[Ruling], predicted: Floats, age_s: Floats) -> None:
         totals = self.totals
         totals.num += len(rulings)
-        totals.objective_predicted += float(predicted.sum())
-        totals.age_s += self._mean_age_s(age_s)
+        totals.objective_predicted = added(totals.objective_predicted, predicted.tolist())
+        totals.age_s = added(totals.age_s, self._mean_age_s(age_s).tolist())
         totals.repaired += sum(ruling.repaired for ruling in rulings)
         totals.fallbacks += sum(bool(ruling.fallback) for ruling in rulings)
         diagnostics = [ruling.diagnostics for ruling in rulings]
         totals.gap_max = float(np.fmax.reduce([item.gap for item in diagnostics], initial=totals.gap_max))
         totals.models |= {item.model for item in diagnostics if item.model}
 
-    def _mean_age_s(self, age_s: Floats) -> float:
-        """Return the sum over decisions of the mean age over the vehicles in the scene, s; `age_s` : [decisions, N]."""
+    def _mean_age_s(self, age_s: Floats) -> Floats:
+        """Return the mean age over the vehicles in the scene, [decisions], s; `age_s` : [decisions, N]."""
         present = np.stack([truth.serving_node != AWAY for _, truth in self._deliberations])
         if present.all():
-            return float(age_s.mean(axis=1).sum())
+            return np.asarray(age_s.mean(axis=1))
         counted = np.maximum(present.sum(axis=1), 1)
-        return float((np.where(present, age_s, 0.0).sum(axis=1) / counted).sum())
+        return np.asarray(np.where(present, age_s, 0.0).sum(axis=1) / counted)
 
     def _waiting_flows(self, cycles: Floats) -> Floats | pa.ListArray:
         """Return the backlog of flows, a list for each decision, which is empty where nothing waits."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,14 +43,28 @@ class Totals:
         for name in ("counted", "completed", "late", "dropped", "missed", "num_split", "layers_local"):
             self.by_task[name] += int(sums[name].sum())
         self.by_task["in_flight"] += int(rows["num_in_flight"].sum())
-        self.by_task["delay_s"] += exact_sum(sums["delay_ns"]) / NS_PER_S
-        self.by_task["upload_s"] += exact_sum(sums["upload_ns"]) / NS_PER_S
+        for kind in ("delay", "upload"):
+            _add(self.by_task, f"{kind}_s", (exact_sum(slot_ns) / NS_PER_S for slot_ns in sums[f"{kind}_ns"]))
         self.by_task["generated"] += int(
             sum(rows[f"num_{name}"].sum() for name in ("completed", "late", "dropped", "in_flight"))
         )
-        self.by_task["energy_transmit_j"] += float(rows["energy_transmit_j"].sum())
-        self.by_task["energy_local_j"] += float(rows["energy_local_j"].sum())
+        for name in ("energy_transmit_j", "energy_local_j"):
+            _add(self.by_task, name, rows[name].tolist())
         for name in ("objective", "penalty", "drift", "qos"):
-            self.by_slot[name] += float(rows[name][has_tasks].sum())
-        self.by_slot["energy_edge_j"] += float(rows["energy_edge_j"].sum())
-        self.by_slot["backlog_bytes"] += float(rows["backlog_bytes"].sum())
+            _add(self.by_slot, name, rows[name][has_tasks].tolist())
+        _add(self.by_slot, "energy_edge_j", rows["energy_edge_j"].tolist())
+        _add(self.by_slot, "backlog_bytes", rows["backlog_bytes"].sum(axis=1).tolist())
+
+
+def _add(sums: dict[str, float], name: str, values: Iterable[float]) -> None:
+    sums[name] = added(sums[name], values)
+
+
+def added(total: float, values: Iterable[float]) -> float:
+    """Return a total with some values added one after the other.
+
+    So it does not matter how many come at once, which may depend on wall time; `sum` may add in another way.
+    """
+    for value in values:
+        total += value
+    return total

@@ -171,3 +171,14 @@ def test_the_fallback_claims_nothing() -> None:
     assert result.summary["fallbacks"] == 2
     assert result.summary["gap_max"] == 0.25
     assert result.table("decisions")["model"].to_pylist() == ["a", "", ""]
+
+
+def test_how_often_parts_are_written_changes_no_number_of_the_summary() -> None:
+    """Parts are cut by wall time, too; their sums must not be what is summed."""
+    settings = ["time.num_slot=60", "network.access.loss=0.3", "trace.part_rows=50"]
+    usual = run(Scenario.load("dtecn", settings[:2]), "random", seed=3).summary
+    often = run(Scenario.load("dtecn", [*settings, "trace.part_seconds=0.001"]), "random", seed=3).summary
+    timed = {"wall_s", "vehicle_slots_per_s", "decision_ms_p50", "decision_ms_p99"}
+    assert {name: value for name, value in usual.items() if name not in timed} == {
+        name: value for name, value in often.items() if name not in timed
+    }
