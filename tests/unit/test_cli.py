@@ -240,7 +240,7 @@ def test_progress_bar_counts_slots() -> None:
 
 @pytest.mark.full
 def test_bench_of_little(capsys: pytest.CaptureFixture[str]) -> None:
-    slots = {"columns": {10: 4, 100: 2}, "events": {10: 2, 100: 1}}
+    slots: dict[EngineName, dict[int, int]] = {"columns": {10: 4, 100: 2}, "events": {10: 2, 100: 1}}
     report = kernel.measure(kernel.KernelEffort(slots, 0.01, 1, 1000, lambda: [2**20, 0]))
     measured = json.loads(json.dumps(report.values))
     assert [(one["family"], one["engine"], one["num_vehicle"]) for one in measured["runs"]] == [
