@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from physical.registry import EngineName
 from sim import Scenario, bench, run
 from sim.bench import kernel, optimal, timing
 from sim.cli import app
