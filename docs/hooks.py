@@ -1,4 +1,4 @@
-"""What MkDocs calls while it builds the site: pages made from the code, and mathematics as MathML."""
+"""What MkDocs calls while it builds the site: pages made from the code, code on pages, and mathematics as MathML."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from mkdocs.structure.files import File, Files
 
 from docs.tools import commands, kinds, policies, scenario, traces
 from docs.tools.mathematics import LatexError, with_mathml
+from docs.tools.source import NoSuchCodeError, with_code
 
 PAGES = {
     "reference/scenario.md": scenario.page,
@@ -26,6 +27,19 @@ def on_files(files: Files, config: Any) -> Files:
     for path, page in PAGES.items():
         files.append(File.generated(config, path, content=f"{_FIRST_IN_SEARCH}{page()}"))
     return files
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Put the code into a page that it names; a name that there is not ends the build.
+
+    Raises
+    ------
+    PluginError : the page, and the name
+    """
+    try:
+        return with_code(markdown)
+    except NoSuchCodeError as error:
+        raise PluginError(f"{page.file.src_uri}: {error}") from error
 
 
 def on_page_content(html: str, page: Any, **_: Any) -> str:

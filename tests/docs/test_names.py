@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import typer
 
+from docs.tools.source import NoSuchCodeError, code_of, named_code
 from policies.meanings import options
 from policies.registry import specs
 from sim.cli.app import app
@@ -105,6 +106,17 @@ def wrong_equations(text: str) -> list[str]:
     return found
 
 
+def unknown_code(text: str) -> list[str]:
+    """Return the code that a page shows and that there is not."""
+    found = []
+    for name in named_code(text):
+        try:
+            code_of(name)
+        except NoSuchCodeError:
+            found.append(name)
+    return found
+
+
 @cache
 def documented() -> frozenset[str]:
     """Return what the reference of Python shows."""
@@ -127,6 +139,7 @@ CHECKS = {
     "names": unknown_names,
     "options": unknown_options,
     "equations": wrong_equations,
+    "code": unknown_code,
 }
 
 
@@ -154,6 +167,12 @@ def test_what_readers_are_told_to_call_is_in_the_reference(page: str) -> None:
         (unknown_options, "`twin compare … --precise 1%`, `--seeds-max`, `--no-geo`", ["--precise"]),
         (wrong_equations, "[eq. 9](dtecn.md#eq-8), [eq. 24](#eq-24a)", ["[eq. 9] leads to eq. 8"]),
         (wrong_equations, "[eqs. 7](#eq-7) and [9](#eq-10)", ["[9] leads to eq. 10"]),
+        (
+            unknown_code,
+            "::: code physical.entities.vehicle.Vehicle.lives\n::: code physical.entities.vehicle.Vehicle.live\n"
+            "::: code physical.entity.Vehicle\n",
+            ["physical.entities.vehicle.Vehicle.lives", "physical.entity.Vehicle"],
+        ),
         (
             undocumented,
             "`vectwin.run`, `sim.runs.replay.verify`, `sim.runs.replay.recorded_scenario`",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib
 import inspect
 import json
@@ -14,13 +15,14 @@ from typing import Any
 
 import pytest
 
+from docs.tools.source import code_of
 from tests.conformance.browser import CHROMIUM, Browser
 from tests.docs.site import ROOT, Page, built
 
 for library in ("mkdocs", "material", "mkdocstrings_handlers", "latex2mathml"):
     pytest.importorskip(library, reason="needs the extra docs")
 
-from docs.hooks import on_page_content  # noqa: E402 - only where the extra is there
+from docs.hooks import on_page_content, on_page_markdown  # noqa: E402 - only where the extra is there
 
 pytestmark = pytest.mark.full
 PACKAGES = ("physical", "twin", "policies", "traces", "sim", "vectwin")
@@ -68,6 +70,14 @@ def test_search_finds_a_key(site: Path) -> None:
     places = [one["location"] for one in index["docs"] if "noise_density_dbm_hz" in one["text"]]
     assert "reference/scenario.html#radio" in places
     assert (site / "search" / "search_index.js").is_file()  # what a page from a disk reads
+
+
+def test_code_is_shown_as_it_stands(site: Path) -> None:
+    text = (site / "explanation" / "how-the-simulator-works.html").read_text("utf-8")
+    shown = html.unescape(re.sub(r"<[^>]+>", "", text))
+    assert "physical/entities/vehicle.py: Vehicle.live" in shown
+    assert code_of("physical.entities.vehicle.Vehicle.live") in shown
+    assert "::: code" not in shown
 
 
 def test_every_equation_is_mathml(pages: dict[str, Page], site: Path) -> None:
@@ -129,6 +139,20 @@ def test_mistake_in_latex_names_the_page() -> None:
     html = r'<span class="arithmatex">\(\frac{1}\)</span>'
     with pytest.raises(PluginError, match=r"explanation/dtecn\.md: \$\\frac\{1\}\$: an argument is missing"):
         on_page_content(html, Shown)
+
+
+def test_code_that_there_is_not_names_the_page() -> None:
+    from mkdocs.exceptions import PluginError
+
+    class File:
+        src_uri = "explanation/how-the-simulator-works.md"
+
+    class Shown:
+        file = File
+
+    told = r"explanation/how-the-simulator-works\.md: physical\.phase\.Fase: physical/phase\.py has no Fase"
+    with pytest.raises(PluginError, match=told):
+        on_page_markdown("::: code physical.phase.Fase", Shown)
 
 
 @pytest.mark.parametrize("link", ["no-page.md", "index.md#no-anchor", "#no-anchor", "/index.md"])
