@@ -11,9 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from physical.errors import InputError
-from tests.engines.drawn import FAMILIES, compared, of_swarm, problems
-from tests.property.families import case_of
-from tests.property.layer_families import layer_case_of
+from tests.engines.drawn import FAMILIES, SMALL, compared, of_swarm, problems
 from tests.property.towns import town_case_of
 from tests.swarm import draw
 from tests.swarm.shrink import Data, shrink
@@ -62,7 +60,7 @@ def case_of_seed(seed: int) -> draw.Case:
         scenario, policy = town_case_of(seed)
         data: Data = scenario.model_dump(mode="json")
         return draw.Case({name: table for name, table in data.items() if table is not None}, policy, seed)
-    small = case_of(seed) if family == "small" else layer_case_of(seed)
+    small = SMALL[family](seed)
     return draw.Case(small.data, "random", small.seed)
 
 

@@ -13,14 +13,18 @@ from physical.errors import InputError
 from physical.registry import EngineName
 from sim import RunResult, Scenario, run
 from sim.runs.replay import verify
+from tests.property.eventful import hardware_case_of
 from tests.property.families import case_of
 from tests.property.layer_families import layer_case_of
 from tests.property.towns import town_case_of
 from tests.support.both_engines import ENGINES, difference
 from tests.swarm import draw, play
 
-FAMILIES = ("swarm", "swarm", "town", "small", "layers")
+FAMILIES = ("swarm", "town", "swarm", "small", "layers", "eventful")
 """Families by the remainder of a seed."""
+
+
+SMALL = {"small": case_of, "layers": layer_case_of, "eventful": hardware_case_of}
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ def drawn(seed: int) -> Iterator[Drawn]:
             scenario, policy = town_case_of(seed)
             yield Drawn(family, seed, scenario, partial(run_town, scenario, policy, seed), replays=True)
         else:
-            case = case_of(seed) if family == "small" else layer_case_of(seed)
+            case = SMALL[family](seed)
             yield Drawn(family, seed, case.scenario, lambda engine, _: case.run(engine), replays=False)
 
 

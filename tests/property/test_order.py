@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -82,6 +83,15 @@ CLOCKS: dict[EngineName, tuple[type[Clock], ...]] = {
     "columns": (Clock, BackwardsClock, LastFirstClock),
     "events": (TickClock, BackwardsTicks, LastFirstTicks),
 }
+
+
+@pytest.mark.parametrize(("place", "expected"), [(0, "abc"), (1, "abc"), (2, "cba")])
+def test_the_clock_that_is_in_reverse_is(place: int, expected: str, engine: EngineName) -> None:
+    clock, told = CLOCKS[engine][place](), list[str]()
+    for name in "abc":
+        clock.call_at(5, Phase.TICK, partial(told.append, name))
+    clock.env.run()
+    assert "".join(told) == expected
 
 
 def check(scenario: Scenario, policy: Any, seed: int, engine: EngineName) -> None:
