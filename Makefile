@@ -14,6 +14,9 @@ WORKERS ?= 3
 SEEDS   ?= 0..1999
 # Mutants of its inputs that the fuzzer makes there.
 MUTANTS ?= 0..4999
+# Wrong tokens that `make mutants` tries in the engines, and what draws them.
+TOKENS      ?= 100
+TOKENS_SEED ?= 0
 
 # What `make run` compares, and where the results go.
 STUDY  := runs/rush-hour
@@ -49,7 +52,7 @@ export MKL_NUM_THREADS      := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check quick slow swarm bench lint docs serve figures clean
+.PHONY: help run test check quick slow swarm mutants bench lint docs serve figures clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +85,9 @@ slow: .venv/.ready  ## the tests marked slow
 swarm: .venv/.ready  ## drawn scenarios, checked from their tables, and mutated inputs: SEEDS=0..9999 MUTANTS=0..4999
 	@$(BIN)/python -m tests.swarm --seeds $(SEEDS) --workers $(WORKERS); found=$$?; \
 	  $(BIN)/python -m tests.fuzz --mutants $(MUTANTS) --workers $(WORKERS) && exit $$found
+
+mutants: .venv/.ready  ## do the tests find a wrong token in an engine: TOKENS=100 TOKENS_SEED=0; not in CI
+	@$(BIN)/python -m tests.mutants --number $(TOKENS) --seed $(TOKENS_SEED)
 
 bench: .venv/.ready  ## speed ratios, measured in one run
 	@$(BIN)/twin bench
