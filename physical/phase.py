@@ -6,8 +6,8 @@ from enum import IntEnum
 class Phase(IntEnum):
     """Priority of an event; 0 is left to SimPy's own process starts.
 
-    Work that ends at T ends before anything else changes at T; then the world changes, then vehicles report,
-    then the twin decides, then its commands take effect, and impatience comes last.
+    Work that ends at T ends before anything else changes at T; then the world changes, then what waits is looked at,
+    then vehicles report, then the twin decides, then its commands take effect, and impatience comes last.
 
     The columns bring all tasks up to date at once, in this order; the entities have an event for each of these phases:
 
@@ -24,13 +24,14 @@ class Phase(IntEnum):
     QUEUE_ENTRY = 4
     FAULT = 5
     TICK = 6
-    REPORT = 7
-    RELAY = 8
-    DECIDE = 9
-    SEND_COMMAND = 10
-    SERVER_COMMAND = 11
-    VEHICLE_COMMAND = 12
-    RATES = 13
-    CHARGE = 14
-    PATIENCE = 15
-    LATE_ENTRY = 16
+    OBSERVE = 7
+    REPORT = 8
+    RELAY = 9
+    DECIDE = 10
+    SEND_COMMAND = 11
+    SERVER_COMMAND = 12
+    VEHICLE_COMMAND = 13
+    RATES = 14
+    CHARGE = 15
+    PATIENCE = 16
+    LATE_ENTRY = 17

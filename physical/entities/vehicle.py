@@ -22,7 +22,7 @@ from physical.model import computing, energy
 from physical.params_base import MissingCommand
 from physical.phase import Phase
 from physical.slots import Slots
-from physical.states import AWAY, NO_NODE
+from physical.states import NO_NODE
 from physical.system import System
 from physical.task_rows import Outcome
 
@@ -144,7 +144,7 @@ class Vehicle:
     def hold(self, slot: int, tasks: list[Task]) -> None:
         """Hold the tasks of a new slot until a command comes, or until patience ends."""
         self._tasks = self.unfinished + tasks
-        if not tasks or self.node == AWAY:
+        if not tasks:
             return
         self._held[slot] = tasks
         if self._manners.missing != "wait":

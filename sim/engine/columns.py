@@ -78,16 +78,19 @@ class ColumnsWorld:
         uplink, result = _fate(block.upload), _fate(block.result)
         self.plane.append_slots(block.first_slot, block.size_bytes, block.serving_node, uplink, result)
 
-    def begin_slot(self, slot: int, states: VehicleStates) -> VehicleStates:
+    def begin_slot(self, slot: int, states: VehicleStates) -> None:
         """Move to the states of a slot, and hold its tasks."""
+        self.fleet.begin_slot(slot, self._now, states)
+
+    def observe(self) -> VehicleStates:
+        """Return the states of the slot that has just begun, with what waits at vehicles."""
         now = self._now
-        self.fleet.begin_slot(slot, now, states)
-        # Only now: what is left of vehicles that go, or that lose their node, has been dropped.
+        if self.plane.radio.uplink.busy:  # what channels that change let end at once has ended
+            self.plane.advance(now)
         if (waits := self.plane.backlogs(now)) is not None:
             freeze(*waits)
-            states = states._replace(cpu_backlog_cycles=waits[0], uplink_backlog_bytes=waits[1])
-            self.fleet.states = states
-        return states
+            self.fleet.states = self.fleet.states._replace(cpu_backlog_cycles=waits[0], uplink_backlog_bytes=waits[1])
+        return self.fleet.states
 
     def close_slot(self) -> tuple[float, Floats, Floats]:
         """Return energy, what was offered and what arrived since the last call."""

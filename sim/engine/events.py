@@ -99,7 +99,7 @@ class EventsWorld:
         """Take the inputs of further slots."""
         self._block = block
 
-    def begin_slot(self, slot: int, states: VehicleStates) -> VehicleStates:
+    def begin_slot(self, slot: int, states: VehicleStates) -> None:
         """Move all vehicles, let them send over other channels, and give them their tasks."""
         nodes = states.serving_node.tolist()
         if self._states is not None:
@@ -111,12 +111,15 @@ class EventsWorld:
         self._air.change(states.uplink_rate_bps, states.channel_gain)
         for vehicle, tasks in zip(self.vehicles, _tasks_of(slot, self._block, states, self._system), strict=True):
             vehicle.hold(slot, tasks)
-        backlogs = (
-            np.array([vehicle.cpu_backlog_cycles for vehicle in self.vehicles], dtype=np.float64),
-            np.array([vehicle.uplink_backlog_bytes for vehicle in self.vehicles], dtype=np.float64),
-        )
-        freeze(*backlogs)
-        self._states = states._replace(cpu_backlog_cycles=backlogs[0], uplink_backlog_bytes=backlogs[1])
+        self._states = states
+
+    def observe(self) -> VehicleStates:
+        """Return the states of the slot that has just begun, with what waits at vehicles."""
+        assert self._states is not None  # a slot has begun
+        cycles = np.array([vehicle.cpu_backlog_cycles for vehicle in self.vehicles], dtype=np.float64)
+        upload_bytes = np.array([vehicle.uplink_backlog_bytes for vehicle in self.vehicles], dtype=np.float64)
+        freeze(cycles, upload_bytes)
+        self._states = self._states._replace(cpu_backlog_cycles=cycles, uplink_backlog_bytes=upload_bytes)
         return self._states
 
     def _let_go(self, before: list[int], nodes: list[int]) -> None:

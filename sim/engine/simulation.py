@@ -75,8 +75,11 @@ class World(Protocol):
     def open_block(self, block: Block) -> None:
         """Take the tasks of further slots, and what the network will do to them."""
 
-    def begin_slot(self, slot: int, states: VehicleStates) -> VehicleStates:
-        """Move to the states of a slot, whose tasks are held from now on; return them with what waits at vehicles."""
+    def begin_slot(self, slot: int, states: VehicleStates) -> None:
+        """Move to the states of a slot, whose tasks are held from now on."""
+
+    def observe(self) -> VehicleStates:
+        """Return the states of the slot that has just begun, with what waits at vehicles."""
 
     def close_slot(self) -> tuple[float, Floats, Floats]:
         """Return what servers have used and done since the last call.
@@ -228,7 +231,13 @@ class Simulation:
             block = self._open_block(slot)
         elif self._writer.overdue:
             self._flush()
-        self._states = self.world.begin_slot(slot, block.states(slot))
+        self.world.begin_slot(slot, block.states(slot))
+        # Only then: what is left of vehicles that go has been dropped, and what ends as channels change has ended.
+        self.clock.call_at(self.clock.now, Phase.OBSERVE, partial(self._observe, slot))
+
+    def _observe(self, slot: int) -> None:
+        """Record the true states of a slot."""
+        self._states = self.world.observe()
         self.recorder.begin_slot(slot, self._states)
 
     def _open_block(self, slot: int) -> Block:

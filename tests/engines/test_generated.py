@@ -10,7 +10,8 @@ from collections import Counter
 import pytest
 
 from tests.engines.drawn import Drawn, drawn, problems, replayed
-from tests.support.both_engines import ENGINES
+from tests.property.eventful import hardware_case_of
+from tests.support.both_engines import ENGINES, assert_equal_runs
 from tests.support.occurrences import occurrences
 
 NUM_SEED, NUM_QUICK = 500, 60
@@ -76,3 +77,10 @@ def test_everything_happens_in_the_drawn_scenarios() -> None:
                 seen.update(occurrences(one.scenario, result))
     rare = {name: seen[name] for name in EVERYTHING if seen[name] < 5}
     assert not rare, seen
+
+
+@pytest.mark.parametrize("seed", [100, 145, 171, 477])
+def test_uploads_that_end_as_their_node_comes_back(seed: int) -> None:
+    """They take no time at all, so they end at the very start of the slot: before anybody looks at what waits."""
+    runs = [hardware_case_of(seed).run(engine) for engine in ENGINES]
+    assert_equal_runs(runs[0], runs[1], seed)
