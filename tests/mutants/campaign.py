@@ -164,11 +164,11 @@ def summary(tried: Sequence[Tried]) -> str:
     """Return what came of all, in a few lines; what survived comes last."""
     verdicts = Counter(one.verdict for one in tried)
     stages = Counter(one.stage for one in tried if one.verdict == FOUND)
-    by = ", ".join(f"{number} by {stage}" for stage, number in stages.most_common())
+    by = f" ({', '.join(f'{number} by {stage}' for stage, number in stages.most_common())})" if stages else ""
     survivors = [one for one in tried if one.verdict == SURVIVED]
     total_s = sum(one.duration_s for one in tried)
     lines = [
-        f"{len(tried)} mutants in {total_s:.0f} s: {verdicts[FOUND]} found ({by}), {verdicts[LISTED]} are equivalent, "
+        f"{len(tried)} mutants in {total_s:.0f} s: {verdicts[FOUND]} found{by}, {verdicts[LISTED]} are equivalent, "
         f"{len(survivors)} survived"
     ]
     return "\n".join([*lines, *(one.told() for one in survivors)])
