@@ -6,14 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physical.arrays import Floats
-from physical.columns.slices import UNITS_PER_BYTE
 
-_EXACT = float(1 << 53)
-"""Floats count whole numbers up to here."""
+_BITS, _LOW_BITS = 40, 26
+_UNITS_PER_BYTE, _LOW = float(1 << _BITS), float(1 << _LOW_BITS)
 
 
 class ArrivedBytes:
-    """Counts what arrives in whole units of 2^-20 byte; these are converted to bytes once, when they are taken.
+    """Counts what arrives in whole units of 2^-40 byte; these are converted to bytes once, when they are taken.
 
     num_class : K
     """
@@ -32,11 +31,11 @@ class ArrivedBytes:
         if not arrived:
             return np.zeros(self._num_class)
         task_class, size_bytes = arrived[0] if len(arrived) == 1 else map(np.concatenate, zip(*arrived, strict=True))
-        units = np.rint(size_bytes * UNITS_PER_BYTE)
-        sums = np.bincount(task_class, weights=units, minlength=self._num_class)
-        if max(sums.tolist()) < _EXACT:
-            return sums / UNITS_PER_BYTE
-        exact = [0] * self._num_class
-        for number, count in zip(task_class.tolist(), units.tolist(), strict=True):
-            exact[number] += int(count)
-        return np.array([count / int(UNITS_PER_BYTE) for count in exact])
+        units = np.rint(size_bytes * _UNITS_PER_BYTE)
+        # Floats count whole numbers up to 2^53: high and low digits are summed apart.
+        high = np.floor(units / _LOW)
+        sums = [
+            np.bincount(task_class, weights=part, minlength=self._num_class).tolist()
+            for part in (high, units - high * _LOW)
+        ]
+        return np.array([((int(h) << _LOW_BITS) + int(low)) / (1 << _BITS) for h, low in zip(*sums, strict=True)])

@@ -18,7 +18,9 @@ from physical.system import System
 from physical.ticks import seconds
 
 UNITS_PER_BYTE = float(1 << 20)
-"""Bytes that wait or arrive are summed in whole units: their order does not matter, and sums return to zero."""
+"""Bytes that wait are summed in whole units: their order does not matter, and sums return to zero."""
+ARRIVED_PER_BYTE = 1 << 40
+"""Those that arrive, too."""
 
 
 class EdgeQueues:
@@ -47,7 +49,7 @@ class EdgeQueues:
         offloaded = self._work.queued_bytes(task.size_bytes, task.offloading_ratio, task.edge_cycles)
         if isinstance(offloaded, np.ndarray):  # as each class would count it
             offloaded = offloaded[task.task_class]
-        self._arrived_units[task.task_class] += round(offloaded * UNITS_PER_BYTE)
+        self._arrived_units[task.task_class] += round(offloaded * ARRIVED_PER_BYTE)
         door = self._late if task.started == self._agenda.ticks else self._early
         yield door.come(task.row)
         task.service = Request(self._agenda, task.edge_cycles)
@@ -60,7 +62,7 @@ class EdgeQueues:
     def take_arrived_bytes(self) -> Floats:
         """Return the bytes per class [K] that have arrived since the last call."""
         arrived, self._arrived_units = self._arrived_units, [0] * self._num_class
-        return np.array(arrived) / UNITS_PER_BYTE
+        return np.array([units / ARRIVED_PER_BYTE for units in arrived])
 
     def set_rates(self, vehicles: Iterable[int], rate_hz: Floats, watts: Floats) -> None:
         """Serve the flows of some vehicles, all that are at one node, at other rates and powers, [N, K]."""

@@ -6,6 +6,7 @@ a request comes or leaves and that changes somebody's rate; looking changes noth
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
@@ -215,6 +216,7 @@ class Sharing(Resource):
     def __init__(self, agenda: Agenda, done: Phase) -> None:
         super().__init__(agenda, done)
         self._goals: dict[Request, float] = {}
+        self._least_goal = math.inf
         self._charged_j: dict[Request, float] = {}
         self._virtual = 0.0
         self._virtual_j = 0.0
@@ -225,7 +227,8 @@ class Sharing(Resource):
         else:
             self._virtual, self._since = 0.0, self._agenda.ticks
         request.begun = self._agenda.ticks
-        self._goals[request] = self._virtual + request.work
+        self._goals[request] = goal = self._virtual + request.work
+        self._least_goal = min(self._least_goal, goal)
         self._charged_j[request] = self._virtual_j
         self._plan()
 
@@ -236,7 +239,7 @@ class Sharing(Resource):
 
     def _virtual_now(self) -> float:
         grown = self.rate * self._elapsed_s() / self._num_part
-        return min(self._virtual + grown, *self._goals.values())
+        return min(self._virtual + grown, self._least_goal)
 
     def left(self, request: Request) -> float:
         """Return how much work of a request is still to do."""
@@ -260,7 +263,7 @@ class Sharing(Resource):
         self._forget(request)
 
     def _work_to_next_end(self) -> float | None:
-        return (min(self._goals.values()) - self._virtual) * self._num_part if self._goals else None
+        return (self._least_goal - self._virtual) * self._num_part if self._goals else None
 
     def _end(self) -> None:
         request = min(self._goals, key=self._goals.__getitem__)
@@ -271,6 +274,7 @@ class Sharing(Resource):
 
     def _forget(self, request: Request) -> None:
         del self._goals[request], self._charged_j[request]
+        self._least_goal = min(self._goals.values(), default=math.inf)
         self._plan()
 
 

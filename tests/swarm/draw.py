@@ -119,7 +119,10 @@ class _Maker:
         if not ((self.traffic or "requests.csv" in self.files) and self.longest <= 40 and lot.chance(0.4)):
             data["time"]["num_slot"] = self.num_slot
         seed = lot.pick([0, lot.integer(0, 2**32 - 1), lot.integer(0, 2**62)])
-        return Case(data, self._policy(data), seed, self.files)
+        policy = self._policy(data)
+        if lot.chance(0.5):  # last of all: it changes no number
+            data["engine"] = lot.pick(["auto", "columns", "events"])
+        return Case(data, policy, seed, self.files)
 
     def _tasks(self) -> tuple[list[dict[str, Any]], list[float], float]:
         """Return tasks, mean cycles of each, and bytes of an upload."""

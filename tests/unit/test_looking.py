@@ -210,8 +210,8 @@ def test_arrived_bytes_are_the_same_in_any_order_and_any_parts() -> None:
             taken.append(arrived.take().tolist())
             assert arrived.take().tolist() == [0.0, 0.0]
         assert taken[0] == taken[1] == taken[2]
-        exact = [sum(round(size * 2**20) for size in sizes[task_class == number].tolist()) for number in range(2)]
-        assert taken[0] == [units / 2**20 for units in exact]
+        exact = [sum(round(size * 2**40) for size in sizes[task_class == number].tolist()) for number in range(2)]
+        assert taken[0] == [units / 2**40 for units in exact]
 
 
 def test_a_task_that_waits_again_keeps_the_time_at_which_its_service_began() -> None:
