@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from physical.arrays import Floats
 
 _BITS, _LOW_BITS = 40, 26
-_UNITS_PER_BYTE, _LOW = float(1 << _BITS), float(1 << _LOW_BITS)
+_UNITS_PER_BYTE, _LOW, _EXACT = float(1 << _BITS), float(1 << _LOW_BITS), float(1 << 53)
 
 
 class ArrivedBytes:
@@ -38,4 +38,7 @@ class ArrivedBytes:
             np.bincount(task_class, weights=part, minlength=self._num_class).tolist()
             for part in (high, units - high * _LOW)
         ]
-        return np.array([((int(h) << _LOW_BITS) + int(low)) / (1 << _BITS) for h, low in zip(*sums, strict=True)])
+        exact = [(int(some) << _LOW_BITS) + int(rest) for some, rest in zip(*sums, strict=True)]
+        if max(sums[0]) >= _EXACT:  # not even so
+            exact = [sum(map(int, units[task_class == number].tolist())) for number in range(self._num_class)]
+        return np.array([count / (1 << _BITS) for count in exact])
