@@ -73,13 +73,44 @@ class Resource(ABC):
         self.watts = 0.0
         self._agenda = agenda
         self._done = done
-        self._next: Event | None = None
-        self._since = 0
 
     def admit(self, request: Request) -> None:
         """Take a request in."""
         request.resource = self
         self._join(request)
+
+    def _finish(self, request: Request) -> None:
+        request.ended = self._agenda.ticks
+        request.finished.succeed()
+
+    @abstractmethod
+    def set_rate(self, rate: float, watts: float = 0.0) -> None:
+        """Go on at another rate and power from now on; the same ones change nothing."""
+
+    @abstractmethod
+    def left(self, request: Request) -> float:
+        """Return how much work of a request is still to do."""
+
+    @abstractmethod
+    def settle(self) -> None:
+        """Bring requests up to now: what has been done, and what it has cost."""
+
+    @abstractmethod
+    def withdraw(self, request: Request) -> None:
+        """Take a request out; its work is what is left of it."""
+
+    @abstractmethod
+    def _join(self, request: Request) -> None:
+        """Let a request be among those that are worked on."""
+
+
+class CommonResource(Resource):
+    """Has one rate for all its requests together, so that one of them ends next: that end is planned."""
+
+    def __init__(self, agenda: Agenda, done: Phase) -> None:
+        super().__init__(agenda, done)
+        self._next: Event | None = None
+        self._since = 0
 
     def set_rate(self, rate: float, watts: float = 0.0) -> None:
         """Go on at another rate and power from now on; the same ones change nothing."""
@@ -107,26 +138,6 @@ class Resource(ABC):
         elapsed_s: float = seconds(self._agenda.ticks - self._since)
         return elapsed_s
 
-    def _finish(self, request: Request) -> None:
-        request.ended = self._agenda.ticks
-        request.finished.succeed()
-
-    @abstractmethod
-    def left(self, request: Request) -> float:
-        """Return how much work of a request is still to do."""
-
-    @abstractmethod
-    def settle(self) -> None:
-        """Bring requests up to now: what has been done, and what it has cost."""
-
-    @abstractmethod
-    def withdraw(self, request: Request) -> None:
-        """Take a request out; its work is what is left of it."""
-
-    @abstractmethod
-    def _join(self, request: Request) -> None:
-        """Let a request be among those that are worked on."""
-
     @abstractmethod
     def _work_to_next_end(self) -> float | None:
         """Return how much this does, from when it was settled until the next request ends; None without one."""
@@ -136,7 +147,7 @@ class Resource(ABC):
         """End the request that was to end now."""
 
 
-class InTurn(Resource):
+class InTurn(CommonResource):
     """First come, first served: the head of the queue has the whole rate."""
 
     def __init__(self, agenda: Agenda, done: Phase) -> None:
@@ -206,7 +217,7 @@ class InTurn(Resource):
             self._begin()
 
 
-class Sharing(Resource):
+class Sharing(CommonResource):
     """Processor sharing: each of n requests has an n-th of the rate, and is charged an n-th of the power.
 
     What a request that was always there would have got is the virtual work V, which grows by ``rate dt / n``; what it
@@ -340,12 +351,6 @@ class Each(Resource):
         """Take a request out; its work is what is left of it."""
         request.work = self.left(request)
         del self._stretches[request]
-
-    def _work_to_next_end(self) -> float | None:
-        return None  # each request has an end of its own
-
-    def _end(self) -> None:
-        raise AssertionError("nothing was planned")
 
 
 def make_cpu(agenda: Agenda, rule: CpuRule) -> Resource:
