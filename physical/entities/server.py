@@ -14,13 +14,12 @@ from physical.entities.task import Task
 from physical.model import computing, energy
 from physical.phase import Phase
 from physical.slots import Slots
+from physical.sums import added
 from physical.system import System
 from physical.ticks import seconds
 
 UNITS_PER_BYTE = float(1 << 20)
 """Bytes that wait are summed in whole units: their order does not matter, and sums return to zero."""
-ARRIVED_PER_BYTE = 1 << 40
-"""Those that arrive, too."""
 
 
 class EdgeQueues:
@@ -41,7 +40,7 @@ class EdgeQueues:
             for _ in range(system.num_vehicle if self._sliced else 1)
         ]
         self._left_behind: dict[tuple[int, int], tuple[int, InTurn]] = {}  # by flow: node and queue
-        self._arrived_units = [0] * system.num_class
+        self._arrived_bytes: list[list[float]] = [[] for _ in range(system.num_class)]
         self._early, self._late = Door(agenda, Phase.QUEUE_ENTRY), Door(agenda, Phase.LATE_ENTRY)
 
     def serve(self, task: Task) -> Generator[Event, None, None]:
@@ -49,7 +48,7 @@ class EdgeQueues:
         offloaded = self._work.queued_bytes(task.size_bytes, task.offloading_ratio, task.edge_cycles)
         if isinstance(offloaded, np.ndarray):  # as each class would count it
             offloaded = offloaded[task.task_class]
-        self._arrived_units[task.task_class] += round(offloaded * ARRIVED_PER_BYTE)
+        self._arrived_bytes[task.task_class].append(offloaded)
         door = self._late if task.started == self._agenda.ticks else self._early
         yield door.come(task.row)
         task.service = Request(self._agenda, task.edge_cycles)
@@ -60,9 +59,9 @@ class EdgeQueues:
         return self._queues[vehicle if self._sliced else 0]
 
     def take_arrived_bytes(self) -> Floats:
-        """Return the bytes per class [K] that have arrived since the last call."""
-        arrived, self._arrived_units = self._arrived_units, [0] * self._num_class
-        return np.array([units / ARRIVED_PER_BYTE for units in arrived])
+        """Return the bytes per class [K] that have arrived since the last call, added from the smallest on."""
+        arrived, self._arrived_bytes = self._arrived_bytes, [[] for _ in range(self._num_class)]
+        return np.array([added(sorted(sizes)) for sizes in arrived])
 
     def set_rates(self, vehicles: Iterable[int], rate_hz: Floats, watts: Floats) -> None:
         """Serve the flows of some vehicles, all that are at one node, at other rates and powers, [N, K]."""

@@ -23,6 +23,7 @@ from physical.params_base import MissingCommand
 from physical.phase import Phase
 from physical.slots import Slots
 from physical.states import NO_NODE
+from physical.sums import added
 from physical.system import System
 from physical.task_rows import Outcome
 
@@ -117,12 +118,12 @@ class Vehicle:
     @property
     def cpu_backlog_cycles(self) -> float:
         """Local work that waits or runs, cycles."""
-        return sum(task.cycles_left for task in self._tasks)
+        return added(task.cycles_left for task in self._tasks)
 
     @property
     def uplink_backlog_bytes(self) -> float:
         """What waits to be sent or is being sent, bytes."""
-        return sum(task.upload_left_bytes for task in self._tasks)
+        return added(task.upload_left_bytes for task in self._tasks)
 
     @property
     def unfinished(self) -> list[Task]:

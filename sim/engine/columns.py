@@ -14,6 +14,7 @@ from physical.columns.pipeline import DataPlane, Fate
 from physical.columns.processes import Relay, Reporting
 from physical.quantize import freeze
 from physical.states import VehicleStates
+from physical.sums import added
 from physical.task_rows import TaskRows
 from physical.ticks import ticks_from_ns, to_ns
 from sim.engine.sending import Commands, Reports
@@ -95,7 +96,7 @@ class ColumnsWorld:
     def close_slot(self) -> tuple[float, Floats, Floats]:
         """Return energy, what was offered and what arrived since the last call."""
         taken = [server.meter.take(self._clock.now) for server in self.servers]
-        joules = sum(part[0] for part in taken)
+        joules = added(part[0] for part in taken)
         service_bytes = taken[0][1] if len(taken) == 1 else np.sum([part[1] for part in taken], axis=0)
         return joules, service_bytes, self.plane.take_arrived_bytes()
 

@@ -20,6 +20,7 @@ from physical.entities.vehicle import Manners, Orders, Vehicle
 from physical.phase import Phase
 from physical.quantize import freeze
 from physical.states import AWAY, VehicleStates
+from physical.sums import added
 from physical.system import System
 from physical.task_rows import Outcome, TaskRows
 from physical.ticks import ticks_from_ns, to_ns
@@ -154,7 +155,7 @@ class EventsWorld:
     def close_slot(self) -> tuple[float, Floats, Floats]:
         """Return energy, what was offered and what arrived since the last call."""
         taken = [server.take() for server in self.servers]
-        joules = sum(part[0] for part in taken)
+        joules = added(part[0] for part in taken)
         service_bytes = taken[0][1] if len(taken) == 1 else np.sum([part[1] for part in taken], axis=0)
         return joules, service_bytes, self.queues.take_arrived_bytes()
 

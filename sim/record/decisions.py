@@ -16,9 +16,9 @@ from physical.arrays import Floats
 from physical.goals import Known, goal_of
 from physical.model import units
 from physical.states import AWAY, VehicleStates
+from physical.sums import added
 from physical.system import System
 from sim.record.prompts import rows_of
-from sim.record.totals import added
 from sim.record.vehicles import add_present
 from traces.arrays import of_numbers
 from traces.digest import mix
@@ -121,8 +121,8 @@ class DecisionRecorder:
     def _sum_up(self, rulings: list[Ruling], predicted: Floats, age_s: Floats) -> None:
         totals = self.totals
         totals.num += len(rulings)
-        totals.objective_predicted = added(totals.objective_predicted, predicted.tolist())
-        totals.age_s = added(totals.age_s, self._mean_age_s(age_s).tolist())
+        totals.objective_predicted = added(predicted.tolist(), totals.objective_predicted)
+        totals.age_s = added(self._mean_age_s(age_s).tolist(), totals.age_s)
         totals.repaired += sum(ruling.repaired for ruling in rulings)
         totals.fallbacks += sum(bool(ruling.fallback) for ruling in rulings)
         diagnostics = [ruling.diagnostics for ruling in rulings]

@@ -50,6 +50,11 @@ class SlotSums:
         return self._sums["completed"] + self._sums["late"] + self._sums["dropped"]
 
     @property
+    def delay_s(self) -> list[float]:
+        """How long the tasks that count took, [slots], s; int64 need not hold the sum of a run that lags behind."""
+        return [sum(delays_ns) / NS_PER_S for delays_ns in self._sums["delay_ns"].tolist()]
+
+    @property
     def upload_s(self) -> Floats:
         """How long the uploads of tasks that count took, [slots], s."""
         upload_s: Floats = self._sums["upload_ns"] / NS_PER_S
@@ -180,11 +185,6 @@ class TaskSums:
 
     def _count(self, name: str, index: Ints) -> None:
         self._sums[name] += np.bincount(index, minlength=len(self._sums[name]))
-
-
-def exact_sum(values: Ints) -> int:
-    """Return a sum that int64 need not hold: delays of many slots of a run that lags behind."""
-    return (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())
 
 
 def _in_ns(duration_s: Floats) -> Ints:

