@@ -15,6 +15,9 @@ _EXTRAS = {
     "gymnasium": "env",
     "pettingzoo": "env",
     "cvxpy": "dev",
+    "dask": "dask",
+    "distributed": "dask",
+    "fsspec": "dask",
     "clarabel": "dev",
 }
 

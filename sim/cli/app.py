@@ -254,6 +254,11 @@ def warn(text: str) -> None:
     typer.echo(f"twin: warning: {_line(text)}", err=True)
 
 
+def note(text: str) -> None:
+    """Print a line on stderr about what goes on."""
+    typer.echo(f"twin: {_line(text)}", err=True)
+
+
 def _line(text: str) -> str:
     """Return a text as one printable line of limited length, whatever it quotes."""
     words = map(printable, text.split())
@@ -324,6 +329,23 @@ Engine = Annotated[
         metavar="NAME",
         help="What simulates: columns, fast; events, a process per vehicle and server; auto. Results are equal.",
     ),
+]
+Executor = Annotated[
+    str | None,
+    typer.Option(
+        "--executor", metavar="NAME", help="Who runs: local, processes of this command; dask, a cluster. Equal results."
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS|FILE",
+        help="With dask: tcp://HOST:PORT or the scheduler's file; without one, a cluster on this machine.",
+    ),
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Processes to use; by default 1, with dask one for each core.")
 ]
 Settings = Annotated[
     list[str] | None,

@@ -12,7 +12,19 @@ import typer
 
 from physical.errors import InputError
 from sim.cli import hints, output
-from sim.cli.app import Engine, Json, Settings, app, interrupted, load, print_json
+from sim.cli.app import (
+    Engine,
+    Executor,
+    Json,
+    Scheduler,
+    Settings,
+    Workers,
+    app,
+    interrupted,
+    load,
+    note,
+    print_json,
+)
 from sim.cli.help import examples
 
 if TYPE_CHECKING:
@@ -43,7 +55,12 @@ Precision = Annotated[
 SeedsMax = Annotated[
     int | None, typer.Option("--seeds-max", min=1, help="With --precision: at most so many, by default 100.")
 ]
-Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes to use.")]
+KeepTraces = Annotated[
+    str | None,
+    typer.Option(
+        "--keep-traces", metavar="DIR|URL", help="Where the trace of every run goes; by default none is kept."
+    ),
+]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Run again what is kept already.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where results go; by default below runs/.")]
 Plot = Annotated[
@@ -59,6 +76,7 @@ Plot = Annotated[
         "twin compare dtecn-congested --policies greedy-cost,p2-exact --seeds 0..9 --precision 0.5% --seeds-max 60",
         "twin compare rush-hour --policies p2-exact,random --seeds 0..4 --slots 200 --plot penalty.svg",
         "twin compare dtecn --policies greedy-cost,random --seeds 0..4 --slots 100 --engine events",
+        "twin compare dtecn --policies greedy-cost,random --seeds 0..19 --executor dask --scheduler tcp://10.0.0.1:8786",
     ),
 )
 def _compare(
@@ -71,7 +89,10 @@ def _compare(
     warmup: Warmup = "auto",
     precision: Precision = None,
     seeds_max: SeedsMax = None,
-    workers: Workers = 1,
+    workers: Workers = None,
+    executor: Executor = None,
+    scheduler: Scheduler = None,
+    keep_traces: KeepTraces = None,
     out: Out = None,
     fresh: Fresh = False,
     engine: Engine = None,
@@ -86,17 +107,17 @@ def _compare(
     one whose policy, weights, scenario or traces have changed since runs anew. Another engine changes nothing.
     """
     from sim.show import compared, terminal
-    from sim.studies import compare
+    from sim.studies import compare, plan
 
     chosen = load(scenario, settings, slots, engine=engine)
     directory = out if out is not None else compare.default_directory(scenario, chosen)
     names, numbers = compare.parse_policies(policies), compare.parse_seeds(seeds)
     if seeds_max is not None and precision is None:
         raise InputError("goes with --precision only", where="--seeds-max")
-    rules = compare.Rules(
+    rules = plan.Rules(
         compare.parse_warmup(warmup),
         None if precision is None else compare.parse_precision(precision),
-        compare.SEEDS_MAX if seeds_max is None else seeds_max,
+        plan.SEEDS_MAX if seeds_max is None else seeds_max,
     )
     if plot is not None:
         from sim.show.figures.comparison import check_plot
@@ -113,8 +134,12 @@ def _compare(
                 baseline=baseline,
                 **asdict(rules),
                 num_worker=workers,
+                executor=executor,
+                scheduler=scheduler,
+                keep_traces=keep_traces,
                 fresh=fresh,
                 progress=progress,
+                tell=note,
             )
     except KeyboardInterrupt:
         return interrupted(f"interrupted; finished runs are kept, the same command goes on: {directory}")
@@ -125,7 +150,14 @@ def _compare(
         compared.comparison(comparison, f"{scenario}, {_count(comparison.seeds)}", directory)
     if plot is not None:
         _draw(comparison, Path(scenario).stem, plot, silent=as_json)
-    again = ["compare", scenario, "--policies", policies, *_words(baseline, warmup, out, workers, engine)]
+    again = [
+        "compare",
+        scenario,
+        "--policies",
+        policies,
+        *_words(baseline, warmup, out, engine),
+        *_by(workers, executor, scheduler),
+    ]
     hints.tell(_after_comparison(comparison, directory, again, hints.set_words(settings, slots)))
     return 0
 
@@ -136,6 +168,7 @@ def _compare(
         "twin sweep llm6g --policies layers-exact,rlor --seeds 0..19 --slots 1 --grid cost.time_weight=0.1,0.5,0.9",
         "twin sweep dtecn --policies edge-equal,p2-exact --seeds 0..4 --grid vehicles.num_vehicle=5,10,20 --workers 2",
         "twin sweep dtecn --policies random --seeds 0..4 --slots 50 --grid vehicles.num_vehicle=5,10 --engine events",
+        "twin sweep dtecn --policies random --seeds 0..4 --slots 50 --grid vehicles.num_vehicle=5,10 --executor dask",
     ),
 )
 def _sweep(
@@ -149,7 +182,10 @@ def _sweep(
     slots: Slots = None,
     settings: Settings = None,
     warmup: Warmup = "auto",
-    workers: Workers = 1,
+    workers: Workers = None,
+    executor: Executor = None,
+    scheduler: Scheduler = None,
+    keep_traces: KeepTraces = None,
     out: Out = None,
     fresh: Fresh = False,
     engine: Engine = None,
@@ -188,8 +224,12 @@ def _sweep(
                 baseline=baseline,
                 warmup=cut,
                 num_worker=workers,
+                executor=executor,
+                scheduler=scheduler,
+                keep_traces=keep_traces,
                 fresh=fresh,
                 progress=progress,
+                tell=note,
             )
     except KeyboardInterrupt:
         return interrupted(f"interrupted; finished runs are kept, the same command goes on: {directory}")
@@ -200,7 +240,7 @@ def _sweep(
     else:
         compared.sweep(found, f"{scenario}, {_count(numbers)}", directory)
     settled = [f"{key}={value}" for key, value in found[0].values.items()]
-    words = _words(baseline, warmup, None, workers, engine)
+    words = [*_words(baseline, warmup, None, engine), *_by(workers, executor, scheduler)]
     at_point = ["compare", scenario, "--policies", policies, "--seeds", seeds, *words]
     look, changes = hints.report(directory), hints.set_words([*(settings or ()), *settled], slots)
     hints.tell([hints.Step("look at it", look), hints.Step("one point", [*at_point, *changes])])
@@ -216,11 +256,16 @@ def _draw(comparison: Comparison, name: str, plot: Path, *, silent: bool) -> Non
         terminal.say(f"figure: {plot}")
 
 
-def _words(baseline: str | None, warmup: str, out: Path | None, workers: int, engine: str | None) -> list[str]:
+def _by(workers: int | None, executor: str | None, scheduler: str | None) -> list[str]:
+    """Return the options that say who runs, as they were given."""
+    given = {"--workers": workers, "--executor": executor, "--scheduler": scheduler}
+    return [word for name, value in given.items() if value is not None for word in (name, str(value))]
+
+
+def _words(baseline: str | None, warmup: str, out: Path | None, engine: str | None) -> list[str]:
     """Return the other options that were given."""
     words = [] if baseline is None else ["--baseline", baseline]
     words += [] if warmup == "auto" else ["--warmup", warmup]
-    words += [] if workers == 1 else ["--workers", str(workers)]
     words += hints.engine_words(engine)
     return words if out is None else [*words, "--out", str(out)]
 

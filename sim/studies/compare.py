@@ -5,63 +5,31 @@ A comparison that was stopped goes on where it was.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass
+from collections import ChainMap
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from physical.errors import InputError
-from physical.seed import NUM_SEED_MAX, STORED_MAX, whole_seeds
+from physical.seed import NUM_SEED_MAX, STORED_MAX
 from sim.scenario.scenario import Scenario
 from sim.studies.comparison import Comparison
 from sim.studies.contents import place_of
-from sim.studies.entrants import Entrant, Policies, entrants
-from sim.studies.evaluation import evaluate, write_runs
-from sim.studies.jobs import Finished, Job, Jobs, told_of
-from sim.studies.pool import Pool
+from sim.studies.entrants import Policies
+from sim.studies.evaluation import evaluate
+from sim.studies.jobs import Finished, Job, JobsByPolicy, told_of
+from sim.studies.plan import SEEDS_MAX, Rules, check_baseline, plan_comparison
+from sim.studies.pool import Pool, silent
+from sim.studies.results import Runs
 from sim.studies.store import folder_of_study
-from traces.atomic import whole_file
+from sim.studies.tables import write_comparison
+from sim.studies.window import AnyExecutor
 
 SEEDS_CHECKED = 10
 """A precision is checked from this number of seeds on. With fewer seeds the length of the interval is chance."""
-SEEDS_MAX = 100
-NUM_RUN_MAX = 1_000_000
 _DIGITS_MAX = len(str(STORED_MAX))
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How to compare.
-
-    Parameters
-    ----------
-    warmup : slots cut from every run for `penalty_mean`; None: MSER-5 decides
-    precision : half-width to reach, in parts of |baseline's penalty| + 1; None: only the given seeds are run
-    seeds_max : largest number of seeds
-    """
-
-    warmup: int | None = None
-    precision: float | None = None
-    seeds_max: int = SEEDS_MAX
-
-    def check(self, num_slot: int, num_seed: int) -> None:
-        """Refuse rules that cannot be followed.
-
-        Raises
-        ------
-        InputError : the warm-up leaves nothing of runs of `num_slot` slots; `seeds_max` is less than `num_seed`, the
-            number of given seeds, or too large
-        """
-        if self.warmup is not None and not 0 <= self.warmup < num_slot:
-            accepted = f"auto, or 0 to {num_slot - 1}: something must stay of {num_slot} slots"
-            raise InputError(f"{self.warmup} slots cannot be cut", where="--warmup", accepted=accepted)
-        if self.precision is not None and self.seeds_max < num_seed:
-            raise InputError(f"is less than the {num_seed} seeds given", where="--seeds-max")
-        if self.precision is not None and self.seeds_max > NUM_SEED_MAX:
-            raise InputError(f"{self.seeds_max} are too many", where="--seeds-max", accepted=f"at most {NUM_SEED_MAX}")
 
 
 def parse_policies(text: str) -> tuple[str, ...]:
@@ -109,33 +77,6 @@ def _cut(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def seeds_of(seeds: Iterable[int], num_policy: int, num_point: int = 1) -> tuple[int, ...]:
-    """Return the seeds of a study.
-
-    Raises
-    ------
-    InputError : there is no seed, or seeds, policies and points make more than `NUM_RUN_MAX` runs
-    """
-    chosen = whole_seeds(seeds, where="--seeds", most=STORED_MAX)
-    if (num := num_policy * len(chosen) * num_point) > NUM_RUN_MAX:
-        where = "--policies, --seeds" + (", --grid" if num_point > 1 else "")
-        raise InputError(f"{num} runs are too many", where=where, accepted=f"at most {NUM_RUN_MAX}")
-    return chosen
-
-
-def check_baseline(who: Sequence[Entrant], baseline: str | None) -> str:
-    """Return the name of the baseline, by default the first one.
-
-    Raises
-    ------
-    InputError : the baseline does not take part
-    """
-    names = [entrant.name for entrant in who]
-    if baseline is not None and baseline not in names:
-        raise InputError(f"{baseline!r} is not compared", where="--baseline", accepted=", ".join(names))
-    return names[0] if baseline is None else baseline
-
-
 def parse_warmup(text: str) -> int | None:
     """Read ``auto`` (None) or a number of slots.
 
@@ -175,10 +116,13 @@ def compare(
     warmup: int | None = None,
     precision: float | None = None,
     seeds_max: int = SEEDS_MAX,
-    num_worker: int = 1,
-    executor: Executor | None = None,
+    num_worker: int | None = None,
+    executor: str | AnyExecutor | None = None,
+    scheduler: str | None = None,
+    keep_traces: str | Path | None = None,
     fresh: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
+    tell: Callable[[str], None] = silent,
 ) -> Comparison:
     """Run every policy with every seed and compare them: means, and paired differences with 95 % intervals.
 
@@ -199,55 +143,65 @@ def compare(
     warmup : slots cut from every run for `penalty_mean`; None: MSER-5 decides
     precision : half-width to reach, in parts of |baseline's penalty| + 1; None: only the given seeds are run
     seeds_max : with a precision, the largest number of seeds
-    num_worker : number of processes that run; with 1, this process runs everything itself
-    executor : runs the jobs, in place of processes of our own
+    num_worker : number of processes that run; with 1, this process runs everything itself; None: 1, with Dask one for
+        each core
+    executor : who runs: "local", processes of our own; "dask"; or an object whose `submit` begins a call and returns a
+        future, such as an executor of `concurrent.futures`. None: "local"
+    scheduler : with "dask", address of the scheduler, or its file; None: a cluster on this machine
+    keep_traces : folder, or URL of fsspec, for the trace of every run, a folder each; None: no run writes a trace
     fresh : whether runs that are kept already are run again
     progress : called with the number of finished runs and the number of all runs
+    tell : called with a line for the user: where the dashboard is, that a run failed
 
     Raises
     ------
+    RunsFailedError : runs failed by their own fault; the others are through, and kept if there is a directory
     InputError : a policy or the baseline is unknown, the directory cannot be written, the warm-up leaves nothing
 
     >>> found = compare("dtecn", ["local-only", "edge-equal"], seeds=[1, 2])
     >>> found.means["edge-equal"]["penalty_mean"].mean < found.means["local-only"]["penalty_mean"].mean
     True
     """
-    scenario = scenario if isinstance(scenario, Scenario) else Scenario.load(scenario)
-    who = entrants(policies)
-    reference = check_baseline(who, baseline)
-    chosen = seeds_of(seeds, len(who))
     rules = Rules(warmup, precision, seeds_max)
-    rules.check(scenario.time.num_slot, len(chosen))
+    plan = plan_comparison(scenario, policies, seeds, warmup)
+    (point,) = plan.points
+    reference = check_baseline(plan.who, baseline)
+    chosen = plan.seeds
+    rules.check(point.scenario.time.num_slot, len(chosen))
     if precision is not None:
         chosen = _continued(chosen, min(SEEDS_CHECKED, seeds_max) - len(chosen))
-    pool = Pool(folder_of_study(out), num_worker=num_worker, executor=executor, fresh=fresh)
-    make = Jobs(scenario, who)
-    found: dict[Job, Finished] = {}
+    directory = folder_of_study(out)
+    pool = Pool(
+        directory,
+        num_worker=num_worker,
+        executor=executor,
+        scheduler=scheduler,
+        keep_traces=keep_traces,
+        fresh=fresh,
+        tell=tell,
+    )
+    found: ChainMap[Job, Finished] = ChainMap()
     while True:
-        runs = _finish(make(chosen), found, pool, progress)
-        comparison = evaluate(runs, chosen, reference, warmup, precision)
+        jobs = point.make(chosen)
+        _finish(jobs, found, pool, progress)
+        held = {policy: [found[job] for job in row] for policy, row in jobs.items()}
+        comparison = evaluate(held, chosen, reference, warmup, precision)
         if not (more := _num_missing(comparison, rules)):
             break
         chosen = _continued(chosen, more)
-    if out is not None:
-        _write(comparison, who, scenario, Path(out))
-    return comparison
+    if directory is not None:
+        told = {**comparison.to_dict(), **told_of(plan.who, held, point.scenario)}
+        write_comparison(comparison.rows(), told, directory)
+    return replace(comparison, runs={policy: Runs(row, found) for policy, row in jobs.items()})
 
 
 def _finish(
-    jobs: Mapping[str, Sequence[Job]], found: dict[Job, Finished], pool: Pool, progress: Callable[[int, int], None]
-) -> dict[str, list[Finished]]:
-    """Run the jobs of each policy that are not among the `found`, and return what all of them give."""
+    jobs: JobsByPolicy, found: ChainMap[Job, Finished], pool: Pool, progress: Callable[[int, int], None]
+) -> None:
+    """Run the jobs of each policy that are not among the `found`, and add what they give."""
     missing = [job for row in jobs.values() for job in row if job not in found]
-    found |= pool.finish(missing, partial(_tell, progress, len(found), len(found) + len(missing)))
-    return {policy: [found[job] for job in row] for policy, row in jobs.items()}
-
-
-def _write(comparison: Comparison, who: Sequence[Entrant], scenario: Scenario, directory: Path) -> None:
-    write_runs(comparison.rows(), directory / "runs.parquet")
-    report = json.dumps({**comparison.to_dict(), **told_of(who, comparison.runs, scenario)}, indent=2, allow_nan=False)
-    with whole_file(directory / "compare.json") as file:
-        file.write(f"{report}\n".encode())
+    given = pool.finish(missing, partial(_tell, progress, len(found), len(found) + len(missing)))
+    found.maps.append(given)  # type: ignore[arg-type]  # a map that is only read
 
 
 def _tell(progress: Callable[[int, int], None], before: int, total: int, done: int) -> None:

@@ -15,7 +15,7 @@ from physical import digits
 from physical.arrays import Floats
 from physical.text_table import TableColumn, say, table
 from sim.studies.jobs import Finished
-from sim.studies.statistics import SEEDS_OF_BOOTSTRAP, SKEWNESS_MAX, Interval, difference, skewness
+from sim.studies.statistics import Interval
 
 HEADLINE = "penalty_mean"
 SEEDS_FEW = 5
@@ -55,7 +55,10 @@ class Comparison:
     ----------
     policies, seeds : what was run, in order
     baseline : policy that is subtracted in the differences
-    runs : policy -> what is kept of the run with each seed
+    runs : policy -> what is kept of the run with each seed; with a folder, most are read from there when asked for
+    num_reused : number of runs that an earlier command had made
+    unstable_runs : policy -> how many of its runs are not stable
+    notes_of_runs : what a reader should know of single runs
     means : policy -> metric -> mean over seeds, with Student's interval
     differences : policy -> metric -> mean over seeds of (policy minus baseline) with the same seed
     p_values : policy -> p-value of its difference in `penalty_mean`, corrected by Holm; NaN where it is unknown
@@ -68,7 +71,10 @@ class Comparison:
     policies: tuple[str, ...]
     seeds: tuple[int, ...]
     baseline: str
-    runs: dict[str, list[Finished]]
+    runs: Mapping[str, Sequence[Finished]]
+    num_reused: int
+    unstable_runs: dict[str, int]
+    notes_of_runs: tuple[str, ...]
     means: Statistics
     differences: Statistics
     p_values: dict[str, float]
@@ -80,11 +86,6 @@ class Comparison:
     def __repr__(self) -> str:
         """Return the table."""
         return _text(self)
-
-    @property
-    def num_reused(self) -> int:
-        """Number of runs that an earlier command had made."""
-        return sum(run.reused for row in self.runs.values() for run in row)
 
     def is_unstable(self, policy: str, *, with_baseline: bool = False) -> bool:
         """Tell whether a mean depends on the length of the run, because the policy is not stable.
@@ -123,31 +124,11 @@ class Comparison:
                 f"unstable, at least half of the runs: {', '.join(unstable)}. What waits keeps growing, and every mean "
                 "is a function of the run's length."
             )
-        for policy, rows in self.runs.items():
-            found += _note_of_fallbacks(policy, [run.summary for run in rows], self.seeds)
-            if labels := sorted({label for run in rows for label in run.changed}):
-                which = ", ".join(labels)
-                found.append(f"files of {policy} changed while it ran ({which}): its runs may differ for that reason.")
-        length = min((len(run.slot_penalty) for rows in self.runs.values() for run in rows), default=0)
-        if self.warmup_rule == "auto" and self.warmup > 0 and self.warmup + 5 > length // 2:
-            found.append("the warm-up is as long as it may be, half of a run: longer runs would tell whether it ends.")
-        for policy, row in self.differences.items():
-            is_shown = not self.is_unstable(policy, with_baseline=True)
-            if is_shown and len(self.seeds) < SEEDS_OF_BOOTSTRAP and row[HEADLINE].method == "t":
-                found += self._note_of_skewness(policy)
+        found += self.notes_of_runs
         if self.precision is not None and not self.precision_reached <= self.precision:
             reached = "unknown" if math.isnan(self.precision_reached) else f"{self.precision_reached:.2%}"
             found.append(f"the precision of {self.precision:.2%} is not reached: {reached}, {len(self.seeds)} seeds.")
         return found
-
-    def _note_of_skewness(self, policy: str) -> list[str]:
-        skewed = skewness(difference(self.penalties(policy), self.penalties(self.baseline)))
-        if abs(skewed) <= SKEWNESS_MAX:
-            return []
-        return [
-            f"the penalty of {policy} less that of {self.baseline} is skewed ({skewed:.1f}): Student's interval may be "
-            f"wrong; from {SEEDS_OF_BOOTSTRAP} seeds on it is a bootstrap interval."
-        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the statistics as plain data; unknown numbers and the intervals of unstable policies are None."""
@@ -170,34 +151,25 @@ class Comparison:
             "warmup_rule": self.warmup_rule,
             "precision": {"asked": self.precision, "reached": reached},
             "stable": self.stable,
-            "unstable_runs": {
-                policy: num_unstable([run.summary for run in runs]) for policy, runs in self.runs.items()
-            },
+            "unstable_runs": self.unstable_runs,
             "mean": plain(self.means, with_baseline=False),
             "difference": plain(self.differences, with_baseline=True),
             "p_value_holm": {policy: _finite(p) for policy, p in self.p_values.items()},
             "notes": self.notes(),
         }
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one row per run; `penalty_mean` leaves the warm-up out, `penalty_mean_whole` does not."""
-        return [
-            {
-                "policy": policy,
-                "seed": seed,
-                **run.summary,
-                HEADLINE: _finite(mean_of_known(run.slot_penalty[self.warmup :])),
-                f"{HEADLINE}_whole": _finite(mean_of_known(run.slot_penalty)),
-                "warmup_slots": self.warmup,
-            }
-            for policy, runs in self.runs.items()
-            for seed, run in zip(self.seeds, runs, strict=True)
-        ]
-
-
-def num_unstable(summaries: Sequence[Mapping[str, Any]]) -> int:
-    """Return how many runs are not stable."""
-    return sum(summary.get("stable") is False for summary in summaries)
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield one row per run; `penalty_mean` leaves the warm-up out, `penalty_mean_whole` does not."""
+        for policy, runs in self.runs.items():
+            for seed, run in zip(self.seeds, runs, strict=True):
+                yield {
+                    "policy": policy,
+                    "seed": seed,
+                    **run.summary,
+                    HEADLINE: _finite(mean_of_known(run.slot_penalty[self.warmup :])),
+                    f"{HEADLINE}_whole": _finite(mean_of_known(run.slot_penalty)),
+                    "warmup_slots": self.warmup,
+                }
 
 
 def mean_of_known(values: Floats) -> float:
@@ -308,27 +280,6 @@ def reused_text(compared: Sequence[Comparison]) -> str:
     reused = sum(one.num_reused for one in compared)
     total = sum(len(row) for one in compared for row in one.runs.values())
     return f"{reused} of {total} runs reused: nothing that they depend on has changed" if reused else ""
-
-
-def _note_of_fallbacks(policy: str, summaries: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[str]:
-    """Say how many decisions the fallback made for a policy, or that none of its own was feasible."""
-    total, taken, repaired = (
-        sum(summary.get(key) or 0 for summary in summaries) for key in ("decisions", "fallbacks", "decisions_repaired")
-    )
-    found = []
-    if taken:
-        seed, first = next(
-            (s, one.get("fallback_first", "for a reason not kept"))
-            for s, one in zip(seeds, summaries, strict=True)
-            if one.get("fallbacks")
-        )
-        did = "did not decide" if taken == total else "did not always decide"
-        found.append(
-            f"{policy} {did}: the fallback took {taken} of {total} decisions; the first with seed {seed}, {first}."
-        )
-    elif total and repaired == total:
-        found.append(f"none of the {total} decisions of {policy} was feasible: all were projected on the feasible set.")
-    return found
 
 
 def _finite(value: float) -> float | None:

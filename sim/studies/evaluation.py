@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from sim.studies.comparison import HEADLINE, Comparison, mean_of_known, num_unstable
+from physical.arrays import Floats
+from sim.studies.comparison import HEADLINE, Comparison, mean_of_known
 from sim.studies.jobs import Finished
 from sim.studies.statistics import (
+    SEEDS_OF_BOOTSTRAP,
+    SKEWNESS_MAX,
     difference,
     holm,
     interval,
     interval_of_differences,
     paired_p_value,
+    skewness,
 )
-from sim.studies.warmup import common_cut
-from traces.atomic import write_whole
+from sim.studies.warmup import BATCH, common_cut
 
 MEASURED = ("wall_s", "vehicle_slots_per_s", "decision_ms_p50", "decision_ms_p99")
 """Keys of a summary that are wall times. They are recorded, but they are no results."""
@@ -58,11 +59,21 @@ def evaluate(
         policy: math.nan if False in (stable[policy], stable[baseline]) else paired_p_value(row[HEADLINE])
         for policy, row in differences.items()
     }
+    notes = [note for policy, rows in runs.items() for note in _notes_of(policy, rows, seeds)]
+    length = min((len(run.slot_penalty) for rows in runs.values() for run in rows), default=0)
+    if warmup is None and cut > 0 and cut + BATCH > length // 2:
+        notes.append("the warm-up is as long as it may be, half of a run: longer runs would tell whether it ends.")
+    for policy, row in differences.items():
+        if len(seeds) < SEEDS_OF_BOOTSTRAP and False not in (stable[policy], stable[baseline]):
+            notes += _notes_of_skewness(policy, baseline, row[HEADLINE])
     return Comparison(
         policies=tuple(runs),
         seeds=seeds,
         baseline=baseline,
         runs={policy: list(rows) for policy, rows in runs.items()},
+        num_reused=sum(run.reused for rows in runs.values() for run in rows),
+        unstable_runs={policy: _num_unstable([run.summary for run in rows]) for policy, rows in runs.items()},
+        notes_of_runs=tuple(notes),
         means=means,
         differences={
             policy: {metric: interval_of_differences(one) for metric, one in row.items()}
@@ -80,13 +91,7 @@ def is_stable(summaries: Sequence[Mapping[str, Any]]) -> bool | None:
     """Tell whether more than half of a policy's runs are stable; None if no run is long enough to tell."""
     if not any(isinstance(summary.get("stable"), bool) for summary in summaries):
         return None
-    return 2 * num_unstable(summaries) < len(summaries)
-
-
-def write_runs(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Store one row per run as a Parquet table; a key that a row lacks is null there."""
-    keys = dict.fromkeys(key for row in rows for key in row)
-    write_whole(pa.Table.from_pylist([{key: row.get(key) for key in keys} for row in rows]), path)
+    return 2 * _num_unstable(summaries) < len(summaries)
 
 
 def _metrics(runs: Mapping[str, Sequence[Finished]]) -> list[str]:
@@ -98,3 +103,45 @@ def _metrics(runs: Mapping[str, Sequence[Finished]]) -> list[str]:
 
 def _number(value: Any) -> float:
     return math.nan if value is None else float(value)
+
+
+def _num_unstable(summaries: Sequence[Mapping[str, Any]]) -> int:
+    return sum(summary.get("stable") is False for summary in summaries)
+
+
+def _notes_of(policy: str, runs: Sequence[Finished], seeds: Sequence[int]) -> Iterator[str]:
+    """Say what a reader should know of a policy's runs."""
+    yield from _notes_of_fallbacks(policy, [run.summary for run in runs], seeds)
+    if labels := sorted({label for run in runs for label in run.changed}):
+        yield f"files of {policy} changed while it ran ({', '.join(labels)}): its runs may differ for that reason."
+
+
+def _notes_of_skewness(policy: str, baseline: str, differences: Floats) -> Iterator[str]:
+    """Warn of a skewed difference in the penalty, [seeds], if its interval is Student's."""
+    skewed = skewness(differences) if interval_of_differences(differences).method == "t" else 0.0
+    if abs(skewed) > SKEWNESS_MAX:
+        yield (
+            f"the penalty of {policy} less that of {baseline} is skewed ({skewed:.1f}): Student's interval may be "
+            f"wrong; from {SEEDS_OF_BOOTSTRAP} seeds on it is a bootstrap interval."
+        )
+
+
+def _notes_of_fallbacks(policy: str, summaries: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[str]:
+    """Say how many decisions the fallback made for a policy, or that none of its own was feasible."""
+    total, taken, repaired = (
+        sum(summary.get(key) or 0 for summary in summaries) for key in ("decisions", "fallbacks", "decisions_repaired")
+    )
+    found = []
+    if taken:
+        seed, first = next(
+            (s, one.get("fallback_first", "for a reason not kept"))
+            for s, one in zip(seeds, summaries, strict=True)
+            if one.get("fallbacks")
+        )
+        did = "did not decide" if taken == total else "did not always decide"
+        found.append(
+            f"{policy} {did}: the fallback took {taken} of {total} decisions; the first with seed {seed}, {first}."
+        )
+    elif total and repaired == total:
+        found.append(f"none of the {total} decisions of {policy} was feasible: all were projected on the feasible set.")
+    return found

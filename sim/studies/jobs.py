@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
+import re
+import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -12,12 +16,15 @@ from typing import Any
 
 from physical.arrays import Floats
 from physical.errors import InputError
+from physical.extras import missing
+from physical.printable import one_line
 from policies.digests import digest
 from sim.runs.run import RunResult, run
 from sim.scenario.scenario import Scenario
 from sim.scenario.timeline import PolicySwap
 from sim.studies.contents import digest_of, of_scenario, of_vectwin
 from sim.studies.entrants import Entrant, digests_by_hand, entrant_of, is_code
+from sim.studies.shelf import Shelf
 
 _More = Callable[[Scenario, RunResult], Mapping[str, Any]]
 
@@ -45,6 +52,31 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Failed:
+    """Why a run failed by its own fault; the same run would fail again.
+
+    Parameters
+    ----------
+    problem, where, key, accepted : see `physical.errors.InputError`
+    trace : where in the code it was, for a fault that is not the user's; empty otherwise
+    """
+
+    problem: str
+    where: str = ""
+    key: str = ""
+    accepted: str = ""
+    trace: str = ""
+
+    @property
+    def error(self) -> InputError:
+        """The failure as an error."""
+        return InputError(self.problem, where=self.where, key=self.key, accepted=self.accepted)
+
+
+Outcome = Finished | Failed
+
+
+@dataclass(frozen=True)
 class Job:
     """One run, as data that can be sent to another process: it holds no object and no open file.
 
@@ -56,6 +88,8 @@ class Job:
     code : digests of vectwin's own code, and of the scenario with the files that it names
     others : digest of the policies that the scenario names: the fallback, and policies that replace one during the run
     more : ``module:function``; given scenario and result, it returns keys to add to the summary
+    point : what the study calls the scenario, such as ``vehicles.num_vehicle=5``; the run does not depend on it
+    shelf : takes the trace of the run; None: the run writes none
     """
 
     scenario: str
@@ -64,6 +98,17 @@ class Job:
     code: tuple[str, ...]
     others: str
     more: str = ""
+    point: str = field(default="", compare=False)
+    shelf: Shelf | None = field(default=None, compare=False)
+
+    @property
+    def trace_name(self) -> str:
+        """Name of the folder of the run's trace, which tells people the policy and the seed."""
+        return f"{re.sub(r'[^A-Za-z0-9.=_-]+', '-', self.entrant.name)[:60]}-{self.seed}-{self.key[:12]}"
+
+    def __str__(self) -> str:
+        """Name the run for a user."""
+        return f"{self.entrant.name} with seed {self.seed}" + (f" at {self.point}" if self.point else "")
 
     @property
     def key(self) -> str:
@@ -88,16 +133,37 @@ class Job:
             accepted = "the same command again: what has not changed is kept"
             raise InputError("code or a file has changed since this began", where=self.entrant.name, accepted=accepted)
         key = replace(self, entrant=self.entrant.as_it_is_now()).key if changed else self.key
-        result = run(scenario, policy=policy, seed=self.seed, keep_tables=bool(self.more))
-        if result.status == "interrupted":
-            raise KeyboardInterrupt
-        summary = result.summary | dict(_function(self.more)(scenario, result) if self.more else ())
-        return Finished(summary, result.slot_penalty, result.delays, key, changed=tuple(changed))
+        with nullcontext(None) if self.shelf is None else self.shelf.place_for(self.trace_name) as out:
+            result = run(scenario, policy=policy, seed=self.seed, out=out, keep_tables=bool(self.more))
+            if result.status == "interrupted":
+                raise KeyboardInterrupt
+            more = _function(self.more)(scenario, result) if self.more else {}
+        return Finished(result.summary | dict(more), result.slot_penalty, result.delays, key, changed=tuple(changed))
 
 
-def perform(job: Job) -> Finished:
-    """Run a job; workers call this."""
-    return job.perform()
+def perform(job: Job) -> Outcome:
+    """Run a job; workers call this. What a job does wrong is a value, so whatever a worker raises is not the job's."""
+    try:
+        return job.perform()
+    except Exception as error:  # whatever a policy's or a kind's own code raises
+        told = _told_of(error, job)
+        if told is not None:
+            return Failed(told.problem, told.where, told.key, told.accepted)
+        trace = "".join(traceback.format_exception(error))
+        return Failed(f"internal error: {type(error).__name__}: {one_line(str(error))}", trace=trace)
+
+
+def _told_of(error: Exception, job: Job) -> InputError | None:
+    """Return an error as bad input, if it is not a fault of vectwin."""
+    if isinstance(error, InputError):
+        return error
+    if isinstance(error, ImportError):
+        return missing(error, job.entrant.name)
+    if isinstance(error, MemoryError):
+        return InputError("there is not enough memory", accepted="fewer slots, vehicles or processes at once")
+    if isinstance(error, OSError) and error.errno is not None:
+        return InputError(f"cannot be used: {os.strerror(error.errno)}", where=str(error.filename or "files"))
+    return None
 
 
 JobsByPolicy = dict[str, list[Job]]
@@ -110,15 +176,16 @@ class Jobs:
     ----------
     scenario : what to simulate
     who : the policies that take part
-    more : see `Job`
+    more, point : see `Job`
 
     Raises
     ------
     InputError : a file that the scenario names cannot be read
     """
 
-    def __init__(self, scenario: Scenario, who: Sequence[Entrant], more: str = "") -> None:
+    def __init__(self, scenario: Scenario, who: Sequence[Entrant], more: str = "", point: str = "") -> None:
         self._text = scenario.model_dump_json()
+        self._point = point
         self._who = who
         self._more = more
         self._code = _code(scenario, more)
@@ -129,7 +196,9 @@ class Jobs:
     def __call__(self, seeds: Sequence[int]) -> JobsByPolicy:
         """Return one job per seed, by the name of the policy."""
         return {
-            entrant.name: [Job(self._text, entrant, seed, self._code, self._others, self._more) for seed in seeds]
+            entrant.name: [
+                Job(self._text, entrant, seed, self._code, self._others, self._more, self._point) for seed in seeds
+            ]
             for entrant in self._who
         }
 

@@ -1,33 +1,45 @@
-"""Runs jobs: in this process, in worker processes, or by an executor that the caller gives."""
+"""Finishes the jobs of a study: takes what is kept already, and has the others run by whoever is chosen."""
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
-from contextlib import contextmanager, suppress
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from numbers import Integral
 from pathlib import Path
+from typing import Protocol
 
 from physical.errors import InputError
-from sim.runs import stopping
-from sim.runs.notices import be_brief
-from sim.studies.jobs import Finished, Job, perform
+from physical.nearest import did_you_mean
+from physical.printable import one_line
+from sim.studies.failures import Failures
+from sim.studies.jobs import Failed, Finished, Job, Outcome, perform
+from sim.studies.local import TRIES, InProcess, LocalWorkers
+from sim.studies.results import Results
+from sim.studies.shelf import Shelf
 from sim.studies.store import Store
+from sim.studies.window import AnyExecutor, in_window
 
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-_LOOK_S = 1.0
-_PR_SET_PDEATHSIG = 1
-_SAFE_PATH, _WARNINGS = "PYTHONSAFEPATH", "PYTHONWARNINGS"
+EXECUTORS = ("local", "dask")
 _WORKERS_MAX = 64
 """This number of workers is allowed even where there are few cores. More would only wait and take memory."""
-_TRIES = 3
-"""Workers may die this often in a row without any run being finished."""
+_WINDOW = 256
+"""Jobs that an executor of the caller has at once. Nobody knows how many workers it has."""
+
+
+class Runner(Protocol):
+    """Runs jobs somewhere."""
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
+        """Yield jobs with their outcomes, as they end."""
+
+
+def silent(_line: str) -> None:
+    """Tell nobody."""
 
 
 class Pool:
@@ -36,150 +48,155 @@ class Pool:
     Parameters
     ----------
     directory : of the study, where every finished run is kept at once; None: nothing is kept
-    num_worker : number of processes; with 1, this process runs everything itself
-    executor : runs the jobs, in place of processes of our own; it stays open
+    num_worker : number of processes; with 1, this process runs everything itself; None: 1, with Dask one for each core
+    executor : "local"; "dask", see `sim.studies.on_dask`; or an object whose `submit` begins a call and returns a
+        future, such as an executor of `concurrent.futures`, which stays open. None: "local"
+    scheduler : address of a Dask scheduler, or its file; None: workers of our own on this machine
+    keep_traces : folder or URL for the traces, a folder for each run; None: no run writes a trace
     fresh : whether runs that are kept already are run again
+    tell : called with a line for the user: where the dashboard is, that a run failed
 
     Raises
     ------
-    InputError : the directory cannot be written
+    InputError : the directory cannot be written, an unknown executor, one that takes no such number of workers
     """
 
     def __init__(
         self,
         directory: str | Path | None,
         *,
-        num_worker: int = 1,
-        executor: Executor | None = None,
+        num_worker: int | None = None,
+        executor: str | AnyExecutor | None = None,
+        scheduler: str | None = None,
+        keep_traces: str | Path | None = None,
         fresh: bool = False,
+        tell: Callable[[str], None] = silent,
     ) -> None:
-        most = max(_WORKERS_MAX, 4 * (os.cpu_count() or 1))
-        given: object = num_worker  # callers are not all type-checked
-        if not isinstance(given, Integral) or not 1 <= num_worker <= most:
-            accepted = f"an integer from 1 to {most}"
-            raise InputError(f"{repr(num_worker)[:40]} cannot work", where="--workers", accepted=accepted)
+        _check_workers(num_worker)
+        self._executor = _checked(executor, scheduler, num_worker)
+        self._scheduler = scheduler
+        self._num_worker = None if num_worker is None else int(num_worker)
+        self._shelf = None if keep_traces is None else Shelf(str(keep_traces))
         self._store = None if directory is None else Store(directory)
-        self._num_worker = int(num_worker)
-        self._executor = executor
         self._fresh = fresh
+        self._tell = tell
 
-    def finish(self, jobs: Iterable[Job], progress: Callable[[int], None]) -> dict[Job, Finished]:
-        """Return the results of jobs.
+    def finish(self, jobs: Iterable[Job], progress: Callable[[int], None]) -> Mapping[Job, Finished]:
+        """Return the results of jobs. A run that fails by its own fault does not stop the others.
 
-        progress : called with the number of finished jobs
+        progress : called with the number of jobs that have ended
 
         Raises
         ------
-        InputError : a policy refuses its scenario; workers die again and again
+        RunsFailedError : runs failed, for example because a policy refuses its scenario; the others are through
+        InputError : workers die again and again, results cannot be kept, nobody is there to run the jobs
         """
-        jobs = list(dict.fromkeys(jobs))
-        found: dict[Job, Finished] = {}
-        if self._store is not None and not self._fresh:
-            kept = ((job, self._store.get(job.key)) for job in jobs)
-            found = {job: finished for job, finished in kept if finished is not None}
-        progress(len(found))
-        for job, finished in self._run([job for job in jobs if job not in found]):
-            if self._store is not None:
-                self._store.put(job, finished)
-            found[job] = finished
-            progress(len(found))
-        return found
+        results, failures = Results(self._store), Failures(self._tell)
+        jobs = dict.fromkeys(jobs)
+        left = []
+        progress(0)
+        for job in jobs:
+            kept = self._kept(job)
+            if kept is None:
+                left.append(job if self._shelf is None else replace(job, shelf=self._shelf))
+            else:
+                results.add(job, kept)
+                progress(len(results))
+        # Closed here and not when garbage is collected: workers must not outlive an error.
+        with closing(self._run(left)) as ended:
+            for job, outcome in ended:
+                if isinstance(outcome, Failed):
+                    failures.add(job, outcome)
+                else:
+                    if self._store is not None:
+                        self._store.put(job, outcome)
+                    results.add(job, outcome)
+                progress(len(results) + len(failures))
+        failures.check(len(jobs), kept=self._store is not None)
+        return results
 
-    def _run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Finished]]:
-        """Yield jobs with their results, as they finish."""
+    def _kept(self, job: Job) -> Finished | None:
+        """Return the result of an earlier command, if there is one, with its trace if one is wanted."""
+        if self._store is None or self._fresh or (self._shelf is not None and not self._shelf.has(job.trace_name)):
+            return None
+        return self._store.get(job.key)
+
+    def _run(self, jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome]]:
+        """Yield jobs with their outcomes, as they end."""
         if not jobs:
             return
-        if self._executor is not None:
-            yield from _run_by(self._executor, jobs)
-        elif self._num_worker == 1:
-            with stopping.at_once():
-                yield from ((job, job.perform()) for job in jobs)
-        else:
-            with stopping.at_once(has_workers=True):
-                yield from _run_by_workers(jobs, self._num_worker)
+        if self._executor == "dask":
+            from sim.studies.on_dask import DaskRunner
+
+            with DaskRunner(self._scheduler, self._num_worker, self._tell) as runner:
+                yield from runner.run(jobs)
+            return
+        yield from self._here().run(jobs)
+
+    def _here(self) -> Runner:
+        if not isinstance(self._executor, str):
+            return ByExecutor(self._executor)
+        num_worker = self._num_worker or 1
+        return InProcess() if num_worker == 1 else LocalWorkers(num_worker)
 
 
-def _run_by(executor: Executor, jobs: Sequence[Job]) -> Iterator[tuple[Job, Finished]]:
-    """Run jobs by the caller's executor, which stays open; jobs that nobody waits for any more are cancelled."""
-    futures = _submitted(executor, jobs)
-    try:
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    finally:
-        for future in futures:
-            future.cancel()
+class ByExecutor:
+    """Runs jobs by the caller's executor, which stays open.
 
-
-def _submitted(executor: Executor, jobs: Sequence[Job]) -> dict[Future[Finished], Job]:
-    return {executor.submit(perform, job): job for job in jobs}
-
-
-def _run_by_workers(jobs: Sequence[Job], num_worker: int) -> Iterator[tuple[Job, Finished]]:
-    """Run jobs in processes of one thread each; when a process dies, unfinished jobs begin again."""
-    from loky import ProcessPoolExecutor
-
-    left = dict.fromkeys(jobs)
-    is_always_safe = _SAFE_PATH in os.environ
-    tries = 0
-    while left:
-        with _environment():  # the pool starts a helper process, too
-            pool = ProcessPoolExecutor(
-                min(num_worker, len(left)),
-                initializer=_begin_work,
-                initargs=(os.getpid(), is_always_safe),
-                env=_ONE_THREAD | {_SAFE_PATH: "1"},
-            )
-        try:
-            futures = _submitted(pool, [*left])
-            for future in as_completed(futures):
-                finished = future.result()
-                del left[futures[future]]
-                tries = 0
-                yield futures[future], finished
-        except BrokenExecutor as error:
-            tries += 1
-            if tries == _TRIES:
-                first = next(iter(left))
-                what = f"{len(left)} runs are left, the first of {first.entrant.name} with seed {first.seed}"
-                problem = f"workers died {tries} times without finishing a run; {what}"
-                raise InputError(problem, where="--workers", accepted="fewer of them, more memory") from error
-        finally:
-            pool.shutdown(wait=True, kill_workers=True)
-
-
-@contextmanager
-def _environment() -> Iterator[None]:
-    """Start processes without the current folder in their path, so that a random.py there replaces no library.
-
-    The helper process tidies up after a parent that was killed; its messages are not shown.
+    Parameters
+    ----------
+    executor : see `Pool`
     """
-    warnings = os.environ.get(_WARNINGS)
-    values = {_SAFE_PATH: "1", _WARNINGS: ",".join(filter(None, (warnings, "ignore:resource_tracker:UserWarning")))}
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+
+    def __init__(self, executor: AnyExecutor) -> None:
+        self._executor = executor
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
+        """Yield jobs with their outcomes, as they end; what is lost with its worker runs again.
+
+        Raises
+        ------
+        InputError : the executor is broken, and takes no job any more
+        """
+        waiting, lost = deque(jobs), Counter[Job]()
+        try:
+            for job, outcome in in_window(partial(self._executor.submit, perform), waiting, lambda: _WINDOW):
+                if isinstance(outcome, BrokenExecutor):
+                    raise outcome
+                if not isinstance(outcome, BaseException):
+                    yield job, outcome
+                elif lost[job] + 1 < TRIES:
+                    lost[job] += 1
+                    waiting.append(job)
+                else:
+                    yield job, Failed(f"was lost {TRIES} times: {type(outcome).__name__}: {one_line(str(outcome))}")
+        except BrokenExecutor as error:
+            problem = f"takes no more jobs: {one_line(str(error)) or type(error).__name__}"
+            raise InputError(problem, where="executor", accepted="a new one: what is finished is kept") from error
 
 
-def _begin_work(parent: int, is_always_safe: bool) -> None:
-    """Prepare a worker: it ignores Ctrl-C, ends with its parent, and has the environment of the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    be_brief()
-    if sys.platform == "linux":  # where the system does it, whatever this process is at, even one long call in C
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    if not is_always_safe:
-        os.environ.pop(_SAFE_PATH, None)
+def _check_workers(num_worker: int | None) -> None:
+    most = max(_WORKERS_MAX, 4 * (os.cpu_count() or 1))
+    given: object = num_worker  # callers are not all type-checked
+    if given is not None and (not isinstance(given, Integral) or not 1 <= int(given) <= most):
+        accepted = f"an integer from 1 to {most}"
+        raise InputError(f"{repr(num_worker)[:40]} cannot work", where="--workers", accepted=accepted)
 
 
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(_LOOK_S)
-    os._exit(1)
+def _checked(executor: str | AnyExecutor | None, scheduler: str | None, num_worker: int | None) -> str | AnyExecutor:
+    """Return who runs the jobs."""
+    chosen = "local" if executor is None else executor
+    if isinstance(chosen, str):
+        if chosen not in EXECUTORS:
+            problem = f"{chosen[:40]!r} is not known{did_you_mean(chosen, EXECUTORS)}"
+            raise InputError(problem, where="--executor", accepted=", ".join(EXECUTORS))
+    elif not callable(getattr(chosen, "submit", None)):
+        accepted = "local, dask, or an object with submit(call, *arguments)"
+        raise InputError(f"{type(chosen).__name__} cannot run jobs", where="executor", accepted=accepted)
+    if scheduler is not None and chosen != "dask":
+        raise InputError("goes with --executor dask only", where="--scheduler")
+    if scheduler is not None and num_worker is not None:
+        raise InputError(
+            "are given both", where="--scheduler, --workers", accepted="one: a cluster has its own workers"
+        )
+    return chosen

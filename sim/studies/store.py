@@ -7,6 +7,7 @@ import json
 import stat
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -37,13 +38,15 @@ class Store:
 
     Raises
     ------
-    InputError : the directory cannot be made
+    InputError : the directory cannot be made, or nothing can be written there
     """
 
     def __init__(self, directory: str | Path) -> None:
         self._folder = Path(directory) / FOLDER
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=self._folder):  # rather now than after the first run, which may take an hour
+                pass
         except OSError as error:
             raise InputError(f"cannot be written: {error.strerror}", where=str(directory)) from None
 
@@ -64,11 +67,15 @@ class Store:
             "contents": _contents(finished),
         }
         row = {name: _column(name, value) for name, value in {**own, **finished.summary}.items()}
-        write_whole(pa.table(row), self._folder / f"{finished.key}.parquet")
+        write_whole(pa.table(row), self.path_of(finished.key))
 
     def get(self, key: str) -> Finished | None:
         """Return the result of an earlier run, or None if there is none, or its file is damaged or was edited."""
-        return _read(self._folder / f"{key}.parquet", key, sealed=True)
+        return _read(self.path_of(key), key, sealed=True)
+
+    def path_of(self, key: str) -> Path:
+        """Return the file of a result."""
+        return self._folder / f"{key}.parquet"
 
 
 def read_row(path: Path, key: str) -> Finished | None:

@@ -21,7 +21,7 @@ from policies.registry import specs
 from sim import Scenario, run
 from sim.cli.app import BAD_INPUT, BROKEN_PIPE, INTERNAL, TRACEBACK, app
 from sim.runs.summary import ENTRIES
-from sim.studies import pool
+from sim.studies import local
 from traces.exogenous.schema import LINK, MOBILITY, REQUESTS
 from traces.manifest import Manifest
 from traces.schema import TABLES
@@ -166,7 +166,7 @@ def test_every_exit_code_and_variable_is_on_the_page_of_commands() -> None:
     codes = {int(number) for row in re.findall(r"^\| (\d[\d, ]*) \|", text, re.MULTILINE) for number in row.split(",")}
     ended = {128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
     assert codes == {0, 1, BAD_INPUT, INTERNAL, BROKEN_PIPE} | ended
-    assert {TRACEBACK, *pool._ONE_THREAD} == set(re.findall(r"`([A-Z]+_[A-Z_]+)`", text))
+    assert {TRACEBACK, *local.ONE_THREAD} == set(re.findall(r"`([A-Z]+_[A-Z_]+)`", text))
 
 
 # ------------------------------------------------------------------------------------------------------------- policies

@@ -13,7 +13,8 @@ import pytest
 from physical.errors import InputError
 from physical.seed import NUM_SEED_MAX, STORED_MAX
 from sim import Scenario, compare, sweep
-from sim.studies.compare import NUM_RUN_MAX, parse_seeds
+from sim.studies.compare import parse_seeds
+from sim.studies.plan import NUM_RUN_MAX
 from tests.support.command import twin
 
 NINES = "9" * 5_000

@@ -13,8 +13,9 @@ import pytest
 from scipy import stats
 
 from sim.studies.comparison import Comparison
-from sim.studies.evaluation import evaluate, is_stable, write_runs
+from sim.studies.evaluation import evaluate, is_stable
 from sim.studies.jobs import Finished
+from sim.studies.tables import write_runs
 
 
 def made(penalty: Sequence[float | None], **summary: Any) -> Finished:
@@ -49,7 +50,7 @@ def test_penalty_is_that_after_the_warm_up_and_the_rest_is_of_whole_runs() -> No
         "high": None,
         "interval": None,
     }
-    rows = found.rows()
+    rows = [*found.rows()]
     assert [row["penalty_mean"] for row in rows] == [2.0, 5.0, 4.0, None]
     assert [row["penalty_mean_whole"] for row in rows] == pytest.approx([104 / 3, 28.75, 8 / 3, 0.0])
     assert {row["warmup_slots"] for row in rows} == {1}
