@@ -38,28 +38,8 @@ _INTERRUPT = 130
 TRACEBACK = "VECTWIN_TRACEBACK"
 # Errors of the machine, not of the code: disks that are full, broken or closed to this user, limits on the user's files
 # and processes, and names that no file can have.
-_MACHINE = {
-    getattr(errno, f"E{name}")
-    for name in (
-        "NOSPC",
-        "DQUOT",
-        "FBIG",
-        "ROFS",
-        "IO",
-        "ACCES",
-        "PERM",
-        "MFILE",
-        "NFILE",
-        "AGAIN",
-        "NOMEM",
-        "NAMETOOLONG",
-        "LOOP",
-        "NOTDIR",
-        "ISDIR",
-        "INVAL",
-    )
-    if hasattr(errno, f"E{name}")
-}
+_NAMES = "NOSPC DQUOT FBIG ROFS IO ACCES PERM MFILE NFILE AGAIN NOMEM NAMETOOLONG LOOP NOTDIR ISDIR INVAL"
+_MACHINE = {getattr(errno, f"E{name}") for name in _NAMES.split() if hasattr(errno, f"E{name}")}
 _LINE_MAX, _WORD_MAX = 1_000, 250
 
 
@@ -250,12 +230,12 @@ def complain(text: str, code: int) -> int:
 
 
 def warn(text: str) -> None:
-    """Print a line on stderr, and go on."""
-    typer.echo(f"twin: warning: {_line(text)}", err=True)
+    """Print a warning on stderr, and go on."""
+    note(f"warning: {text}")
 
 
 def note(text: str) -> None:
-    """Print a line on stderr about what goes on."""
+    """Print a line on stderr, and go on."""
     typer.echo(f"twin: {_line(text)}", err=True)
 
 
@@ -329,23 +309,6 @@ Engine = Annotated[
         metavar="NAME",
         help="What simulates: columns, fast; events, a process per vehicle and server; auto. Results are equal.",
     ),
-]
-Executor = Annotated[
-    str | None,
-    typer.Option(
-        "--executor", metavar="NAME", help="Who runs: local, processes of this command; dask, a cluster. Equal results."
-    ),
-]
-Scheduler = Annotated[
-    str | None,
-    typer.Option(
-        "--scheduler",
-        metavar="ADDRESS|FILE",
-        help="With dask: tcp://HOST:PORT or the scheduler's file; without one, a cluster on this machine.",
-    ),
-]
-Workers = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Processes to use; by default 1, with dask one for each core.")
 ]
 Settings = Annotated[
     list[str] | None,

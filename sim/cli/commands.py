@@ -24,7 +24,7 @@ PANELS = {
     },
     "Study": {
         "compare": Entry("sim.cli.compare:_compare", "Compare policies on common random numbers."),
-        "sweep": Entry("sim.cli.compare:_sweep", "Compare policies at every point of a grid of settings."),
+        "sweep": Entry("sim.cli.sweep:_sweep", "Compare policies at every point of a grid of settings."),
         "figures": Entry("sim.cli.figures:_figures", "Draw a paper's figures anew, and test what it claims."),
         "bench": Entry("sim.cli.bench:_bench", "Measure speed as ratios; takes minutes."),
     },

@@ -20,7 +20,7 @@ from sim.studies.contents import place_of
 from sim.studies.entrants import Policies
 from sim.studies.evaluation import evaluate
 from sim.studies.jobs import Finished, Job, JobsByPolicy, told_of
-from sim.studies.plan import SEEDS_MAX, Rules, check_baseline, plan_comparison
+from sim.studies.plan import SEEDS_MAX, Plan, Rules, check_baseline, plan_comparison
 from sim.studies.pool import Pool, silent
 from sim.studies.results import Runs
 from sim.studies.store import folder_of_study
@@ -162,15 +162,11 @@ def compare(
     >>> found.means["edge-equal"]["penalty_mean"].mean < found.means["local-only"]["penalty_mean"].mean
     True
     """
-    rules = Rules(warmup, precision, seeds_max)
     plan = plan_comparison(scenario, policies, seeds, warmup)
-    (point,) = plan.points
     reference = check_baseline(plan.who, baseline)
-    chosen = plan.seeds
-    rules.check(point.scenario.time.num_slot, len(chosen))
-    if precision is not None:
-        chosen = _continued(chosen, min(SEEDS_CHECKED, seeds_max) - len(chosen))
     directory = folder_of_study(out)
+    rules = Rules(warmup, precision, seeds_max)
+    rules.check(plan.points[0].scenario.time.num_slot, len(plan.seeds))
     pool = Pool(
         directory,
         num_worker=num_worker,
@@ -180,15 +176,31 @@ def compare(
         fresh=fresh,
         tell=tell,
     )
+    return _compared(plan, reference, rules, pool, directory, progress)
+
+
+def _compared(
+    plan: Plan,
+    baseline: str,
+    rules: Rules,
+    pool: Pool,
+    directory: Path | None,
+    progress: Callable[[int, int], None],
+) -> Comparison:
+    """Run the jobs of a plan, and more seeds if a precision asks for them."""
+    (point,) = plan.points
+    seeds = plan.seeds
+    if rules.precision is not None:
+        seeds = _continued(seeds, min(SEEDS_CHECKED, rules.seeds_max) - len(seeds))
     found: ChainMap[Job, Finished] = ChainMap()
     while True:
-        jobs = point.make(chosen)
+        jobs = point.make(seeds)
         _finish(jobs, found, pool, progress)
         held = {policy: [found[job] for job in row] for policy, row in jobs.items()}
-        comparison = evaluate(held, chosen, reference, warmup, precision)
+        comparison = evaluate(held, seeds, baseline, rules.warmup, rules.precision)
         if not (more := _num_missing(comparison, rules)):
             break
-        chosen = _continued(chosen, more)
+        seeds = _continued(seeds, more)
     if directory is not None:
         told = {**comparison.to_dict(), **told_of(plan.who, held, point.scenario)}
         write_comparison(comparison.rows(), told, directory)
