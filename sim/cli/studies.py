@@ -134,6 +134,8 @@ class Part:
             _print_jobs([*shards.listing(plan, folder)], as_json=as_json)
             return True
         if self.collect:
+            if who.fresh:
+                raise InputError("are given both", where="--collect, --fresh", accepted="one of them")
             shards.collect(plan.jobs, self.collect, folder)
             return False
         assert self.shard is not None

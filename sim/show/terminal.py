@@ -190,6 +190,17 @@ def cases(rows: Sequence[Mapping[str, Any]], title: str) -> None:
     text_table.table(output, [origins], columns)
 
 
+def jobs(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print the runs of a study: number, policy, seed, the values of the point, and whether the run is kept already."""
+    hidden = {"index", "key", "kept"}
+    shown = [key for key in (rows[0] if rows else ()) if key not in hidden]
+    cells = {"run": [str(row["index"]) for row in rows]} | {key: [str(row[key]) for row in rows] for key in shown}
+    cells["kept"] = ["yes" if row["kept"] else "" for row in rows]
+    output = console()
+    text_table.table(output, [TableColumn(label, column, is_text=True) for label, column in cells.items()], [])
+    text_table.say(output, f"{digits.counted(len(rows), 'run')}, {sum(row['kept'] for row in rows)} of them kept already")
+
+
 def models(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print the language models that have names, with their files."""
     output = console()

@@ -143,8 +143,7 @@ def compare(
     warmup : slots cut from every run for `penalty_mean`; None: MSER-5 decides
     precision : half-width to reach, in parts of |baseline's penalty| + 1; None: only the given seeds are run
     seeds_max : with a precision, the largest number of seeds
-    num_worker : number of processes that run; with 1, this process runs everything itself; None: 1, with Dask one for
-        each core
+    num_worker : number of processes; with 1, this process runs everything; None: 1, with Dask one for each core
     executor : who runs: "local", processes of our own; "dask"; or an object whose `submit` begins a call and returns a
         future, such as an executor of `concurrent.futures`. None: "local"
     scheduler : with "dask", address of the scheduler, or its file; None: a cluster on this machine
