@@ -18,12 +18,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+from physical.digits import counted
 from physical.errors import InputError
 from sim.studies.contents import digest_of, of_vectwin
 from sim.studies.jobs import Job
 from sim.studies.plan import NUM_RUN_MAX, Plan
 from sim.studies.pool import Pool, silent
-from sim.studies.store import FOLDER, Store, folder_of_study
+from sim.studies.store import FOLDER, Store, folder_of_study, read_row
 from sim.studies.window import AnyExecutor
 from traces.atomic import replacing, writing
 from traces.jsonfile import read_json
@@ -66,14 +67,22 @@ class ShardDone:
 
     Parameters
     ----------
-    directory : where its runs are
+    shard : which one
     num_job : number of its jobs; fewer jobs than shards leave some shards without any
-    num_reused : how many of them were kept there already
+    num_reused : how many of them were kept already
     """
 
-    directory: Path
+    shard: Shard
     num_job: int
     num_reused: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {"shard": str(self.shard), "runs": self.num_job, "runs_reused": self.num_reused}
+
+    def __str__(self) -> str:
+        """Spell it for a user."""
+        return f"shard {self.shard}: {counted(self.num_job, 'run')}, {self.num_reused} of them reused"
 
 
 def parse_shard(text: str) -> Shard:
@@ -96,17 +105,18 @@ def parse_shard(text: str) -> Shard:
     raise InputError(f"{shown!r} is no part of a study", where=_OPTION, accepted="for example 0/8 ... up to 7/8")
 
 
-def listing(plan: Plan, store: Store | None = None) -> Iterator[dict[str, Any]]:
+def listing(plan: Plan, directory: str | Path | None = None) -> Iterator[dict[str, Any]]:
     """Yield a row for each job, in the order of `Plan.jobs`, which decides about the shard of a job.
 
     A row has ``index``, ``policy``, ``seed``, the values of the point by their keys, ``key``, and ``kept``: whether the
-    store has the result.
+    result is in the directory. Nothing is written.
 
     Parameters
     ----------
     plan : the study
-    store : of the folder where results are kept; None: none is
+    directory : where its results are kept; None: nowhere
     """
+    folder = None if directory is None else Path(directory) / FOLDER
     seen: set[Job] = set()
     for point in plan.points:
         for job in (one for row in point.jobs.values() for one in row):
@@ -114,7 +124,7 @@ def listing(plan: Plan, store: Store | None = None) -> Iterator[dict[str, Any]]:
                 continue
             key = job.key
             row = {"index": len(seen), "policy": job.entrant.name, "seed": job.seed, **point.values, "key": key}
-            yield row | {"kept": store is not None and store.get(key) is not None}
+            yield row | {"kept": folder is not None and read_row(folder / f"{key}.parquet", key) is not None}
             seen.add(job)
 
 
@@ -171,7 +181,7 @@ def run_shard(
             problem = f"{job}: its files changed while it ran ({', '.join(found.changed)}): it cannot be collected"
             raise InputError(problem, where=_OPTION, accepted="policies that change none of their files")
         num_reused += found.reused
-    return ShardDone(directory, len(part), num_reused)
+    return ShardDone(shard, len(part), num_reused)
 
 
 def collect(
