@@ -198,7 +198,9 @@ def jobs(rows: Sequence[Mapping[str, Any]]) -> None:
     cells["kept"] = ["yes" if row["kept"] else "" for row in rows]
     output = console()
     text_table.table(output, [TableColumn(label, column, is_text=True) for label, column in cells.items()], [])
-    text_table.say(output, f"{digits.counted(len(rows), 'run')}, {sum(row['kept'] for row in rows)} of them kept already")
+    text_table.say(
+        output, f"{digits.counted(len(rows), 'run')}, {sum(row['kept'] for row in rows)} of them kept already"
+    )
 
 
 def models(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -6,7 +6,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from numbers import Integral
@@ -19,6 +19,7 @@ from physical.printable import one_line
 from sim.studies.failures import Failures
 from sim.studies.jobs import Failed, Finished, Job, Outcome, perform
 from sim.studies.local import TRIES, InProcess, LocalWorkers
+from sim.studies.neighbours import noticed
 from sim.studies.results import Results
 from sim.studies.shelf import Shelf
 from sim.studies.store import Store
@@ -54,6 +55,7 @@ class Pool:
     scheduler : address of a Dask scheduler, or its file; None: workers of our own on this machine
     keep_traces : folder or URL for the traces, a folder for each run; None: no run writes a trace
     fresh : whether runs that are kept already are run again
+    is_shared : whether others may write into the directory at the same time without a word about it
     tell : called with a line for the user: where the dashboard is, that a run failed
 
     Raises
@@ -70,6 +72,7 @@ class Pool:
         scheduler: str | None = None,
         keep_traces: str | Path | None = None,
         fresh: bool = False,
+        is_shared: bool = False,
         tell: Callable[[str], None] = silent,
     ) -> None:
         _check_workers(num_worker)
@@ -79,6 +82,7 @@ class Pool:
         self._shelf = None if keep_traces is None else Shelf(str(keep_traces))
         self._store = None if directory is None else Store(directory)
         self._fresh = fresh
+        self._is_watched = not is_shared
         self._tell = tell
 
     def finish(self, jobs: Iterable[Job], progress: Callable[[int], None]) -> Mapping[Job, Finished]:
@@ -103,7 +107,7 @@ class Pool:
                 results.add(job, kept)
                 progress(len(results))
         # Closed here and not when garbage is collected: workers must not outlive an error.
-        with closing(self._run(left)) as ended:
+        with self._noticed(), closing(self._run(left)) as ended:
             for job, outcome in ended:
                 if isinstance(outcome, Failed):
                     failures.add(job, outcome)
@@ -114,6 +118,11 @@ class Pool:
                 progress(len(results) + len(failures))
         failures.check(len(jobs), kept=self._store is not None)
         return results
+
+    def _noticed(self) -> AbstractContextManager[None]:
+        if self._store is None or not self._is_watched:
+            return nullcontext()
+        return noticed(self._store.directory, self._tell)
 
     def _kept(self, job: Job) -> Finished | None:
         """Return the result of an earlier command, if there is one, with its trace if one is wanted."""

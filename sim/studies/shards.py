@@ -168,6 +168,7 @@ def run_shard(
         scheduler=scheduler,
         keep_traces=keep_traces,
         fresh=fresh,
+        is_shared=True,
         tell=tell,
     )
     jobs = plan.jobs

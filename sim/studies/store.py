@@ -42,7 +42,8 @@ class Store:
     """
 
     def __init__(self, directory: str | Path) -> None:
-        self._folder = Path(directory) / FOLDER
+        self.directory = Path(directory)
+        self._folder = self.directory / FOLDER
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with TemporaryFile(dir=self._folder):  # rather now than after the first run, which may take an hour
