@@ -40,6 +40,7 @@ _BENCHES = (
     BenchSpec("llm", "sim.bench.llm:measure", "time of a language model's decision, against a plain completion"),
     BenchSpec("heldout", "sim.bench.heldout:measure", "cost of the bundled model's decisions in unknown environments"),
     BenchSpec("study", "sim.bench.study:measure", "a study through workers and Dask, against one process; 15 minutes"),
+    BenchSpec("jobs", "sim.bench.jobs:measure", "what one more run costs a study, by 10 000 tiny ones; 20 minutes"),
     BenchSpec("training", "sim.bench.training:measure", "updates per second, and time to train apg to 5 %"),
 )
 

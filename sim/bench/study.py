@@ -47,21 +47,26 @@ def measure() -> Report:
         f"of linear: one process / all processes, CPU; one process / ({NUM_WORKER} * wall), wall. The goal is {GOAL}",
     )
     columns = ("way", "CPU s", "wall s", "start CPU s", "start wall s", "CPU, of linear", "wall, of linear")
-    return Report("Studies: cost of workers", columns, tuple(rows), notes, {"ways": found, "goal": GOAL})
+    return Report("Studies: the cost of workers", columns, tuple(rows), notes, {"ways": found, "goal": GOAL})
 
 
 def _timed(how: dict[str, Any], num_run: int, num_slot: int) -> dict[str, float]:
     """Run a study in a new process; return what it and its workers used [s]."""
-    code = "import sys; from sim.bench import study; study.print_times(*sys.argv[1:])"
-    words = [sys.executable, "-c", code, json.dumps(how), str(num_run), str(num_slot)]
+    found = in_new_process("study", json.dumps(how), str(num_run), str(num_slot))
+    return {"cpu_s": found["cpu_s"], "wall_s": found["wall_s"]}
+
+
+def in_new_process(bench: str, *words: str) -> dict[str, Any]:
+    """Call `print_numbers` of a bench in a new process; return what it prints, and the wall time of the process [s]."""
+    code = f"import sys; from sim.bench import {bench}; {bench}.print_numbers(*sys.argv[1:])"
     begin_s = time.perf_counter()
-    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, *words], check=True, stdout=subprocess.PIPE, text=True)
     wall_s = time.perf_counter() - begin_s
-    cpu_s: float = json.loads(done.stdout.splitlines()[-1])
-    return {"cpu_s": cpu_s, "wall_s": wall_s}
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return {**found, "wall_s": wall_s}
 
 
-def print_times(how: str, num_run: str, num_slot: str) -> None:
+def print_numbers(how: str, num_run: str, num_slot: str) -> None:
     """Run a study, and print the CPU seconds of this process and of its workers, which have ended.
 
     how : arguments of `sim.compare`, as JSON
@@ -69,5 +74,10 @@ def print_times(how: str, num_run: str, num_slot: str) -> None:
     scenario = Scenario.load("dtecn", [f"time.num_slot={num_slot}"])
     with tempfile.TemporaryDirectory() as folder:
         compare(scenario, ["edge-equal"], range(int(num_run)), Path(folder) / "study", **json.loads(how))
+    sys.stdout.write(json.dumps({"cpu_s": cpu_s()}) + "\n")
+
+
+def cpu_s() -> float:
+    """Return the CPU seconds of this process and of those of its workers that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    sys.stdout.write(json.dumps(sum(one.ru_utime + one.ru_stime for one in used)) + "\n")
+    return sum(one.ru_utime + one.ru_stime for one in used)

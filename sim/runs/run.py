@@ -169,7 +169,7 @@ def simulate(scenario: Scenario, decider: Decider, name: str, seed: int, options
     InputError : a directory that is not empty, a policy or an engine that refuses the scenario, a file that cannot be
         read; a fallback that fails, too, once the trace is whole
     """
-    with undisturbed():
+    with undisturbed(), _quiet_collector():
         return _simulate(scenario, decider, name, seed, options)
 
 
@@ -194,12 +194,11 @@ def _simulate(scenario: Scenario, decider: Decider, name: str, seed: int, option
     with ExitStack() as anyhow:
         anyhow.callback(decider.close)
         with stopping.after_slot(engine.stop, keeps=directory is not None):
-            with _quiet_collector():
-                writer.open(_manifest(scenario, name, seed, choice) | decider.describe() | dict(options.extra))
-                if directory is not None and (inputs := engine.resolved.files.store(directory)):
-                    writer.note(inputs=inputs)
-                begin_s = time.perf_counter()
-                _run(engine, writer)
+            writer.open(_manifest(scenario, name, seed, choice) | decider.describe() | dict(options.extra))
+            if directory is not None and (inputs := engine.resolved.files.store(directory)):
+                writer.note(inputs=inputs)
+            begin_s = time.perf_counter()
+            _run(engine, writer)
             wall_s = time.perf_counter() - begin_s
             status = "interrupted" if engine.num_slot_done < num_slot else "complete"
             summary = summary_of(engine, wall_s) | {"engine": choice.name, "engine_reason": choice.why}
@@ -247,7 +246,11 @@ def _manifest(scenario: Scenario, policy: str, seed: int, choice: EngineChoice) 
 
 @contextmanager
 def _quiet_collector() -> Iterator[None]:
-    """Keep the garbage collector from walking the world again and again: it makes no cycles while it runs."""
+    """Keep the garbage collector from walking the world again and again: it makes no cycles while it runs.
+
+    What was there before is frozen meanwhile, and is old afterwards. Python counts only what grows old by itself, so it
+    would never look for garbage among the old: the run's own is collected here, while there is nothing else to walk.
+    """
     threshold = gc.get_threshold()
     freezes = not gc.get_freeze_count()  # what a caller has frozen, or a run around this one, stays frozen
     if freezes:
@@ -258,4 +261,5 @@ def _quiet_collector() -> Iterator[None]:
     finally:
         gc.set_threshold(*threshold)
         if freezes:
+            gc.collect()
             gc.unfreeze()

@@ -123,6 +123,16 @@ def test_what_a_caller_has_frozen_stays_frozen() -> None:
         gc.unfreeze()
 
 
+def test_runs_leave_no_garbage_that_nobody_looks_for() -> None:
+    """Python walks what is old only when much has grown old, which it does not count while a run freezes the world."""
+    _run("local-only", 2)
+    gc.collect()
+    before = len(gc.get_objects())
+    for _ in range(20):
+        _run("local-only", 2)
+    assert (len(gc.get_objects()) - before) / 20 < 100  # the processes of a run and their events are some 400
+
+
 @pytest.mark.parametrize("library", ["numpy", "torch"])
 def test_the_batch_engine_leaves_the_process_as_it_was(library: Any) -> None:
     for_bytes = Scenario.load("dtecn")
