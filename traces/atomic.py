@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -20,7 +21,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
     Until then it has a name of its own beside it, which does not stay, whatever ends the body: an error, Ctrl-C.
     """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    # Processes of two containers may have one number, and write to one folder.
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         # A file, not a name: Arrow would take one with a colon for an address.
         with temporary.open("wb") as file:

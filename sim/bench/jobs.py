@@ -52,7 +52,7 @@ def measure(num_job: int = NUM_JOB) -> Report:
     return Report("Studies: the cost of one more run", columns, tuple(rows), notes, {"num_job": num_job, "ways": found})
 
 
-def print_numbers(how: str, num_job: str) -> None:
+def _print_numbers(how: str, num_job: str) -> None:
     """Run a sweep of tiny runs, and print what it took.
 
     how : arguments of `sim.sweep`, as JSON
@@ -90,3 +90,7 @@ def _rss_mb() -> float:
     """Return the present memory of this process, as Linux counts it."""
     pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
     return pages * 4096 / 1e6
+
+
+if __name__ == "__main__":
+    _print_numbers(*sys.argv[1:])

@@ -57,16 +57,17 @@ def _timed(how: dict[str, Any], num_run: int, num_slot: int) -> dict[str, float]
 
 
 def in_new_process(bench: str, *words: str) -> dict[str, Any]:
-    """Call `print_numbers` of a bench in a new process; return what it prints, and the wall time of the process [s]."""
-    code = f"import sys; from sim.bench import {bench}; {bench}.print_numbers(*sys.argv[1:])"
+    """Run the module of a bench in a new process; return what it prints, and the wall time of the process [s]."""
     begin_s = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", code, *words], check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", f"sim.bench.{bench}", *words], check=True, stdout=subprocess.PIPE, text=True
+    )
     wall_s = time.perf_counter() - begin_s
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return {**found, "wall_s": wall_s}
 
 
-def print_numbers(how: str, num_run: str, num_slot: str) -> None:
+def _print_numbers(how: str, num_run: str, num_slot: str) -> None:
     """Run a study, and print the CPU seconds of this process and of its workers, which have ended.
 
     how : arguments of `sim.compare`, as JSON
@@ -81,3 +82,7 @@ def cpu_s() -> float:
     """Return the CPU seconds of this process and of those of its workers that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+if __name__ == "__main__":
+    _print_numbers(*sys.argv[1:])

@@ -125,7 +125,7 @@ class Part:
         plan : of the whole study
         directory : of the study
         """
-        from sim.studies import shards
+        from sim.studies import collect, shards
         from sim.studies.store import folder_of_study
 
         folder = folder_of_study(directory)
@@ -136,7 +136,7 @@ class Part:
         if self.collect:
             if who.fresh:
                 raise InputError("are given both", where="--collect, --fresh", accepted="one of them")
-            shards.collect(plan.jobs, self.collect, folder)
+            collect.collect(plan.jobs, self.collect, folder)
             return False
         assert self.shard is not None
         part = shards.parse_shard(self.shard)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
@@ -85,7 +85,7 @@ class Pool:
         self._is_watched = not is_shared
         self._tell = tell
 
-    def finish(self, jobs: Iterable[Job], progress: Callable[[int], None]) -> Mapping[Job, Finished]:
+    def finish(self, jobs: Iterable[Job], progress: Callable[[int], None]) -> Results:
         """Return the results of jobs. A run that fails by its own fault does not stop the others.
 
         progress : called with the number of jobs that have ended

@@ -36,6 +36,16 @@ class Results(Mapping[Job, Finished]):
         else:
             self._stored[job] = finished.reused
 
+    @property
+    def num_reused(self) -> int:
+        """Number of results that an earlier command had brought."""
+        return sum(finished.reused for finished in self._held.values()) + sum(self._stored.values())
+
+    @property
+    def moved(self) -> Mapping[Job, Finished]:
+        """Results that are kept under another key than that of their job, as its files changed while it ran."""
+        return {job: finished for job, finished in self._held.items() if finished.key != job.key}
+
     def __getitem__(self, job: Job) -> Finished:
         """Return the result of a job.
 

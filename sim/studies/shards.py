@@ -7,15 +7,11 @@ shard of which study it is, so that whoever collects the runs can say which shar
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from physical.digits import counted
@@ -24,16 +20,14 @@ from sim.studies.contents import digest_of, of_vectwin
 from sim.studies.jobs import Job
 from sim.studies.plan import NUM_RUN_MAX, Plan
 from sim.studies.pool import Pool, silent
-from sim.studies.store import FOLDER, Store, folder_of_study, read_row
+from sim.studies.store import FOLDER, folder_of_study, read_row
 from sim.studies.window import AnyExecutor
 from traces.atomic import replacing, writing
-from traces.jsonfile import read_json
 
 _T = TypeVar("_T")
-_OPTION, _COLLECT = "--shard", "--collect"
-_TOLD = 3
-"""Missing runs, shards, or files that an error names; the others are counted."""
-_ROW, _MARK = re.compile(r"([0-9a-f]+)\.parquet"), re.compile(r"shard-[0-9]+-of-[0-9]+-[0-9a-f]+\.json")
+_OPTION = "--shard"
+MARK = re.compile(r"shard-[0-9]+-of-[0-9]+-[0-9a-f]+\.json")
+"""Names of files that say which shard of which study has run in their folder."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +118,8 @@ def listing(plan: Plan, directory: str | Path | None = None) -> Iterator[dict[st
                 continue
             key = job.key
             row = {"index": len(seen), "policy": job.entrant.name, "seed": job.seed, **point.values, "key": key}
-            yield row | {"kept": folder is not None and read_row(folder / f"{key}.parquet", key) is not None}
+            kept = None if folder is None else read_row(folder / f"{key}.parquet", key, sealed=True)
+            yield row | {"kept": kept is not None}
             seen.add(job)
 
 
@@ -175,183 +170,10 @@ def run_shard(
     _mark(shard, [job.key for job in jobs], directory)
     part = shard.part(jobs)
     results = pool.finish(part, lambda done: progress(done, len(part)))
-    num_reused = 0
-    for job in part:
-        found = results[job]
-        if found.key != job.key:  # kept under a key that no study asks for
-            problem = f"{job}: its files changed while it ran ({', '.join(found.changed)}): it cannot be collected"
-            raise InputError(problem, where=_OPTION, accepted="policies that change none of their files")
-        num_reused += found.reused
-    return ShardDone(shard, len(part), num_reused)
-
-
-def collect(
-    jobs: Sequence[Job],
-    sources: Iterable[str | Path],
-    out: str | Path,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> int:
-    """Bring the results of jobs together in the folder of their study, and return how many came there now.
-
-    After that `sim.compare` or `sim.sweep` with this folder finds all runs. Files are linked where that is possible and
-    copied elsewhere; the sources stay as they are. What is damaged, or was edited, counts as missing.
-
-    Parameters
-    ----------
-    jobs : all jobs of the study
-    sources : folders of shards, or folders that contain such folders
-    out : folder of the study; it may be one of the sources
-    progress : called with the number of jobs that were looked for and the number of all jobs
-
-    Raises
-    ------
-    InputError : runs are missing, what was found is in `out` then; a source is not there, cannot be read, or holds no
-        runs; `out` cannot be written, or holds something else
-    """
-    directory = folder_of_study(out)
-    assert directory is not None
-    keys = [job.key for job in jobs]
-    found = _Found(keys)
-    for source in sources:
-        found.look(Path(source))
-    store = Store(directory)
-    found.read_marks(directory / FOLDER)
-    with writing(directory):
-        staging = TemporaryDirectory(prefix=".collect-", dir=directory)
-    missing, num_new = [], 0
-    with staging as place:
-        bring = _Bringer(store, Path(place))
-        for position, key in enumerate(keys):
-            progress(position, len(keys))
-            if store.get(key) is None:
-                if bring(key, found.places.get(key, ())):
-                    num_new += 1
-                else:
-                    missing.append(position)
-    progress(len(keys), len(keys))
-    if missing:
-        raise _missing(jobs, missing, found, bring.damaged, directory)
-    return num_new
-
-
-class _Bringer:
-    """Brings results into a store, each whole and checked or not at all.
-
-    Parameters
-    ----------
-    store : takes them
-    staging : empty folder on the same file system, where a file is checked before it goes to its place
-    """
-
-    def __init__(self, store: Store, staging: Path) -> None:
-        self.damaged: list[Path] = []
-        self._store = store
-        self._staged = Store(staging)
-
-    def __call__(self, key: str, folders: Iterable[Path]) -> bool:
-        """Bring the first sound file of a result that one of the folders has; tell whether there was one.
-
-        Raises
-        ------
-        InputError : it cannot be written
-        """
-        staged, target, damaged = self._staged.path_of(key), self._store.path_of(key), []
-        for folder in folders:
-            source = folder / target.name
-            with writing(target):
-                staged.unlink(missing_ok=True)  # what was damaged
-                if _is_brought(source, staged) and self._staged.get(key) is not None:
-                    os.replace(staged, target)
-                    return True
-            damaged.append(source)
-        self.damaged += damaged
-        return False
-
-
-def _is_brought(source: Path, target: Path) -> bool:
-    """Link or copy a file; tell whether it could be read.
-
-    Raises
-    ------
-    OSError : it cannot be written
-    """
-    try:
-        if not source.is_file():
-            return False
-        real = source.resolve(strict=True)  # a link to a symbolic link would lead nowhere
-        with suppress(OSError):  # another file system, or one without links
-            os.link(real, target)
-            return True
-        data = real.read_bytes()
-    except OSError:
-        return False
-    target.write_bytes(data)
-    return True
-
-
-class _Found:
-    """Where results are, and what shards say of themselves.
-
-    Parameters
-    ----------
-    keys : of all jobs of the study, in order
-    """
-
-    def __init__(self, keys: Sequence[str]) -> None:
-        self.places: defaultdict[str, list[Path]] = defaultdict(list)
-        self.nums: set[int] = set()
-        self._own: set[Path] = set()
-        self._strangers: dict[Path, str] = {}
-        self._wanted = frozenset(keys)
-        self._study = digest_of([*keys])
-
-    def look(self, source: Path) -> None:
-        """Look through a source.
-
-        Raises
-        ------
-        InputError : it is not there, cannot be read, or holds no runs
-        """
-        accepted = "a folder that a shard wrote, or one with such folders"
-        try:
-            below = sorted(entry.name for entry in os.scandir(source) if entry.is_dir())
-            folders = [source / FOLDER] * (FOLDER in below) + [source / name / FOLDER for name in below]
-            if not sum([self._look_into(folder) for folder in folders if folder.is_dir()]):
-                raise InputError(f"{source} holds no runs of a study", where=_COLLECT, accepted=accepted)
-        except OSError as error:
-            why = error.strerror or str(error)
-            raise InputError(f"{source} cannot be read: {why}", where=_COLLECT, accepted=accepted) from None
-        except ValueError as error:  # no name of a folder: with a NUL
-            raise InputError(f"{str(source)!r} cannot be read: {error}", where=_COLLECT, accepted=accepted) from None
-
-    def _look_into(self, folder: Path) -> bool:
-        """Note the files of wanted results; tell whether there are results or a mark of any study."""
-        is_of_study = False
-        for name in os.listdir(folder):
-            row = _ROW.fullmatch(name)
-            is_of_study |= row is not None or _MARK.fullmatch(name) is not None
-            if row is not None and row[1] in self._wanted:
-                self.places[row[1]].append(folder)
-        self.read_marks(folder)
-        return is_of_study
-
-    def read_marks(self, folder: Path) -> None:
-        """Learn into how many shards the study was split, and which folders are of another one."""
-        for name in filter(_MARK.fullmatch, os.listdir(folder)):
-            with suppress(InputError):  # a damaged mark is none
-                told = read_json(folder / name, "mark of a shard")
-                match told:
-                    case {"study": self._study, "num": int(num)} if num > 0:
-                        self.nums.add(num)
-                        self._own.add(folder.parent)
-                    case {"study": str(), "code": str(code), "version": str(number)}:
-                        other = f"was run by vectwin {number[:40]} with other code or libraries"
-                        why = other if code != of_vectwin() else "holds another study"
-                        self._strangers[folder.parent] = f"{folder.parent} {why}"
-
-    def strangers(self, directory: Path) -> list[str]:
-        """Say which folders, besides that of the study, hold shards of other studies only."""
-        return [text for folder, text in self._strangers.items() if folder not in {*self._own, directory}]
+    for job, found in results.moved.items():  # kept under a key that no study asks for
+        problem = f"{job}: its files changed while it ran ({', '.join(found.changed)}): it cannot be collected"
+        raise InputError(problem, where=_OPTION, accepted="policies that change none of their files")
+    return ShardDone(shard, len(part), results.num_reused)
 
 
 def _mark(shard: Shard, keys: Sequence[str], directory: Path) -> None:
@@ -362,30 +184,3 @@ def _mark(shard: Shard, keys: Sequence[str], directory: Path) -> None:
     path = directory / FOLDER / f"shard-{shard.index}-of-{shard.num}-{study[:12]}.json"
     with writing(path), replacing(path) as file:
         file.write(f"{json.dumps(told, indent=2)}\n".encode())
-
-
-def _missing(
-    jobs: Sequence[Job], missing: Sequence[int], found: _Found, damaged: Sequence[Path], directory: Path
-) -> InputError:
-    """Return an error that says what is missing, why, and what to do."""
-    # If the study was split twice, in different ways, nobody knows which shards are to come.
-    num = min(found.nums) if len(found.nums) == 1 else 0
-    named = [f"{jobs[one]}{f' (shard {Shard(one % num, num)})' if num else ''}" for one in missing]
-    problem = f"{len(missing)} of {len(jobs)} runs are missing: {_first(named)}"
-    if damaged:
-        problem += f"; damaged: {_first([str(path) for path in damaged])}"
-    if others := found.strangers(directory):
-        problem += f"; {_first(others)}"
-    shards = [str(Shard(index, num)) for index in sorted({one % num for one in missing})] if num else []
-    again = f"--shard {_first(shards)} run again" if shards else "the shards that lack them run again"
-    return InputError(problem, where=_COLLECT, accepted=f"{again}; what was found is kept in {directory}")
-
-
-def _first(texts: Sequence[str]) -> str:
-    """Spell the first few texts, and how many more there are.
-
-    >>> _first(["a", "b"]), _first(["a", "b", "c", "d", "e"])
-    ('a, b', 'a, b, c and 2 more')
-    """
-    more = len(texts) - _TOLD
-    return ", ".join(texts[:_TOLD]) + (f" and {more} more" if more > 0 else "")

@@ -79,9 +79,12 @@ class Store:
         return self._folder / f"{key}.parquet"
 
 
-def read_row(path: Path, key: str) -> Finished | None:
-    """Return the result in a file, or None if there is none with that key; the file may lack a seal."""
-    return _read(path, key, sealed=False)
+def read_row(path: Path, key: str, *, sealed: bool = False) -> Finished | None:
+    """Return the result in a file, or None if there is none with that key, or it was edited.
+
+    sealed : whether a file without the digest of its contents, as of an older version, is refused
+    """
+    return _read(path, key, sealed=sealed)
 
 
 def _read(path: Path, key: str, *, sealed: bool) -> Finished | None:

@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from sim import Scenario
+from sim.studies.collect import collect
 from sim.studies.plan import plan_sweep
-from sim.studies.shards import Shard, collect, run_shard
+from sim.studies.shards import Shard, run_shard
 from tests.support.command import TWIN, Done, environment, twin, wait_until
 from tests.support.study_folders import rows_of, runs_in, tables_of
 

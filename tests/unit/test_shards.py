@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from physical.errors import InputError
 from sim import Scenario, sweep
+from sim.studies.collect import collect
 from sim.studies.plan import Plan, plan_sweep
-from sim.studies.shards import Shard, collect, listing, parse_shard, run_shard
+from sim.studies.shards import Shard, listing, parse_shard, run_shard
 from tests.support.command import twin
 from tests.support.study_folders import rows_of, tables_of
 
