@@ -20,7 +20,7 @@ from physical.errors import InputError
 from policies.digests import digest
 from policies.foreign.by_path import Reference
 from policies.foreign.closure import is_installed, is_own, module_files, root_of
-from policies.foreign.origin import NoSourceError, files, named_files
+from policies.foreign.origin import REACHED, NoSourceError, files, named_files
 from policies.registry import Named, load, look_up, parameters_of
 from sim.scenario.file_entries import file_entries
 from sim.studies.entrants import Entrant
@@ -153,10 +153,10 @@ def _elsewhere(scenario: str, places: Mapping[str, str]) -> str:
     return json.dumps(told) if entries else scenario
 
 
-def relocated(text: str, place: Callable[[str], str]) -> str:
+def relocated(text: str, place: Callable[[str], str | None]) -> str:
     """Return a policy's text with other paths.
 
-    place : returns what stands for a path or the value of an option; the same if nothing does
+    place : returns what stands for a path or the value of an option; None if nothing does
 
     >>> relocated("apg:weights=/home/ann/a.safetensors", {"/home/ann/a.safetensors": "/tmp/a.safetensors"}.get)
     'apg:weights=/tmp/a.safetensors'
@@ -171,7 +171,7 @@ def relocated(text: str, place: Callable[[str], str]) -> str:
     return _spelled(spec.name, spec.target, told, place) if isinstance(spec.target, Reference) or told else text
 
 
-def _spelled(name: str, target: object, options: Mapping[str, str], place: Callable[[str], str]) -> str:
+def _spelled(name: str, target: object, options: Mapping[str, str], place: Callable[[str], str | None]) -> str:
     told = ",".join(f"{key}={value}" for key, value in options.items())
     if isinstance(target, Reference):
         return target._replace(place=place(target.place) or target.place, options=told).text
@@ -188,8 +188,8 @@ def absolute(text: str) -> str:
     for key, value in _defaults(found).items():
         told.setdefault(key, str(value))
     if told != found.options:
-        text = _spelled(found.spec.name, found.spec.target, told, lambda path: path)
-    return relocated(text, lambda value: _absolute(value) if _names_files(value) else value)
+        text = _spelled(found.spec.name, found.spec.target, told, lambda _path: None)
+    return relocated(text, lambda value: _absolute(value) if _names_files(value) else None)
 
 
 def _defaults(found: Named) -> dict[str, str | Path]:
@@ -249,11 +249,19 @@ def _of_code(file: Path, text: str, owner: str) -> Iterator[Bundle]:
     roots: dict[Path, list[Path]] = {root: [file]}
     for label, path in modules.items():
         if path.suffix and not label.startswith("option ") and not is_own(path):
-            home = root if path.is_relative_to(root) else root_of(path)
+            home = _home(label.removesuffix(REACHED), path)
             roots.setdefault(home, []).append(path)
     for home, paths in roots.items():
         source = file if home == root else home
         yield _bundle(source, paths, owner, anchor=home, is_root=home != root)
+
+
+def _home(module: str, file: Path) -> Path:
+    """Return the folder from which a module was imported by its name."""
+    parts = [*module.split("."), *(["__init__"] if file.name == "__init__.py" else [])]
+    folder = file.parents[len(parts) - 1] if len(parts) <= len(file.parents) else root_of(file)
+    is_there = file.relative_to(folder).parts[:-1] == tuple(parts[:-1]) if file.is_relative_to(folder) else False
+    return folder if is_there else root_of(file)
 
 
 def _of_scenario(told: dict[str, Any]) -> Iterator[Bundle]:

@@ -1,4 +1,4 @@
-"""What happens on a worker of a cluster: it says what it has, takes luggage, and runs jobs of studies that it is ready for.
+"""What happens on a worker of a cluster: it says what it has, takes luggage, and runs jobs.
 
 These functions are called by name from another machine, see `sim.studies.dask_workers`.
 """
@@ -102,7 +102,7 @@ def _get_ready(trip: Trip, missing: Sequence[int], folder: Path) -> dict[str, st
             anchor, places[bundle.source] = _unpacked(bundle, folder, trip.name)
         if bundle.is_root:
             add_folder(str(anchor))
-    texts = [relocated(entrant.text, lambda path: places.get(path, path)) for entrant in trip.entrants]
+    texts = [relocated(entrant.text, places.get) for entrant in trip.entrants]
     here = [replace(entrant, text=text) for entrant, text in zip(trip.entrants, texts, strict=True)]
     problems = {entrant.name: told for entrant in here if (told := _problem(entrant))}
     with _changed:

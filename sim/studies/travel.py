@@ -77,7 +77,7 @@ def pickled(value: Any, name: str) -> Carried:
 
 
 def packed(value: Any) -> bytes:
-    """Return plain data of ours, such as a job, as bytes for `unpickled`; a program between need not know its classes."""
+    """Return plain data of ours, such as a job, as bytes for `unpickled`: who hands them on need not know its class."""
     import cloudpickle
 
     data: bytes = cloudpickle.dumps(value)
