@@ -110,10 +110,11 @@ def serve(told: dict[str, Any]) -> None:
     from dask.system import CPU_COUNT
 
     dask.config.set(_SETTINGS)
-    from distributed import LocalCluster
+    import distributed
 
+    start: Any = distributed.LocalCluster
     try:
-        cluster = LocalCluster(
+        cluster = start(
             n_workers=told["num_worker"] or CPU_COUNT,
             threads_per_worker=1,
             processes=True,

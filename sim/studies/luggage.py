@@ -111,17 +111,18 @@ class Packer:
 
     def __init__(self, jobs: Iterable[Job], drops: Sequence[str] = ()) -> None:
         self._light: dict[Entrant, tuple[int, Entrant]] = {}
-        scenarios: dict[str, str] = {}
+        self._scenarios: dict[str, str] = {}
         for job in jobs:
             if job.entrant not in self._light:
                 light = replace(job.entrant, pickled=b"", known=b"", contents=())
                 self._light[job.entrant] = len(self._light), light
-            scenarios.setdefault(job.scenario, job.entrant.name)
+            if job.scenario not in self._scenarios:
+                self._scenarios[job.scenario] = _elsewhere(job.scenario, os.path.abspath)
         bundles: dict[str, Bundle] = {}
         for entrant in self._light:
             for bundle in _of_entrant(entrant):
                 bundles.setdefault(bundle.source, bundle)
-        for text in scenarios:
+        for text in self._scenarios.values():
             for bundle in _of_scenario(json.loads(text)):
                 bundles.setdefault(bundle.source, bundle)
         entrants = tuple(replace(entrant, text=absolute(entrant.text)) for entrant in self._light)
@@ -130,7 +131,7 @@ class Packer:
     def pack(self, job: Job) -> tuple[int, bytes]:
         """Return the number of a job's policy, and the rest of the job as bytes."""
         number, light = self._light[job.entrant]
-        return number, packed(replace(job, entrant=light))
+        return number, packed(replace(job, entrant=light, scenario=self._scenarios[job.scenario]))
 
 
 def unpack(data: bytes, entrant: Entrant, places: Mapping[str, str]) -> Job:
@@ -141,16 +142,17 @@ def unpack(data: bytes, entrant: Entrant, places: Mapping[str, str]) -> Job:
     places : path that stands for each path that is not here
     """
     job: Job = unpickled(data)
-    scenario = _elsewhere(job.scenario, places) if places else job.scenario
+    scenario = _elsewhere(job.scenario, places.get) if places else job.scenario
     return replace(job, entrant=entrant, scenario=scenario)
 
 
-def _elsewhere(scenario: str, places: Mapping[str, str]) -> str:
+def _elsewhere(scenario: str, place: Callable[[str], str | None]) -> str:
+    """Return a scenario with other paths; the same text if there are none."""
     told = json.loads(scenario)
-    entries = [(table, key) for table, key in file_entries(told) if os.path.abspath(table[key]) in places]
-    for table, key in entries:
-        table[key] = places[os.path.abspath(table[key])]
-    return json.dumps(told) if entries else scenario
+    others = [(table, key, there) for table, key in file_entries(told) if (there := place(table[key])) is not None]
+    for table, key, there in others:
+        table[key] = there
+    return json.dumps(told) if others else scenario
 
 
 def relocated(text: str, place: Callable[[str], str | None]) -> str:
