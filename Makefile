@@ -37,7 +37,7 @@ LLAMA_CMAKE_ARGS := -DLLAVA_BUILD=OFF -DCMAKE_PROJECT_llama_cpp_INCLUDE=$(CURDIR
 WITH_LLM         := $(filter all llm,$(subst $(COMMA), ,$(EXTRAS)))
 EMPTY            :=
 SPACE            := $(EMPTY) $(EMPTY)
-OTHER_EXTRAS     := $(if $(filter all,$(EXTRAS)),marl$(COMMA)env$(COMMA)report$(COMMA)docs$(COMMA)dev,$(strip \
+OTHER_EXTRAS     := $(if $(filter all,$(EXTRAS)),marl$(COMMA)env$(COMMA)report$(COMMA)dask$(COMMA)docs$(COMMA)dev,$(strip \
   $(subst $(SPACE),$(COMMA),$(filter-out llm,$(subst $(COMMA), ,$(EXTRAS))))))
 
 # Of what the build prints, the steps, on one line of a terminal and every twentieth elsewhere.

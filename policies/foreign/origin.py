@@ -30,16 +30,21 @@ class NoSourceError(Exception):
 
     Parameters
     ----------
-    found : the digests that `contents` can find: of the modules that the code uses, and of files that options name
+    files : the files that can be found all the same: of the modules that the code uses, and those that options name
     """
 
-    def __init__(self, message: str, found: dict[str, str]) -> None:
+    def __init__(self, message: str, files: dict[str, Path]) -> None:
         super().__init__(message)
-        self.found = found
+        self.files = files
 
-    def __reduce__(self) -> tuple[type[NoSourceError], tuple[str, dict[str, str]]]:
+    def __reduce__(self) -> tuple[type[NoSourceError], tuple[str, dict[str, Path]]]:
         """Keep both arguments when the error is sent to another process."""
-        return type(self), (str(self), self.found)
+        return type(self), (str(self), self.files)
+
+    @property
+    def found(self) -> dict[str, str]:
+        """The digests that `contents` can find."""
+        return _digests(self.files)
 
 
 def contents(policy: str | Callable[..., Any] | object, *, by_path: bool = False) -> dict[str, str]:
@@ -69,8 +74,22 @@ def contents(policy: str | Callable[..., Any] | object, *, by_path: bool = False
     >>> contents("edge-equal")
     {}
     """
-    found = _of_text(policy, set(), by_path=by_path) if isinstance(policy, str) else _of_object(policy)
-    return dict(sorted(found.items()))
+    return dict(sorted(_digests(files(policy, by_path=by_path)).items()))
+
+
+def files(policy: str | Callable[..., Any] | object, *, by_path: bool = False) -> dict[str, Path]:
+    """Return, by the labels of `contents`, the files on which a policy's decisions depend.
+
+    policy, by_path : see `contents`
+
+    Raises
+    ------
+    InputError, NoSourceError : see `contents`
+
+    >>> files("edge-equal")
+    {}
+    """
+    return _of_text(policy, set(), by_path=by_path) if isinstance(policy, str) else _of_object(policy)
 
 
 def portable(text: str) -> str:
@@ -88,13 +107,13 @@ def portable(text: str) -> str:
     name = spec.name
     if isinstance(spec.target, Reference) and (file := spec.target.file()) is not None:
         name = f"{module_name(file, root_of(file))}:{spec.target.attribute}"
-    told = ",".join(f"{key}={Path(value).name if _paths(value) else value}" for key, value in options.items())
+    told = ",".join(f"{key}={Path(value).name if named_files(value) else value}" for key, value in options.items())
     separator = "," if isinstance(spec.target, Reference) else ":"
     return f"{name}{separator * bool(told)}{told}"
 
 
-def _of_text(text: str, seen: set[str], *, by_path: bool = False) -> dict[str, str]:
-    """Return the contents of a policy by its text; `seen` are names met before, because teachers may form a circle."""
+def _of_text(text: str, seen: set[str], *, by_path: bool = False) -> dict[str, Path]:
+    """Return the files of a policy by its text; `seen` are names met before, because teachers may form a circle."""
     spec, options = look_up(text, by_path=by_path)
     if spec.name in seen:
         return {}
@@ -105,8 +124,8 @@ def _of_text(text: str, seen: set[str], *, by_path: bool = False) -> dict[str, s
     return _of_options(_defaults(made) | options, seen) | _of_code(made)
 
 
-def _of_object(policy: object) -> dict[str, str]:
-    """Return the contents of a policy, or of a class or function that makes one."""
+def _of_object(policy: object) -> dict[str, Path]:
+    """Return the files of a policy, or of a class or function that makes one."""
     made, given = policy, dict[str, object]()
     while isinstance(made, functools.partial):
         positional = {f"argument {index}": value for index, value in enumerate(made.args)}
@@ -123,7 +142,7 @@ def _of_object(policy: object) -> dict[str, str]:
     try:
         return found | _of_code(made)
     except NoSourceError as error:
-        raise NoSourceError(str(error), found | error.found) from None
+        raise NoSourceError(str(error), found | error.files) from None
 
 
 def _slots(kind: type) -> list[str]:
@@ -135,12 +154,12 @@ def _defaults(made: Callable[..., Any]) -> dict[str, object]:
     return {name: parameter.default for name, parameter in parameters_of(made).items()}
 
 
-def _of_options(options: Mapping[str, object], seen: set[str]) -> dict[str, str]:
-    """Return the contents of everything that options name: files, folders, other policies."""
+def _of_options(options: Mapping[str, object], seen: set[str]) -> dict[str, Path]:
+    """Return the files of everything that options name: files, folders, other policies."""
     found = {}
     for name, value in _flat(options):
-        for label, path in _paths(value).items():
-            found[f"option {name}{label}"] = digest(path)
+        for label, path in named_files(value).items():
+            found[f"option {name}{label}"] = path
         with contextlib.suppress(InputError):
             look_up(str(value))
             found |= {f"option {name}: {label}": each for label, each in _of_text(str(value), seen).items()}
@@ -158,7 +177,7 @@ def _flat(options: Mapping[str, object]) -> Iterator[tuple[str, str | Path]]:
             yield from _flat({f"{name}.{index}": each for index, each in enumerate(value)})
 
 
-def _paths(value: str | Path) -> dict[str, Path]:
+def named_files(value: str | Path) -> dict[str, Path]:
     """Return the files that an option's value names, by the part to add to the option's name.
 
     A folder counts only if the value is certainly a path, because an option's ``random`` rarely means a folder.
@@ -181,8 +200,8 @@ def _paths(value: str | Path) -> dict[str, Path]:
     return {"": path} | ({".json": beside} if beside != path and beside.is_file() else {})
 
 
-def _of_code(made: Callable[..., Any]) -> dict[str, str]:
-    """Return the digests of a class's or function's module and of the modules that it imports.
+def _of_code(made: Callable[..., Any]) -> dict[str, Path]:
+    """Return the files of a class's or function's module and of the modules that it imports.
 
     Raises
     ------
@@ -192,19 +211,23 @@ def _of_code(made: Callable[..., Any]) -> dict[str, str]:
     module = sys.modules.get(made.__module__)
     file = _file_of(module)
     if file is None or not _is_from(made, file):
-        raise NoSourceError(f"{made.__qualname__} is in no file", _digests(_files_used(made)))
+        raise NoSourceError(f"{made.__qualname__} is in no file", _labelled(_files_used(made)))
     if is_own(file):
         return {}
-    files = module_files(file, _root(made.__module__, file))
+    found = module_files(file, _root(made.__module__, file))
     if module is not None and not is_installed(file.parent):
-        known = set(files.values())
-        files |= {f"{name}{REACHED}": path for name, path in reached(module).items() if path not in known}
-    check_current(files)
-    return _digests(files)
+        known = set(found.values())
+        found |= {f"{name}{REACHED}": path for name, path in reached(module).items() if path not in known}
+    check_current(found)
+    return _labelled(found)
 
 
-def _digests(files: Mapping[str, Path]) -> dict[str, str]:
-    return {f"module {label}": digest(path) for label, path in files.items()}
+def _labelled(modules: Mapping[str, Path]) -> dict[str, Path]:
+    return {f"module {label}": path for label, path in modules.items()}
+
+
+def _digests(found: Mapping[str, Path]) -> dict[str, str]:
+    return {label: digest(path) for label, path in found.items()}
 
 
 def _file_of(module: ModuleType | None) -> Path | None:

@@ -39,18 +39,22 @@ def digest_of(value: Any) -> str:
 @cache
 def of_vectwin() -> str:
     """Return the digest of this version, the versions of its libraries, and all its files that can change a result."""
-    found = hashlib.blake2b(" ".join(_versions()).encode(), digest_size=12)
+    found = hashlib.blake2b(" ".join(versions().values()).encode(), digest_size=12)
     for file, name in sorted(_own_files(), key=lambda found: found[1]):
         found.update(f"\n{name}\n{digest(file)}".encode())
     return found.hexdigest()
 
 
-def _versions() -> Iterator[str]:
-    for library in ("vectwin", *_LIBRARIES):
-        try:
-            yield version(library)
-        except PackageNotFoundError:  # of an extra
-            yield "none"
+def versions() -> dict[str, str]:
+    """Return the versions of vectwin and of the libraries that can change a result; "none" if one is not installed."""
+    return {library: _version(library) for library in ("vectwin", *_LIBRARIES)}
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:  # of an extra
+        return "none"
 
 
 def _own_files() -> Iterator[tuple[Path, str]]:

@@ -76,6 +76,14 @@ def pickled(value: Any, name: str) -> Carried:
     return carried
 
 
+def packed(value: Any) -> bytes:
+    """Return plain data of ours, such as a job, as bytes for `unpickled`: who hands them on need not know its class."""
+    import cloudpickle
+
+    data: bytes = cloudpickle.dumps(value)
+    return data
+
+
 def unpickled(data: bytes) -> Any:
     """Return what one of our processes pickled: the class itself, or a copy of the object."""
     import cloudpickle
