@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from physical.digits import counted
-from sim.cli import output
-from sim.cli.app import Json, Settings, group, load, print_json
+from sim.cli import output, studies
+from sim.cli.app import Json, Settings, group, load, note, print_json
 from sim.cli.help import examples
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ case_sets = group(
     epilog=examples(
         "twin cases build dtecn --out cases.parquet",
         "twin cases build dtecn-congested --policy p2-exact:margin=0.05 --seed 3 --count 100 --every 2 --out c.parquet",
+        "twin cases build dtecn --policy llm --out cases.parquet --executor dask --scheduler tcp://10.0.0.1:8786",
         "twin run dtecn --policy nearest-case:file=cases.parquet --seed 1",
     ),
 )
@@ -43,6 +44,8 @@ def _build(
     count: Annotated[int, typer.Option("--count", min=1, help="How many cases.")] = 64,
     every: Annotated[int, typer.Option("--every", min=1, help="Slots from one case to the next.")] = 5,
     settings: Settings = None,
+    executor: studies.Executor = None,
+    scheduler: studies.Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Run a policy, and keep some of its decisions with what they brought."""
@@ -53,7 +56,19 @@ def _build(
     chosen = load(scenario, settings)
     num_slot = min(build_cases.num_slot_for(count, every), chosen.time.num_slot)
     with terminal.progress(num_slot, shown=not as_json and sys.stderr.isatty()) as progress:
-        build_cases.build(chosen, policy, seed, count, every, out, name=scenario, progress=progress)
+        build_cases.build(
+            chosen,
+            policy,
+            seed,
+            count,
+            every,
+            out,
+            name=scenario,
+            executor=executor,
+            scheduler=scheduler,
+            progress=progress,
+            tell=note,
+        )
     output.results_in(out)
     summary = _summary(open_cases(out))
     if as_json:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from physical.errors import InputError
-from sim.cli import output
+from sim.cli import output, studies
 from sim.cli.app import Json, app, interrupted, print_json
 from sim.cli.help import examples
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sim.show.figures import Produced
 
 _SEEDS, _SEEDS_QUICK = "0..19", "0..2"
+_NUM_WORKER = 2
 
 
 @app.command(
@@ -28,6 +29,7 @@ _SEEDS, _SEEDS_QUICK = "0..19", "0..2"
         "twin figures llm6g --out figures/llm6g --workers 2",
         "twin figures dtecn --out figures/dtecn --workers 2",
         "twin figures dtecn --out /tmp/look --quick --mode corrected",
+        "twin figures dtecn --out figures/dtecn --executor dask --scheduler tcp://10.0.0.1:8786",
     ),
 )
 def _figures(
@@ -37,7 +39,12 @@ def _figures(
         str | None,
         typer.Option("--seeds", metavar="0..19", help=f"By default {_SEEDS}, with --quick {_SEEDS_QUICK}."),
     ] = None,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes to use.")] = 2,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, help="Processes to use; by default 2, with dask one for each core."),
+    ] = None,
+    executor: studies.Executor = None,
+    scheduler: studies.Scheduler = None,
     mode: Annotated[
         str, typer.Option("--mode", metavar="A,B", help="Model modes: corrected, paper.")
     ] = "corrected,paper",
@@ -52,6 +59,7 @@ def _figures(
     from sim.show import figures, terminal
     from sim.show.figures import drawing, measure
     from sim.studies.compare import parse_seeds
+    from sim.studies.pool import Pool
     from traces.folder import folder_for
 
     chosen = seeds if seeds is not None else _SEEDS_QUICK if quick else _SEEDS
@@ -65,6 +73,10 @@ def _figures(
         ("runs", "runs.parquet", *(f"{figure.name}-*" for figure in plan.figures)),
         what="figures of the same command",
     )
+    num_worker = _NUM_WORKER if workers is None and executor in (None, "local") else workers
+    who = studies.Who(num_worker, executor, scheduler, fresh=fresh).options
+    del who["keep_traces"]
+    Pool(None, **who)  # what it refuses is not told after a minute of trial runs
     shown = not as_json and sys.stderr.isatty()
     with terminal.spinner("which policies can be run here", shown=shown):
         plan = measure.runnable(plan)
@@ -74,7 +86,7 @@ def _figures(
     try:
         with terminal.progress(num_run, shown=shown, what="runs") as progress:
             produced = figures.produce(
-                plan, modes, numbers, out, command=command, num_worker=workers, fresh=fresh, progress=progress
+                plan, modes, numbers, out, command=command, **who, progress=progress
             )
     except KeyboardInterrupt:
         return interrupted(f"interrupted; finished runs are kept, the same command goes on: {out}")

@@ -107,7 +107,7 @@ class Pool:
                 results.add(job, kept)
                 progress(len(results))
         # Closed here and not when garbage is collected: workers must not outlive an error.
-        with self._noticed(), closing(self._run(left)) as ended:
+        with self._noticed(), closing(self.run(left)) as ended:
             for job, outcome in ended:
                 if isinstance(outcome, Failed):
                     failures.add(job, outcome)
@@ -130,8 +130,13 @@ class Pool:
             return None
         return self._store.get(job.key)
 
-    def _run(self, jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome]]:
-        """Yield jobs with their outcomes, as they end."""
+    def run(self, jobs: Sequence[Job]) -> Generator[tuple[Job, Outcome]]:
+        """Yield jobs with their outcomes, as they end; nothing is kept.
+
+        Raises
+        ------
+        InputError : workers die again and again, nobody is there to run the jobs
+        """
         if not jobs:
             return
         if self._executor == "dask":

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sim.show.figures.measure import Measured
     from sim.show.figures.page import Judged
     from sim.show.figures.plan import PaperPlan
+    from sim.studies.window import AnyExecutor
 
 PAPERS = ("dtecn", "llm6g")
 
@@ -93,24 +94,38 @@ def produce(
     directory: Path,
     *,
     command: str,
-    num_worker: int = 1,
+    num_worker: int | None = None,
+    executor: str | AnyExecutor | None = None,
+    scheduler: str | None = None,
     fresh: bool = False,
     progress: Callable[[int], None] = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Produced:
     """Run, judge, draw and write everything below `directory`; finished runs of an earlier command are used again.
 
     command : the command that the page names as its origin
-    fresh : whether runs that are kept already are run again
+    num_worker, executor, scheduler, fresh, tell : see `sim.compare`
 
     Raises
     ------
-    InputError : a directory that cannot be written, a policy that refuses a scenario
+    InputError : a directory that cannot be written, a policy that refuses a scenario, nobody is there to run
     """
     from sim.show.figures import drawing, page
     from sim.show.figures.measure import measure, write_runs
 
     seeds = whole_seeds(seeds, where="figures", most=STORED_MAX)
-    measured = measure(plan, modes, seeds, directory, num_worker=num_worker, fresh=fresh, progress=progress)
+    measured = measure(
+        plan,
+        modes,
+        seeds,
+        directory,
+        num_worker=num_worker,
+        executor=executor,
+        scheduler=scheduler,
+        fresh=fresh,
+        progress=progress,
+        tell=tell,
+    )
     judged = page.judge_all(measured)
     files = []
     for figure in plan.figures:

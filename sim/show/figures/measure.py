@@ -17,9 +17,10 @@ from sim.show.figures.plan import PENALTY, FigureWorld, Metric, PaperPlan, Serie
 from sim.studies.entrants import entrants
 from sim.studies.evaluation import is_stable
 from sim.studies.jobs import Job, Jobs
-from sim.studies.pool import Pool
+from sim.studies.pool import Pool, silent
 from sim.studies.statistics import Interval, interval
 from sim.studies.tables import write_runs as write_rows
+from sim.studies.window import AnyExecutor
 
 _NUM_SLOT_TRIED = 2
 MORE = "sim.show.figures.measure:more"
@@ -188,17 +189,20 @@ def measure(
     seeds: Sequence[int],
     directory: Path,
     *,
-    num_worker: int = 1,
+    num_worker: int | None = None,
+    executor: str | AnyExecutor | None = None,
+    scheduler: str | None = None,
     fresh: bool = False,
     progress: Callable[[int], None] = lambda _: None,
+    tell: Callable[[str], None] = silent,
 ) -> Measured:
     """Run every method with every seed at every point; finished runs are kept below `directory`.
 
-    fresh : whether runs that are kept already are run again
+    num_worker, executor, scheduler, fresh, tell : see `sim.compare`
 
     Raises
     ------
-    InputError : a directory that cannot be written, a policy that refuses a scenario
+    InputError : a directory that cannot be written, a policy that refuses a scenario, nobody is there to run
     """
     jobs: dict[Place, list[Job]] = {}
     who = entrants([method.policy for method in plan.methods])
@@ -206,7 +210,7 @@ def measure(
         for world, index, value in plan.points():
             made = Jobs(scenario_at(plan, mode, world, value), who, MORE)(seeds)
             jobs |= {(mode, world.name, policy, index): row for policy, row in made.items()}
-    pool = Pool(directory, num_worker=num_worker, fresh=fresh)
+    pool = Pool(directory, num_worker=num_worker, executor=executor, scheduler=scheduler, fresh=fresh, tell=tell)
     found = pool.finish([job for row in jobs.values() for job in row], progress)
     summaries = {place: [found[job].summary for job in row] for place, row in jobs.items()}
     return Measured(plan, modes, seeds, summaries)
