@@ -8,10 +8,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
-from functools import partial
 from numbers import Integral
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from physical.errors import InputError
 from physical.nearest import did_you_mean
@@ -173,20 +172,45 @@ class ByExecutor:
         InputError : the executor is broken, and takes no job any more
         """
         waiting, lost = deque(jobs), Counter[Job]()
+        broken: BrokenExecutor | None = None
         try:
-            for job, outcome in in_window(partial(self._executor.submit, perform), waiting, lambda: _WINDOW):
+            for job, outcome in in_window(self._submit, waiting, lambda: _WINDOW):
                 if isinstance(outcome, BrokenExecutor):
-                    raise outcome
-                if not isinstance(outcome, BaseException):
-                    yield job, outcome
+                    broken = outcome
+                    waiting.clear()  # what runs ends first, and is kept
+                elif not isinstance(outcome, BaseException):
+                    yield job, _checked_outcome(outcome)
                 elif lost[job] + 1 < TRIES:
                     lost[job] += 1
                     waiting.append(job)
                 else:
                     yield job, Failed(f"was lost {TRIES} times: {type(outcome).__name__}: {one_line(str(outcome))}")
         except BrokenExecutor as error:
-            problem = f"takes no more jobs: {one_line(str(error)) or type(error).__name__}"
-            raise InputError(problem, where="executor", accepted="a new one: what is finished is kept") from error
+            broken = error
+        if broken is not None:
+            problem = f"takes no more jobs: {one_line(str(broken)) or type(broken).__name__}"
+            raise InputError(problem, where="executor", accepted="a new one: what is finished is kept") from broken
+
+    def _submit(self, job: Job) -> Any:
+        """Begin a job, and return its future.
+
+        Raises
+        ------
+        BrokenExecutor : whatever the executor raises
+        """
+        try:
+            return self._executor.submit(perform, job)
+        except BrokenExecutor:
+            raise
+        except Exception as error:  # it was shut down, or its cluster is not there
+            raise BrokenExecutor(f"{type(error).__name__}: {error}") from error
+
+
+def _checked_outcome(outcome: object) -> Outcome:
+    """Return what a job gave; an executor may give something else."""
+    if isinstance(outcome, Finished | Failed):
+        return outcome
+    return Failed(f"its executor gave {repr(outcome)[:40]} instead of what the job returns", where="executor")
 
 
 def _check_workers(num_worker: int | None) -> None:
