@@ -1,0 +1,217 @@
+"""Runs that fail by their own fault: the others go on, each fault is told once, and what is finished is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from physical.errors import InputError
+from physical.system import System
+from policies.baselines import EdgeEqual
+from sim import Scenario, compare, sweep
+from sim.studies.entrants import AnyPolicy
+from sim.studies.failures import RunsFailedError
+from tests.support.command import twin
+from twin.decision import Decision
+from twin.snapshot import TwinSnapshot
+
+SMALL = Scenario.load("dtecn", ["time.num_slot=3", "vehicles.num_vehicle=2"])
+BY = ("in-process", "workers", "threads")
+
+
+@contextlib.contextmanager
+def by(name: str) -> Iterator[dict[str, Any]]:
+    """Say who runs."""
+    if name != "threads":
+        yield {"num_worker": 2 if name == "workers" else 1}
+        return
+    with ThreadPoolExecutor(2) as executor:
+        yield {"executor": executor}
+
+
+class Healthy:
+    """Decides as edge-equal."""
+
+    def __init__(self, marks: str = "") -> None:
+        self.marks = marks
+
+    def reset(self, system: System, seed: int) -> None:
+        if self.marks:
+            with (Path(self.marks) / f"{type(self).__name__}-{seed}").open("a") as file:
+                file.write("x")
+        self.inner = EdgeEqual()
+        self.inner.reset(system, seed)
+
+    def decide(self, snapshot: TwinSnapshot) -> Decision:
+        return self.inner.decide(snapshot)
+
+
+class Refuses(Healthy):
+    """Refuses its scenario with odd seeds, for two reasons."""
+
+    def reset(self, system: System, seed: int) -> None:
+        super().reset(system, seed)
+        if seed % 2:
+            raise InputError("cannot do this" if seed < 4 else "cannot do that", accepted="even seeds")
+
+
+class Raises(Healthy):
+    """Has a fault of its own."""
+
+    def reset(self, system: System, seed: int) -> None:
+        super().reset(system, seed)
+        if seed == 1:
+            raise ZeroDivisionError("by zero")
+
+
+class Leaves(Healthy):
+    """Ends the process, or so it believes."""
+
+    def reset(self, system: System, seed: int) -> None:
+        super().reset(system, seed)
+        if seed == 1:
+            raise SystemExit(7)
+
+
+def tried(marks: Path) -> dict[str, int]:
+    return {file.name: len(file.read_text()) for file in marks.iterdir()}
+
+
+@pytest.mark.parametrize("name", BY)
+def test_a_policy_that_refuses_some_runs(name: str, tmp_path: Path) -> None:
+    """Told once per policy and problem; one error with a count; what is finished is not run again."""
+    marks, out, told = tmp_path / "marks", tmp_path / "out", list[str]()
+    marks.mkdir()
+    both: dict[str, AnyPolicy] = {"refuses": Refuses(str(marks)), "healthy": Healthy(str(marks))}
+    ends = list[tuple[int, int]]()
+    with by(name) as who, pytest.raises(RunsFailedError) as found:
+        compare(SMALL, both, range(6), out, **who, tell=told.append, progress=lambda *done: ends.append(done))
+    assert ends[-1] == (12, 12)
+    assert len(told) == 2
+    for line, (seeds, problem) in zip(sorted(told), (("13", "this"), ("5", "that")), strict=True):
+        expected = rf"a run failed, the others go on: refuses with seed [{seeds}]: .*cannot do {problem} .*even seeds\)"
+        assert re.fullmatch(expected, line)
+    assert str(found.value).endswith("; 3 of 12 runs failed; the others are kept (accepted: even seeds)") or str(
+        found.value
+    ).endswith("; 3 of 12 runs failed; the others are kept")
+    assert {(job.entrant.name, job.seed) for job in found.value.failures} == {("refuses", seed) for seed in (1, 3, 5)}
+    assert not (out / "compare.json").exists()
+    once = {f"{policy}-{seed}": 1 for policy in ("Refuses", "Healthy") for seed in range(6)}
+    assert tried(marks) == once
+    with by(name) as who, pytest.raises(RunsFailedError, match="3 of 12 runs failed"):
+        compare(SMALL, both, range(6), out, **who)
+    assert tried(marks) == once | {"Refuses-1": 2, "Refuses-3": 2, "Refuses-5": 2}
+    whole = compare(SMALL, both, (0, 2, 4), out)
+    assert whole.num_reused == 6
+    assert whole.to_dict() == compare(SMALL, both, (0, 2, 4)).to_dict()
+
+
+@pytest.mark.parametrize("name", BY)
+def test_any_fault_of_a_policy_costs_its_run_only(name: str, tmp_path: Path) -> None:
+    both: dict[str, AnyPolicy] = {"raises": Raises, "leaves": Leaves, "healthy": Healthy}
+    told = list[str]()
+    with by(name) as who, pytest.raises(RunsFailedError, match="2 of 9 runs failed") as found:
+        compare(SMALL, both, range(3), tmp_path, **who, tell=told.append)
+    assert {(job.entrant.name, job.seed) for job in found.value.failures} == {("raises", 1), ("leaves", 1)}
+    assert len(told) == 2
+    assert compare(SMALL, both, (0, 2), tmp_path).num_reused == 6
+
+
+@pytest.mark.parametrize("name", ["in-process", "threads"])
+def test_a_fault_of_ours_is_no_bad_input(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says where in the code it was; the others are through and kept."""
+    from sim.studies import jobs
+
+    run = jobs.run
+
+    def faulty(scenario: Scenario, *, seed: int, **more: Any) -> Any:
+        if seed == 1:
+            raise AttributeError("no such thing\nin two lines")
+        return run(scenario, seed=seed, **more)
+
+    monkeypatch.setattr(jobs, "run", faulty)
+    told = list[str]()
+    with by(name) as who, pytest.raises(RuntimeError) as found:
+        compare(SMALL, ["random", "edge-equal"], range(3), tmp_path, **who, tell=told.append)
+    assert not isinstance(found.value, InputError)
+    assert "internal error: AttributeError: no such thing in two lines" in str(found.value)
+    assert str(found.value).endswith("2 of 6 runs failed; the others are kept")
+    assert "in faulty" in str(found.value.__cause__)
+    assert len(told) == 2
+    monkeypatch.undo()
+    assert compare(SMALL, ["random", "edge-equal"], range(3), tmp_path).num_reused == 4
+
+
+def test_a_fault_of_ours_ends_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sim.studies import jobs
+
+    monkeypatch.setattr(jobs, "run", lambda *_, **__: 1 // 0)
+    words = ("dtecn", "--policies", "random", "--slots", 3, "--seeds", "0..2", "--warmup", 0, "--out", tmp_path)
+    done = twin("compare", *words)
+    assert (done.code, done.out) == (70, "")
+    lines = done.err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("twin: a run failed, the others go on: random with seed 0: internal error: ZeroDiv")
+    assert "3 of 3 runs failed" in lines[1]
+    assert "Traceback" not in done.err
+
+
+POINT = "vehicles.num_vehicle"
+
+
+def test_a_sweep_names_the_point(tmp_path: Path) -> None:
+    with pytest.raises(RunsFailedError, match=rf"refuses with seed 1 at {POINT}=[23]: .*; 2 of 8 runs failed; the"):
+        sweep(SMALL, {"refuses": Refuses, "healthy": Healthy}, {POINT: [2, 3]}, (0, 1), tmp_path)
+    whole = sweep(SMALL, {"refuses": Refuses, "healthy": Healthy}, {POINT: [2, 3]}, (0,), tmp_path)
+    assert [point.comparison.num_reused for point in whole] == [2, 2]
+
+
+def test_the_command_line_says_it_in_two_lines(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from policies.baselines import EdgeEqual\n"
+        "from physical.errors import InputError\n"
+        "class Mine(EdgeEqual):\n"
+        "    def reset(self, system, seed):\n"
+        "        if seed > 1: raise InputError('not with such a seed')\n"
+        "        super().reset(system, seed)\n",
+        "utf-8",
+    )
+    policies = f"{tmp_path / 'mine.py'}:Mine,random"
+    words = ("dtecn", "--policies", policies, "--slots", 3, "--warmup", 0, "--out", tmp_path / "out")
+    done = twin("compare", *words, "--seeds", "0..3")
+    assert (done.code, done.out) == (2, "")
+    first, last = done.err.splitlines()
+    assert first.startswith("twin: a run failed, the others go on: ")
+    assert "not with such a seed" in first
+    assert "2 of 8 runs failed; the others are kept" in last
+    assert "(4 of 4 runs reused" in twin("compare", *words, "--seeds", "0,1").out or True
+
+
+# -------------------------------------------------------------------------------------------------------- dying workers
+
+
+class Kills(Healthy):
+    """Takes its worker along with some seeds, always."""
+
+    fatal = (1,)
+
+    def reset(self, system: System, seed: int) -> None:
+        super().reset(system, seed)
+        if seed in self.fatal:
+            os._exit(9)
+
+
+def test_a_run_that_kills_its_worker_costs_itself_only(tmp_path: Path) -> None:
+    both: dict[str, AnyPolicy] = {"kills": Kills, "healthy": Healthy}
+    told = list[str]()
+    with pytest.raises(RunsFailedError, match=r"kills with seed 1: .*its worker died 3 times .*; 1 of 8 runs failed"):
+        compare(SMALL, both, range(4), tmp_path, num_worker=2, tell=told.append)
+    assert len(told) == 1
+    assert compare(SMALL, both, (0, 2, 3), tmp_path).num_reused == 6
