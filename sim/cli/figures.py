@@ -85,9 +85,7 @@ def _figures(
     num_run = plan.num_run(len(modes), len(numbers))
     try:
         with terminal.progress(num_run, shown=shown, what="runs") as progress:
-            produced = figures.produce(
-                plan, modes, numbers, out, command=command, **who, progress=progress
-            )
+            produced = figures.produce(plan, modes, numbers, out, command=command, **who, progress=progress)
     except KeyboardInterrupt:
         return interrupted(f"interrupted; finished runs are kept, the same command goes on: {out}")
     except OSError as error:

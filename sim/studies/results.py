@@ -63,6 +63,10 @@ class Results(Mapping[Job, Finished]):
             raise InputError("was there and is not any more", where=where, accepted="the same command again")
         return replace(found, reused=reused)
 
+    def __contains__(self, job: object) -> bool:
+        """Tell whether a job has a result, without reading it."""
+        return job in self._held or job in self._stored
+
     def __len__(self) -> int:
         """Return the number of results."""
         return len(self._held) + len(self._stored)

@@ -92,6 +92,8 @@ def _both(directory: Path, statistics: str) -> Iterator[tuple[IO[bytes], IO[byte
     """Open both files of a study; they appear when both are written."""
     with _alone(directory), whole_file(directory / statistics) as text, whole_file(directory / SUMMARIES) as table:
         yield table, text
+        for file in (table, text):
+            file.flush()  # a full disk is found before the first of them appears
 
 
 @contextmanager
