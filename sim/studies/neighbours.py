@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-_LOCK = ".study.lock"
+LOCK = ".study.lock"
+"""File that the folder of a study has from its first run on, where the file system can lock."""
 
 
 @contextmanager
@@ -19,7 +20,7 @@ def noticed(directory: Path, tell: Callable[[str], None]) -> Iterator[None]:
         with suppress(ImportError, OSError):
             import fcntl
 
-            file = stack.enter_context((directory / _LOCK).open("a"))
+            file = stack.enter_context((directory / LOCK).open("a"))
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -20,7 +20,7 @@ from sim.studies.jobs import Failed, Finished, Job, Outcome, perform
 from sim.studies.local import TRIES, InProcess, LocalWorkers
 from sim.studies.neighbours import noticed
 from sim.studies.results import Results
-from sim.studies.shelf import Shelf
+from sim.studies.shelf import shelf_at
 from sim.studies.store import Store
 from sim.studies.window import AnyExecutor, in_window
 
@@ -78,7 +78,7 @@ class Pool:
         self._executor = _checked(executor, scheduler, num_worker)
         self._scheduler = scheduler
         self._num_worker = None if num_worker is None else int(num_worker)
-        self._shelf = None if keep_traces is None else Shelf(str(keep_traces))
+        self._shelf = None if keep_traces is None else shelf_at(keep_traces)
         self._store = None if directory is None else Store(directory)
         self._fresh = fresh
         self._is_watched = not is_shared

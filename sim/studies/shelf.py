@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,28 @@ from traces.atomic import writing
 from traces.writer import MANIFEST
 
 _OPTION = "--keep-traces"
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(://|::)")
+
+
+def shelf_at(place: str | Path) -> Shelf:
+    """Return the shelf at a place, after a look whether traces can be put there.
+
+    place : folder, which is made and may be relative to this process, or URL
+
+    Raises
+    ------
+    InputError : it cannot be used
+    """
+    text = str(place)
+    if not text.strip():
+        raise InputError("is empty", where=_OPTION, accepted=_ACCEPTED)
+    shelf = Shelf(text if _URL.match(text) else os.path.abspath(text))
+    shelf.check()
+    return shelf
+
+
+_ACCEPTED = "a folder, or a URL that fsspec can write to"
+_TRIES = 8
 
 
 @dataclass(frozen=True)
@@ -26,10 +49,31 @@ class Shelf:
 
     Parameters
     ----------
-    place : folder, or URL such as ``s3://bucket/study`` (fsspec with its package for such URLs)
+    place : folder with its whole path, or URL such as ``s3://bucket/study`` (fsspec with its package for such URLs)
     """
 
     place: str
+
+    def check(self) -> None:
+        """See that traces can be put there, rather now than after the first run, which may take an hour.
+
+        Raises
+        ------
+        InputError : they cannot, as far as one can tell
+        """
+        if self._is_url:
+            with self._told():
+                self._files().exists(self._path)
+            return
+        try:
+            with writing(_OPTION, Path(self.place)):
+                Path(self.place).mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=self.place):
+                    pass
+        except InputError:
+            raise
+        except ValueError as error:  # a NUL
+            raise InputError(f"{self.place!r} is no name of a folder", where=_OPTION, accepted=_ACCEPTED) from error
 
     def has(self, name: str) -> bool:
         """Tell whether a trace is there.
@@ -58,20 +102,20 @@ class Shelf:
             return
         target = Path(self.place).absolute() / name
         beside = target.with_name(f".{name}.{uuid4().hex[:8]}")
+        old = beside.with_name(f"{beside.name}.old")
         with writing(_OPTION, target):
             target.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield beside
             with writing(_OPTION, target):
-                if target.exists():
-                    shutil.rmtree(target)
-                os.replace(beside, target)
+                _put(beside, target, old)
         finally:
-            shutil.rmtree(beside, ignore_errors=True)
+            for folder in (beside, old):
+                shutil.rmtree(folder, ignore_errors=True)
 
     @property
     def _is_url(self) -> bool:
-        return "://" in self.place
+        return _URL.match(self.place) is not None
 
     @property
     def _path(self) -> str:
@@ -103,4 +147,27 @@ class Shelf:
         except Exception as error:  # whatever the package for such URLs raises
             text = str(error).strip().splitlines()
             problem = f"{self.place} cannot be used: {type(error).__name__}{f': {text[0]}' if text else ''}"
-            raise InputError(problem, where=_OPTION, accepted="a folder, or a URL that fsspec can write to") from error
+            raise InputError(problem, where=_OPTION, accepted=_ACCEPTED) from error
+
+
+def _put(made: Path, target: Path, old: Path) -> None:
+    """Put a folder in the place of another, which goes to `old`.
+
+    Others may do so at the same time: the same run under another name, or in another study. One of them stays.
+
+    Raises
+    ------
+    OSError : it cannot be put there
+    """
+    for is_last in (*[False] * _TRIES, True):
+        with suppress(FileNotFoundError):
+            os.replace(target, old)
+        try:
+            os.replace(made, target)
+            return
+        except OSError:
+            if (target / MANIFEST).is_file():  # another one has come first
+                return
+            if is_last:
+                raise
+            shutil.rmtree(old, ignore_errors=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import stat
 from importlib.metadata import version
 from pathlib import Path
@@ -17,12 +19,14 @@ import pyarrow.parquet as pq
 from physical.errors import InputError
 from sim.studies.contents import digest_of
 from sim.studies.jobs import Finished, Job
+from sim.studies.neighbours import LOCK
 from traces.atomic import write_whole
 from traces.folder import folder_for
 from traces.manifest import problem_of_summary
 
 FOLDER = "runs"
 _MARKS = ("compare.json", "sweep.json")
+_OF_STUDY = re.compile(r"[0-9a-f]{24}\.parquet|shard-[0-9]+-of-[0-9]+-[0-9a-f]+\.json")
 # Columns besides the keys of the summary, which are columns too.
 _OWN = ("key", "run_by", "policy", "seed", "slot_penalty", "delays", "contents")
 
@@ -149,7 +153,19 @@ def folder_of_study(out: str | Path | None) -> Path | None:
     InputError : the directory holds something else
     """
     what = "an earlier comparison or sweep"
+    if out is not None and str(out).strip() and _is_of_study(Path(out)):
+        return Path(out)  # beside its runs a stopped study may have traces there
     return None if out is None else folder_for(out, _MARKS, (FOLDER, "runs.parquet", "*.tmp"), what=what)
+
+
+def _is_of_study(directory: Path) -> bool:
+    """Tell whether a study has begun in a directory: it holds the lock of one, a result, or the mark of a shard."""
+    if os.path.exists(directory / LOCK):
+        return True
+    try:
+        return any(map(_OF_STUDY.fullmatch, os.listdir(directory / FOLDER)))
+    except (OSError, ValueError):
+        return False
 
 
 def is_begun(directory: Path) -> bool:

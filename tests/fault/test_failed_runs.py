@@ -17,6 +17,7 @@ from physical.system import System
 from policies.baselines import EdgeEqual
 from sim import Scenario, compare, sweep
 from sim.inputs.streams import Streams
+from sim.runs import run as runs
 from sim.studies.entrants import AnyPolicy
 from sim.studies.failures import RunsFailedError
 from tests.support.command import twin
@@ -126,16 +127,13 @@ def test_any_fault_of_a_policy_costs_its_run_only(name: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("name", ["in-process", "threads"])
 def test_a_fault_of_ours_is_no_bad_input(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says where in the code it was; the others are through and kept."""
-    from sim.studies import jobs
-
-    run = jobs.run
 
     def faulty(scenario: Scenario, *, seed: int, **more: Any) -> Any:
         if seed == 1:
             raise AttributeError("no such thing\nin two lines")
-        return run(scenario, seed=seed, **more)
+        return runs.run(scenario, seed=seed, **more)
 
-    monkeypatch.setattr(jobs, "run", faulty)
+    monkeypatch.setattr("sim.studies.jobs.run", faulty)
     told = list[str]()
     with by(name) as who, pytest.raises(RuntimeError) as found:
         compare(SMALL, ["random", "edge-equal"], range(3), tmp_path, **who, tell=told.append)
@@ -149,9 +147,7 @@ def test_a_fault_of_ours_is_no_bad_input(name: str, tmp_path: Path, monkeypatch:
 
 
 def test_a_fault_of_ours_ends_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sim.studies import jobs
-
-    monkeypatch.setattr(jobs, "run", lambda *_, **__: 1 // 0)
+    monkeypatch.setattr("sim.studies.jobs.run", lambda *_, **__: 1 // 0)
     words = ("dtecn", "--policies", "random", "--slots", 3, "--seeds", "0..2", "--warmup", 0, "--out", tmp_path)
     done = twin("compare", *words)
     assert (done.code, done.out) == (70, "")

@@ -26,10 +26,11 @@ from sim.studies.results import Results, Runs
 from sim.studies.store import Store
 from sim.studies.sweep import Point
 from sim.studies.tables import SweepTables, write_comparison, write_runs
+from traces import atomic
 
 SMALL = Scenario.load("dtecn", ["time.num_slot=4", "vehicles.num_vehicle=2"])
 POLICIES = ("local-only", "edge-equal")
-GRID = {"vehicles.num_vehicle": [1, 2], "server.frequency_hz": ["40 GHz", 5e10]}
+GRID: dict[str, list[Any]] = {"vehicles.num_vehicle": [1, 2], "server.frequency_hz": ["40 GHz", 5e10]}
 
 
 def finished(job: Job, **summary: Any) -> Finished:
@@ -268,11 +269,10 @@ def test_a_full_disk_leaves_the_old_pair(
     write_comparison(ROWS, REPORT, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert set(before) == {"runs.parquet", "compare.json", ".tables.lock"}
-    whole_file = tables.whole_file
 
     @contextmanager
     def full(path: Path) -> Iterator[Any]:
-        with whole_file(path) as file:
+        with atomic.whole_file(path) as file:
             yield Full(file, str(path), fails) if path.name == victim else file
 
     monkeypatch.setattr(tables, "whole_file", full)
@@ -297,13 +297,13 @@ def test_a_study_that_ended_before_its_tables_goes_on(tmp_path: Path, monkeypatc
 
 def test_a_full_disk_while_runs_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One line; the runs before are kept, and the same call goes on."""
-    write, num = store.write_whole, [0]
+    num = [0]
 
     def full(rows: pa.Table, path: Path) -> None:
         num[0] += 1
         if num[0] == 3:
             raise InputError("cannot be written: No space left on device", where=str(path))
-        write(rows, path)
+        atomic.write_whole(rows, path)
 
     monkeypatch.setattr(store, "write_whole", full)
     with pytest.raises(InputError, match="No space left on device"):
