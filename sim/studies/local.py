@@ -8,18 +8,17 @@ import signal
 import sys
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
-from physical.errors import InputError
 from physical.printable import one_line
 from sim.runs import stopping
 from sim.runs.notices import be_brief
-from sim.studies.jobs import Failed, Finished, Job, Outcome, perform
+from sim.studies.jobs import Failed, Job, Outcome, perform
 from sim.studies.window import in_window
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -57,20 +56,20 @@ class LocalWorkers:
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
         """Yield jobs with their outcomes, as they end.
 
-        Raises
-        ------
-        InputError : workers die whatever they run
+        What kills its worker with a few seeds does so with all: the other runs of that policy and scenario fail unrun.
         """
         with stopping.at_once(has_workers=True):
-            deaths = 0
-            for job, outcome in self._outcomes(jobs):
-                deaths = 0 if isinstance(outcome, Finished) else deaths + (outcome is _DIED)
-                if deaths == TRIES:
-                    raise InputError(_DIED.problem, where="--workers", accepted=_DIED.accepted)
+            waiting, deaths = deque(jobs), Counter[tuple[str, str]]()
+            for job, outcome in self._outcomes(waiting):
                 yield job, outcome
+                deaths[_kind(job)] = deaths[_kind(job)] + 1 if outcome is _DIED else 0
+                if deaths[_kind(job)] == TRIES:
+                    left = [*waiting]
+                    waiting.clear()
+                    waiting.extend(each for each in left if _kind(each) != _kind(job))
+                    yield from ((each, _UNRUN) for each in left if _kind(each) == _kind(job))
 
-    def _outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
-        waiting = deque(jobs)
+    def _outcomes(self, waiting: deque[Job]) -> Iterator[tuple[Job, Outcome]]:
         while waiting:
             num_worker = min(self._num_worker, len(waiting))
             lost = []
@@ -84,6 +83,11 @@ class LocalWorkers:
 
 
 _DIED = Failed(f"its worker died {TRIES} times", where="--workers", accepted="fewer of them, more memory")
+_UNRUN = Failed(f"was not run: its worker died with {TRIES} others", where="--workers", accepted=_DIED.accepted)
+
+
+def _kind(job: Job) -> tuple[str, str]:
+    return job.entrant.name, job.scenario
 
 
 def _alone(job: Job) -> Outcome:

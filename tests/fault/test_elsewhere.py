@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pickle
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -21,10 +20,10 @@ from sim.show import figures
 from sim.show.figures import llm6g
 from sim.show.figures.measure import measure
 from sim.show.figures.plan import PENALTY, PaperPlan, Series
-from sim.studies import results
 from sim.studies.failures import RunsFailedError
-from sim.studies.travel import unpickled
+from sim.studies.travel import pickled, unpickled
 from tests.support.command import twin
+from tests.support.process import at_work, with_value
 
 SCENARIO = Scenario.load("dtecn", ["time.num_slot=30", "vehicles.num_vehicle=3"])
 OWN = """
@@ -43,7 +42,8 @@ class Own(EdgeEqual):
 
 
 def _posted(value: Any) -> Any:
-    return unpickled(pickle.dumps(value))
+    """Return what comes of a value on another machine."""
+    return unpickled(pickled(value, "what is sent").data)
 
 
 class Posted:
@@ -133,9 +133,11 @@ def test_errors_are_the_same_from_anywhere(scenario: Scenario, policy: str, num_
     assert not list(tmp_path.iterdir())
 
 
-def test_a_fault_of_ours_is_no_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sim.learn.build_cases.simulate", lambda *_: 1 // 0)
-    with pytest.raises(RuntimeError, match="internal error: ZeroDivisionError") as found:
+def test_a_fault_of_ours_is_no_bad_input(tmp_path: Path) -> None:
+    with (
+        at_work("sim.learn.build_cases:simulate", lambda: 1 // 0),
+        pytest.raises(RuntimeError, match="internal error: ZeroDivisionError") as found,
+    ):
         built(tmp_path / "c.parquet", executor=Posted())
     assert "ZeroDivisionError" in str(found.value.__cause__)
 
@@ -154,8 +156,8 @@ def test_wrong_options_are_one_line(
 ) -> None:
     """Before anything runs."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sim.show.figures.measure.runnable", lambda _: pytest.fail("it ran"))
-    assert said in twin(*command.split(), *words.split()).complaint()
+    with at_work("sim.show.figures.measure:runnable", lambda: pytest.fail("it ran")):
+        assert said in twin(*command.split(), *words.split()).complaint()
     assert not list(tmp_path.iterdir())
 
 
@@ -170,7 +172,7 @@ def test_the_command_line_builds_by_an_executor(tmp_path: Path, monkeypatch: pyt
 
 def test_dask_builds_a_case_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a process of a cluster, with a policy of the user's own that names a file; a fault there is a line here."""
-    pytest.importorskip("distributed")
+    pytest.importorskip("distributed", reason="needs the extra dask")
     monkeypatch.chdir(tmp_path)
     Path("own.py").write_text(OWN, "utf-8")
     Path("part.txt").write_text("0.5", "utf-8")
@@ -185,7 +187,7 @@ def test_dask_builds_a_case_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 # -------------------------------------------------------------------------------------------------------------- figures
 
 
-def tiny() -> PaperPlan:
+def tiny(_plan: PaperPlan | None = None) -> PaperPlan:
     """Two cheap methods beside the optimum, two points."""
     plan = llm6g.plan(quick=True)
     worlds = [dataclasses.replace(world, settings=(*world.settings, "time.num_slot=2")) for world in plan.worlds]
@@ -194,13 +196,12 @@ def tiny() -> PaperPlan:
     return dataclasses.replace(plan, worlds=tuple(kept), methods=tuple(methods))
 
 
-def test_figures_are_measured_by_any_executor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_are_measured_by_any_executor(tmp_path: Path) -> None:
     """With few results in memory, too: all numbers are the same."""
     plan = tiny()
     here = measure(plan, ("corrected", "paper"), (0, 1), tmp_path / "here")
-    monkeypatch.setattr(results, "IN_MEMORY", 3)
     told: list[str] = []
-    with ThreadPoolExecutor(2) as executor:
+    with ThreadPoolExecutor(2) as executor, with_value("sim.studies.results:IN_MEMORY", 3):
         there = measure(plan, ("corrected", "paper"), (0, 1), tmp_path / "there", executor=executor, tell=told.append)
     assert there.penalties() == here.penalties()
     for mode in ("corrected", "paper"):
@@ -240,7 +241,6 @@ def test_who_measures_is_passed_on(
         given.update(more)
         raise InputError("that is enough")
 
-    monkeypatch.setattr("sim.show.figures.measure.runnable", lambda plan: plan)
-    monkeypatch.setattr("sim.show.figures.produce", produce)
-    assert "that is enough" in twin("figures", "llm6g", "--quick", "--out", "x", *words.split()).complaint()
+    with with_value("sim.show.figures.measure:runnable", tiny), with_value("sim.show.figures:produce", produce):
+        assert "that is enough" in twin("figures", "llm6g", "--quick", "--out", "x", *words.split()).complaint()
     assert (given["num_worker"], given["executor"], given["scheduler"]) == expected

@@ -18,15 +18,18 @@ from policies.baselines import EdgeEqual
 from sim import Scenario, compare, sweep
 from sim.inputs.streams import Streams
 from sim.runs import run as runs
+from sim.scenario.kinds import register
 from sim.studies.entrants import AnyPolicy
 from sim.studies.failures import RunsFailedError
 from tests.support.command import twin
+from tests.support.process import as_before, at_work, with_value
 from twin.decision import Decision
+from twin.estimators import Estimates, Estimator, EstimatorKind, Heard, Knowledge
 from twin.snapshot import TwinSnapshot
 
 SMALL = Scenario.load("dtecn", ["time.num_slot=3", "vehicles.num_vehicle=2"])
 BY = ("in-process", "workers", "threads")
-SEEDS = {Streams(seed).policy_seed(): seed for seed in range(4)}
+SEEDS = {Streams(seed).policy_seed(): seed for seed in range(5)}
 """What a policy is given -> seed of the run."""
 
 
@@ -125,7 +128,7 @@ def test_any_fault_of_a_policy_costs_its_run_only(name: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["in-process", "threads"])
-def test_a_fault_of_ours_is_no_bad_input(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_ours_is_no_bad_input(name: str, tmp_path: Path) -> None:
     """It says where in the code it was; the others are through and kept."""
 
     def faulty(scenario: Scenario, *, seed: int, **more: Any) -> Any:
@@ -133,29 +136,66 @@ def test_a_fault_of_ours_is_no_bad_input(name: str, tmp_path: Path, monkeypatch:
             raise AttributeError("no such thing\nin two lines")
         return runs.run(scenario, seed=seed, **more)
 
-    monkeypatch.setattr("sim.studies.jobs.run", faulty)
     told = list[str]()
-    with by(name) as who, pytest.raises(RuntimeError) as found:
+    with with_value("sim.studies.jobs:run", faulty), by(name) as who, pytest.raises(RuntimeError) as found:
         compare(SMALL, ["random", "edge-equal"], range(3), tmp_path, **who, tell=told.append)
     assert not isinstance(found.value, InputError)
     assert "internal error: AttributeError: no such thing in two lines" in str(found.value)
     assert str(found.value).endswith("2 of 6 runs failed; the others are kept")
     assert "in faulty" in str(found.value.__cause__)
     assert len(told) == 2
-    monkeypatch.undo()
     assert compare(SMALL, ["random", "edge-equal"], range(3), tmp_path).num_reused == 4
 
 
-def test_a_fault_of_ours_ends_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sim.studies.jobs.run", lambda *_, **__: 1 // 0)
+def test_a_fault_of_ours_ends_the_command(tmp_path: Path) -> None:
     words = ("dtecn", "--policies", "random", "--slots", 3, "--seeds", "0..2", "--warmup", 0, "--out", tmp_path)
-    done = twin("compare", *words)
+    with at_work("sim.studies.jobs:run", lambda: 1 // 0):
+        done = twin("compare", *words)
     assert (done.code, done.out) == (70, "")
     lines = done.err.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith("twin: a run failed, the others go on: random with seed 0: internal error: ZeroDiv")
     assert "3 of 3 runs failed" in lines[1]
     assert "Traceback" not in done.err
+
+
+class Tiring(EstimatorKind):
+    """Believes what it hears, for some time."""
+
+    lasts: int = 99
+
+    def estimator(self, known: Knowledge) -> Estimator:
+        return Tired(self.lasts)
+
+
+class Tired:
+    def __init__(self, lasts: int) -> None:
+        self.left = lasts
+
+    def estimate(self, heard: Heard) -> Estimates:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyError("tired")
+        states = heard.states
+        return Estimates(states.size_bytes, states.x_m, states.y_m, states.channel_gain)
+
+
+@pytest.mark.parametrize("name", ["workers"])
+def test_a_kind_that_raises_costs_its_points_only(name: str, tmp_path: Path) -> None:
+    """Told once for each policy, though it fails with every seed."""
+    told, grid = list[str](), {"twin.estimator.lasts": [1, 99]}
+    with as_before():
+        register("estimator", "tiring", Tiring)
+        scenario = Scenario.load(
+            "dtecn", ["time.num_slot=3", "vehicles.num_vehicle=2", "twin.estimator={kind='tiring'}"]
+        )
+        with by(name) as who, pytest.raises(RunsFailedError, match=r"tired.*; 2 of 4 runs failed; the others are kept"):
+            sweep(scenario, ["edge-equal"], grid, (0, 1), tmp_path, **who, tell=told.append)
+        (point,) = sweep(scenario, ["edge-equal"], {"twin.estimator.lasts": [99]}, (0, 1), tmp_path)
+    assert point.comparison.num_reused == 2
+    assert len(told) == 1
+    assert "edge-equal with seed" in told[0]
+    assert "at twin.estimator.lasts=1: " in told[0]
 
 
 POINT = "vehicles.num_vehicle"
@@ -190,17 +230,24 @@ def test_the_command_line_says_it_in_two_lines(tmp_path: Path) -> None:
 
 
 class Kills(Healthy):
-    """Takes its worker along with one seed, always."""
+    """Takes its worker along with all seeds but 0, always."""
 
     def reset(self, system: System, seed: int) -> None:
         super().reset(system, seed)
-        if SEEDS[seed] == 1:
+        if SEEDS[seed]:
             os._exit(9)
 
 
-def test_a_run_that_kills_its_worker_costs_itself_only(tmp_path: Path) -> None:
+def test_a_policy_that_kills_its_workers_costs_its_runs_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs beside it run again; of its own a few are tried, and then no more, which is told."""
+    (tmp_path / "marks").mkdir()
+    monkeypatch.setenv("MARKS", str(tmp_path / "marks"))
     told = list[str]()
-    with pytest.raises(RunsFailedError, match=r"Kills with seed 1: .*its worker died 3 times .*; 1 of 2 runs failed"):
-        compare(SMALL, [Kills], (1, 0), tmp_path, num_worker=2, tell=told.append)
-    assert len(told) == 1
-    assert compare(SMALL, [Kills], (0,), tmp_path).num_reused == 1
+    with pytest.raises(RunsFailedError, match=r"Kills with seed 1: .*its worker died 3 times .*4 of 10 runs") as found:
+        compare(SMALL, [Kills, Healthy], range(5), tmp_path / "out", num_worker=2, tell=told.append)
+    assert {(job.entrant.name, job.seed) for job in found.value.failures} == {("Kills", seed) for seed in range(1, 5)}
+    assert [line.partition("--workers: ")[2][:19] for line in told] == ["its worker died 3 t", "was not run: its wo"]
+    assert "Kills-4" not in tried(tmp_path / "marks")
+    monkeypatch.delenv("MARKS")
+    assert compare(SMALL, [Healthy], range(5), tmp_path / "out").num_reused == 5
+    assert compare(SMALL, [Kills], (0,), tmp_path / "out").num_reused == 1

@@ -55,6 +55,20 @@ def called_as(*words: str) -> Iterator[None]:
 
 
 @contextmanager
+def with_value(target: str, value: object) -> Iterator[None]:
+    """Let a name of the product have another value, such as a limit so small that a test meets it.
+
+    target : "module:name" or "module:Class.method"
+    """
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        module, _, place = target.partition(":")
+        *outer, name = place.split(".")
+        owner = functools.reduce(getattr, outer, importlib.import_module(module))
+        monkeypatch.setattr(owner, name, value)
+        yield
+
+
+@contextmanager
 def at_work(target: str, act: Callable[[], object]) -> Iterator[None]:
     """Let something happen while a command is at work: when it calls `target`.
 
@@ -62,11 +76,7 @@ def at_work(target: str, act: Callable[[], object]) -> Iterator[None]:
 
     target : "module:function" or "module:Class.method"; it gives back what `act` does
     """
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        module, _, place = target.partition(":")
-        *outer, name = place.split(".")
-        owner = functools.reduce(getattr, outer, importlib.import_module(module))
-        monkeypatch.setattr(owner, name, lambda *_, **__: act())
+    with with_value(target, lambda *_, **__: act()):
         yield
 
 

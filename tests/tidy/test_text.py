@@ -40,7 +40,7 @@ PATCHES = {
     "tests/policy/test_first_decision.py": "counts how often the model reads a case, which nothing tells",
     "tests/policy/test_llm_training.py": "the command's recipe trains for an hour",
     "tests/property/families.py": "short blocks and idle vehicles, which no scenario has",
-    "tests/support/process.py": "something happens just while a command is at work: Ctrl-C, a full disk",
+    "tests/support/process.py": "Ctrl-C or a full disk while a command is at work; limits that a small test meets",
     "tests/swarm/test_shrink.py": "a check that fails on purpose; the swarm's own have to find nothing",
     "tests/unit/test_twin.py": "another truth after the last report, which no scenario has",
 }

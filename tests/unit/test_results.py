@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ import pytest
 
 from physical.errors import InputError
 from sim import Scenario, compare, sweep
-from sim.studies import results, store, tables
 from sim.studies.comparison import Comparison
 from sim.studies.jobs import Finished, Job
 from sim.studies.plan import plan_comparison
@@ -26,6 +25,7 @@ from sim.studies.results import Results, Runs
 from sim.studies.store import Store
 from sim.studies.sweep import Point
 from sim.studies.tables import SweepTables, write_comparison, write_runs
+from tests.support.process import at_work, with_value
 from traces import atomic
 
 SMALL = Scenario.load("dtecn", ["time.num_slot=4", "vehicles.num_vehicle=2"])
@@ -37,23 +37,33 @@ def finished(job: Job, **summary: Any) -> Finished:
     return Finished({"penalty_mean": 1.0, **summary}, np.array([1.0, np.nan]), {"counts": [[1]], "ended": [1]}, job.key)
 
 
-def stored(num: int, folder: Path) -> tuple[list[Job], Results]:
+def held(num: int) -> AbstractContextManager[None]:
+    """Let so few results stay in memory."""
+    return with_value("sim.studies.results:IN_MEMORY", num)
+
+
+def in_chunks(num: int) -> AbstractContextManager[None]:
+    """Let so few rows become columns at once."""
+    return with_value("sim.studies.tables:_CHUNK", num)
+
+
+def stored(num: int, folder: Path, most: int) -> tuple[list[Job], Results]:
     """Return jobs with their results, as a study has them."""
     place = Store(folder)
     found, jobs = Results(place), plan_comparison(SMALL, ["local-only"], range(num)).jobs
-    for job in jobs:
-        place.put(job, finished(job, number=job.seed))
-        found.add(job, finished(job, number=job.seed))
+    with held(most):
+        for job in jobs:
+            place.put(job, finished(job, number=job.seed))
+            found.add(job, finished(job, number=job.seed))
     return jobs, found
 
 
 # -------------------------------------------------------------------------------------------------------------- results
 
 
-def test_results_are_a_mapping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_a_mapping(tmp_path: Path) -> None:
     """Whether a job has one is told without its file; `reused` is what the study knows, not the file."""
-    monkeypatch.setattr(results, "IN_MEMORY", 3)
-    jobs, found = stored(6, tmp_path)
+    jobs, found = stored(6, tmp_path, most=3)
     (other,) = plan_comparison(SMALL, ["edge-equal"], [0]).jobs
     assert list(found) == jobs
     assert len(found) == 6
@@ -64,14 +74,14 @@ def test_results_are_a_mapping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert found[job].delays == {"counts": [[1]], "ended": [1]}
     with pytest.raises(KeyError):
         found[other]
-    monkeypatch.setattr(Store, "get", lambda *_: pytest.fail("no file is needed for that"))
+    for file in (tmp_path / "runs").iterdir():
+        file.unlink()
     assert jobs[5] in found
     assert other not in found
 
 
-def test_runs_are_a_sequence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "IN_MEMORY", 1)
-    jobs, found = stored(4, tmp_path)
+def test_runs_are_a_sequence(tmp_path: Path) -> None:
+    jobs, found = stored(4, tmp_path, most=1)
     runs = Runs(jobs, found)
     assert len(runs) == 4
     assert [run.summary["number"] for run in runs] == [0, 1, 2, 3]
@@ -82,20 +92,19 @@ def test_runs_are_a_sequence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         runs[4]
 
 
-def test_what_changed_while_it_ran_stays_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_changed_while_it_ran_stays_in_memory(tmp_path: Path) -> None:
     """The store has it under another key, and does not know what changed."""
-    monkeypatch.setattr(results, "IN_MEMORY", 0)
     job, *_ = plan_comparison(SMALL, ["local-only"], [0]).jobs
     found = Results(Store(tmp_path))
-    found.add(job, Finished({}, np.zeros(1), key="other", changed=("option file",)))
+    with held(0):
+        found.add(job, Finished({}, np.zeros(1), key="other", changed=("option file",)))
     assert found[job].changed == ("option file",)
 
 
 @pytest.mark.parametrize("harm", ["gone", "edited"])
-def test_a_result_that_has_gone_is_one_line(harm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_result_that_has_gone_is_one_line(harm: str, tmp_path: Path) -> None:
     """Also in the middle of a study: somebody tidies up between the last run and the tables."""
-    monkeypatch.setattr(results, "IN_MEMORY", 3)
-    jobs, found = stored(4, tmp_path)
+    jobs, found = stored(4, tmp_path, most=3)
     file = Store(tmp_path).path_of(jobs[3].key)
     if harm == "gone":
         file.unlink()
@@ -110,7 +119,10 @@ def test_a_result_that_has_gone_is_one_line(harm: str, tmp_path: Path, monkeypat
             for path in (tmp_path / "study" / "runs").iterdir():
                 path.unlink()
 
-    with pytest.raises(InputError, match=r"was there and is not any more \(accepted: the same command again\)"):
+    with (
+        held(3),
+        pytest.raises(InputError, match=r"was there and is not any more \(accepted: the same command again\)"),
+    ):
         compare(SMALL, POLICIES, range(3), tmp_path / "study", progress=tidy)
 
 
@@ -146,27 +158,26 @@ def written(folder: Path) -> tuple[bytes, list[dict[str, Any]]]:
     return statistics.read_bytes(), [{key: row[key] for key in row if not _is_time(key)} for row in rows]
 
 
-def test_a_sweep_is_the_same_from_memory_and_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_is_the_same_from_memory_and_from_files(tmp_path: Path) -> None:
     """New and reused, three results in memory of sixteen."""
     whole = sweep(SMALL, POLICIES, GRID, (0, 1), tmp_path / "whole")
     again = sweep(SMALL, POLICIES, GRID, (0, 1), tmp_path / "whole")
-    monkeypatch.setattr(results, "IN_MEMORY", 3)
-    monkeypatch.setattr(tables, "_CHUNK", 3)
-    few = sweep(SMALL, POLICIES, GRID, (0, 1), tmp_path / "few")
-    assert by_point(few) == by_point(whole)
-    assert written(tmp_path / "few") == written(tmp_path / "whole")
-    few_again = sweep(SMALL, POLICIES, GRID, (0, 1), tmp_path / "few")
+    with held(3), in_chunks(3):
+        few = sweep(SMALL, POLICIES, GRID, (0, 1), tmp_path / "few")
+        assert by_point(few) == by_point(whole)
+        assert written(tmp_path / "few") == written(tmp_path / "whole")
+        few_again = sweep(SMALL, POLICIES, GRID, (0, 1), tmp_path / "few")
     assert by_point(few_again) == by_point(again)
     assert [point.comparison.num_reused for point in few_again] == [4] * 4
     assert written(tmp_path / "few") == written(tmp_path / "whole")
 
 
-def test_a_comparison_is_the_same_from_memory_and_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_comparison_is_the_same_from_memory_and_from_files(tmp_path: Path) -> None:
     """Also one that adds seeds to reach a precision: no run of an earlier round is lost or run again."""
     words: dict[str, Any] = {"precision": 0.002, "seeds_max": 14, "warmup": 0}
     whole = compare(SMALL, POLICIES, (0, 1), tmp_path / "whole", **words)
-    monkeypatch.setattr(results, "IN_MEMORY", 3)
-    few = compare(SMALL, POLICIES, (0, 1), tmp_path / "few", **words)
+    with held(3):
+        few = compare(SMALL, POLICIES, (0, 1), tmp_path / "few", **words)
     assert len(few.seeds) > 10
     assert plain(few) == plain(whole)
     assert written(tmp_path / "few") == written(tmp_path / "whole")
@@ -196,14 +207,14 @@ def expected() -> pa.Table:
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 4, 5, 1_000])
-def test_rows_are_the_same_in_chunks_of_any_size(chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_the_same_in_chunks_of_any_size(chunk: int, tmp_path: Path) -> None:
     """A column may be null at first, whole before it is not, and missing before or after."""
-    monkeypatch.setattr(tables, "_CHUNK", chunk)
-    write_runs(iter(ROWS), tmp_path / "runs.parquet")
+    with in_chunks(chunk):
+        write_runs(iter(ROWS), tmp_path / "runs.parquet")
+        write_comparison(iter(ROWS), REPORT, tmp_path / "study")
     found = pq.read_table(tmp_path / "runs.parquet")
     assert found.equals(expected())
     assert found.column_names == expected().column_names
-    write_comparison(iter(ROWS), REPORT, tmp_path / "study")
     assert pq.read_table(tmp_path / "study" / "runs.parquet").equals(expected())
     text = (tmp_path / "study" / "compare.json").read_text("utf-8")
     assert text == json.dumps(REPORT, indent=2) + "\n"
@@ -211,14 +222,12 @@ def test_rows_are_the_same_in_chunks_of_any_size(chunk: int, tmp_path: Path, mon
 
 @pytest.mark.parametrize("chunk", [1, 3, 1_000])
 @pytest.mark.parametrize("num_point", [1, 3])
-def test_points_are_written_as_one_list(
-    chunk: int, num_point: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tables, "_CHUNK", chunk)
+def test_points_are_written_as_one_list(chunk: int, num_point: int, tmp_path: Path) -> None:
     taken = SweepTables(tmp_path)
     reports = [{**REPORT, "point": number} for number in range(num_point)]
-    for report in reports:
-        taken.add(iter(ROWS), report)
+    with in_chunks(chunk):
+        for report in reports:
+            taken.add(iter(ROWS), report)
     assert not list(tmp_path.iterdir())
     taken.write()
     assert (tmp_path / "sweep.json").read_text("utf-8") == json.dumps(reports, indent=2) + "\n"
@@ -262,9 +271,7 @@ class Full:
 
 @pytest.mark.parametrize("fails", ["write", "flush"])
 @pytest.mark.parametrize("victim", ["runs.parquet", "compare.json"])
-def test_a_full_disk_leaves_the_old_pair(
-    fails: str, victim: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_leaves_the_old_pair(fails: str, victim: str, tmp_path: Path) -> None:
     """Never a new file beside an old one, wherever the disk is full."""
     write_comparison(ROWS, REPORT, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -275,37 +282,33 @@ def test_a_full_disk_leaves_the_old_pair(
         with atomic.whole_file(path) as file:
             yield Full(file, str(path), fails) if path.name == victim else file
 
-    monkeypatch.setattr(tables, "whole_file", full)
-    with pytest.raises(InputError, match="No space left on device"):
+    with with_value("sim.studies.tables:whole_file", full), pytest.raises(InputError, match="No space left on device"):
         write_comparison(ROWS[:2], REPORT | {"more": 1}, tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_study_that_ended_before_its_tables_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def full_disk() -> None:
+    raise InputError("cannot be written: No space left on device", where="--out")
+
+
+def test_a_study_that_ended_before_its_tables_goes_on(tmp_path: Path) -> None:
     """Its folder holds runs and a lock, and nothing else."""
-
-    def full(*_: Any) -> None:
-        raise InputError("cannot be written: No space left on device", where="--out")
-
-    with monkeypatch.context() as patched:
-        patched.setattr("sim.studies.compare.write_comparison", full)
-        with pytest.raises(InputError, match="No space left"):
-            compare(SMALL, POLICIES, (0,), tmp_path / "s")
-    (tmp_path / "s" / ".tables.lock").touch()
-    assert compare(SMALL, POLICIES, (0,), tmp_path / "s").num_reused == 2
+    with at_work("sim.studies.compare:write_comparison", full_disk), pytest.raises(InputError, match="No space left"):
+        compare(SMALL, POLICIES, (0,), tmp_path)
+    (tmp_path / ".tables.lock").touch()
+    assert compare(SMALL, POLICIES, (0,), tmp_path).num_reused == 2
 
 
-def test_a_full_disk_while_runs_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_while_runs_are_kept(tmp_path: Path) -> None:
     """One line; the runs before are kept, and the same call goes on."""
     num = [0]
 
     def full(rows: pa.Table, path: Path) -> None:
         num[0] += 1
         if num[0] == 3:
-            raise InputError("cannot be written: No space left on device", where=str(path))
+            full_disk()
         atomic.write_whole(rows, path)
 
-    monkeypatch.setattr(store, "write_whole", full)
-    with pytest.raises(InputError, match="No space left on device"):
+    with with_value("sim.studies.store:write_whole", full), pytest.raises(InputError, match="No space left on device"):
         compare(SMALL, POLICIES, (0, 1), tmp_path)
     assert compare(SMALL, POLICIES, (0, 1), tmp_path).num_reused == 2

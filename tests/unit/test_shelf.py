@@ -19,6 +19,7 @@ from sim.studies.plan import plan_comparison
 from sim.studies.shards import Shard, run_shard
 from sim.studies.shelf import Shelf
 from tests.support.command import twin
+from tests.support.process import at_work
 
 SMALL = Scenario.load("dtecn", ["time.num_slot=3", "vehicles.num_vehicle=2"])
 MANIFEST = "manifest.json"
@@ -189,7 +190,7 @@ def test_traces_may_lie_in_the_folder_of_the_study(
 
 def test_a_url_of_fsspec(tmp_path: Path) -> None:
     """Of a file system in memory: all files of the trace, and the same reuse."""
-    fsspec = pytest.importorskip("fsspec")
+    fsspec = pytest.importorskip("fsspec", reason="needs the extra dask")
     system = fsspec.filesystem("memory")
     place = f"memory://{tmp_path.name}/traces"
     try:
@@ -216,13 +217,12 @@ def test_an_impossible_place_is_one_line(
     place: str, out: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before the first run: an hour of runs must not be lost to a typing error."""
-    pytest.importorskip("fsspec")
+    pytest.importorskip("fsspec", reason="needs the extra dask")
     monkeypatch.chdir(tmp_path)
     Path("file").mkdir()
     Path("file/none.txt").touch()
-    monkeypatch.setattr("sim.studies.jobs.run", lambda *_, **__: pytest.fail("a run began"))
     told: list[str] = []
-    with pytest.raises(InputError) as found:
+    with at_work("sim.studies.jobs:run", lambda: pytest.fail("a run began")), pytest.raises(InputError) as found:
         compare(SMALL, ["random"], (0, 1), out, keep_traces=place, tell=told.append)
     assert "--keep-traces" in str(found.value)
     assert "\n" not in str(found.value)

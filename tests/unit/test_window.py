@@ -17,13 +17,12 @@ import pytest
 
 from physical.errors import InputError
 from sim import Scenario, compare
-from sim.studies import pool as pools
-from sim.studies import results
 from sim.studies.failures import RunsFailedError
 from sim.studies.jobs import Failed, Finished, Job, Outcome
 from sim.studies.plan import plan_comparison
 from sim.studies.pool import Pool
 from sim.studies.window import in_window
+from tests.support.process import with_value
 
 SMALL = Scenario.load("dtecn", ["time.num_slot=3", "vehicles.num_vehicle=2"])
 
@@ -287,10 +286,8 @@ def test_an_executor_that_returns_something_else_is_told(tmp_path: Path) -> None
 # --------------------------------------------------------------------------------------------------------------- memory
 
 
-def test_memory_does_not_grow_with_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_does_not_grow_with_the_study(tmp_path: Path) -> None:
     """With a folder, only results in the window and the few that are held live, of 200."""
-    monkeypatch.setattr(results, "IN_MEMORY", 5)
-    monkeypatch.setattr(pools, "_WINDOW", 4)
     living: weakref.WeakSet[Tracked] = weakref.WeakSet()
 
     class Tracked(Finished):
@@ -308,7 +305,8 @@ def test_memory_does_not_grow_with_the_study(tmp_path: Path, monkeypatch: pytest
         most[0] = max(most[0], len(living))
 
     study = jobs(200)
-    found = Pool(tmp_path, executor=Made()).finish(study, look)
+    with with_value("sim.studies.results:IN_MEMORY", 5), with_value("sim.studies.pool:_WINDOW", 4):
+        found = Pool(tmp_path, executor=Made()).finish(study, look)
     assert len(found) == 200
     assert 5 <= most[0] <= 5 + 4 + 4
     gc.collect()
