@@ -29,7 +29,7 @@ from twin.snapshot import TwinSnapshot
 
 SMALL = Scenario.load("dtecn", ["time.num_slot=3", "vehicles.num_vehicle=2"])
 BY = ("in-process", "workers", "threads")
-SEEDS = {Streams(seed).policy_seed(): seed for seed in range(5)}
+SEEDS = {Streams(seed).policy_seed(): seed for seed in range(6)}
 """What a policy is given -> seed of the run."""
 
 
@@ -243,11 +243,11 @@ def test_a_policy_that_kills_its_workers_costs_its_runs_only(tmp_path: Path, mon
     (tmp_path / "marks").mkdir()
     monkeypatch.setenv("MARKS", str(tmp_path / "marks"))
     told = list[str]()
-    with pytest.raises(RunsFailedError, match=r"Kills with seed 1: .*its worker died 3 times .*4 of 10 runs") as found:
-        compare(SMALL, [Kills, Healthy], range(5), tmp_path / "out", num_worker=2, tell=told.append)
-    assert {(job.entrant.name, job.seed) for job in found.value.failures} == {("Kills", seed) for seed in range(1, 5)}
+    with pytest.raises(RunsFailedError, match=r"Kills with seed 1: .*its worker died 3 times .*5 of 12 runs") as found:
+        compare(SMALL, [Kills, Healthy], range(6), tmp_path / "out", num_worker=2, tell=told.append)
+    assert {(job.entrant.name, job.seed) for job in found.value.failures} == {("Kills", seed) for seed in range(1, 6)}
     assert [line.partition("--workers: ")[2][:19] for line in told] == ["its worker died 3 t", "was not run: its wo"]
-    assert "Kills-4" not in tried(tmp_path / "marks")
+    assert "Kills-5" not in tried(tmp_path / "marks")
     monkeypatch.delenv("MARKS")
-    assert compare(SMALL, [Healthy], range(5), tmp_path / "out").num_reused == 5
+    assert compare(SMALL, [Healthy], range(6), tmp_path / "out").num_reused == 6
     assert compare(SMALL, [Kills], (0,), tmp_path / "out").num_reused == 1
