@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from physical.errors import InputError
 from sim.studies.jobs import Failed, Job
 
 _NUM_TOLD = 5
-"""Kinds of failures that the error at the end spells."""
+"""Kinds of failures that the error at the end spells, and that are told of a policy while others run."""
 
 
 class RunsFailedError(InputError):
@@ -40,6 +41,7 @@ class Failures:
         self._tell = tell
         self._failed: dict[Job, Failed] = {}
         self._first: dict[tuple[str, Failed], Job] = {}
+        self._num_kind: Counter[str] = Counter()
 
     def __len__(self) -> int:
         """Return how many runs failed."""
@@ -47,10 +49,12 @@ class Failures:
 
     def add(self, job: Job, failed: Failed) -> None:
         """Take a failure."""
-        self._failed[job] = failed
-        kind = (job.entrant.name, failed)
-        if kind not in self._first:
-            self._first[kind] = job
+        name = job.entrant.name
+        first = self._first.setdefault((name, failed), job)
+        self._failed[job] = self._failed.get(first, failed)  # one text for all
+        if first is job:
+            self._num_kind[name] += 1
+        if first is job and self._num_kind[name] <= _NUM_TOLD:  # a text with a number may differ each time
             self._tell(f"a run failed, the others go on: {job}: {failed.error}")
 
     def check(self, num_job: int, *, kept: bool) -> None:

@@ -332,3 +332,18 @@ def test_a_failure_beside_results_is_one_error(tmp_path: Path) -> None:
         Pool(tmp_path, executor=Some(), tell=told.append).finish(jobs(6), lambda _: None)
     assert seeds_of([*found.value.failures]) == [1, 3, 5]
     assert told == ["a run failed, the others go on: local-only with seed 1: here: no such thing"]
+
+
+def test_problems_that_differ_each_time_do_not_flood(tmp_path: Path) -> None:
+    """A few are told; the error at the end spells a few, and counts all."""
+
+    class Each:
+        def submit(self, _call: Callable[..., Any], job: Job) -> Future[Any]:
+            return ended(Failed(f"seed {job.seed} is no good"))
+
+    told: list[str] = []
+    with pytest.raises(RunsFailedError, match=r"; 35 other problems; 40 of 40 runs failed$") as found:
+        Pool(tmp_path, executor=Each(), tell=told.append).finish(jobs(40), lambda _: None)
+    assert len(told) == 5
+    assert str(found.value).count("is no good") == 5
+    assert len(found.value.failures) == 40
