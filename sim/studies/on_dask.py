@@ -95,7 +95,8 @@ class DaskRunner:
         is_safe = SAFE_PATH in os.environ
         packer = Packer(jobs, drops=() if is_safe or self._scheduler is not None else (SAFE_PATH,))
         study = packer.trip.name
-        workers = Workers(self._client, packer.trip, self._tell, self._wake)
+        are_own = self._scheduler is None
+        workers = Workers(self._client, packer.trip, self._tell, self._wake, are_own=are_own)
         executor = self._client.get_executor(pure=False)
         num_submitted = 0
 
