@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +15,8 @@ from sim.studies import on_worker
 from sim.studies.luggage import Trip
 
 _LOOK_S = 0.5
+_EMPTY_MAX = 40
+"""Looks without a worker until it is told: those that died usually begin again."""
 _CHUNK_BYTES = 8_000_000
 _PER_THREAD = 4
 _WINDOW_MIN = 16
@@ -28,11 +31,15 @@ class Workers:
     client : connected to the scheduler
     trip : what jobs of the study need
     tell : called with a line for the user
-    stop : called when no worker can be used any more, so that nobody waits for jobs
+    stop : called when the study cannot go on, so that nobody waits for jobs; `refusal` says why
+    are_own : whether they belong to this command, so that nobody else will start others
     """
 
-    def __init__(self, client: Any, trip: Trip, tell: Callable[[str], None], stop: Callable[[], None]) -> None:
+    def __init__(
+        self, client: Any, trip: Trip, tell: Callable[[str], None], stop: Callable[[], None], *, are_own: bool
+    ) -> None:
         self._client = client
+        self._are_own = are_own
         self._trip = trip
         self._tell = tell
         self._stop = stop
@@ -79,14 +86,17 @@ class Workers:
 
     def _watch(self) -> None:
         """Look for workers that join, and for workers that are gone."""
-        is_empty = False
+        num_empty = 0
         while not self._ended.wait(_LOOK_S):
             with suppress(Exception):  # the scheduler is not there now; whoever waits for jobs finds out
                 present = self._present()
                 self._known &= set(present)
-                if not present and not is_empty:
+                num_empty = 0 if present else num_empty + 1
+                if num_empty == _EMPTY_MAX and self._are_own:
+                    accepted = "fewer workers, more memory: what is finished is kept"
+                    self._refuse(InputError("all workers died", where="--workers", accepted=accepted))
+                elif num_empty == _EMPTY_MAX:
                     self._tell("no worker is connected any more; waiting for one (Ctrl-C ends this)")
-                is_empty = not present
                 for address in set(present) - self._known:
                     self._known.add(address)
                     # One that does not answer must not hold up the others.
@@ -96,10 +106,13 @@ class Workers:
         try:
             self._get_ready([address])
         except InputError as error:
-            self.refusal = error
-            self._stop()
+            self._refuse(error)
         except Exception:  # the worker or the scheduler is gone again
             self._known.discard(address)
+
+    def _refuse(self, error: InputError) -> None:
+        self.refusal = error
+        self._stop()
 
     def _get_ready(self, addresses: Sequence[str]) -> None:
         """Check workers, bring them what they lack, and let them begin.
@@ -181,11 +194,13 @@ def _refused(address: str, error: Exception) -> InputError:
     """Return an error for a worker that answered with an exception."""
     if isinstance(error, InputError):
         return InputError(f"worker {address}: {error.problem}", where=_WHERE, accepted=error.accepted)
-    if isinstance(error, ModuleNotFoundError) and error.name == "sim":
+    told = one_line(str(error))
+    if re.search(r"No module named '(sim|physical)'", told):
         problem, accepted = f"worker {address} has no vectwin", 'the same there as here: pip install "vectwin[dask]"'
         return InputError(problem, where=_WHERE, accepted=accepted)
-    if isinstance(error, ImportError | AttributeError):
-        problem = f"worker {address} has another version of vectwin, or lacks a library: {one_line(str(error))}"
+    # Dask tells in words what happened before a call.
+    if isinstance(error, ImportError | AttributeError) or re.search("ModuleNotFoundError|ImportError|Attribute", told):
+        problem = f"worker {address} has another version of vectwin, or lacks a library: {told}"
         return InputError(problem, where=_WHERE, accepted="the same packages there as here")
-    problem = f"worker {address} cannot get ready: {type(error).__name__}: {one_line(str(error))}"
+    problem = f"worker {address} cannot get ready: {type(error).__name__}: {told}"
     return InputError(problem, where=_WHERE, accepted="a worker with room for the files that the study names")

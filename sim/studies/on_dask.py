@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
 import re
+import threading
 import time
 import warnings
 import weakref
@@ -95,7 +97,8 @@ class DaskRunner:
         is_safe = SAFE_PATH in os.environ
         packer = Packer(jobs, drops=() if is_safe or self._scheduler is not None else (SAFE_PATH,))
         study = packer.trip.name
-        workers = Workers(self._client, packer.trip, self._tell, self._wake)
+        are_own = self._scheduler is None
+        workers = Workers(self._client, packer.trip, self._tell, self._wake, are_own=are_own)
         executor = self._client.get_executor(pure=False)
         num_submitted = 0
 
@@ -202,12 +205,37 @@ def _connected(client_of: Callable[..., Any], address: str, told: str | None) ->
     InputError : nobody answers there, or somebody else
     """
     try:
+        _greet(address)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about versions, which we compare ourselves
             return client_of(address, timeout=_TIMEOUT_S, set_as_default=False)
     except Exception as error:  # whatever Dask makes of an answer
-        problem = f"no scheduler answers at {told or address}: {one_line(str(error)) or type(error).__name__}"
+        problem = (
+            f"no scheduler answers at {told or address}: {one_line(str(error)) or f'nothing for {_TIMEOUT_S:g} s'}"
+        )
         raise InputError(problem, where="--scheduler", accepted=_ACCEPTED) from error
+
+
+def _greet(address: str) -> None:
+    """See that somebody speaks Dask's language at an address; a client would wait for ever.
+
+    In a thread of its own, because a notebook's thread has a loop that runs.
+    """
+    from distributed.comm import connect
+
+    async def greet() -> None:
+        comm: Any = await connect(address, timeout=_TIMEOUT_S)
+        await comm.close()
+
+    def call() -> None:
+        try:
+            answered.set_result(asyncio.run(asyncio.wait_for(greet(), _TIMEOUT_S + 1)))
+        except BaseException as error:  # handed on
+            answered.set_exception(error)
+
+    answered: Future[None] = Future()
+    threading.Thread(target=call, daemon=True).start()
+    answered.result()
 
 
 def _close(client: Any) -> None:

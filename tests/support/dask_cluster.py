@@ -11,7 +11,16 @@ from pathlib import Path
 from tests.support.command import environment, wait_until
 
 TREE = Path(__file__).resolve().parents[2]
-_HIDDEN = "import sys; sys.modules['sim'] = None; from distributed.cli.dask_worker import main; main()"
+_HIDDEN = """
+import sys
+class Hides:
+    def find_spec(self, name, path=None, target=None):
+        if name == "sim":
+            raise ModuleNotFoundError("No module named 'sim'", name="sim")
+sys.meta_path.insert(0, Hides())
+from distributed.cli.dask_worker import main
+main()
+"""
 
 
 @contextmanager
