@@ -18,7 +18,7 @@ from itertools import pairwise
 
 SHOWN = ("csv", "json", "xml", "text", "yaml", "bibtex", "ini")
 LANGUAGES = ("python", "console", "toml", "bash", *SHOWN)
-EXTRAS = ("marl", "llm", "report", "env", "dev")
+EXTRAS = ("marl", "llm", "report", "env", "dask", "dev")
 _FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,}) *(?P<info>[^`]*)$")
 _TITLE = re.compile(r"""\btitle=(?:"([^"]*)"|'([^']*)')""")
 _COMMENT = re.compile(r"^\s*<!--\s*(no-run|exit|output|append|needs)\b:?\s*(.*?)\s*-->\s*$")

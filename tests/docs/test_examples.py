@@ -20,6 +20,7 @@ QUICK = {"first_run", "closed_form", "sumo_import"}
 EXTRAS = {
     "language_model": {"llama_cpp": "llm"},
     "pettingzoo_learner": {"pettingzoo": "env"},
+    "study_on_a_cluster": {"distributed": "dask"},
     "study": {"matplotlib": "report", "pandas": "dev"},
 }
 PUBLIC = {"vectwin", "sim", "sim.batch", "sim.env", "traces.exogenous"}

@@ -23,8 +23,11 @@ from sim.scenario.kinds import GROUPS
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))]
 PACKAGES = ("physical", "twin", "policies", "traces", "sim", "vectwin")
-FOREIGN_OPTIONS = {"--fcd-output", "--fcd-output.geo", "--step-length", "--device.fcd.probability", "--all"}
-"""Options of SUMO, and of `python -m docs.figures`."""
+FOREIGN_OPTIONS = {
+    *("--fcd-output", "--fcd-output.geo", "--step-length", "--device.fcd.probability"),
+    *("--lifetime", "--memory-limit", "--cpus-per-task", "--all"),
+}
+"""Options of SUMO, of Dask's workers and SLURM, and of `python -m docs.figures`."""
 FILES = (".py", ".toml", ".json", ".parquet")
 _FENCE = re.compile(r"^ *(`{3,}).*?^ *\1 *$", re.DOTALL | re.MULTILINE)
 _DOTTED = re.compile(r"(?<![\w./-])[a-z_]+(?:\.\w+)+(?![\w/])")

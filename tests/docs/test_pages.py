@@ -19,6 +19,7 @@ SLOW = frozenset(
         "README.md",
         *(f"docs/tutorials/{name}.md" for name in ("first-run", "policy", "scenario", "learner")),
         *(f"docs/how-to/{name}.md" for name in ("replay", "show", "language-model", "training", "publish")),
+        *(f"docs/how-to/clusters{name}.md" for name in ("", "-executors", "-slurm")),
     }
 )
 """Pages that take more than two seconds: in `make test`, not in `make check`."""
@@ -27,6 +28,7 @@ _LIBRARIES = {
     "llm": ("llama_cpp", "gguf"),
     "report": ("matplotlib",),
     "env": ("gymnasium", "pettingzoo"),
+    "dask": ("distributed",),
     "dev": ("pandas",),
 }
 
