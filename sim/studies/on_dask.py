@@ -221,10 +221,12 @@ def _greet(address: str) -> None:
 
     In a thread of its own, because a notebook's thread has a loop that runs.
     """
-    from distributed.comm import connect
+    from distributed.comm.core import connect
+
+    begin: Any = connect
 
     async def greet() -> None:
-        comm: Any = await connect(address, timeout=_TIMEOUT_S)
+        comm = await begin(address, timeout=_TIMEOUT_S)
         await comm.close()
 
     def call() -> None:

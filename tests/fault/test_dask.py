@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,11 @@ def are_gone(processes: list[Any]) -> bool:
 
 
 def num_kept(out: Path) -> int:
-    return len(list((out / "runs").glob("*")))
+    return len(list((out / "runs").glob("[!.]*.parquet")))
+
+
+def are_at_work(command: Started, out: Path, number: int) -> bool:
+    return num_kept(out) >= number and len(command.workers()) == 2
 
 
 def test_the_table_is_the_same_whatever_dies(tmp_path: Path) -> None:
@@ -120,10 +125,10 @@ def test_the_table_is_the_same_whatever_dies(tmp_path: Path) -> None:
     out, num_slot = tmp_path / "out", 120
     first = study(tmp_path, slots=num_slot, out=out)
     for number in (2, 8):
-        first.wait_for(lambda number=number: num_kept(out) >= number and len(first.workers()) == 2)
+        first.wait_for(partial(are_at_work, first, out, number))
         victim = first.workers()[0]
         victim.kill()
-        first.wait_for(lambda victim=victim: are_gone([victim]))
+        first.wait_for(partial(are_gone, [victim]))
     first.wait_for(lambda: num_kept(out) >= 16)
     left = first.processes()
     first.process.kill()
@@ -167,7 +172,7 @@ def test_a_run_that_kills_its_workers_fails_and_the_others_go_on(tmp_path: Path)
     mixed = {"dies": Dies, "lives": "edge-equal"}
     words = r"^dies with seed 0: its worker died 3 times .*; 1 of 2 runs failed; the others are kept"
     with pytest.raises(RunsFailedError, match=words):
-        compare(small(), mixed, [0], tmp_path, executor="dask", num_worker=2)  # type: ignore[arg-type]  # a dict of both
+        compare(small(), mixed, [0], tmp_path, executor="dask", num_worker=2)
     assert num_kept(tmp_path) == 1
 
 
@@ -261,7 +266,7 @@ def test_a_worker_with_other_code_is_refused_before_the_first_run(
 def test_a_worker_may_come_late_but_not_with_other_code(by_hand: Path, other_tree: Path, tmp_path: Path) -> None:
     """The client waits for the first one; the second one takes part; with the third one the study ends."""
     out = tmp_path / "out"
-    command = study(tmp_path, slots=300, out=out, scheduler=by_hand)
+    command = study(tmp_path, slots=200, out=out, scheduler=by_hand)
     assert command.process.stdout is not None
     lines = [command.process.stdout.readline() for _ in range(2)]
     assert lines[1] == "no worker is connected; waiting for one (Ctrl-C ends this)\n"
