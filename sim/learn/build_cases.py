@@ -22,10 +22,10 @@ from sim.record.kept import KeptDecisions
 from sim.runs.run import RunOptions, RunResult, simulate
 from sim.scenario.scenario import Scenario
 from sim.studies.entrants import entrants
+from sim.studies.executors.window import AnyExecutor
 from sim.studies.failures import JobTraceError
 from sim.studies.jobs import Failed, Finished, Job, Jobs
 from sim.studies.pool import Pool, silent
-from sim.studies.window import AnyExecutor
 from traces.atomic import replacing, writing
 from twin.decision import Ruling
 from twin.snapshot import TwinSnapshot

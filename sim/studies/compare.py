@@ -19,13 +19,13 @@ from sim.studies.comparison import Comparison
 from sim.studies.contents import place_of
 from sim.studies.entrants import Policies
 from sim.studies.evaluation import evaluate
+from sim.studies.executors.window import AnyExecutor
 from sim.studies.jobs import Finished, Job, JobsByPolicy, told_of
 from sim.studies.plan import SEEDS_MAX, Plan, Rules, check_baseline, plan_comparison
 from sim.studies.pool import Pool, silent
 from sim.studies.results import Runs
 from sim.studies.store import folder_of_study
 from sim.studies.tables import write_comparison
-from sim.studies.window import AnyExecutor
 
 SEEDS_CHECKED = 10
 """A precision is checked from this number of seeds on. With fewer seeds the length of the interval is chance."""

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from physical.errors import InputError
 from physical.nearest import did_you_mean
-from physical.printable import one_line
+from sim.studies.executors.given import ByExecutor
+from sim.studies.executors.local import InProcess, LocalWorkers
+from sim.studies.executors.window import AnyExecutor
 from sim.studies.failures import Failures
-from sim.studies.jobs import Failed, Finished, Job, Outcome, perform
-from sim.studies.local import TRIES, InProcess, LocalWorkers
+from sim.studies.jobs import Failed, Finished, Job, Outcome
 from sim.studies.neighbours import noticed
 from sim.studies.results import Results
 from sim.studies.shelf import shelf_at
 from sim.studies.store import Store
-from sim.studies.window import AnyExecutor, in_window
 
 EXECUTORS = ("local", "dask")
 _WORKERS_MAX = 64
 """This number of workers is allowed even where there are few cores. More would only wait and take memory."""
-_WINDOW = 256
-"""Jobs that an executor of the caller has at once. Nobody knows how many workers it has."""
 
 
 class Runner(Protocol):
@@ -49,8 +45,8 @@ class Pool:
     ----------
     directory : of the study, where every finished run is kept at once; None: nothing is kept
     num_worker : number of processes; with 1, this process runs everything itself; None: 1, with Dask one for each core
-    executor : "local"; "dask", see `sim.studies.on_dask`; or an object whose `submit` begins a call and returns a
-        future, such as an executor of `concurrent.futures`, which stays open. None: "local"
+    executor : "local"; "dask"; or an object whose `submit` begins a call and returns a future, such as an executor of
+        `concurrent.futures`, which stays open; see `sim.studies.executors`. None: "local"
     scheduler : address of a Dask scheduler, or its file; None: workers of our own on this machine
     keep_traces : folder or URL for the traces, a folder for each run; None: no run writes a trace
     fresh : whether runs that are kept already are run again
@@ -92,7 +88,7 @@ class Pool:
         Raises
         ------
         RunsFailedError : runs failed, for example because a policy refuses its scenario; the others are through
-        InputError : workers die again and again, results cannot be kept, nobody is there to run the jobs
+        InputError : results cannot be kept, nobody is there to run the jobs
         """
         results, failures = Results(self._store), Failures(self._tell)
         jobs = dict.fromkeys(jobs)
@@ -134,12 +130,12 @@ class Pool:
 
         Raises
         ------
-        InputError : workers die again and again, nobody is there to run the jobs
+        InputError : nobody is there to run the jobs
         """
         if not jobs:
             return
         if self._executor == "dask":
-            from sim.studies.on_dask import DaskRunner
+            from sim.studies.executors.on_dask import DaskRunner
 
             with DaskRunner(self._scheduler, self._num_worker, self._tell) as runner:
                 yield from runner.run(jobs)
@@ -151,66 +147,6 @@ class Pool:
             return ByExecutor(self._executor)
         num_worker = self._num_worker or 1
         return InProcess() if num_worker == 1 else LocalWorkers(num_worker)
-
-
-class ByExecutor:
-    """Runs jobs by the caller's executor, which stays open.
-
-    Parameters
-    ----------
-    executor : see `Pool`
-    """
-
-    def __init__(self, executor: AnyExecutor) -> None:
-        self._executor = executor
-
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
-        """Yield jobs with their outcomes, as they end; what is lost with its worker runs again.
-
-        Raises
-        ------
-        InputError : the executor is broken, and takes no job any more
-        """
-        waiting, lost = deque(jobs), Counter[Job]()
-        broken: BrokenExecutor | None = None
-        try:
-            for job, outcome in in_window(self._submit, waiting, lambda: _WINDOW):
-                if isinstance(outcome, BrokenExecutor):
-                    broken = outcome
-                    waiting.clear()  # what runs ends first, and is kept
-                elif not isinstance(outcome, BaseException):
-                    yield job, _checked_outcome(outcome)
-                elif lost[job] + 1 < TRIES:
-                    lost[job] += 1
-                    waiting.append(job)
-                else:
-                    yield job, Failed(f"was lost {TRIES} times: {type(outcome).__name__}: {one_line(str(outcome))}")
-        except BrokenExecutor as error:
-            broken = error
-        if broken is not None:
-            problem = f"takes no more jobs: {one_line(str(broken)) or type(broken).__name__}"
-            raise InputError(problem, where="executor", accepted="a new one: what is finished is kept") from broken
-
-    def _submit(self, job: Job) -> Any:
-        """Begin a job, and return its future.
-
-        Raises
-        ------
-        BrokenExecutor : whatever the executor raises
-        """
-        try:
-            return self._executor.submit(perform, job)
-        except BrokenExecutor:
-            raise
-        except Exception as error:  # it was shut down, or its cluster is not there
-            raise BrokenExecutor(f"{type(error).__name__}: {error}") from error
-
-
-def _checked_outcome(outcome: object) -> Outcome:
-    """Return what a job gave; an executor may give something else."""
-    if isinstance(outcome, Finished | Failed):
-        return outcome
-    return Failed(f"its executor gave {repr(outcome)[:40]} instead of what the job returns", where="executor")
 
 
 def _check_workers(num_worker: int | None) -> None:

@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 from physical.digits import counted
 from physical.errors import InputError
 from sim.studies.contents import digest_of, of_vectwin
+from sim.studies.executors.window import AnyExecutor
 from sim.studies.jobs import Job
 from sim.studies.plan import NUM_RUN_MAX, Plan
 from sim.studies.pool import Pool, silent
 from sim.studies.store import FOLDER, folder_of_study, read_row
-from sim.studies.window import AnyExecutor
 from traces.atomic import replacing, writing
 
 _T = TypeVar("_T")

@@ -12,13 +12,13 @@ from physical.errors import InputError
 from sim.studies.comparison import Comparison
 from sim.studies.entrants import Policies
 from sim.studies.evaluation import evaluate
+from sim.studies.executors.window import AnyExecutor
 from sim.studies.jobs import told_of
 from sim.studies.plan import AnyScenario, Grid, Plan, check_baseline, plan_sweep
 from sim.studies.pool import Pool, silent
 from sim.studies.results import Runs
 from sim.studies.store import folder_of_study
 from sim.studies.tables import SweepTables
-from sim.studies.window import AnyExecutor
 
 
 @dataclass(frozen=True)

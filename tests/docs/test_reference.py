@@ -21,7 +21,7 @@ from policies.registry import specs
 from sim import Scenario, run
 from sim.cli.app import BAD_INPUT, BROKEN_PIPE, INTERNAL, TRACEBACK, app
 from sim.runs.summary import ENTRIES
-from sim.studies import local
+from sim.studies.executors import local
 from traces.exogenous.schema import LINK, MOBILITY, REQUESTS
 from traces.manifest import Manifest
 from traces.schema import TABLES

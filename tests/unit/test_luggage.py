@@ -13,11 +13,11 @@ import pytest
 from physical.errors import InputError
 from policies.baselines import EdgeEqual
 from sim import Scenario
-from sim.studies import on_worker
 from sim.studies.entrants import AnyPolicy, entrants
 from sim.studies.evaluation import MEASURED
+from sim.studies.executors import on_worker
+from sim.studies.executors.luggage import Packer, relocated
 from sim.studies.jobs import Finished, Job, Jobs, Outcome
-from sim.studies.luggage import Packer, relocated
 from tests.support.process import as_before
 
 POLICY = """

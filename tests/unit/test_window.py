@@ -17,11 +17,11 @@ import pytest
 
 from physical.errors import InputError
 from sim import Scenario, compare
+from sim.studies.executors.window import in_window
 from sim.studies.failures import RunsFailedError
 from sim.studies.jobs import Failed, Finished, Job, Outcome
 from sim.studies.plan import plan_comparison
 from sim.studies.pool import Pool
-from sim.studies.window import in_window
 from tests.support.process import with_value
 
 SMALL = Scenario.load("dtecn", ["time.num_slot=3", "vehicles.num_vehicle=2"])
@@ -305,7 +305,7 @@ def test_memory_does_not_grow_with_the_study(tmp_path: Path) -> None:
         most[0] = max(most[0], len(living))
 
     study = jobs(200)
-    with with_value("sim.studies.results:IN_MEMORY", 5), with_value("sim.studies.pool:_WINDOW", 4):
+    with with_value("sim.studies.results:IN_MEMORY", 5), with_value("sim.studies.executors.given:_WINDOW", 4):
         found = Pool(tmp_path, executor=Made()).finish(study, look)
     assert len(found) == 200
     assert 5 <= most[0] <= 5 + 4 + 4

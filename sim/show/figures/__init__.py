@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sim.show.figures.measure import Measured
     from sim.show.figures.page import Judged
     from sim.show.figures.plan import PaperPlan
-    from sim.studies.window import AnyExecutor
+    from sim.studies.executors.window import AnyExecutor
 
 PAPERS = ("dtecn", "llm6g")
 

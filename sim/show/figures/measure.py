@@ -16,11 +16,11 @@ from sim.scenario.scenario import Scenario
 from sim.show.figures.plan import PENALTY, FigureWorld, Metric, PaperPlan, Series, number
 from sim.studies.entrants import entrants
 from sim.studies.evaluation import is_stable
+from sim.studies.executors.window import AnyExecutor
 from sim.studies.jobs import Job, Jobs
 from sim.studies.pool import Pool, silent
 from sim.studies.statistics import Interval, interval
 from sim.studies.tables import write_runs as write_rows
-from sim.studies.window import AnyExecutor
 
 _NUM_SLOT_TRIED = 2
 MORE = "sim.show.figures.measure:more"

@@ -23,11 +23,11 @@ from typing import Any
 
 from physical.errors import InputError
 from physical.printable import one_line
-from sim.studies.local import ONE_THREAD
+from sim.studies.executors.local import ONE_THREAD
 
 SAFE_PATH = "PYTHONSAFEPATH"
 _START = "import json, sys; told = json.loads(sys.stdin.readline()); sys.path += told['path']; {first}serve(told)"
-_FROM = "from sim.studies.dask_local import serve; "
+_FROM = "from sim.studies.executors.dask_local import serve; "
 _END_S = 10.0
 _SETTINGS = {
     "distributed.scheduler.allowed-failures": 2,  # the third death of its worker is a job's last one
@@ -47,7 +47,7 @@ class DaskOfOurOwn:
     """
 
     def __init__(self, num_worker: int | None) -> None:
-        root = str(Path(__file__).parents[2])
+        root = str(Path(__file__).parents[3])
         # The folders of this process come last: its current folder must not replace a library.
         first = f"sys.path.insert(0, {root!r}); " if not _is_installed(root) else ""
         path = [entry for entry in sys.path if entry]

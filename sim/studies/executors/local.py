@@ -18,8 +18,8 @@ from typing import Any
 from physical.printable import one_line
 from sim.runs import stopping
 from sim.runs.notices import be_brief
+from sim.studies.executors.window import in_window
 from sim.studies.jobs import Failed, Job, Outcome, perform
-from sim.studies.window import in_window
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """One thread per process: the same sums in the same order everywhere."""

@@ -1,6 +1,6 @@
 """What happens on a worker of a cluster: it says what it has, takes luggage, and runs jobs.
 
-These functions are called by name from another machine, see `sim.studies.dask_workers`.
+These functions are called by name from another machine, see `sim.studies.executors.dask_workers`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from policies.foreign.beside import add_folder
 from policies.foreign.mistakes import named
 from sim.studies.contents import of_vectwin, versions
 from sim.studies.entrants import Entrant
+from sim.studies.executors.luggage import Bundle, Trip, is_same, relocated, unpack
 from sim.studies.jobs import Failed, Outcome, perform
-from sim.studies.luggage import Bundle, Trip, is_same, relocated, unpack
 
 _PATIENCE_S = 20.0
 """A job that comes to a worker before the study has made it ready waits so long."""

@@ -23,12 +23,12 @@ from physical.errors import InputError
 from physical.extras import needs
 from physical.printable import one_line
 from sim.runs import stopping
-from sim.studies import on_worker
-from sim.studies.dask_local import SAFE_PATH, DaskOfOurOwn
-from sim.studies.dask_workers import Workers
+from sim.studies.executors import on_worker
+from sim.studies.executors.dask_local import SAFE_PATH, DaskOfOurOwn
+from sim.studies.executors.dask_workers import Workers
+from sim.studies.executors.luggage import Packer
+from sim.studies.executors.window import in_window
 from sim.studies.jobs import Failed, Finished, Job, Outcome
-from sim.studies.luggage import Packer
-from sim.studies.window import in_window
 
 _TRIES = 3
 """A job whose worker died, or that was lost otherwise, so often fails."""
@@ -160,7 +160,7 @@ def _perform() -> Callable[[str, int, bytes], Outcome]:
     """Return what runs a job on a worker; it travels with its code, so that a scheduler need not have vectwin."""
 
     def perform(study: str, number: int, data: bytes) -> Outcome:
-        from sim.studies.on_worker import perform_here
+        from sim.studies.executors.on_worker import perform_here
 
         return perform_here(study, number, data)
 

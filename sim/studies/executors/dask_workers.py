@@ -11,8 +11,8 @@ from typing import Any
 
 from physical.errors import InputError
 from physical.printable import one_line
-from sim.studies import on_worker
-from sim.studies.luggage import Trip
+from sim.studies.executors import on_worker
+from sim.studies.executors.luggage import Trip
 
 _LOOK_S = 0.5
 _EMPTY_MAX = 40
