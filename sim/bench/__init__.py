@@ -16,11 +16,19 @@ from sim.bench.report import Report
 
 @dataclass(frozen=True)
 class BenchSpec:
-    """A bench; `target` is ``module:function`` of the function that measures and returns a `Report`."""
+    """A bench.
+
+    Parameters
+    ----------
+    name, summary : of the bench
+    target : ``module:function`` of the function that measures and returns a `Report`
+    is_long : it takes so long that it runs only when it is named
+    """
 
     name: str
     target: str
     summary: str
+    is_long: bool = False
 
     def load(self) -> Callable[[], Report]:
         """Import the bench."""
@@ -39,14 +47,14 @@ _BENCHES = (
     ),
     BenchSpec("llm", "sim.bench.llm:measure", "time of a language model's decision, against a plain completion"),
     BenchSpec("heldout", "sim.bench.heldout:measure", "cost of the bundled model's decisions in unknown environments"),
-    BenchSpec("study", "sim.bench.study:measure", "a study through workers and Dask, against one process; 15 minutes"),
-    BenchSpec("jobs", "sim.bench.jobs:measure", "what one more run costs a study, by 10 000 tiny ones; 20 minutes"),
+    BenchSpec("study", "sim.bench.study:measure", "a study through workers and Dask, against one process: long", True),
+    BenchSpec("jobs", "sim.bench.jobs:measure", "what one more run costs a study, by 10 000 tiny ones: long", True),
     BenchSpec("training", "sim.bench.training:measure", "updates per second, and time to train apg to 5 %"),
 )
 
 
 def select(names: Iterable[str]) -> list[BenchSpec]:
-    """Return the benches with these names; without names, all benches.
+    """Return the benches with these names; without names, all that are not long.
 
     Raises
     ------
@@ -61,4 +69,4 @@ def select(names: Iterable[str]) -> list[BenchSpec]:
         if name not in known:
             problem = f"there is no bench {name!r}{did_you_mean(name, known)}"
             raise InputError(problem, where="NAME", accepted=", ".join(known))
-    return [known[name] for name in chosen or known]
+    return [known[name] for name in chosen or (name for name, spec in known.items() if not spec.is_long)]

@@ -13,7 +13,12 @@ from sim.cli.help import examples
 
 @app.command(name="bench", epilog=examples("twin bench", "twin bench kernel --json"))
 def _bench(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Which ones; by default all.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME", help="Which ones; by default all but study and jobs, which take a quarter of an hour each."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure speed as ratios; takes minutes."""

@@ -17,6 +17,7 @@ HIDDEN = {
     "llm": ["llama_cpp", "gguf"],
     "report": ["matplotlib"],
     "env": ["gymnasium", "pettingzoo"],
+    "dask": ["dask", "distributed"],
 }
 COMMANDS = {
     "run dtecn --slots 2 --policy llm": "--policy: llm: needs the extra llm (No module named 'llama_cpp')",
@@ -26,6 +27,7 @@ COMMANDS = {
     "cases build dtecn --policy llm --count 2 --out c.parquet": "--policy: llm: needs the extra llm",
     "compare dtecn --policies random,llm --seeds 0 --slots 2 --out c": "--policies: llm: needs the extra llm",
     "compare dtecn --policies random --seeds 0 --slots 2 --out c --plot a.svg": "needs the extra report",
+    "compare dtecn --policies random --seeds 0 --slots 2 --out d --executor dask": "--executor: needs the extra dask",
     "figures dtecn --out f": "twin figures: needs the extra report (No module named 'matplotlib')",
     "train apg dtecn --out a.safetensors": "train: needs the extra marl (No module named 'torch')",
     "models train --out m.gguf": "models: needs the extra",

@@ -104,7 +104,7 @@ USAGE = [
     (
         ("bench", "kernal"),
         "there is no bench 'kernal'; did you mean kernel? "
-        "(accepted: kernel, optimal, layers, traces, batch, llm, heldout, training)",
+        "(accepted: kernel, optimal, layers, traces, batch, llm, heldout, study, jobs, training)",
     ),
     (("policies", "--jsn"), "--jsn"),
 ]
