@@ -34,7 +34,7 @@ _TRIES = 3
 """A job whose worker died, or that was lost otherwise, so often fails."""
 _TIMEOUT_S = 10.0
 _LOOK_S = 0.1
-_ACCEPTED = "tcp://HOST:PORT, or the FILE.json that dask scheduler --scheduler-file has written"
+_ACCEPTED = "tcp://HOST:PORT, tls://HOST:PORT, or the FILE.json that dask scheduler --scheduler-file has written"
 _LOGGERS = ("distributed", "distributed.client", "distributed.core", "distributed.comm", "distributed.utils")
 _MORE_LOGGERS = ("distributed.batched", "distributed.worker", "tornado.application", "asyncio")
 
@@ -174,7 +174,7 @@ def _address(scheduler: str) -> str:
     ------
     InputError : it is no address and no scheduler's file
     """
-    if re.fullmatch(r"tcp://(\[[0-9a-fA-F:.]+\]|[^\s/:\[\]]+):\d{1,5}", scheduler):
+    if re.fullmatch(r"(?:tcp|tls)://(\[[0-9a-fA-F:.]+\]|[^\s/:\[\]]+):\d{1,5}", scheduler):
         return scheduler
     if scheduler.endswith(".json"):
         try:
@@ -222,11 +222,13 @@ def _greet(address: str) -> None:
     In a thread of its own, because a notebook's thread has a loop that runs.
     """
     from distributed.comm.core import connect
+    from distributed.security import Security
 
     begin: Any = connect
+    keys: Any = Security  # as Dask's own settings name them, for tls://
 
     async def greet() -> None:
-        comm = await begin(address, timeout=_TIMEOUT_S)
+        comm = await begin(address, timeout=_TIMEOUT_S, **keys().get_connection_args("client"))
         await comm.close()
 
     def call() -> None:
