@@ -7,6 +7,7 @@ import json
 import os
 import re
 import stat
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -64,7 +65,7 @@ class Store:
         """
         own = {
             "key": finished.key,
-            "run_by": version("vectwin"),
+            "run_by": _version(),
             "policy": job.entrant.name,
             "seed": job.seed,
             "slot_penalty": finished.slot_penalty,
@@ -72,7 +73,8 @@ class Store:
             "contents": _contents(finished),
         }
         row = {name: _column(name, value) for name, value in {**own, **finished.summary}.items()}
-        write_whole(pa.table(row), self.path_of(finished.key))
+        # Of one row, dictionaries and statistics of columns are as much work as the row.
+        write_whole(pa.table(row), self.path_of(finished.key), use_dictionary=False, write_statistics=False)
 
     def get(self, key: str) -> Finished | None:
         """Return the result of an earlier run, or None if there is none, or its file is damaged or was edited."""
@@ -134,6 +136,11 @@ def _is_sound(finished: Finished, delays: Any) -> bool:
         and counted
         and all(type(one) is int and 0 <= one < 2**53 for one in numbers)
     )
+
+
+@cache
+def _version() -> str:
+    return version("vectwin")
 
 
 def _column(name: str, value: Any) -> pa.Array:
