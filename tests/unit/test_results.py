@@ -303,11 +303,11 @@ def test_a_full_disk_while_runs_are_kept(tmp_path: Path) -> None:
     """One line; the runs before are kept, and the same call goes on."""
     num = [0]
 
-    def full(rows: pa.Table, path: Path) -> None:
+    def full(rows: pa.Table, path: Path, **options: bool) -> None:
         num[0] += 1
         if num[0] == 3:
             full_disk()
-        atomic.write_whole(rows, path)
+        atomic.write_whole(rows, path, **options)
 
     with with_value("sim.studies.store:write_whole", full), pytest.raises(InputError, match="No space left on device"):
         compare(SMALL, POLICIES, (0, 1), tmp_path)
