@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import tempfile
 import time
@@ -19,10 +20,11 @@ NUM_JOB = 10_000
 NUM_WORKER = 2
 _NUM_POINT = 100
 _LOOKS = (0.1, 0.5, 1.0)
+_DASK = f"dask, {NUM_WORKER} workers"
 _WAYS: dict[str, dict[str, Any]] = {
     "one process": {},
     f"local, {NUM_WORKER} workers": {"num_worker": NUM_WORKER},
-    f"dask, {NUM_WORKER} workers": {"executor": "dask", "num_worker": NUM_WORKER},
+    _DASK: {"executor": "dask", "num_worker": NUM_WORKER},
 }
 
 
@@ -45,7 +47,8 @@ def measure(num_job: int = NUM_JOB) -> Report:
     notes = (
         f"{num_job} runs of 2 vehicles and 2 slots at {_NUM_POINT} points of a sweep into a folder",
         "ms a job: workers x wall time from the first result to the last, by number of results",
-        "with dask, the memory is that of client and scheduler, which are one process here",
+        "MB: memory of this command; of the scheduler, which is a process of its own, it was "
+        + " / ".join(f"{one:.0f}" for one in found[_DASK]["scheduler_mb"].values()),
         "table: wall time after the last run, in which all results are read back, evaluated and written",
     )
     columns = ("way", "ms a job", "ms above one process", "client's CPU ms a job", "table s", *looks)
@@ -58,6 +61,7 @@ def _print_numbers(how: str, num_job: str) -> None:
     how : arguments of `sim.sweep`, as JSON
     """
     looks: dict[int, float] = {}
+    of_scheduler: dict[int, float] = {}
     times: list[float] = []
 
     def look(done: int, total: int) -> None:
@@ -65,7 +69,8 @@ def _print_numbers(how: str, num_job: str) -> None:
             times.append(time.perf_counter())
         for part in _LOOKS:
             if done == round(part * total):
-                looks[done] = _rss_mb()
+                looks[done] = _rss_mb("self")
+                of_scheduler[done] = sum(_rss_mb(pid) for pid in _schedulers())
 
     with tempfile.TemporaryDirectory() as folder:
         scenario = Scenario.load("dtecn", ["time.num_slot=2", "vehicles.num_vehicle=2"])
@@ -82,14 +87,21 @@ def _print_numbers(how: str, num_job: str) -> None:
         "client_cpu_s": client_cpu_s,
         "cpu_s": cpu_s(),
         "rss_mb": {str(part): looks[round(part * int(num_job))] for part in _LOOKS},
+        "scheduler_mb": {str(part): of_scheduler[round(part * int(num_job))] for part in _LOOKS},
     }
     sys.stdout.write(json.dumps(told) + "\n")
 
 
-def _rss_mb() -> float:
-    """Return the present memory of this process, as Linux counts it."""
-    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-    return pages * 4096 / 1e6
+def _rss_mb(process: str) -> float:
+    """Return the present memory of a process, as Linux counts it."""
+    pages = int(Path(f"/proc/{process}/statm").read_text("ascii").split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
+def _schedulers() -> list[str]:
+    """Return the processes of Dask's schedulers that this one has started."""
+    children = [pid for file in Path("/proc/self/task").glob("*/children") for pid in file.read_text("ascii").split()]
+    return [pid for pid in children if b"dask_local" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 if __name__ == "__main__":
