@@ -3,7 +3,7 @@
 Without an address Dask starts two workers on this machine; with one, the workers of that scheduler do the work. The
 policy below is a class of this script: it travels to the workers with its code. What finished stays in `out=`.
 
-    pip install "vectwin[dask]"
+    pip install -c constraints.txt ".[dask]"
     python study_on_a_cluster.py
     python study_on_a_cluster.py tcp://10.0.0.1:8786
 """

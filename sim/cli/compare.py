@@ -45,6 +45,7 @@ Plot = Annotated[
         "twin compare rush-hour --policies p2-exact,random --seeds 0..4 --slots 200 --plot penalty.svg",
         "twin compare dtecn --policies greedy-cost,random --seeds 0..4 --slots 100 --engine events",
         "twin compare dtecn --policies greedy-cost,random --seeds 0..19 --executor dask --scheduler tcp://10.0.0.1:8786",
+        "twin compare dtecn --policies greedy-cost,./mine.py:Mine --seeds 0..4 --keep-traces traces --out runs/mine",
     ),
 )
 def _compare(
@@ -96,6 +97,8 @@ def _compare(
         if part.is_given:
             if precision is not None:
                 raise InputError("needs results to go on", where="--precision", accepted="without --shard and the like")
+            if plot is not None and not collect:
+                raise InputError("needs results to draw", where="--plot", accepted="with --collect, or without --shard")
             planned = plan.plan_comparison(chosen, names, numbers, rules.warmup)
             if part.serve(planned, directory, who, bar, as_json=as_json):
                 return 0

@@ -61,7 +61,11 @@ ShardOption = Annotated[
 ]
 Collect = Annotated[
     list[Path] | None,
-    typer.Option("--collect", metavar="DIR", help="Take runs from there: shards, or a folder of them; repeatable."),
+    typer.Option(
+        "--collect",
+        metavar="DIR",
+        help="Take finished runs of shards from DIR, a shard's or one with such; repeatable.",
+    ),
 ]
 
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
         "twin sweep dtecn --policies edge-equal,p2-exact --seeds 0..4 --grid vehicles.num_vehicle=5,10,20 --workers 2",
         "twin sweep dtecn --policies random --seeds 0..4 --slots 50 --grid vehicles.num_vehicle=5,10 --engine events",
         "twin sweep dtecn --policies random --seeds 0..4 --slots 50 --grid vehicles.num_vehicle=5,10 --executor dask",
-        "twin sweep dtecn --policies random --seeds 0..4 --slots 50 --grid vehicles.num_vehicle=5,10 --shard 0/8",
+        "twin sweep dtecn --policies random --seeds 0..4 --grid vehicles.num_vehicle=5,10 --shard 0/8 --out shards/0",
+        "twin sweep dtecn --policies random --seeds 0..4 --grid vehicles.num_vehicle=5,10 --collect shards --out study",
     ),
 )
 def _sweep(

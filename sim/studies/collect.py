@@ -185,7 +185,7 @@ class _Found:
                         self._own.add(folder.parent)
                     case {"study": str(), "code": str(code), "version": str(number)}:
                         other = f"was run by vectwin {number[:40]} with other code or libraries"
-                        why = other if code != of_vectwin() else "holds another study"
+                        why = other if code != of_vectwin() else "was written by another command"
                         self._strangers[folder.parent] = f"{folder.parent} {why}"
 
     def strangers(self, directory: Path) -> list[str]:

@@ -104,7 +104,8 @@ class Job:
     @property
     def trace_name(self) -> str:
         """Name of the folder of the run's trace, which tells people the policy and the seed."""
-        return f"{re.sub(r'[^A-Za-z0-9.=_-]+', '-', self.entrant.name)[:60]}-{self.seed}-{self.key[:12]}"
+        name = re.sub(r"[^A-Za-z0-9.=_-]+", "-", self.entrant.name).lstrip(".-")  # ./mine.py would be hidden
+        return f"{name[:60] or 'policy'}-{self.seed}-{self.key[:12]}"
 
     def __str__(self) -> str:
         """Name the run for a user."""

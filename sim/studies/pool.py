@@ -23,6 +23,7 @@ from sim.studies.shelf import shelf_at
 from sim.studies.store import Store
 
 EXECUTORS = ("local", "dask")
+_ACCEPTED = "local, dask; in Python also an object with submit(call, *arguments)"
 _WORKERS_MAX = 64
 """This number of workers is allowed even where there are few cores. More would only wait and take memory."""
 
@@ -163,10 +164,9 @@ def _checked(executor: str | AnyExecutor | None, scheduler: str | None, num_work
     if isinstance(chosen, str):
         if chosen not in EXECUTORS:
             problem = f"{chosen[:40]!r} is not known{did_you_mean(chosen, EXECUTORS)}"
-            raise InputError(problem, where="--executor", accepted=", ".join(EXECUTORS))
+            raise InputError(problem, where="--executor", accepted=_ACCEPTED)
     elif not callable(getattr(chosen, "submit", None)):
-        accepted = "local, dask, or an object with submit(call, *arguments)"
-        raise InputError(f"{type(chosen).__name__} cannot run jobs", where="executor", accepted=accepted)
+        raise InputError(f"{type(chosen).__name__} cannot run jobs", where="executor", accepted=_ACCEPTED)
     if scheduler is not None and chosen != "dask":
         raise InputError("goes with --executor dask only", where="--scheduler")
     if scheduler is not None and num_worker is not None:

@@ -95,8 +95,11 @@ def parse_shard(text: str) -> Shard:
         index, num = int(first), int(second)
         if index < num <= NUM_RUN_MAX:
             return Shard(index, num)
+    accepted = "for example 0/8 ... up to 7/8"
+    if slash and second.isascii() and second.isdecimal() and 0 < len(second) <= most and 0 < int(second) <= NUM_RUN_MAX:
+        accepted = f"0/{int(second)} to {int(second) - 1}/{int(second)}: parts are counted from 0"
     shown = text if len(text) <= 40 else f"{text[:37]}..."
-    raise InputError(f"{shown!r} is no part of a study", where=_OPTION, accepted="for example 0/8 ... up to 7/8")
+    raise InputError(f"{shown!r} is no part of a study", where=_OPTION, accepted=accepted)
 
 
 def listing(plan: Plan, directory: str | Path | None = None) -> Iterator[dict[str, Any]]:

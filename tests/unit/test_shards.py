@@ -75,7 +75,8 @@ def test_a_shard_is_read() -> None:
     for text in ("", "1", "1/", "/3", "3/3", "-1/3", "1/0", "0/0", "1/3/5", "a/b", "0/1000001", "²/3", "1.0/3"):
         with pytest.raises(InputError) as told:
             parse_shard(text)
-        assert str(told.value).startswith(f"--shard: '{text}' is no part of a study (accepted: for example 0/8")
+        accepted = "0/3 to 2/3: parts are counted from 0" if text.endswith("/3") else "for example 0/8 ... up to 7/8"
+        assert str(told.value) == f"--shard: '{text}' is no part of a study (accepted: {accepted})"
     with pytest.raises(InputError, match=r"^--shard: '9{37}\.\.\.' is no part"):
         parse_shard("9" * 10_000 + "/3")
 
@@ -156,7 +157,9 @@ def test_a_source_that_is_none(shards: Path, tmp_path: Path) -> None:
 def test_a_shard_of_another_study_is_told(shards: Path, tmp_path: Path) -> None:
     other = planned(policies=["edge-equal"], seeds=[0])
     run_shard(other, Shard(0, 1), tmp_path / "other")
-    with pytest.raises(InputError, match=r"16 of 16 runs are missing: .* 13 more; \S*other holds another study \(acc"):
+    with pytest.raises(
+        InputError, match=r"16 of 16 runs are missing: .* 13 more; \S*other was written by another command \(acc"
+    ):
         collect(planned().jobs, [tmp_path / "other"], tmp_path / "out")
     (mark,) = (tmp_path / "other" / "runs").glob("shard-0-of-1-*.json")
     mark.write_text(mark.read_text().replace('"code": "', '"code": "0'))

@@ -83,6 +83,12 @@ def test_names_that_clean_up_alike_do_not_collide(tmp_path: Path) -> None:
     assert all(name.isascii() and "/" not in name and len(name) < 120 for name in names(tmp_path))
 
 
+def test_no_trace_is_hidden(tmp_path: Path) -> None:
+    """A policy by path begins with a dot."""
+    compare(SMALL, {"./mine.py:Mine": "edge-equal", "...": "random"}, [0], tmp_path / "out", keep_traces=tmp_path / "t")
+    assert [name.rpartition("-")[0] for name in names(tmp_path / "t")] == ["mine.py-Mine-0", "policy-0"]
+
+
 def test_two_names_of_one_policy_share_a_trace(tmp_path: Path) -> None:
     """At the same time, too: one of them wins, and neither fails."""
     alike: dict[str, AnyPolicy] = dict.fromkeys(("a b", "a/b", "a:b", "a?b"), "edge-equal")

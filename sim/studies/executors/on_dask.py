@@ -213,7 +213,8 @@ def _connected(client_of: Callable[..., Any], address: str, told: str | None) ->
         problem = (
             f"no scheduler answers at {told or address}: {one_line(str(error)) or f'nothing for {_TIMEOUT_S:g} s'}"
         )
-        raise InputError(problem, where="--scheduler", accepted=_ACCEPTED) from error
+        accepted = "one that runs, and whose port is open from here"
+        raise InputError(problem, where="--scheduler", accepted=accepted) from error
 
 
 def _greet(address: str) -> None:
