@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from physical.errors import InputError
-from sim.cli import hints
+from sim.cli import hints, output
 from sim.cli.app import note, print_json
 
 if TYPE_CHECKING:
@@ -146,6 +146,7 @@ class Part:
         part = shards.parse_shard(self.shard)
         with progress as told:
             done = shards.run_shard(plan, part, folder, progress=told, **who.options)
+        output.results_in(directory)
         if as_json:
             print_json({"directory": str(directory), **done.to_dict()})
         else:

@@ -157,6 +157,8 @@ class _Found:
             folders = [source / FOLDER] * (FOLDER in below) + [source / name / FOLDER for name in below]
             if not sum([self._look_into(folder) for folder in folders if folder.is_dir()]):
                 raise InputError(f"{source} holds no runs of a study", where=_COLLECT, accepted=accepted)
+        except InputError:  # it is a ValueError, too
+            raise
         except OSError as error:
             why = error.strerror or str(error)
             raise InputError(f"{source} cannot be read: {why}", where=_COLLECT, accepted=accepted) from None

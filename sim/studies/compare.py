@@ -118,7 +118,7 @@ def compare(
     seeds_max: int = SEEDS_MAX,
     num_worker: int | None = None,
     executor: str | AnyExecutor | None = None,
-    scheduler: str | None = None,
+    scheduler: str | Path | None = None,
     keep_traces: str | Path | None = None,
     fresh: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _total: None,

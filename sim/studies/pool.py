@@ -65,7 +65,7 @@ class Pool:
         *,
         num_worker: int | None = None,
         executor: str | AnyExecutor | None = None,
-        scheduler: str | None = None,
+        scheduler: str | Path | None = None,
         keep_traces: str | Path | None = None,
         fresh: bool = False,
         is_shared: bool = False,
@@ -73,7 +73,7 @@ class Pool:
     ) -> None:
         _check_workers(num_worker)
         self._executor = _checked(executor, scheduler, num_worker)
-        self._scheduler = scheduler
+        self._scheduler = None if scheduler is None else str(scheduler)
         self._num_worker = None if num_worker is None else int(num_worker)
         self._shelf = None if keep_traces is None else shelf_at(keep_traces)
         self._store = None if directory is None else Store(directory)
@@ -158,7 +158,9 @@ def _check_workers(num_worker: int | None) -> None:
         raise InputError(f"{repr(num_worker)[:40]} cannot work", where="--workers", accepted=accepted)
 
 
-def _checked(executor: str | AnyExecutor | None, scheduler: str | None, num_worker: int | None) -> str | AnyExecutor:
+def _checked(
+    executor: str | AnyExecutor | None, scheduler: str | Path | None, num_worker: int | None
+) -> str | AnyExecutor:
     """Return who runs the jobs."""
     chosen = "local" if executor is None else executor
     if isinstance(chosen, str):
@@ -169,6 +171,10 @@ def _checked(executor: str | AnyExecutor | None, scheduler: str | None, num_work
         raise InputError(f"{type(chosen).__name__} cannot run jobs", where="executor", accepted=_ACCEPTED)
     if scheduler is not None and chosen != "dask":
         raise InputError("goes with --executor dask only", where="--scheduler")
+    given: object = scheduler  # callers are not all type-checked
+    if given is not None and not isinstance(given, str | Path):
+        accepted = "its address, such as scheduler_address of a cluster, or its file"
+        raise InputError(f"{type(given).__name__} is no address of a scheduler", where="--scheduler", accepted=accepted)
     if scheduler is not None and num_worker is not None:
         raise InputError(
             "are given both", where="--scheduler, --workers", accepted="one: a cluster has its own workers"

@@ -133,7 +133,7 @@ def run_shard(
     *,
     num_worker: int | None = None,
     executor: str | AnyExecutor | None = None,
-    scheduler: str | None = None,
+    scheduler: str | Path | None = None,
     keep_traces: str | Path | None = None,
     fresh: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _total: None,

@@ -63,7 +63,7 @@ class Shelf:
         """
         if self._is_url:
             with self._told():
-                self._files().exists(self._path)
+                self._files().makedirs(self._path, exist_ok=True)
             return
         try:
             with writing(_OPTION, Path(self.place)):

@@ -14,7 +14,7 @@ import pytest
 from physical.errors import InputError
 from policies.cases.case import CaseSet
 from policies.cases.file import read_cases
-from sim import Scenario
+from sim import Scenario, compare
 from sim.learn.build_cases import build
 from sim.show import figures
 from sim.show.figures import llm6g
@@ -159,6 +159,14 @@ def test_wrong_options_are_one_line(
     with at_work("sim.show.figures.measure:runnable", lambda: pytest.fail("it ran")):
         assert said in twin(*command.split(), *words.split()).complaint()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_scheduler_that_is_no_text_is_one_line(tmp_path: Path) -> None:
+    """A path is a scheduler's file; a cluster in place of its address is told before anything runs."""
+    for scheduler, told in ((tmp_path / "x.json", "x.json cannot be read"), (object(), "object is no address")):
+        given: Any = scheduler
+        with pytest.raises(InputError, match=f"--scheduler: .*{told}"):
+            compare(SCENARIO, ["edge-equal"], (0,), executor="dask", scheduler=given)
 
 
 def test_the_command_line_builds_by_an_executor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,6 +148,7 @@ def test_a_source_that_is_none(shards: Path, tmp_path: Path) -> None:
             collect(planned().jobs, [shards, tmp_path / name], tmp_path / "out")
         line = str(error.value)
         assert line.startswith("--collect: ")
+        assert line.count("--collect") == line.count("(accepted: ") == 1
         assert problem in line
         assert name.replace("\0", "\\x00") in line
         assert "\n" not in line

@@ -217,7 +217,9 @@ def test_a_url_of_fsspec(tmp_path: Path) -> None:
         system.rm(f"/{tmp_path.name}", recursive=True)
 
 
-@pytest.mark.parametrize("place", ["nowhere://bucket/x", "file/none.txt/traces", "a\0b", ""])
+@pytest.mark.parametrize(
+    "place", ["nowhere://bucket/x", "file/none.txt/traces", "file://file/none.txt/traces", "a\0b", ""]
+)
 @pytest.mark.parametrize("out", [None, "out"])
 def test_an_impossible_place_is_one_line(
     place: str, out: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
