@@ -138,6 +138,12 @@ class Part:
             _print_jobs([*shards.listing(plan, folder)], as_json=as_json)
             return True
         if self.collect:
+            if any(not str(place).strip() or place == Path() for place in self.collect):  # an empty text is Path()
+                raise InputError(
+                    "is empty, or this folder",
+                    where="--collect",
+                    accepted="the name of a folder that a shard wrote, other than . here",
+                )
             if who.fresh:
                 raise InputError("are given both", where="--collect, --fresh", accepted="one of them")
             collect.collect(plan.jobs, self.collect, folder)

@@ -34,6 +34,7 @@ _SETTINGS = {
     "distributed.scheduler.worker-saturation": 1.0,  # a job that waits at a worker would be blamed for its death
     "distributed.scheduler.worker-ttl": None,  # a long call in C is no death
     "distributed.worker.daemon": False,  # a policy may have processes of its own
+    "distributed.admin.tick.interval": "500 ms",  # the loop looks whether it is late, and the run has to wait for it
     "distributed.worker.profile.enabled": False,  # nobody looks at it, and it takes time
 }
 
