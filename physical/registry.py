@@ -11,8 +11,9 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterable
+from configparser import ConfigParser
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
 from pathlib import Path
 from typing import Any, Literal
 
@@ -191,12 +192,34 @@ class Registry:
         """Return what installed packages bring; nothing is imported, so that a broken one shows when it is used."""
         if self._installed is None:
             found: dict[str, KindSpec] = {}
-            for entry in entry_points(group=self.entry_point_group):
+            for entry in _entries(self.entry_point_group):
                 package = entry.dist.name if entry.dist else "an installed package"
                 target = entry.value.partition("[")[0].strip()  # a value may end with extras
                 found.setdefault(entry.name, KindSpec(entry.name, target, f"from {package}", package=package))
             self._installed = found
         return self._installed
+
+
+def _entries(group: str) -> Iterable[EntryPoint]:
+    """Return the entry points of a group, also where one is malformed.
+
+    importlib_metadata, which Dask imports, refuses all entry points of a package for one that is malformed.
+    """
+    try:
+        return entry_points(group=group)
+    except ValueError:
+        return [entry for package in distributions() for entry in _entries_of(package, group)]
+
+
+def _entries_of(package: Distribution, group: str) -> Iterable[EntryPoint]:
+    try:
+        return package.entry_points.select(group=group)
+    except ValueError:
+        told = ConfigParser(delimiters="=", interpolation=None)
+        told.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their capital letters
+        told.read_string(package.read_text("entry_points.txt") or "")
+        named = told[group].items() if group in told else ()
+        return [EntryPoint(name, value, group)._for(package) for name, value in named]  # type: ignore[attr-defined]  # as the library does
 
 
 def _is_name(name: object) -> bool:

@@ -63,13 +63,18 @@ def after_slot(stop: Callable[[], None], *, keeps: bool) -> Iterator[None]:
 
 
 @contextmanager
-def at_once(*, has_workers: bool = False) -> Iterator[None]:
+def at_once(*, has_workers: bool = False) -> Iterator[Callable[[], None]]:
     """Let signals raise inside although runs last: one that ends with its slot would look complete in its last one.
+
+    Yields what raises once more for a signal that came: code in C that calls Python, such as a serializer, may make an
+    ordinary error of what a signal raises in it, and in a destructor Python drops it.
 
     has_workers : processes of ours that must end with a script that has no handler for SIGTERM
     """
+    came: list[int] = []
 
     def leave(number: int, _frame: object) -> None:
+        came.append(number)
         _note(number)
         if number == signal.SIGINT:
             raise KeyboardInterrupt
@@ -78,7 +83,7 @@ def at_once(*, has_workers: bool = False) -> Iterator[None]:
     of_scripts: list[int] = []
     with _handled(leave, scripts=has_workers) as before:
         of_scripts += [number for number, previous in before.items() if previous is signal.SIG_DFL]
-        yield
+        yield lambda: leave(came[0], None) if came else None
 
 
 def _raise(number: int, _frame: object) -> None:

@@ -170,10 +170,6 @@ def _checked(
     elif isinstance(chosen, type) or not callable(getattr(chosen, "submit", None)):
         kind = f"the class {chosen.__name__}" if isinstance(chosen, type) else type(chosen).__name__
         raise InputError(f"{kind} cannot run jobs", where="executor", accepted=_ACCEPTED)
-    if num_worker is not None and not isinstance(chosen, str):
-        raise InputError(
-            "are given both", where="executor, num_worker", accepted="one: an executor has its own workers"
-        )
     if scheduler is not None and chosen != "dask":
         raise InputError("goes with --executor dask only", where="--scheduler")
     given: object = scheduler  # callers are not all type-checked

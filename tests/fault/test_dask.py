@@ -304,7 +304,7 @@ def test_what_is_no_scheduler_is_said_at_once(
         pass
     assert problem in caught.value.problem
     assert caught.value.where == "--scheduler"
-    assert caught.value.accepted.startswith("tcp://HOST:PORT, or the FILE.json")
+    assert caught.value.accepted.startswith("tcp://HOST:PORT, tls://HOST:PORT, or the FILE.json")
 
 
 @pytest.mark.slow

@@ -145,7 +145,7 @@ def test_a_fault_of_ours_is_no_bad_input(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--executor dusk", "--executor: 'dusk' is not known; did you mean dask? (accepted: local, dask)"),
+        ("--executor dusk", "--executor: 'dusk' is not known; did you mean dask? (accepted: local, dask; in Python"),
         ("--scheduler tcp://x:1", "--scheduler: goes with --executor dask only"),
         ("--executor local --scheduler tcp://x:1", "--scheduler: goes with --executor dask only"),
     ],

@@ -37,9 +37,11 @@ class InProcess:
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
         """Yield jobs with their outcomes."""
-        with stopping.at_once():
+        with stopping.at_once() as leave_if_asked:
             for job in jobs:
-                yield job, perform(job)
+                outcome = perform(job)
+                leave_if_asked()
+                yield job, outcome
 
 
 class LocalWorkers:
@@ -58,9 +60,10 @@ class LocalWorkers:
 
         What kills its worker with a few seeds does so with all: the other runs of that policy and scenario fail unrun.
         """
-        with stopping.at_once(has_workers=True):
+        with stopping.at_once(has_workers=True) as leave_if_asked:
             waiting, deaths = deque(jobs), Counter[tuple[str, str]]()
             for job, outcome in self._outcomes(waiting):
+                leave_if_asked()
                 yield job, outcome
                 deaths[_kind(job)] = deaths[_kind(job)] + 1 if outcome is _DIED else 0
                 if deaths[_kind(job)] == TRIES:

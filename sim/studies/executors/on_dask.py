@@ -54,6 +54,7 @@ class DaskRunner:
         self._num_worker = num_worker
         self._tell = tell
         self._stack = ExitStack()
+        self._leave_if_asked: Callable[[], None] = lambda: None
         self._client: Any = None
         self._futures: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
 
@@ -65,7 +66,7 @@ class DaskRunner:
         InputError : there is no such scheduler, or Dask is not installed
         """
         with ExitStack() as stack:
-            stack.enter_context(stopping.at_once(has_workers=True))
+            self._leave_if_asked = stack.enter_context(stopping.at_once(has_workers=True))
             address = None if self._scheduler is None else _address(self._scheduler)
             own = None if address is not None else DaskOfOurOwn(self._num_worker)
             if own is not None:
@@ -120,6 +121,7 @@ class DaskRunner:
     ) -> Iterator[tuple[Job, Outcome]]:
         waiting, died, lost = deque(jobs), Counter[Job](), Counter[Job]()
         for job, outcome in in_window(submit, waiting, workers.size):
+            self._leave_if_asked()
             if workers.refusal is not None:
                 raise workers.refusal
             if isinstance(outcome, Finished | Failed):
