@@ -167,6 +167,7 @@ class Dies(EdgeEqual):
         os._exit(9)
 
 
+@pytest.mark.slow
 def test_a_run_that_kills_its_workers_fails_and_the_others_go_on(tmp_path: Path) -> None:
     mixed = {"dies": Dies, "lives": "edge-equal"}
     words = r"^dies with seed 0: its worker died 3 times .*; 1 of 2 runs failed; the others are kept"

@@ -238,6 +238,7 @@ class Kills(Healthy):
             os._exit(9)
 
 
+@pytest.mark.slow
 def test_a_policy_that_kills_its_workers_costs_its_runs_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs beside it run again; of its own a few are tried, and then no more, which is told."""
     (tmp_path / "marks").mkdir()

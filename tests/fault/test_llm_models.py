@@ -116,6 +116,7 @@ def question(index: int, method: Method, num_case: int = 0) -> Question:
     return Question(prefix, prompt.query(snapshot, by_row=by_row), 2, 4, rows)
 
 
+@pytest.mark.slow
 @pytest.mark.full
 @pytest.mark.parametrize("method", METHODS)
 def test_real_faults_leave_the_model_as_it_was(method: Method) -> None:

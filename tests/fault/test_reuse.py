@@ -207,6 +207,7 @@ def test_a_replaced_model_runs_anew(tmp_path: Path) -> None:
     assert digest() not in (before, changed)
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_an_edited_plug_in_runs_anew(tmp_path: Path) -> None:
     """A package that announces a policy; the module that changes is not the one that is announced."""

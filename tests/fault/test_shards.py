@@ -240,6 +240,7 @@ def test_folders_that_hold_something_else(array: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.slow
 def test_two_studies_in_one_folder(tmp_path: Path) -> None:
     """Two sweeps and a comparison at the same time: all end well, and the table is that of one of them."""
     studies = {
@@ -310,6 +311,7 @@ def test_a_full_disk_of_its_own(whole: Path, array: Path) -> None:
         assert rows_of(out) == rows_of(whole)
 
 
+@pytest.mark.slow
 def test_where_nobody_may_write(whole: Path, array: Path, tmp_path: Path, read_only: Callable[[Path], Path]) -> None:
     """One line, before any run; whatever only reads works: a list of jobs, and shards as sources."""
     shut = read_only(shutil.copytree(whole, tmp_path / "shut"))

@@ -53,6 +53,7 @@ def backlog_bytes(result: RunResult) -> Floats:
     return total
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_backlog_grows_and_penalty_falls_with_v() -> None:
     """Backlog O(V), penalty within O(1 / V) of its infimum.

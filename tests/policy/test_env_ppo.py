@@ -152,6 +152,7 @@ def returns(agent: Agent, arguments: Arguments, seeds: range) -> Floats:
     return np.array(found)
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_ppo_learns_on_the_fast_environment() -> None:
     """On episodes that it has not seen, the return rises by many standard errors of the paired differences."""

@@ -20,6 +20,7 @@ def ratios() -> dict[str, float]:
     return {method: float(costs.mean() / optimum.mean()) for method, costs in scores.costs.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_it_is_near_the_optimum_with_its_cases(ratios: dict[str, float]) -> None:
     """The bound leaves room for 24 environments: on the 200 of `twin bench heldout` it is 1.05."""

@@ -75,6 +75,7 @@ class StoppedError(Exception):
     """Stands for a Ctrl-C."""
 
 
+@pytest.mark.slow
 def test_a_stopped_training_ends_with_the_same_model(tmp_path: Path) -> None:
     def stop_at(last: int) -> Callable[[str, int, int, float], None]:
         def progress(what: str, done: int, total: int, cost: float) -> None:

@@ -88,6 +88,7 @@ def test_equal_seeds_give_equal_bits_also_after_a_stop(kind: str, tmp_path: Path
         trainers(12, 4)[kind](checkpoint=checkpoint, resume=True)
 
 
+@pytest.mark.slow
 @pytest.mark.full
 def test_two_processes_give_equal_bits(tmp_path: Path) -> None:
     code = "import sys; from pathlib import Path; from sim.learn.train import *; from sim import Scenario; "
