@@ -155,10 +155,12 @@ def test_who_stops_listening_cancels_what_runs() -> None:
         given.append(Future())
         return given[-1]
 
-    window = in_window(submit, deque(jobs(9)), lambda: 6)
-    assert next(window)[0].seed == 0
-    window.close()  # type: ignore[attr-defined]  # an iterator that is a generator
-    assert [future.cancelled() for future in given] == [True] * 3
+    for cancels in (False, True):  # an executor that ends with its jobs must not be told twice
+        given.clear()
+        window = in_window(submit, deque(jobs(9)), lambda: 6, cancels=cancels)
+        assert next(window)[0].seed == 0
+        window.close()  # type: ignore[attr-defined]  # an iterator that is a generator
+        assert [future.cancelled() for future in given] == [cancels] * 3
 
 
 def test_an_executor_that_breaks_gives_back_what_it_has() -> None:

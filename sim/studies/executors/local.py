@@ -77,7 +77,8 @@ class LocalWorkers:
             num_worker = min(self._num_worker, len(waiting))
             lost = []
             with _processes(num_worker) as submit, suppress(BrokenExecutor):
-                for job, outcome in in_window(submit, waiting, lambda: self._num_worker * _PER_WORKER):
+                # loky's shutdown fails where jobs are cancelled at the same time.
+                for job, outcome in in_window(submit, waiting, lambda: self._num_worker * _PER_WORKER, cancels=False):
                     if isinstance(outcome, BrokenExecutor):
                         lost.append(job)
                     else:
@@ -97,7 +98,7 @@ def _alone(job: Job) -> Outcome:
     """Run a job that may have killed its worker, in a process of its own."""
     for _ in range(TRIES - 1):
         with _processes(1) as submit, suppress(BrokenExecutor):
-            for _, outcome in in_window(submit, deque([job]), lambda: 1):
+            for _, outcome in in_window(submit, deque([job]), lambda: 1, cancels=False):
                 if not isinstance(outcome, BrokenExecutor):
                     return _checked(outcome)
     return _DIED

@@ -32,7 +32,7 @@ class AnyExecutor(Protocol):
 
 
 def in_window(
-    submit: Callable[[Job], AnyFuture], waiting: deque[Job], size: Callable[[], int]
+    submit: Callable[[Job], AnyFuture], waiting: deque[Job], size: Callable[[], int], *, cancels: bool = True
 ) -> Iterator[tuple[Job, Outcome | BaseException]]:
     """Yield jobs with their outcomes as they end; what a future raises is an outcome, too.
 
@@ -41,6 +41,7 @@ def in_window(
     submit : begins a job
     waiting : jobs to do, taken from the left; who wants a job done again appends it
     size : how many jobs may be submitted and not ended by now
+    cancels : whether jobs that nobody waits for any more are cancelled; not if their executor ends with them
 
     Raises
     ------
@@ -60,7 +61,7 @@ def in_window(
             for future in _ended([*running]):
                 yield running.pop(future), _outcome(future)
     finally:
-        for future in running:
+        for future in running if cancels else ():
             cancel = getattr(future, "cancel", None)
             if cancel is not None:
                 with suppress(Exception):  # of a library that we do not know; nobody waits for this job any more
