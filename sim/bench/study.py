@@ -18,7 +18,7 @@ from sim.studies.compare import compare
 NUM_RUN = 40
 NUM_WORKER = 2
 GOAL = 0.95
-_NUM_SLOT = 40_000
+_NUM_SLOT = 50_000
 """So that a run takes 10 CPU seconds and more."""
 _WAYS: dict[str, dict[str, Any]] = {
     "one process": {},
